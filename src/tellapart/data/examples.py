@@ -1,0 +1,136 @@
+"""The rows of a task in memory: texts, perhaps second texts, labels; and the names of the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from tellapart.errors import DataError, did_you_mean
+
+ProblemType = Literal["single_label_classification", "multi_label_classification"]
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """The classes of a task, in the order of the model's outputs.
+
+    Args:
+        names: One name a class; a class's index is its id.
+        problem_type: As in a Transformers config: `single_label_classification` or
+            `multi_label_classification`.
+    """
+
+    names: tuple[str, ...]
+    problem_type: ProblemType = "single_label_classification"
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text can have several labels, or none."""
+        return self.problem_type == "multi_label_classification"
+
+    @property
+    def id2label(self) -> dict[int, str]:
+        """Class id to name, as a Transformers config wants it."""
+        return dict(enumerate(self.names))
+
+    @property
+    def label2id(self) -> dict[str, int]:
+        """Name to class id."""
+        return {name: index for index, name in enumerate(self.names)}
+
+    def encode(self, labels: Sequence[str] | Sequence[Sequence[str]]) -> np.ndarray:
+        """Turns names into what an objective reads.
+
+        Args:
+            labels: One name a row, or one list of names a row when `multi_label`.
+
+        Returns:
+            int64 class ids (N,), or a float32 multi-hot matrix (N, K).
+
+        Raises:
+            DataError: A label is not one of `names`.
+        """
+        ids = self.label2id
+        rows: list[Sequence[str]] = list(labels) if self.multi_label else [[label] for label in labels]  # type: ignore[list-item]
+        unknown = {name for row in rows for name in row if name not in ids}
+        if unknown:
+            first = sorted(unknown)[0]
+            raise DataError(
+                f'{len(unknown)} label(s) were not seen in training, among them "{first}"'
+                + did_you_mean(first, self.names),
+                "correct them, remove those rows, or add examples of them to the training split",
+            )
+        if not self.multi_label:
+            return np.fromiter((ids[row[0]] for row in rows), dtype=np.int64, count=len(rows))
+        hot = np.zeros((len(rows), len(self.names)), dtype=np.float32)
+        for index, row in enumerate(rows):
+            hot[index, [ids[name] for name in row]] = 1.0
+        return hot
+
+
+@dataclass(frozen=True)
+class TextSplit:
+    """The rows of one split.
+
+    Args:
+        texts: The texts, N of them.
+        text_pairs: The second text of each row for pair tasks, else None.
+        labels: A name a row; for multi-label tasks a list of names a row; None for unlabelled rows.
+        question_ids: The group of each row for ranking tasks, else None.
+    """
+
+    texts: list[str]
+    text_pairs: list[str] | None = None
+    labels: list[str] | list[list[str]] | None = None
+    question_ids: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def select(self, indices: Iterable[int]) -> TextSplit:
+        """Returns the rows at `indices`, in that order."""
+        chosen = [int(index) for index in indices]
+
+        def pick(column: list | None) -> list | None:
+            return None if column is None else [column[index] for index in chosen]
+
+        return replace(
+            self,
+            texts=[self.texts[index] for index in chosen],
+            text_pairs=pick(self.text_pairs),
+            labels=pick(self.labels),
+            question_ids=pick(self.question_ids),
+        )
+
+
+@dataclass(frozen=True)
+class TextData:
+    """A labelled task: its splits and its classes.
+
+    Args:
+        train: The rows to learn from.
+        validation: The rows to choose by, or None when not given (see `tellapart.data.splits`).
+        test: The rows to report on, or None.
+        labels: The classes, from the training rows (sorted by name).
+        source: What the user named: a path, a registered name, a Hub name.
+        notes: Sentences about what reading found and did, for the run's log.
+    """
+
+    train: TextSplit
+    validation: TextSplit | None
+    test: TextSplit | None
+    labels: LabelSpace
+    source: str = "memory"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> dict[str, TextSplit]:
+        """The splits that exist, by name."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in named.items() if split is not None}

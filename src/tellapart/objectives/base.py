@@ -1,0 +1,197 @@
+"""What an objective is: named terms from logits, representations and labels; never the model itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """A batch after the encoder and the classifier, on every rank the same whole batch.
+
+    Args:
+        logits: Scores of the K classes, float32 (B, K).
+        representation: The vector the final linear layer sees, before its dropout, float32 (B, d).
+        labels: Class ids, int64 (B,); or multi-hot, float32 (B, K).
+        views: Which view of its text a row is, int64 (B,): all 0 unless an objective asks for two views,
+            in which case rows i and i + B/2 are two passes over one text.
+    """
+
+    logits: Tensor
+    representation: Tensor
+    labels: Tensor
+    views: Tensor
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether labels are multi-hot."""
+        return self.labels.dim() == 2
+
+    def view(self, index: int) -> EncodedBatch:
+        """Returns the rows of one view."""
+        chosen = self.views == index
+        return EncodedBatch(
+            self.logits[chosen], self.representation[chosen], self.labels[chosen], self.views[chosen]
+        )
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What an objective needs from the trainer, which provides it or refuses before training starts.
+
+    Args:
+        views: Passes over each text with fresh dropout: 1 or 2.
+        classes_per_batch: Distinct classes a batch should hold for the objective to have an effect.
+        confusion: Whether `update_confusion` is to be called after every evaluation.
+        multi_label: Whether the objective is defined for multi-label tasks.
+    """
+
+    views: int = 1
+    classes_per_batch: int = 1
+    confusion: bool = False
+    multi_label: bool = True
+
+
+class Objective(nn.Module):
+    """Base of all objectives: maps an `EncodedBatch` to named, unweighted terms.
+
+    Subclasses set `name` and implement `forward`. Objectives compose with `+` and a weight with `*`:
+    `CrossEntropy() + 0.5 * NegativeSupervision()`.
+
+    An objective may have parameters (a projection head) and buffers (a label distance matrix); the trainer
+    trains them and saves them beside the model, never in it. `prepare` is called once, before the first
+    batch, with what only the run knows.
+    """
+
+    name: str = "objective"
+
+    @property
+    def requirements(self) -> Requirements:
+        """What the trainer has to provide."""
+        return Requirements()
+
+    def prepare(
+        self, *, num_labels: int, hidden_size: int, class_counts: Tensor | None, total_evaluations: int
+    ) -> None:
+        """Learns what only the run knows; called once before training, and again harmlessly on resume.
+
+        Args:
+            num_labels: K.
+            hidden_size: d, the width of the representation.
+            class_counts: Training rows of each class, float (K,), or None when not known.
+            total_evaluations: How many evaluations the run will make at most.
+        """
+
+    def update_confusion(self, matrix: Tensor, progress: float) -> None:
+        """Receives the validation confusion matrix (K, K; rows are gold) after an evaluation.
+
+        Args:
+            matrix: Counts; for multi-label tasks, co-occurrence of gold and wrongly predicted labels.
+            progress: Share of the planned optimiser steps that are done, 0 to 1.
+        """
+
+    def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
+        """Returns each term by name, a scalar with gradient, before its weight."""
+        raise NotImplementedError
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """The names of the terms that `forward` returns."""
+        return (self.name,)
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """Returns the weighted sum of the terms, a scalar: what is minimised."""
+        return torch.stack(list(terms.values())).sum()
+
+    def __add__(self, other: Objective) -> Objective:
+        return WeightedSum([*_parts(self), *_parts(other)])
+
+    def __mul__(self, weight: float) -> Objective:
+        return WeightedSum([(weight * inner, part) for inner, part in _parts(self)])
+
+    __rmul__ = __mul__
+
+
+def _parts(objective: Objective) -> list[tuple[float, Objective]]:
+    return objective.parts if isinstance(objective, WeightedSum) else [(1.0, objective)]
+
+
+class WeightedSum(Objective):
+    """Several objectives on one batch; made by `+` and `*`.
+
+    Args:
+        parts: (weight, objective) pairs. Terms of one name, from two parts, get a number appended.
+    """
+
+    name = "sum"
+
+    def __init__(self, parts: list[tuple[float, Objective]]) -> None:
+        super().__init__()
+        self.objectives = nn.ModuleList(part for _, part in parts)
+        self.part_weights = [float(weight) for weight, _ in parts]
+
+    @property
+    def parts(self) -> list[tuple[float, Objective]]:
+        """The (weight, objective) pairs."""
+        return list(zip(self.part_weights, self.objectives, strict=True))  # type: ignore[arg-type]
+
+    @property
+    def requirements(self) -> Requirements:
+        """The union of what the parts require."""
+        needs = [part.requirements for _, part in self.parts]
+        return Requirements(
+            views=max(need.views for need in needs),
+            classes_per_batch=max(need.classes_per_batch for need in needs),
+            confusion=any(need.confusion for need in needs),
+            multi_label=all(need.multi_label for need in needs),
+        )
+
+    def prepare(
+        self, *, num_labels: int, hidden_size: int, class_counts: Tensor | None, total_evaluations: int
+    ) -> None:
+        """Prepares every part."""
+        for _, part in self.parts:
+            part.prepare(
+                num_labels=num_labels,
+                hidden_size=hidden_size,
+                class_counts=class_counts,
+                total_evaluations=total_evaluations,
+            )
+
+    def update_confusion(self, matrix: Tensor, progress: float) -> None:
+        """Passes the matrix on to the parts that ask for it."""
+        for _, part in self.parts:
+            if part.requirements.confusion:
+                part.update_confusion(matrix, progress)
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """The terms of all parts; the second part with a term of some name gets `_2` appended, and so on."""
+        return tuple(name for names in self._names_by_part() for name in names)
+
+    def _names_by_part(self) -> list[list[str]]:
+        seen: Counter[str] = Counter()
+        named = []
+        for _, part in self.parts:
+            seen.update(part.term_names)
+            named.append([name if seen[name] == 1 else f"{name}_{seen[name]}" for name in part.term_names])
+        return named
+
+    def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
+        """Returns the terms of all parts, unweighted."""
+        terms: dict[str, Tensor] = {}
+        for names, (_, part) in zip(self._names_by_part(), self.parts, strict=True):
+            terms.update(zip(names, part(batch).values(), strict=True))
+        return terms
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """Returns the weighted sum over the parts, a scalar."""
+        totals = []
+        for names, (weight, part) in zip(self._names_by_part(), self.parts, strict=True):
+            inner = dict(zip(part.term_names, (terms[name] for name in names), strict=True))
+            totals.append(weight * part.total(inner))
+        return torch.stack(totals).sum()
