@@ -1,0 +1,40 @@
+"""Objectives: from logits, representations and labels to what is minimised, one idea a file."""
+
+from __future__ import annotations
+
+from tellapart.objectives.base import EncodedBatch, Objective, Requirements, WeightedSum
+from tellapart.objectives.cross_entropy import CrossEntropy
+from tellapart.objectives.distance_matrices import (
+    counted_distance,
+    hierarchy_distance,
+    ordinal_distance,
+    static_distance,
+    updated_distance,
+)
+from tellapart.objectives.label_distance import LabelDistance
+from tellapart.objectives.negative_supervision import (
+    NegativeSupervision,
+    NegativeSupervisionCrossEntropy,
+    NegativeSupervisionMargin,
+)
+from tellapart.objectives.r_drop import RDrop
+from tellapart.objectives.supervised_contrastive import SupervisedContrastive
+
+__all__ = [
+    "CrossEntropy",
+    "EncodedBatch",
+    "LabelDistance",
+    "NegativeSupervision",
+    "NegativeSupervisionCrossEntropy",
+    "NegativeSupervisionMargin",
+    "Objective",
+    "RDrop",
+    "Requirements",
+    "SupervisedContrastive",
+    "WeightedSum",
+    "counted_distance",
+    "hierarchy_distance",
+    "ordinal_distance",
+    "static_distance",
+    "updated_distance",
+]

@@ -75,15 +75,26 @@ class Objective(nn.Module):
         return Requirements()
 
     def prepare(
-        self, *, num_labels: int, hidden_size: int, class_counts: Tensor | None, total_evaluations: int
+        self,
+        *,
+        num_labels: int,
+        hidden_size: int,
+        class_counts: Tensor | None,
+        total_evaluations: int,
+        num_rows: int | None = None,
     ) -> None:
         """Learns what only the run knows; called once before training, and again harmlessly on resume.
+
+        Parameters and buffers come into being here, so it precedes `load_state_dict`, moving to a device and
+        making the optimiser.
 
         Args:
             num_labels: K.
             hidden_size: d, the width of the representation.
             class_counts: Training rows of each class, float (K,), or None when not known.
             total_evaluations: How many evaluations the run will make at most.
+            num_rows: Training rows, which for multi-label tasks `class_counts` do not tell; None when not
+                known.
         """
 
     def update_confusion(self, matrix: Tensor, progress: float) -> None:
@@ -93,6 +104,11 @@ class Objective(nn.Module):
             matrix: Counts; for multi-label tasks, co-occurrence of gold and wrongly predicted labels.
             progress: Share of the planned optimiser steps that are done, 0 to 1.
         """
+
+    def __call__(self, batch: EncodedBatch) -> dict[str, Tensor]:
+        """Runs `forward` outside autocast: in half precision a softmax over similarities is noise."""
+        with torch.autocast(batch.logits.device.type, enabled=False):
+            return super().__call__(batch)
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
         """Returns each term by name, a scalar with gradient, before its weight."""
@@ -151,7 +167,13 @@ class WeightedSum(Objective):
         )
 
     def prepare(
-        self, *, num_labels: int, hidden_size: int, class_counts: Tensor | None, total_evaluations: int
+        self,
+        *,
+        num_labels: int,
+        hidden_size: int,
+        class_counts: Tensor | None,
+        total_evaluations: int,
+        num_rows: int | None = None,
     ) -> None:
         """Prepares every part."""
         for _, part in self.parts:
@@ -160,6 +182,7 @@ class WeightedSum(Objective):
                 hidden_size=hidden_size,
                 class_counts=class_counts,
                 total_evaluations=total_evaluations,
+                num_rows=num_rows,
             )
 
     def update_confusion(self, matrix: Tensor, progress: float) -> None:

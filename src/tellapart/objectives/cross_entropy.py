@@ -1,0 +1,174 @@
+"""Cross entropy, the main task of every method: softmax for one label a text, sigmoids for several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tellapart.errors import RecipeError
+from tellapart.objectives.base import EncodedBatch, Objective
+from tellapart.objectives.similarity import mean_where
+
+ClassWeight = Literal["balanced"] | Mapping[int, float] | Sequence[float]
+
+
+class CrossEntropy(Objective):
+    """Cross entropy of the logits, with the usual remedies for uneven classes and overconfidence.
+
+    One label a row: softmax cross entropy. Several: binary cross entropy, summed over the labels. Either
+    way the loss is the plain mean over the rows. It stays so with class weights, where
+    `torch.nn.CrossEntropyLoss` divides by the batch's sum of weights: eight batches of 4 thus give the
+    gradient of one batch of 32.
+
+    Args:
+        class_weight: None; one weight a class, as a sequence of K or a mapping from class id (classes that
+            it leaves out have 1); or `balanced`, from the training rows. One label a row: weights of the
+            gold classes; balanced, `n / (K * count)` as in scikit-learn, where K counts the classes that
+            occur and the others weigh 0. Several: weights of the positives; balanced,
+            `negatives / positives`, and 1 for labels that never occur.
+        label_smoothing: Share of the target that is spread evenly: over the K classes, or over yes and no.
+        focal_gamma: Exponent of the focal factor `(1 - p)^gamma`, p being the probability of the truth (of
+            the gold class; of each label's right answer), before smoothing. 0 is cross entropy.
+        both_views: Whether the rows of a second view count as well, or only those of the first.
+
+    Raises:
+        RecipeError: An option is out of range, or, from `prepare`, the class weights do not fit the task.
+
+    Example:
+        >>> objective = CrossEntropy(class_weight="balanced") + 0.5 * NegativeSupervision()
+
+    References:
+        - Lin et al. 2017, Focal Loss for Dense Object Detection: the focal factor, Eq. 4.
+        - Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision: label smoothing.
+    """
+
+    name = "cross_entropy"
+    class_weights: Tensor | None
+    positive_weights: Tensor | None
+
+    def __init__(
+        self,
+        class_weight: ClassWeight | None = None,
+        label_smoothing: float = 0.0,
+        focal_gamma: float = 0.0,
+        both_views: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise RecipeError(
+                f"label_smoothing is {label_smoothing}", "give a share from 0 to below 1, such as 0.1"
+            )
+        if not 0 <= focal_gamma < math.inf:
+            raise RecipeError(f"focal_gamma is {focal_gamma}", "give a number from 0 up, such as 2")
+        if isinstance(class_weight, str) and class_weight != "balanced":
+            raise RecipeError(f'class_weight is "{class_weight}"', 'give "balanced" or one weight a class')
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.focal_gamma = focal_gamma
+        self.both_views = both_views
+        # Not persistent: they follow from the options and the training rows, so `prepare` makes them anew.
+        self.register_buffer("class_weights", None, persistent=False)
+        self.register_buffer("positive_weights", None, persistent=False)
+
+    def prepare(
+        self,
+        *,
+        num_labels: int,
+        hidden_size: int,
+        class_counts: Tensor | None,
+        total_evaluations: int,
+        num_rows: int | None = None,
+    ) -> None:
+        """Makes the class weights."""
+        if self.class_weight is None:
+            return
+        if not isinstance(self.class_weight, str):
+            self.class_weights = self.positive_weights = _given_weights(self.class_weight, num_labels)
+            return
+        if class_counts is None:
+            raise RecipeError(
+                "balanced class weights need the number of training rows of each class",
+                "give the weights themselves, one a class",
+            )
+        self.class_weights = _balanced_weights(class_counts)
+        self.positive_weights = (
+            None if num_rows is None else _balanced_positive_weights(class_counts, num_rows)
+        )
+
+    def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
+        """Returns the mean over the rows of the first view, or of both."""
+        losses = self._binary_losses(batch) if batch.multi_label else self._softmax_losses(batch)  # (B,)
+        return {self.name: losses.mean() if self.both_views else mean_where(losses, batch.views == 0)}
+
+    def _softmax_losses(self, batch: EncodedBatch) -> Tensor:
+        losses = functional.cross_entropy(
+            batch.logits,
+            batch.labels,
+            weight=self._weights_like(batch.logits, self.class_weights),
+            label_smoothing=self.label_smoothing,
+            reduction="none",
+        )
+        if self.focal_gamma:
+            log_truth = batch.logits.log_softmax(dim=1).gather(1, batch.labels[:, None])
+            losses = losses * self._focal_factor(log_truth.squeeze(1))
+        return losses
+
+    def _binary_losses(self, batch: EncodedBatch) -> Tensor:
+        labels = batch.labels.to(batch.logits.dtype)
+        losses = functional.binary_cross_entropy_with_logits(
+            batch.logits,
+            labels * (1 - self.label_smoothing) + self.label_smoothing / 2,
+            pos_weight=self._weights_like(batch.logits, self.positive_weights),
+            reduction="none",
+        )
+        if self.focal_gamma:
+            losses = losses * self._focal_factor(functional.logsigmoid(batch.logits * (2 * labels - 1)))
+        return losses.sum(dim=1)
+
+    def _focal_factor(self, log_truth: Tensor) -> Tensor:
+        # The power's slope at 0 is infinite for exponents below 1, hence the floor.
+        return (-torch.expm1(log_truth)).clamp_min(torch.finfo(log_truth.dtype).eps) ** self.focal_gamma
+
+    def _weights_like(self, logits: Tensor, weights: Tensor | None) -> Tensor | None:
+        if self.class_weight is None:
+            return None
+        if weights is None:
+            raise RecipeError(
+                "the class weights were not made, for want of the numbers of training rows",
+                "call prepare first; balanced weights of a multi-label task need its num_rows",
+            )
+        return weights.to(logits)
+
+
+def _given_weights(given: Mapping[int, float] | Sequence[float], num_labels: int) -> Tensor:
+    if isinstance(given, Mapping):
+        unknown = sorted(set(given) - set(range(num_labels)))
+        if unknown:
+            raise RecipeError(
+                f"class_weight names the class {unknown[0]!r}, but the classes are 0 to {num_labels - 1}",
+                "use class ids as keys",
+            )
+        given = [given.get(label, 1.0) for label in range(num_labels)]
+    weights = torch.as_tensor(given, dtype=torch.float32)
+    if weights.shape != (num_labels,) or not torch.isfinite(weights).all() or (weights < 0).any():
+        raise RecipeError(
+            f"class_weight does not hold one weight from 0 up for each of the {num_labels} classes",
+            'give one number a class in the order of the model\'s outputs, or "balanced"',
+        )
+    return weights
+
+
+def _balanced_weights(counts: Tensor) -> Tensor:
+    counts = counts.float()
+    return torch.where(counts > 0, counts.sum() / ((counts > 0).sum() * counts.clamp_min(1)), 0.0)
+
+
+def _balanced_positive_weights(counts: Tensor, num_rows: int) -> Tensor:
+    counts = counts.float()
+    # A label of every row would weigh 0 and never be learned: it counts as if one row were without it.
+    return torch.where(counts > 0, (num_rows - counts).clamp_min(1) / counts.clamp_min(1), 1.0)

@@ -1,0 +1,242 @@
+"""Contrastive learning with label distance (CLLD): classes that are confused are pushed apart harder."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from tellapart.errors import RecipeError, TellapartWarning, did_you_mean
+from tellapart.objectives.base import EncodedBatch, Objective, Requirements
+from tellapart.objectives.distance_matrices import (
+    Normalise,
+    as_distance_matrix,
+    check_size,
+    counted_distance,
+    hierarchy_distance,
+    ordinal_distance,
+    pair_distances,
+    static_distance,
+    updated_distance,
+)
+from tellapart.objectives.similarity import (
+    cosine_similarities,
+    log_softmax_over_others,
+    mean_where,
+    pair_masks,
+)
+
+Distance = Literal["adaptive", "static", "uniform", "prior"]
+
+
+class LabelDistance(Objective):
+    """The contrastive task of CLLD.
+
+    The representation v is projected to `h = MLP(v)`. For rows i and j the logit is
+    `scale * ½ (cos(h_i, h_j) + 1) * d`, d being the distance of their classes. The softmax over all other
+    rows is drawn, by Kullback-Leibler divergence, to the even distribution over the rows of the same class
+    (multi-label: the same set of labels). With every d = c it is the supervised contrastive loss at
+    temperature 2 / c, less the mean logarithm of the number of positives.
+
+    The gradient by the similarity of i and j is `d (q - z)`, predicted less wanted share: a larger distance
+    pushes the pair harder, 0 leaves it alone. Rows without a positive leave the mean; with two views there
+    are none. A batch of one class is not 0: it evens out the similarities.
+
+    **The adaptive matrix** starts at ones. Evaluations with progress beyond `warm_up` are counted from 1, and
+    at every `update_every`-th of them the matrix moves towards `counted_distance` of that evaluation's
+    confusion matrix, by the share ε = 1 - progress of the way. The paper updates at every tenth evaluation,
+    and evaluates often; the default of 1 goes with one evaluation an epoch. Matrix and count are saved with
+    the state, so resuming is exact.
+
+    It needs two views, two classes in a batch and, for an adaptive matrix, the confusion matrix after every
+    evaluation. `prepare` makes the projection and the matrix in use, `distances`, float32 (K, K).
+
+    Args:
+        distance: Where distances come from: `adaptive`; `static`, from `pairs`; `prior`, from `order` or
+            `paths`; `uniform`, all 1 (contrastive learning without label distance); or a (K, K) matrix.
+        pairs: The pairs of class ids to set apart by `tau`, for `static`.
+        order: The class ids from first to last, for `prior` (see `ordinal_distance`).
+        paths: The levels of each class from the root down, for `prior` (see `hierarchy_distance`).
+        tau: τ, the largest distance in an adaptive, static or prior matrix.
+        projection_size: p, the width of h; the projection is Linear(d, d), ReLU, Linear(d, p). None compares
+            the representations themselves.
+        update_every: How many evaluations, of those past the warm-up, lie between two updates; the paper's is
+            10.
+        scale: A factor on every logit, the other way to read the paper's τ.
+        normalise: How confusions become distances (see `counted_distance`); `none`, raw counts, warns.
+        warm_up: The share of training without updates; the paper's is n/5 epochs.
+
+    Raises:
+        RecipeError: An option is unknown, missing or out of range, or, from `prepare`, does not fit the task.
+
+    Example:
+        >>> objective = 0.5 * CrossEntropy() + 0.5 * LabelDistance(distance="static", pairs=[(0, 3)])
+
+    References:
+        - Lan et al., CLLD: Contrastive Learning with Label Distance for Text Classification: Eq. 3 to 13 and
+          Algorithm 1. The diagonal (Eq. 5) is masked after the product with the distances (Eq. 8), not before.
+    """
+
+    name = "label_distance"
+    distances: Tensor | None
+    counted_evaluations: Tensor
+
+    def __init__(
+        self,
+        distance: Distance | Tensor | Sequence[Sequence[float]] = "adaptive",
+        *,
+        pairs: Sequence[tuple[int, int]] | None = None,
+        order: Sequence[int] | None = None,
+        paths: Sequence[Sequence[str]] | None = None,
+        tau: float = 5.0,
+        projection_size: int | None = 128,
+        update_every: int = 1,
+        scale: float = 1.0,
+        normalise: Normalise = "max",
+        warm_up: float = 0.2,
+    ) -> None:
+        super().__init__()
+        _check_sources(distance, {"pairs": pairs, "order": order, "paths": paths})
+        _check_numbers(tau, projection_size, update_every, scale, warm_up)
+        if normalise not in get_args(Normalise):
+            raise RecipeError(f'normalise is "{normalise}"', f"give one of {', '.join(get_args(Normalise))}")
+        if normalise == "none":
+            warnings.warn(
+                "Raw confusion counts as label distances saturate the softmax and so switch the contrastive "
+                'task off: use normalise="max" unless that is what you study.',
+                TellapartWarning,
+                stacklevel=2,
+            )
+        self.distance = distance if isinstance(distance, str) else as_distance_matrix(distance)
+        self.pairs = pairs
+        self.order = order
+        self.paths = paths
+        self.tau = tau
+        self.projection_size = projection_size
+        self.update_every = update_every
+        self.scale = scale
+        self.normalise: Normalise = normalise
+        self.warm_up = warm_up
+        self.projection: nn.Module = nn.Identity()
+        self.register_buffer("distances", None)
+        self.register_buffer("counted_evaluations", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the matrix follows the confusions on the validation rows."""
+        return isinstance(self.distance, str) and self.distance == "adaptive"
+
+    @property
+    def requirements(self) -> Requirements:
+        """Two views, two classes to push apart, and confusions when adaptive."""
+        return Requirements(views=2, classes_per_batch=2, confusion=self.adaptive)
+
+    def prepare(
+        self,
+        *,
+        num_labels: int,
+        hidden_size: int,
+        class_counts: Tensor | None,
+        total_evaluations: int,
+        num_rows: int | None = None,
+    ) -> None:
+        """Makes the projection and the matrix; a second call keeps what was learned."""
+        if self.distances is not None:
+            check_size(self.distances, num_labels)
+            return
+        self.distances = self._initial_distances(num_labels)
+        check_size(self.distances, num_labels)
+        if self.projection_size is not None:
+            self.projection = nn.Sequential(
+                nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, self.projection_size)
+            )
+        # Progress is 1 at the last evaluation, when an update comes too late.
+        useful = total_evaluations - 1 - math.floor(self.warm_up * total_evaluations)
+        if self.adaptive and useful < self.update_every:
+            warnings.warn(
+                f"The label distance stays uniform: {max(useful, 0)} of {total_evaluations} evaluations lie "
+                f"between the warm-up and the end, and an update takes {self.update_every}. Train for more "
+                "epochs, evaluate more often, or lower update_every or warm_up.",
+                TellapartWarning,
+                stacklevel=2,
+            )
+
+    def update_confusion(self, matrix: Tensor, progress: float) -> None:
+        """Moves the adaptive matrix towards the counted distances, when an update is due (Algorithm 1)."""
+        if not self.adaptive or progress <= self.warm_up:
+            return
+        distances = self._prepared_distances()
+        check_size(matrix, len(distances))
+        self.counted_evaluations += 1
+        if self.counted_evaluations.item() % self.update_every == 0:
+            counted = counted_distance(matrix.to(distances.device), self.tau, self.normalise)
+            distances.copy_(updated_distance(distances, counted, epsilon=1 - progress))
+
+    def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
+        """Returns the mean over the rows of both views."""
+        distances = self._prepared_distances()
+        similarities = (cosine_similarities(self.projection(batch.representation)) + 1) / 2  # Eq. 4
+        d = pair_distances(batch.labels, distances.to(similarities.dtype))  # Eq. 7
+        log_q = log_softmax_over_others(self.scale * similarities * d)  # Eq. 8, 5 and 12
+        _, same = pair_masks(batch.labels)
+        positives = same.sum(dim=1, keepdim=True)
+        z = same / positives.clamp_min(1).to(log_q.dtype)  # Eq. 13
+        losses = (torch.xlogy(z, z) - z * log_q).sum(dim=1)  # Eq. 11
+        return {self.name: mean_where(losses, positives.squeeze(1) > 0)}
+
+    def _initial_distances(self, num_labels: int) -> Tensor:
+        if isinstance(self.distance, Tensor):
+            return self.distance.clone()
+        if self.pairs:
+            return static_distance(num_labels, self.pairs, self.tau)
+        if self.order:
+            return ordinal_distance(num_labels, self.tau, self.order)
+        if self.paths:
+            return hierarchy_distance(self.paths, self.tau)
+        return torch.ones(num_labels, num_labels)
+
+    def _prepared_distances(self) -> Tensor:
+        if self.distances is None:
+            raise RecipeError(
+                "the label distance does not know the classes yet", "call prepare before the first batch"
+            )
+        return self.distances
+
+
+def _check_sources(distance: object, sources: dict[str, Sequence | None]) -> None:
+    if isinstance(distance, str) and distance not in get_args(Distance):
+        raise RecipeError(
+            f'distance is "{distance}"' + did_you_mean(distance, get_args(Distance)),
+            f"give one of {', '.join(get_args(Distance))}, or a matrix",
+        )
+    kind = distance if isinstance(distance, str) else "matrix"
+    given = [name for name, value in sources.items() if value is not None and len(value)]
+    takes = {"static": [["pairs"]], "prior": [["order"], ["paths"]]}.get(kind, [[]])
+    if given not in takes:
+        raise RecipeError(
+            f"a label distance of the kind {kind} got {' and '.join(given) or 'nothing to go by'}",
+            "give pairs for static, order or paths for prior, and none of them for other kinds",
+        )
+
+
+def _check_numbers(
+    tau: float, projection_size: int | None, update_every: int, scale: float, warm_up: float
+) -> None:
+    checks = {
+        "tau": (tau, 0 <= tau < math.inf, "a number from 0 up, such as 5"),
+        "projection_size": (
+            projection_size,
+            projection_size is None or projection_size >= 1,
+            "1 or more, or None",
+        ),
+        "update_every": (update_every, update_every >= 1, "a whole number from 1 up"),
+        "scale": (scale, 0 < scale < math.inf, "a number above 0"),
+        "warm_up": (warm_up, 0 <= warm_up <= 1, "a share from 0 to 1"),
+    }
+    for name, (value, fine, remedy) in checks.items():
+        if not fine:
+            raise RecipeError(f"{name} is {value}", f"give {remedy}")

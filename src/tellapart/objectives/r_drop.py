@@ -1,0 +1,52 @@
+"""R-Drop: two passes over one text, with different dropout, are to predict the same."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from tellapart.errors import RecipeError
+from tellapart.objectives.base import EncodedBatch, Objective, Requirements
+
+
+class RDrop(Objective):
+    """The symmetric Kullback-Leibler divergence between the predictions of two views.
+
+    Per text `½ (KL(p ‖ q) + KL(q ‖ p))`, the mean over the texts. One label a row: p and q are softmax
+    distributions over the K classes; several: one Bernoulli distribution a label, summed over the labels.
+    Labels are not used.
+
+    Its weight is the paper's α: `CrossEntropy(both_views=True) + alpha * RDrop()`, that cross entropy being
+    the mean over both views, not their sum.
+
+    It needs two views, rows i and i + B/2, and dropout that makes them differ.
+
+    Raises:
+        RecipeError: The batch does not hold two views.
+
+    Example:
+        >>> objective = CrossEntropy(both_views=True) + 1.0 * RDrop()
+
+    References:
+        - Liang et al. 2021, R-Drop: Regularized Dropout for Neural Networks.
+    """
+
+    name = "r_drop"
+
+    @property
+    def requirements(self) -> Requirements:
+        """Two views."""
+        return Requirements(views=2)
+
+    def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
+        """Returns the mean over the texts."""
+        if len(batch.logits) % 2:
+            raise RecipeError(
+                "the batch does not hold two views of every text", "give rows i and i + B/2 as views"
+            )
+        logs = batch.logits if batch.multi_label else batch.logits.log_softmax(dim=1)
+        probabilities = logs.sigmoid() if batch.multi_label else logs.exp()
+        p, q = probabilities.chunk(2)  # (B/2, K) each
+        log_p, log_q = logs.chunk(2)
+        # KL + KL' = sum (p - q)(log p - log q). The two outcomes of a Bernoulli distribution collect into one
+        # such term, with the logarithms of the odds, which are the logits, for those of the probabilities.
+        return {self.name: ((p - q) * (log_p - log_q)).sum(dim=1).mean() / 2}

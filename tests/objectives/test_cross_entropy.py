@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from torch.nn import functional
+
+from tellapart.errors import RecipeError
+from tellapart.objectives import CrossEntropy
+
+DTYPES = [torch.float32, torch.float64]
+
+
+def softmax_loop(logits, labels, weights, smoothing, gamma):
+    total = 0.0
+    for row, gold in zip(logits.tolist(), labels.tolist(), strict=True):
+        logs = [score - math.log(sum(map(math.exp, row))) for score in row]
+        loss = 0.0
+        for label, log in enumerate(logs):
+            target = (1 - smoothing) * (label == gold) + smoothing / len(row)
+            loss -= weights[label] * target * log
+        total += (1 - math.exp(logs[gold])) ** gamma * loss
+    return total / len(labels)
+
+
+def sigmoid_loop(logits, labels, weights, smoothing, gamma):
+    total = 0.0
+    for row, hot in zip(logits.tolist(), labels.tolist(), strict=True):
+        for score, gold, weight in zip(row, hot, weights, strict=True):
+            yes = 1 / (1 + math.exp(-score))
+            target = (1 - smoothing) * gold + smoothing / 2
+            loss = -weight * target * math.log(yes) - (1 - target) * math.log(1 - yes)
+            total += (1 - (yes if gold else 1 - yes)) ** gamma * loss
+    return total / len(labels)
+
+
+OPTIONS = pytest.mark.parametrize(
+    ("smoothing", "gamma", "weights"),
+    [(0.0, 0.0, None), (0.2, 0.0, [0.5, 2, 1]), (0.0, 2.0, None), (0.1, 0.5, [3, 1, 0])],
+)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@OPTIONS
+def test_one_label_agrees_with_a_loop(make_batch, prepared, dtype, smoothing, gamma, weights):
+    logits = torch.randn(6, 3, dtype=dtype)
+    batch = make_batch([0, 2, 1, 1, 0, 2], logits=logits, dtype=dtype)
+    objective = prepared(CrossEntropy(weights, smoothing, gamma), num_labels=3)
+    loss = objective(batch)["cross_entropy"]
+    assert loss.dtype == dtype
+    expected = softmax_loop(logits, batch.labels, weights or [1, 1, 1], smoothing, gamma)
+    assert loss.item() == pytest.approx(expected, rel=1e-5 if dtype == torch.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@OPTIONS
+def test_several_labels_agree_with_a_loop(make_batch, prepared, dtype, smoothing, gamma, weights):
+    logits = torch.randn(4, 3, dtype=dtype)
+    batch = make_batch([[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]], logits=logits, dtype=dtype)
+    objective = prepared(CrossEntropy(weights, smoothing, gamma), num_labels=3)
+    loss = objective(batch)["cross_entropy"]
+    assert loss.dtype == dtype
+    expected = sigmoid_loop(logits, batch.labels, weights or [1, 1, 1], smoothing, gamma)
+    assert loss.item() == pytest.approx(expected, rel=1e-5 if dtype == torch.float32 else 1e-12)
+
+
+def test_only_first_view_rows_count_unless_both_are_asked_for(make_batch):
+    batch = make_batch([0, 1, 0, 1], logits=torch.randn(4, 2), views=2)
+    losses = functional.cross_entropy(batch.logits, batch.labels, reduction="none")
+    torch.testing.assert_close(CrossEntropy()(batch)["cross_entropy"], losses[:2].mean())
+    torch.testing.assert_close(CrossEntropy(both_views=True)(batch)["cross_entropy"], losses.mean())
+
+
+def test_balanced_weights_are_those_of_scikit_learn(prepared):
+    rows = [0] * 7 + [2] * 2 + [3]
+    counts = torch.bincount(torch.tensor(rows), minlength=4)
+    objective = prepared(CrossEntropy("balanced"), num_labels=4, class_counts=counts)
+    expected = compute_class_weight("balanced", classes=np.array([0, 2, 3]), y=rows)
+    assert objective.class_weights[[0, 2, 3]].tolist() == pytest.approx(expected)
+    assert objective.class_weights[1] == 0
+
+
+def test_balanced_positives_weigh_as_much_as_the_negatives(prepared):
+    counts = torch.tensor([2.0, 0.0, 10.0])
+    objective = prepared(CrossEntropy("balanced"), num_labels=3, class_counts=counts, num_rows=10)
+    assert objective.positive_weights.tolist() == pytest.approx([4.0, 1.0, 0.1])
+
+
+def test_a_mapping_leaves_other_classes_at_one(prepared):
+    objective = prepared(CrossEntropy({1: 3.0}), num_labels=3)
+    assert objective.class_weights.tolist() == [1, 3, 1]
+
+
+def test_weighted_micro_batches_add_up_to_the_whole_batch(make_batch, prepared):
+    objective = prepared(CrossEntropy([0.2, 3.0]))
+    logits, labels = torch.randn(8, 2), torch.tensor([0, 0, 0, 0, 1, 0, 1, 1])
+    whole = objective(make_batch(labels, logits=logits))["cross_entropy"]
+    parts = [objective(make_batch(labels[i : i + 2], logits=logits[i : i + 2])) for i in range(0, 8, 2)]
+    torch.testing.assert_close(torch.stack([part["cross_entropy"] for part in parts]).mean(), whole)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("labels", [[0, 1], [[1, 0], [0, 1]]])
+def test_sure_predictions_have_finite_gradients(make_batch, gamma, labels):
+    for size in (0.0, 40.0, 1e4, 1e30):
+        batch = make_batch(labels, logits=[[size, -size], [size, -size]])
+        batch.logits.requires_grad_()
+        loss = CrossEntropy(focal_gamma=gamma)(batch)["cross_entropy"]
+        loss.backward()
+        assert loss.isfinite()
+        assert batch.logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"label_smoothing": 1.0}, {"label_smoothing": -0.1}, {"focal_gamma": -1.0}, {"class_weight": "even"}],
+)
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(RecipeError):
+        CrossEntropy(**options)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], {2: 1.0}, {"cold": 1.0}, "balanced"])
+def test_weights_that_do_not_fit_the_task_are_refused(prepared, weights):
+    with pytest.raises(RecipeError):
+        prepared(CrossEntropy(weights))
+
+
+def test_balanced_weights_of_sets_need_the_number_of_rows(make_batch, prepared):
+    objective = prepared(CrossEntropy("balanced"), class_counts=torch.tensor([1.0, 2.0]))
+    with pytest.raises(RecipeError, match="num_rows"):
+        objective(make_batch([[1, 0], [1, 1]]))

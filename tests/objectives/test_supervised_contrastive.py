@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from pytorch_metric_learning.losses import SupConLoss
+
+from tellapart.errors import RecipeError
+from tellapart.objectives import SupervisedContrastive
+
+DTYPES = [torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_loss_agrees_with_a_loop(make_batch, dtype):
+    vectors = torch.randn(7, 3, dtype=dtype)
+    labels = [0, 1, 0, 2, 1, 0, 3]
+    units = (vectors / vectors.norm(dim=1, keepdim=True)).tolist()
+
+    def score(i, j):
+        return sum(a * b for a, b in zip(units[i], units[j], strict=True)) / 0.3
+
+    anchors = []
+    for i in range(7):
+        positives = [j for j in range(7) if labels[j] == labels[i] and j != i]
+        if positives:
+            whole = math.log(sum(math.exp(score(i, j)) for j in range(7) if j != i))
+            anchors.append(-sum(score(i, j) - whole for j in positives) / len(positives))
+    loss = SupervisedContrastive()(make_batch(labels, vectors=vectors, dtype=dtype))["supervised_contrastive"]
+    assert loss.dtype == dtype
+    expected = sum(anchors) / len(anchors)
+    assert loss.item() == pytest.approx(expected, rel=1e-5 if dtype == torch.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_loss_and_gradient_are_those_of_pytorch_metric_learning(make_batch, dtype):
+    vectors = torch.randn(12, 5, dtype=dtype, requires_grad=True)
+    labels = torch.tensor([0, 1, 2, 3] * 3)
+    ours = SupervisedContrastive(temperature=0.2)(make_batch(labels, vectors=vectors, dtype=dtype))
+    theirs = SupConLoss(temperature=0.2)(vectors, labels)
+    torch.testing.assert_close(ours["supervised_contrastive"], theirs)
+    gradients = [torch.autograd.grad(loss, vectors)[0] for loss in (ours["supervised_contrastive"], theirs)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_without_positives_the_loss_is_zero_with_a_zero_gradient(make_batch):
+    batch = make_batch([0, 1, 2], vectors=torch.randn(3, 2))
+    batch.representation.requires_grad_()
+    loss = SupervisedContrastive()(batch)["supervised_contrastive"]
+    loss.backward()
+    assert loss == 0
+    assert (batch.representation.grad == 0).all()
+
+
+def test_sets_of_labels_are_positives_when_identical(make_batch):
+    vectors = torch.randn(4, 3)
+    sets = make_batch([[1, 1], [1, 1], [1, 0], [0, 0]], vectors=vectors)
+    ids = make_batch([0, 0, 1, 2], vectors=vectors)
+    objective = SupervisedContrastive()
+    assert objective(sets) == objective(ids)
+
+
+def test_a_temperature_of_zero_is_refused():
+    with pytest.raises(RecipeError):
+        SupervisedContrastive(temperature=0.0)
