@@ -1,3 +1,80 @@
-"""Train text classifiers that tell look-alike texts apart."""
+"""Train text classifiers that tell look-alike texts apart.
+
+Names are imported when they are first used: `import tellapart` alone imports neither torch nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:  # the same names as below, for editors and type checkers
+    from tellapart.classifier import TextClassifier as TextClassifier
+    from tellapart.data.benchmarks import fetch as fetch
+    from tellapart.data.examples import LabelSpace as LabelSpace
+    from tellapart.data.examples import TextData as TextData
+    from tellapart.data.examples import TextSplit as TextSplit
+    from tellapart.data.reading import read_data as read_data
+    from tellapart.errors import TellapartError as TellapartError
+    from tellapart.errors import TellapartWarning as TellapartWarning
+    from tellapart.objectives import CrossEntropy as CrossEntropy
+    from tellapart.objectives import LabelDistance as LabelDistance
+    from tellapart.objectives import NegativeSupervision as NegativeSupervision
+    from tellapart.objectives import NegativeSupervisionCrossEntropy as NegativeSupervisionCrossEntropy
+    from tellapart.objectives import NegativeSupervisionMargin as NegativeSupervisionMargin
+    from tellapart.objectives import Objective as Objective
+    from tellapart.objectives import RDrop as RDrop
+    from tellapart.objectives import SupervisedContrastive as SupervisedContrastive
+    from tellapart.recipes import Recipe as Recipe
+    from tellapart.recipes import load_recipe as load_recipe
+    from tellapart.recipes import method_recipe as method_recipe
+    from tellapart.runs.check import check as check
+    from tellapart.runs.compare import compare as compare
+    from tellapart.runs.evaluate import evaluate as evaluate
+    from tellapart.runs.predict import predict as predict
+    from tellapart.runs.train import train as train
+    from tellapart.training.trainer import Trainer as Trainer
+
+_HOMES = {
+    "TextClassifier": "classifier",
+    "fetch": "data.benchmarks",
+    "LabelSpace": "data.examples",
+    "TextData": "data.examples",
+    "TextSplit": "data.examples",
+    "read_data": "data.reading",
+    "TellapartError": "errors",
+    "TellapartWarning": "errors",
+    "CrossEntropy": "objectives",
+    "LabelDistance": "objectives",
+    "NegativeSupervision": "objectives",
+    "NegativeSupervisionCrossEntropy": "objectives",
+    "NegativeSupervisionMargin": "objectives",
+    "Objective": "objectives",
+    "RDrop": "objectives",
+    "SupervisedContrastive": "objectives",
+    "Recipe": "recipes",
+    "load_recipe": "recipes",
+    "method_recipe": "recipes",
+    "check": "runs.check",
+    "compare": "runs.compare",
+    "evaluate": "runs.evaluate",
+    "predict": "runs.predict",
+    "train": "runs.train",
+    "Trainer": "training.trainer",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tellapart' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"tellapart.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

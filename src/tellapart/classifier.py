@@ -1,0 +1,312 @@
+"""`TextClassifier`, the scikit-learn estimator: texts in, labels out, in any scikit-learn tool."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from tellapart import __version__
+from tellapart.arrays import Target, texts_of
+from tellapart.data.examples import TextData, TextSplit
+from tellapart.data.splits import complete_splits
+from tellapart.errors import DataError, ModelError, OutputError, RecipeError, did_you_mean
+from tellapart.recipes import Recipe, method_recipe, validated, with_values
+
+_DESCRIPTION = "estimator.json"
+
+
+class TextClassifier(ClassifierMixin, BaseEstimator):
+    """Trains an encoder and a classifier on texts, behind scikit-learn's interface.
+
+    Works wherever an estimator does: `cross_val_score`, `GridSearchCV`, `Pipeline`, `clone`. A value of None
+    is decided by the run, by the rules in `tellapart.training.defaults`.
+
+    Args:
+        method: What is minimised: a name from `tellapart recipes`.
+        encoder: `minilm`, a folder, or a Hub name.
+        pooling: `mean`, `cls` or `stock`; by default `mean` where a plain checkpoint can hold it.
+        max_length: Longest input in tokens.
+        epochs: Passes over the training rows, at most.
+        batch_size: Rows a step.
+        learning_rate: Of the encoder.
+        validation_share: Share of the rows that is split off, stratified, to choose the best state of the
+            model by; 0 or None: all rows are learned from. Without effect when `validation_data` is given.
+        random_state: Seed of everything random: an int, a `RandomState`, or None for a new one each time.
+        settings: Any other setting of a recipe by its path, as `--set` takes them:
+            `{"stages.0.objective.tau": 3}`.
+        verbose: Whether to show progress.
+
+    Attributes:
+        classes_: The classes in the type of `y`, sorted, (K,); column indices for an indicator matrix.
+        recipe_: The recipe of the run, with every setting decided.
+        history_: What was logged during training, a dict an entry.
+
+    Example:
+        >>> classifier = TextClassifier("label-distance", epochs=10)
+        >>> classifier.fit(["card lost", "card stolen"] * 8, ["lost", "stolen"] * 8)
+        >>> classifier.predict(["my card is gone"])
+    """
+
+    def __init__(
+        self,
+        method: str = "cross-entropy",
+        *,
+        encoder: str = "minilm",
+        pooling: str | None = None,
+        max_length: int = 128,
+        epochs: float | None = None,
+        batch_size: int = 32,
+        learning_rate: float | None = None,
+        validation_share: float | None = 0.1,
+        random_state: int | np.random.RandomState | None = 0,
+        settings: dict[str, Any] | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.method = method
+        self.encoder = encoder
+        self.pooling = pooling
+        self.max_length = max_length
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.validation_share = validation_share
+        self.random_state = random_state
+        self.settings = settings
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, *, validation_data: tuple[Any, Any] | None = None) -> Self:
+        """Trains from the encoder's pre-trained state.
+
+        Args:
+            X: N texts: a list, an array or a Series; for pair tasks (N, 2), or a list of pairs.
+            y: N classes of one type; for several labels a text, an indicator matrix (N, K) or a list of lists.
+            validation_data: X and y to choose the best state of the model by.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            DataError: X or y is empty, has missing values, another length, or one class only. It is a
+                ValueError.
+            RecipeError: A parameter has a value that is not allowed. It is a ValueError.
+        """
+        from tellapart.runs.train import fit
+
+        recipe = self._recipe()
+        target = Target.of(y)
+        validation = None if validation_data is None else _split(*validation_data, target)
+        data = complete_splits(
+            TextData(_split(X, y, target), validation, None, target.labels),
+            validation_share=self.validation_share or 0.0,
+            test_share=0.0,
+            seed=recipe.seed,
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            self._fitted = fit(recipe, data, folder, quiet=not self.verbose)
+        self._target, self._pairs = target, data.train.text_pairs is not None
+        self.recipe_: Recipe = self._fitted.recipe or recipe
+        self.history_ = self._fitted.history
+        self.classes_ = target.classes
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Predicts the class of each text, in the form of the `y` that was learned from."""
+        from tellapart.evaluation.metrics import predicted_ids
+
+        logits = self._logits(X)
+        return self._target.decoded(predicted_ids(self._target.labels, logits))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Returns probabilities (N, K) in the order of `classes_`; each label's own for several a text."""
+        from tellapart.evaluation.metrics import probabilities
+
+        logits = self._logits(X)
+        return probabilities(self._target.labels, logits)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Returns logits (N, K); for two classes that of the second minus that of the first, (N,)."""
+        logits = self._logits(X)
+        binary = len(self._target.labels) == 2 and not self._target.labels.multi_label
+        return logits[:, 1] - logits[:, 0] if binary else logits
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Returns the accuracy; for several labels a text, the share of label sets that are met exactly."""
+        predicted = self.predict(X)
+        if self._target.form == "lists":
+            labels, encoded = self._target.labels, self._target.names
+            y, predicted = labels.encode(encoded(y)), labels.encode(encoded(predicted))
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Sets parameters by name.
+
+        Raises:
+            RecipeError: There is no such parameter. It is a ValueError.
+        """
+        known = self._get_param_names()
+        for name in parameters:
+            if name not in known:
+                raise RecipeError(
+                    f'TextClassifier has no parameter "{name}"' + did_you_mean(name, known),
+                    "choose from " + ", ".join(known) + "; others go into settings",
+                )
+        return super().set_params(**parameters)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a plain Transformers checkpoint, and beside it what the estimator needs to come back.
+
+        Args:
+            folder: Made when missing; files of the same names are replaced.
+
+        Raises:
+            DataError: The classes are of a type that JSON cannot hold.
+            OutputError: The folder cannot be written.
+        """
+        check_is_fitted(self, "classes_")
+        description = {
+            "tellapart_version": __version__,
+            "parameters": self.get_params() | {"random_state": self.recipe_.seed},
+            "target": self._target.to_dict(),
+            "pairs": self._pairs,
+            "recipe": self.recipe_.model_dump(mode="json"),
+            "history": self.history_,
+        }
+        try:
+            content = json.dumps(description, indent=2, default=_plain)
+        except TypeError as error:
+            raise DataError(
+                f"the estimator cannot be written as JSON ({error})", "use classes that are str, int or bool"
+            ) from error
+        target = Path(folder)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as temporary:
+                checkpoint = Path(temporary) / "model"
+                self._fitted.save(checkpoint)
+                (checkpoint / _DESCRIPTION).write_text(content, encoding="utf-8")
+                for file in checkpoint.iterdir():
+                    file.replace(target / file.name)
+        except OSError as error:
+            raise OutputError(
+                f"{target} could not be written ({error.strerror or error})",
+                "free some disk space, or choose another folder",
+            ) from error
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            ModelError: The folder holds no saved estimator.
+        """
+        from tellapart.runs.train import load_fitted
+
+        try:
+            description = json.loads((Path(folder) / _DESCRIPTION).read_text(encoding="utf-8"))
+            estimator = cls(**description["parameters"])
+            estimator._target = Target.from_dict(description["target"])
+            estimator._pairs = description["pairs"]
+            estimator.recipe_ = validated(description["recipe"])
+            estimator.history_ = description["history"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"{folder} holds no saved TextClassifier (no readable {_DESCRIPTION})",
+                "give a folder that TextClassifier.save wrote; "
+                "transformers.pipeline loads what tellapart train wrote",
+            ) from error
+        estimator.classes_ = estimator._target.classes
+        estimator._fitted = load_fitted(folder)
+        return estimator
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickles the model as the files of its checkpoint: modules with hooks cannot be pickled."""
+        state = dict(super().__getstate__())
+        if "_fitted" in state:
+            state["_fitted"] = _files(state["_fitted"])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Loads the model from the files of its checkpoint."""
+        if "_fitted" in state:
+            state = {**state, "_fitted": _from_files(state["_fitted"])}
+        super().__setstate__(state)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False  # that tag means numbers; (N, 2) texts are taken
+        tags.classifier_tags.multi_label = True
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+    def _recipe(self) -> Recipe:
+        """The parameters as a recipe: the method's defaults, then the parameters, then `settings`."""
+        state = self.random_state
+        seed = state if isinstance(state, int) else int(check_random_state(state).randint(2**31 - 1))
+        values = {
+            "encoder.name": None if self.method == "tfidf" else self.encoder,
+            "encoder.pooling": self.pooling,
+            "encoder.max_length": self.max_length,
+            "data.validation_share": self.validation_share or None,
+            "stages.0.epochs": self.epochs,
+            "stages.0.batch_size": self.batch_size,
+            "stages.0.learning_rate": self.learning_rate,
+            "seed": seed,
+        }
+        given = {path: value for path, value in values.items() if value is not None} | (self.settings or {})
+        return with_values(
+            method_recipe(self.method),
+            [
+                f"{path}={json.dumps(value, default=_plain, ensure_ascii=False)}"
+                for path, value in given.items()
+            ],
+        )
+
+    def _logits(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "classes_")
+        texts, text_pairs = texts_of(X)
+        if (text_pairs is not None) != self._pairs:
+            raise DataError(
+                "X holds " + ("single texts" if self._pairs else "pairs of texts"),
+                "give " + ("pairs" if self._pairs else "single texts") + ", as in fit",
+            )
+        return np.asarray(self._fitted.scores(TextSplit(texts, text_pairs)))
+
+
+def _split(X: Any, y: Any, target: Target) -> TextSplit:
+    texts, text_pairs = texts_of(X)
+    labels = target.names(y)
+    if len(labels) != len(texts):
+        raise DataError(f"X has {len(texts)} rows and y has {len(labels)}", "give one label for each text")
+    return TextSplit(texts, text_pairs, labels)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON takes for a value of NumPy's."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def _files(fitted: Any) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        fitted.save(Path(folder) / "model")
+        return {file.name: file.read_bytes() for file in (Path(folder) / "model").iterdir()}
+
+
+def _from_files(files: dict[str, bytes]) -> Any:
+    from tellapart.runs.train import load_fitted
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / Path(name).name).write_bytes(content)
+        return load_fitted(folder)

@@ -1,0 +1,42 @@
+"""`tellapart check`: what is wrong with the data, before anything is trained."""
+
+from __future__ import annotations
+
+from tellapart.cli import options as o
+
+
+def check(
+    data: o.Data,
+    text: o.Text = None,
+    text_pair: o.TextPair = None,
+    label: o.Label = None,
+    label_delimiter: o.LabelDelimiter = None,
+    encoder: o.Encoder = None,
+    max_length: o.MaxLength = None,
+    json: o.Json = False,
+) -> None:
+    """Look at the data before training.
+
+    Finds duplicates, texts in two splits, one text under two labels, empty
+    texts, classes too small to split, texts cut at the chosen length.
+
+    [bold]Examples[/]
+    tellapart check tickets.csv
+    tellapart check tickets.csv --text body --label queue --max-length 256
+    """
+    from tellapart.cli.tables import print_json, show_report
+    from tellapart.runs.check import check as run
+
+    report = run(
+        data,
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        label_delimiter=label_delimiter,
+        encoder=encoder or "minilm",
+        max_length=max_length or 128,
+    )
+    if json:
+        print_json(report.to_dict())
+    else:
+        show_report(report)

@@ -1,0 +1,46 @@
+"""`tellapart evaluate`: the metrics of a model on labelled rows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tellapart.cli import options as o
+
+
+def evaluate(
+    model: o.Model,
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="Labelled rows: all that train takes; of splits the test split."),
+    ],
+    text: o.Text = None,
+    text_pair: o.TextPair = None,
+    label: o.Label = None,
+    label_delimiter: o.LabelDelimiter = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Measure a model on labelled rows.
+
+    [bold]Examples[/]
+    tellapart evaluate runs/tickets new_tickets.csv
+    tellapart evaluate runs/tickets new_tickets.csv --label queue --json
+    """
+    from tellapart.cli.tables import print_json, show_metrics
+    from tellapart.runs.evaluate import evaluate as run
+
+    metrics = run(
+        model,
+        file,
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        label_delimiter=label_delimiter,
+        quiet=quiet,
+    )
+    if json:
+        print_json(metrics)
+    else:
+        show_metrics({"value": metrics})

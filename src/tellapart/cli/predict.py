@@ -1,0 +1,42 @@
+"""`tellapart predict`: file to file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tellapart.cli import options as o
+
+
+def predict(
+    model: o.Model,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="Rows with the text: CSV, TSV, JSONL, JSON or Parquet.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", help="File to write; its suffix sets the format.", show_default=False)
+    ],
+    text: o.Text = None,
+    text_pair: o.TextPair = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Label the rows of a file.
+
+    All columns are kept; predicted_label and probability are added: lists,
+    where a text can have several labels.
+
+    [bold]Examples[/]
+    tellapart predict runs/tickets new.csv --output labelled.csv
+    tellapart predict runs/tickets new.jsonl --text body --output labelled.parquet
+    """
+    from tellapart.cli.tables import print_json
+    from tellapart.runs.predict import predict as run
+
+    rows = run(model, file, output, text=text, text_pair=text_pair, quiet=quiet)
+    if json:
+        print_json({"output": str(output), "rows": rows})
+    else:
+        print(f"{rows} rows written to {output}")

@@ -1,0 +1,117 @@
+"""Results on standard output: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from tellapart.data.benchmarks import BenchmarkSet
+    from tellapart.data.checks import DataReport
+    from tellapart.evaluation.comparison import Comparison
+    from tellapart.runs.train import RunResult
+
+_PIPED_WIDTH = 160
+
+
+def print_json(content: Any) -> None:
+    """Prints the one JSON document that a program reads."""
+    print(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def show_run(result: RunResult) -> None:
+    """Prints the metrics of a run, where its files lie, and what to do next."""
+    splits = {name: result.metrics[name] for name in ("validation", "test") if result.metrics.get(name)}
+    show_metrics(splits)
+    print(
+        f"\nwritten to {result.folder}: the model is a plain Transformers checkpoint in {result.folder}/model"
+    )
+    print(f"next: tellapart predict {result.folder} FILE --output predictions.csv")
+
+
+def show_metrics(splits: Mapping[str, Mapping[str, float]]) -> None:
+    """Prints metrics, a column a split.
+
+    Args:
+        splits: Column name to metrics by name; metrics of the first column set the rows.
+    """
+    from tellapart.evaluation.metrics import METRICS
+
+    rows = [["metric", *splits]]
+    for name in next(iter(splits.values())):
+        metric = METRICS.get(name)
+        if metric is None:  # times and counts, which metrics.json has too
+            continue
+        unit = " (%)" if metric.percentage else ""
+        rows.append(
+            [name.replace("_", " ") + unit, *(metric.display(split[name]) for split in splits.values())]
+        )
+    show_table(rows)
+
+
+def show_comparison(comparison: Comparison, folder: Path) -> None:
+    """Prints the table of methods, the verdicts, the most confused pairs before and after, and the files."""
+    from tellapart.evaluation.comparison import comparison_rows, comparison_verdicts, confusable_rows
+
+    show_table(comparison_rows(comparison))
+    for sentence in comparison_verdicts(comparison):
+        print(sentence)
+    if comparison.confusable_pairs:
+        print("\nMost confused classes (errors a trial, both directions; change against the first method):")
+        show_table(confusable_rows(comparison))
+    print(f"written to {folder}:")
+    for file in sorted(path for path in folder.iterdir() if path.suffix in {".html", ".json", ".png"}):
+        print(f"  {file.name}")
+
+
+def show_report(report: DataReport) -> None:
+    """Prints what a check found, the worst first, each with its examples."""
+    if not report.findings:
+        print("nothing found: the data can be trained on as they are.")
+    for finding in report.findings:
+        print(f"{finding.severity}: {finding.message}")
+        for example in finding.examples:
+            print(f"    {example}")
+
+
+def show_sets(sets: Iterable[BenchmarkSet]) -> None:
+    """Prints the benchmark sets."""
+    rows = [["name", "classes", "rows", "what it is"]]
+    for one in sets:
+        sizes = " / ".join(f"{count:,}" for count in one.sizes.values())
+        rows.append([one.name, str(one.classes), sizes, one.description])
+    show_table(rows, numbers=slice(1, 3))
+    print("fetch one: tellapart data fetch NAME")
+
+
+def show_methods(methods: Mapping[str, str]) -> None:
+    """Prints the methods with their descriptions."""
+    show_table([["method", "what is minimised"], *([name, text] for name, text in methods.items())], slice(0))
+    print("as YAML: tellapart recipes show METHOD")
+
+
+def show_table(rows: Sequence[Sequence[str]], numbers: slice = slice(1, None)) -> None:
+    """Prints rows of text as a table.
+
+    Args:
+        rows: The header, then the rows.
+        numbers: The columns to align to the right.
+    """
+    header, *body = rows
+    right = range(len(header))[numbers]
+    table = Table(box=box.SIMPLE_HEAD)
+    for index, name in enumerate(header):
+        table.add_column(Text(name), justify="right" if index in right else "left", overflow="fold")
+    for row in body:
+        table.add_row(*map(Text, row))  # Text: names may hold rich's markup
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH  # what reads a pipe has no edge to wrap at
+    console.print(table)

@@ -1,0 +1,280 @@
+"""From texts to padded batches: tokenised once, bucketed by length, never a Python loop over rows per step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.errors import DataError
+
+# Tokenised inputs that are ragged like input_ids, and what pads them unless the tokeniser says otherwise.
+_RAGGED = {"input_ids": 0, "attention_mask": 0, "token_type_ids": 0}
+
+
+class TokenisedDataset(Dataset):
+    """Token ids of all rows in one flat array, with labels; a list of indices gives one padded batch.
+
+    Args:
+        columns: Flat int32 arrays by input name; `input_ids` must be among them.
+        lengths: Tokens of each row, int (N,).
+        labels: Class ids (N,) or multi-hot (N, K), or None.
+        padding: The id that pads each column.
+        pad_left: Whether the tokeniser pads on the left.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, np.ndarray],
+        lengths: np.ndarray,
+        labels: np.ndarray | None = None,
+        padding: Mapping[str, int] | None = None,
+        pad_left: bool = False,
+    ) -> None:
+        self.columns = {name: torch.as_tensor(column, dtype=torch.int32) for name, column in columns.items()}
+        self.lengths = torch.as_tensor(lengths, dtype=torch.int64)
+        self.starts = torch.cumsum(self.lengths, 0) - self.lengths
+        self.labels = None if labels is None else torch.as_tensor(labels)
+        self.padding = {**_RAGGED, **(padding or {})}
+        self.pad_left = pad_left
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Returns one row as a batch of one."""
+        return self.batch([index])
+
+    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
+        """Returns the rows as one padded batch (what a DataLoader calls)."""
+        return self.batch(indices)
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Returns padded int64 tensors (B, L), L the longest row's length, and `labels` when there are any."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        lengths = self.lengths[chosen]
+        width = int(lengths.max())
+        positions = torch.arange(width).expand(len(chosen), width)
+        if self.pad_left:
+            positions = positions - (width - lengths)[:, None]
+        mask = (positions >= 0) & (positions < lengths[:, None])
+        where = (self.starts[chosen][:, None] + positions)[mask]
+        batch = {"attention_mask": mask.long()}
+        for name, column in self.columns.items():
+            padded = torch.full((len(chosen), width), self.padding.get(name, 0), dtype=torch.int64)
+            padded[mask] = column[where].long()
+            batch[name] = padded
+        if self.labels is not None:
+            batch["labels"] = self.labels[chosen]
+        return batch
+
+    @classmethod
+    def from_dataset(cls, dataset: Any, tokenizer: Any = None) -> TokenisedDataset:
+        """Takes over a tokenised map-style dataset as Transformers scripts make it.
+
+        Args:
+            dataset: Rows with `input_ids` and, for training, `labels` or `label`; a `datasets.Dataset`
+                or a sequence of dicts. Other columns are left behind, except `token_type_ids`.
+            tokenizer: For its padding ids.
+
+        Raises:
+            DataError: There are no `input_ids`.
+        """
+        columns = getattr(dataset, "column_names", None) or list(dataset[0])
+        if "input_ids" not in columns:
+            raise DataError(
+                f"the dataset has no input_ids, only {', '.join(columns)}",
+                "map the tokenizer over it first",
+            )
+        label_name = next((name for name in ("labels", "label") if name in columns), None)
+
+        def column(name: str) -> list:
+            return list(dataset[name]) if hasattr(dataset, "column_names") else [row[name] for row in dataset]
+
+        labels = None if label_name is None else np.asarray(column(label_name))
+        ragged = {name: column(name) for name in ("input_ids", "token_type_ids") if name in columns}
+        return cls._from_lists(ragged, labels, tokenizer)
+
+    @classmethod
+    def _from_lists(
+        cls, ragged: Mapping[str, list], labels: np.ndarray | None, tokenizer: Any
+    ) -> TokenisedDataset:
+        lengths = np.fromiter((len(row) for row in ragged["input_ids"]), dtype=np.int64)
+        flat = {name: _flatten(rows, int(lengths.sum())) for name, rows in ragged.items()}
+        padding = {}
+        if tokenizer is not None:
+            padding = {
+                "input_ids": tokenizer.pad_token_id or 0,
+                "token_type_ids": getattr(tokenizer, "pad_token_type_id", 0) or 0,
+            }
+        left = getattr(tokenizer, "padding_side", "right") == "left"
+        return cls(flat, lengths, labels, padding, left)
+
+
+def _flatten(rows: Iterable[Iterable[int]], total: int) -> np.ndarray:
+    return np.fromiter((token for row in rows for token in row), dtype=np.int32, count=total)
+
+
+def tokenise(
+    split: TextSplit, tokenizer: Any, *, max_length: int, labels: LabelSpace | None = None
+) -> TokenisedDataset:
+    """Tokenises a split once.
+
+    Args:
+        split: Texts, or pairs (joined the way the tokeniser joins pairs, the longer cut first).
+        tokenizer: A Transformers tokeniser.
+        max_length: Longest row in tokens, special tokens included.
+        labels: When given, the split's labels are encoded and kept.
+
+    Raises:
+        DataError: A label is not among `labels`.
+    """
+    encoded = tokenizer(
+        split.texts,
+        split.text_pairs,
+        truncation=True,
+        max_length=max_length,
+        padding=False,
+        return_attention_mask=False,
+    )
+    ragged = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
+    if split.text_pairs is None:
+        ragged.pop("token_type_ids", None)  # all zero: models fill that in themselves
+    ids = labels.encode(split.labels) if labels is not None and split.labels is not None else None
+    return TokenisedDataset._from_lists(ragged, ids, tokenizer)
+
+
+class LengthBucketBatchSampler(Sampler[list[int]]):
+    """Batches of a fixed number of rows of similar length; another arrangement every epoch.
+
+    All rows are permuted, cut into windows, sorted by length inside each window and cut into batches, whose
+    order is shuffled. The arrangement is a pure function of (seed, epoch), so that a resumed run goes on as
+    the uninterrupted one would, with any number of workers. With several ranks or accumulation steps a *global*
+    batch of `batch_size · accumulation · ranks` rows is formed first and then dealt out, so that neither changes
+    which rows learn together. The epoch's last global batch is the smaller one.
+
+    Args:
+        lengths: Tokens of each row.
+        batch_size: Rows a batch on one rank.
+        seed: Of the arrangement.
+        window: Batches a window; more means less padding and less randomness.
+        accumulation: Batches whose gradients are added up before a step.
+        ranks: Number of processes.
+        rank: This process.
+        drop_last: Leave out the smaller last global batch.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int] | Tensor,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        window: int = 64,
+        accumulation: int = 1,
+        ranks: int = 1,
+        rank: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        self.lengths = np.asarray(lengths)
+        self.batch_size, self.seed, self.window = batch_size, seed, window
+        self.accumulation, self.ranks, self.rank, self.drop_last = accumulation, ranks, rank, drop_last
+        self.epoch = 0
+        self.global_size = batch_size * accumulation * ranks
+        self.epoch_rows = len(self.lengths)
+        if drop_last and self.epoch_rows >= self.global_size:
+            self.epoch_rows -= self.epoch_rows % self.global_size
+        if self.epoch_rows < ranks:
+            raise DataError(
+                f"{self.epoch_rows} training rows cannot be shared by {ranks} processes",
+                "use fewer processes or more rows",
+            )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the arrangement."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        full, rest = divmod(self.epoch_rows, self.global_size)
+        return full * self.accumulation + (self._steps(rest) if rest >= self.ranks else 0)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for rows in self.global_batches():
+            # Even shares: no rank is left without a row, and none waits for another.
+            for share in np.array_split(rows, self._steps(len(rows))):
+                yield np.array_split(share, self.ranks)[self.rank].tolist()
+
+    def _steps(self, rows: int) -> int:
+        """How many batches a global batch of so many rows is dealt out in."""
+        wanted = math.ceil(rows / (self.batch_size * self.ranks))
+        return max(1, min(wanted, self.accumulation, rows // self.ranks))
+
+    def global_batches(self) -> list[np.ndarray]:
+        """Returns the epoch's row numbers, one array for each optimiser step."""
+        random = np.random.default_rng((self.seed, self.epoch))
+        order = random.permutation(len(self.lengths))[: self.epoch_rows]
+        rows_a_window = self.global_size * max(1, self.window // (self.accumulation * self.ranks))
+        windows = [order[start : start + rows_a_window] for start in range(0, len(order), rows_a_window)]
+        # Stable: rows of one length stay in their random order.
+        ordered = np.concatenate([rows[np.argsort(self.lengths[rows], kind="stable")] for rows in windows])
+        rest = len(ordered) % self.global_size
+        # The smaller batch is cut out at a random place, or it would always hold the longest rows.
+        cut = int(random.integers(0, len(ordered) // self.global_size + 1)) * self.global_size
+        small, ordered = ordered[cut : cut + rest], np.concatenate([ordered[:cut], ordered[cut + rest :]])
+        full = np.split(ordered, len(ordered) // self.global_size) if len(ordered) else []
+        batches = [full[index] for index in random.permutation(len(full))]
+        if 0 < rest < self.ranks and batches:  # too few for a batch of their own
+            batches[-1], rest = np.concatenate([batches[-1], small]), 0
+        return [*batches, small] if rest else batches
+
+
+def token_budget_batches(
+    lengths: Sequence[int] | Tensor, tokens: int, *, rows: int = 4096
+) -> list[np.ndarray]:
+    """Cuts rows, longest first, into batches of at most `tokens` padded tokens, for scoring.
+
+    Longest first means that running out of memory shows at once.
+
+    Args:
+        lengths: Tokens of each row.
+        tokens: Rows times the longest row's length, at most; a longer row gets a batch of its own.
+        rows: Rows a batch at most.
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        count = max(1, min(rows, tokens // max(1, int(lengths[order[start]]))))
+        batches.append(order[start : start + count])
+        start += count
+    return batches
+
+
+def padding_share(dataset: TokenisedDataset, batches: Iterable[Sequence[int]]) -> float:
+    """Returns the share of padding among all tokens of the batches."""
+    real = total = 0
+    for rows in batches:
+        lengths = dataset.lengths[torch.as_tensor(rows)]
+        real += int(lengths.sum())
+        total += int(lengths.max()) * len(rows)
+    return 1 - real / total
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+class BucketDataLoader(DataLoader):
+    """A loader over a `TokenisedDataset` whose epoch can be set; workers only slice and pad."""
+
+    def __init__(self, dataset: TokenisedDataset, sampler: LengthBucketBatchSampler, **options: Any) -> None:
+        super().__init__(dataset, batch_sampler=sampler, collate_fn=_as_it_is, **options)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the arrangement of the next pass."""
+        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]

@@ -1,0 +1,327 @@
+"""What may be wrong with a task, before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain, combinations, islice
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from tellapart.data.examples import TextData, TextSplit
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Severity = Literal["error", "warning", "info"]
+SEVERITIES = get_args(Severity)
+
+EXAMPLES = 5
+"""How many examples a finding has at most."""
+
+SHARED_ERROR = 0.01
+"""From this share of a split's rows on, texts that are in train as well are an error: its scores mean little."""
+
+FEW_TEXTS = 8
+"""Classes with fewer training texts than this are named: no split of them is worth much."""
+
+IMBALANCE = 10.0
+"""From this many rows of the largest class to one of the smallest on, the imbalance is named."""
+
+TRUNCATION_WARNING = 0.05
+"""From this share of truncated texts on, truncation is a warning."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Args:
+        kind: What it is, as a stable key: `shared_texts`, `conflicting_labels`, `empty_texts`,
+            `duplicate_texts`, `single_text_classes`, `small_classes`, `class_imbalance`, `absent_classes`,
+            `truncation`.
+        severity: `error` where scores would mean little, `warning` for what is worth a look, else `info`.
+        count: How many rows, texts or classes it concerns.
+        message: One sentence for people.
+        examples: At most `EXAMPLES` of them, for people.
+    """
+
+    kind: str
+    severity: Severity
+    count: int
+    message: str
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long the texts are in tokens, special tokens included, before anything is cut.
+
+    Args:
+        max_length: The length that was checked against.
+        truncated: How many texts are longer.
+        share: The same, as a share of all texts.
+        median: Of the lengths.
+        percentile_95: Of the lengths.
+        percentile_99: Of the lengths.
+        longest: Of the lengths.
+        suggested: The smallest multiple of 8 that leaves 99 % of the texts whole, or the most the model takes.
+    """
+
+    max_length: int
+    truncated: int
+    share: float
+    median: int
+    percentile_95: int
+    percentile_99: int
+    longest: int
+    suggested: int
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What a check saw.
+
+    Args:
+        source: What the user named.
+        problem_type: As in `LabelSpace`.
+        rows: The rows of each split.
+        classes: The rows of each class in each split; a class without any is left out.
+        findings: Errors first, then warnings, then the rest.
+        lengths: The lengths in tokens, where a tokeniser was given.
+    """
+
+    source: str
+    problem_type: str
+    rows: dict[str, int]
+    classes: dict[str, dict[str, int]]
+    findings: tuple[Finding, ...]
+    lengths: Lengths | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the report as plain values, ready for JSON."""
+        return asdict(self)
+
+
+def check_data(
+    data: TextData, *, tokenizer: PreTrainedTokenizerBase | None = None, max_length: int = 128
+) -> DataReport:
+    """Looks for what spoils a training run or its scores.
+
+    Texts in two splits and under two labels are compared without case and white space, duplicates within a
+    split exactly; empty texts count as neither.
+
+    Args:
+        data: The task.
+        tokenizer: Counts tokens; without one nothing is said about truncation.
+        max_length: The length to which texts will be cut, in tokens.
+
+    Returns:
+        The report; `findings` is empty if all is well.
+    """
+    keys = {name: split.keys() for name, split in data.splits.items()}
+    lengths = None if tokenizer is None else _lengths(data.splits.values(), tokenizer, max_length)
+    classes = {name: _class_counts(split, data.labels.names) for name, split in data.splits.items()}
+    findings = [
+        *_shared_texts(data, keys),
+        *_conflicting_labels(data, keys),
+        *_empty_texts(data),
+        *_duplicate_texts(data),
+        *_small_classes(data, keys["train"]),
+        *_class_imbalance(classes["train"]),
+        *_absent_classes(data, classes),
+        *_truncation(lengths),
+    ]
+    return DataReport(
+        source=data.source,
+        problem_type=data.labels.problem_type,
+        rows={name: len(split) for name, split in data.splits.items()},
+        classes=classes,
+        findings=tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))),
+        lengths=lengths,
+    )
+
+
+def _shared_texts(data: TextData, keys: dict[str, list[str]]) -> Iterator[Finding]:
+    for first, second in combinations(data.splits, 2):
+        rows_of_first = {key: row for row, key in reversed([*enumerate(keys[first])]) if key.strip()}
+        shared = [row for row, key in enumerate(keys[second]) if key in rows_of_first]
+        if shared:
+            share = len(shared) / len(keys[second])
+            rows = f"{len(shared)} of {len(keys[second])} {second} rows ({share:.1%})"
+            yield Finding(
+                "shared_texts",
+                "error" if share >= SHARED_ERROR else "warning",
+                len(shared),
+                f"{rows} have a text that is also in {first}.",
+                _examples(
+                    f"{_quoted(data.splits[second], row)}: {second} row {row + 1}, "
+                    f"{first} row {rows_of_first[keys[second][row]] + 1}"
+                    for row in shared
+                ),
+            )
+
+
+def _conflicting_labels(data: TextData, keys: dict[str, list[str]]) -> Iterator[Finding]:
+    counts = Counter(chain.from_iterable(keys.values()))
+    seen: dict[str, tuple[TextSplit, int, set[frozenset[str]]]] = {}
+    for name, split in data.splits.items():
+        for row, (key, labels) in enumerate(zip(keys[name], split.label_sets(), strict=True)):
+            if counts[key] > 1 and key.strip():
+                seen.setdefault(key, (split, row, set()))[2].add(labels)
+    conflicts = [found for found in seen.values() if len(found[2]) > 1]
+    if conflicts:
+        yield Finding(
+            "conflicting_labels",
+            "warning",
+            len(conflicts),
+            f"{len(conflicts)} text(s) have several rows that differ in their label.",
+            _examples(
+                f"{_quoted(split, row)}: " + " | ".join(sorted(map(_listed, labels)))
+                for split, row, labels in conflicts
+            ),
+        )
+
+
+def _empty_texts(data: TextData) -> Iterator[Finding]:
+    for name, split in data.splits.items():
+        columns = [split.texts] if split.text_pairs is None else [split.texts, split.text_pairs]
+        rows = [row for row, texts in enumerate(zip(*columns, strict=True)) if not all(map(str.strip, texts))]
+        if rows:
+            yield Finding(
+                "empty_texts",
+                "warning",
+                len(rows),
+                f"{len(rows)} row(s) of {name} have an empty text.",
+                _examples(f"{name} row {row + 1}" for row in rows),
+            )
+
+
+def _duplicate_texts(data: TextData) -> Iterator[Finding]:
+    for name, split in data.splits.items():
+        texts = (
+            split.texts if split.text_pairs is None else [*zip(split.texts, split.text_pairs, strict=True)]
+        )
+        first_rows = {text: row for row, text in reversed([*enumerate(texts)])}
+        repeated = [
+            row for row, text in enumerate(texts) if first_rows[text] != row and split.texts[row].strip()
+        ]
+        if repeated:
+            yield Finding(
+                "duplicate_texts",
+                "info",
+                len(repeated),
+                f"{len(repeated)} of {len(split)} {name} rows repeat the text of another {name} row.",
+                _examples(
+                    f"{_quoted(split, row)}: {name} rows {first_rows[texts[row]] + 1} and {row + 1}"
+                    for row in repeated
+                ),
+            )
+
+
+def _small_classes(data: TextData, train_keys: list[str]) -> Iterator[Finding]:
+    texts: dict[str, set[str]] = {name: set() for name in data.labels.names}
+    for key, labels in zip(train_keys, data.train.label_sets(), strict=True):
+        for label in labels:
+            texts[label].add(key)
+    counts = {name: len(keys) for name, keys in texts.items()}
+    kinds: tuple[tuple[str, Severity, range, str], ...] = (
+        (
+            "single_text_classes",
+            "warning",
+            range(2),
+            "one training text at most: no row of them can be split off",
+        ),
+        ("small_classes", "info", range(2, FEW_TEXTS), f"fewer than {FEW_TEXTS} training texts"),
+    )
+    for kind, severity, sizes, what in kinds:
+        names = [name for name, count in counts.items() if count in sizes]
+        if names:
+            examples = _examples(f"{name}: {counts[name]}" for name in names)
+            yield Finding(kind, severity, len(names), f"{len(names)} class(es) have {what}.", examples)
+
+
+def _class_imbalance(counts: dict[str, int]) -> Iterator[Finding]:
+    largest, smallest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    ratio = counts[largest] / counts[smallest]
+    if ratio >= IMBALANCE:
+        yield Finding(
+            "class_imbalance",
+            "info",
+            len(counts),
+            f"the largest class has {ratio:.0f} times as many training rows as the smallest.",
+            _examples(f"{name}: {counts[name]}" for name in (largest, smallest)),
+        )
+
+
+def _absent_classes(data: TextData, classes: dict[str, dict[str, int]]) -> Iterator[Finding]:
+    for split in classes:
+        absent = [name for name in data.labels.names if name not in classes[split]]
+        if absent:
+            message = f"{len(absent)} of {len(data.labels)} classes have no row in {split}."
+            yield Finding("absent_classes", "info", len(absent), message, _examples(absent))
+
+
+def _truncation(lengths: Lengths | None) -> Iterator[Finding]:
+    if lengths is None or not lengths.truncated:
+        return
+    if lengths.suggested >= lengths.percentile_99:
+        advice = f"--max-length {lengths.suggested} keeps 99 % whole"
+    else:
+        advice = f"the model takes {lengths.suggested} at most"
+    yield Finding(
+        "truncation",
+        "warning" if lengths.share >= TRUNCATION_WARNING else "info",
+        lengths.truncated,
+        f"{lengths.truncated} text(s) ({lengths.share:.1%}) are longer than {lengths.max_length} tokens and will "
+        f"be cut; 95 % have at most {lengths.percentile_95}, 99 % at most {lengths.percentile_99}: {advice}.",
+    )
+
+
+def _lengths(splits: Iterable[TextSplit], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Lengths:
+    tokens = np.concatenate([_token_counts(split, tokenizer) for split in splits])
+    truncated = int((tokens > max_length).sum())
+    median, at_95, at_99 = np.percentile(tokens, [50, 95, 99], method="higher").astype(int).tolist()
+    return Lengths(
+        max_length=max_length,
+        truncated=truncated,
+        share=truncated / len(tokens),
+        median=median,
+        percentile_95=at_95,
+        percentile_99=at_99,
+        longest=int(tokens.max()),
+        suggested=min(-(-at_99 // 8) * 8, tokenizer.model_max_length),
+    )
+
+
+def _token_counts(split: TextSplit, tokenizer: PreTrainedTokenizerBase, chunk: int = 10_000) -> np.ndarray:
+    counts: list[int] = []
+    for start in range(0, len(split), chunk):
+        rows = slice(start, start + chunk)
+        pairs = None if split.text_pairs is None else split.text_pairs[rows]
+        encoded = tokenizer(
+            split.texts[rows], pairs, truncation=False, return_attention_mask=False, verbose=False
+        )
+        counts += map(len, encoded["input_ids"])
+    return np.array(counts)
+
+
+def _class_counts(split: TextSplit, names: Sequence[str]) -> dict[str, int]:
+    counts = Counter(label for labels in split.label_sets() for label in labels)
+    return {name: counts[name] for name in names if counts[name]}
+
+
+def _quoted(split: TextSplit, row: int, width: int = 60) -> str:
+    texts = [split.texts[row]] if split.text_pairs is None else [split.texts[row], split.text_pairs[row]]
+    short = (" ".join(text.split()) for text in texts)
+    return " / ".join(f'"{text if len(text) <= width else text[: width - 1] + "…"}"' for text in short)
+
+
+def _listed(labels: frozenset[str]) -> str:
+    return ", ".join(sorted(labels)) or "no label"
+
+
+def _examples(found: Iterable[str]) -> tuple[str, ...]:
+    return tuple(islice(found, EXAMPLES))

@@ -1,0 +1,156 @@
+"""Which columns of a table hold the texts, the labels and the question ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from tellapart.errors import DataError, did_you_mean
+
+SECOND_TEXTS = {
+    "text": ("text_pair",),
+    "text1": ("text2",),
+    "text_a": ("text_b",),
+    "sentence1": ("sentence2",),
+    "sentence_a": ("sentence_b",),
+    "premise": ("hypothesis",),
+    "question1": ("question2",),
+    "question": ("answer", "sentence", "passage"),
+    "query": ("passage", "document", "answer"),
+    "sentence": (),
+    "content": (),
+    "document": (),
+    "utterance": (),
+    "review": (),
+    "body": (),
+    "title": (),
+}
+"""Names of text columns, the likeliest first, each with the names of second texts that go with it."""
+
+LABELS = ("label", "labels", "category", "class", "intent", "target", "topic", "sentiment", "emotion", "tags")
+QUESTION_IDS = ("question_id", "qid")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns that a task is read from.
+
+    Args:
+        text: The texts.
+        text_pair: The second texts of pair tasks.
+        label: The labels, or None where there are none to read.
+        question_id: The groups of ranking tasks.
+    """
+
+    text: str
+    text_pair: str | None = None
+    label: str | None = None
+    question_id: str | None = None
+
+    def __str__(self) -> str:
+        roles = {
+            "texts": self.text,
+            "second texts": self.text_pair,
+            "labels": self.label,
+            "question ids": self.question_id,
+        }
+        return ", ".join(f'{role} from "{name}"' for role, name in roles.items() if name is not None)
+
+
+def find_columns(
+    schema: pa.Schema,
+    *,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
+    question_id: str | None = None,
+    labelled: bool = True,
+    where: str = "the data",
+) -> Columns:
+    """Finds the columns of a task: those named, else those with usual names, else the only possible ones.
+
+    Capital letters and spaces around a name do not matter. A second text is looked for only where neither
+    text was named.
+
+    Args:
+        schema: The columns of the table.
+        text: The column of the texts, or None to find it.
+        text_pair: The column of the second texts, or None to find it.
+        label: The column of the labels, or None to find it.
+        question_id: The column that groups the rows of a ranking task, or None to find it.
+        labelled: Whether labels are wanted. If not, `label` of the result is None.
+        where: What to call the data in messages.
+
+    Raises:
+        DataError: A named column is not there, or it is not clear which column to take.
+    """
+    named = [match_column(schema, name, where) for name in (text, text_pair, label, question_id) if name]
+    free = [name for name in schema.names if name not in named]
+
+    def take(found: str | None) -> str | None:
+        if found is not None:
+            free.remove(found)
+        return found
+
+    def chosen(name: str | None) -> str | None:
+        return None if name is None else match_column(schema, name, where)
+
+    first, second = chosen(text), chosen(text_pair)
+    group = chosen(question_id) or take(_by_name(QUESTION_IDS, free))
+    gold = chosen(label) or take(_by_name(LABELS, free))
+    if first is None:
+        strings = [name for name in free if is_string(schema.field(name).type)]
+        first = take(_by_name(SECOND_TEXTS, free) or (_only(strings) if gold else None))
+        if first is not None and second is None:
+            second = take(_by_name(SECOND_TEXTS.get(_plain(first), ()), free))
+    if first is not None and labelled:
+        gold = gold or take(_only(free))
+    if first is None or (labelled and gold is None):
+        role, option = ("texts", "text") if first is None else ("labels", "label")
+        raise DataError(
+            f"it is not clear which column of {where} holds the {role}",
+            f"name it with --{option} (in Python {option}=...), one of {', '.join(schema.names)}",
+        )
+    return Columns(first, second, gold if labelled else None, group)
+
+
+def match_column(schema: pa.Schema, wanted: str, where: str) -> str:
+    """Returns the name of a column as the table writes it.
+
+    Raises:
+        DataError: There is no such column.
+    """
+    found = wanted if wanted in schema.names else _by_name([_plain(wanted)], schema.names)
+    if found is None:
+        raise DataError(
+            f'{where} has no column "{wanted}"{did_you_mean(wanted, schema.names)}',
+            f"choose one of its columns: {', '.join(schema.names)}",
+        )
+    return found
+
+
+def is_string(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds texts, plain or categorical."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists."""
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _by_name(wanted: Iterable[str], names: Sequence[str]) -> str | None:
+    written = {_plain(name): name for name in reversed(names)}
+    return next((written[name] for name in wanted if name in written), None)
+
+
+def _only(names: Sequence[str]) -> str | None:
+    return names[0] if len(names) == 1 else None
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()

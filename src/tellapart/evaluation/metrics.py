@@ -1,0 +1,271 @@
+"""From scores to numbers: what a run reports after each epoch and at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+from scipy.special import expit, log_softmax, softmax
+from sklearn.metrics import f1_score, matthews_corrcoef, precision_recall_fscore_support
+
+from tellapart.data.examples import LabelSpace
+from tellapart.errors import DataError, ModelError, RecipeError, did_you_mean
+
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is to be read.
+
+    Args:
+        description: What it measures, for help texts.
+        greater_is_better: The direction of improvement.
+        percentage: Whether it is a share, stored as 0 to 1 and shown times 100.
+    """
+
+    description: str
+    greater_is_better: bool = True
+    percentage: bool = True
+
+    def display(self, value: float, signed: bool = False) -> str:
+        """Returns the value as tables show it: shares times 100 with two decimals, others with four."""
+        sign = "+" if signed else ""
+        return f"{100 * value:{sign}.2f}" if self.percentage else f"{value:{sign}.4f}"
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric("share of rows whose class is predicted"),
+    "macro_f1": Metric("mean F1 of all classes"),
+    "weighted_f1": Metric("mean F1 of the classes, weighted by their rows"),
+    "macro_precision": Metric("mean precision of all classes"),
+    "macro_recall": Metric("mean recall of all classes"),
+    "log_loss": Metric(
+        "mean negative log probability of the gold class", greater_is_better=False, percentage=False
+    ),
+    "expected_calibration_error": Metric(
+        "mean gap between confidence and accuracy over 15 bins", greater_is_better=False
+    ),
+    "f1": Metric("F1 of the second of two classes"),
+    "matthews_correlation": Metric("correlation of gold and predicted class, two classes"),
+    "micro_f1": Metric("F1 over all decisions on a label"),
+    "micro_precision": Metric("share of the predicted labels that are gold"),
+    "micro_recall": Metric("share of the gold labels that are predicted"),
+    "samples_f1": Metric("mean F1 of the rows' label sets"),
+    "exact_match": Metric("share of rows whose label set is predicted exactly"),
+    "hamming_loss": Metric("share of wrong decisions on a label", greater_is_better=False),
+}
+"""Every metric that tellapart reports, by name."""
+
+_SINGLE_LABEL = (
+    "accuracy",
+    "macro_f1",
+    "weighted_f1",
+    "macro_precision",
+    "macro_recall",
+    "log_loss",
+    "expected_calibration_error",
+)
+_TWO_CLASSES = ("f1", "matthews_correlation")
+_MULTI_LABEL = (
+    "micro_f1",
+    "macro_f1",
+    "weighted_f1",
+    "micro_precision",
+    "micro_recall",
+    "samples_f1",
+    "exact_match",
+    "hamming_loss",
+)
+
+
+class ClassMetrics(TypedDict):
+    """The figures of one class: its name, gold rows, precision, recall and F1."""
+
+    name: str
+    support: int
+    precision: float
+    recall: float
+    f1: float
+
+
+def main_metric(labels: LabelSpace) -> str:
+    """Returns the metric that runs are chosen and compared by unless the user names another."""
+    return "micro_f1" if labels.multi_label else "accuracy"
+
+
+def metric_names(labels: LabelSpace) -> tuple[str, ...]:
+    """Returns the names of the metrics that `classification_metrics` gives for these classes."""
+    if labels.multi_label:
+        return _MULTI_LABEL
+    return _SINGLE_LABEL + _TWO_CLASSES if len(labels) == 2 else _SINGLE_LABEL
+
+
+def find_metric(labels: LabelSpace, name: str) -> Metric:
+    """Looks up a metric to choose checkpoints or compare methods by.
+
+    Raises:
+        RecipeError: The task has no metric of that name.
+    """
+    known = metric_names(labels)
+    if name not in known:
+        raise RecipeError(
+            f'this task has no metric "{name}"' + did_you_mean(name, known), "use one of " + ", ".join(known)
+        )
+    return METRICS[name]
+
+
+def metric_label(name: str) -> str:
+    """Returns a metric's name as a heading, with its unit: `macro f1 (%)`."""
+    return name.replace("_", " ") + (" (%)" if METRICS[name].percentage else "")
+
+
+def probabilities(labels: LabelSpace, logits: np.ndarray) -> np.ndarray:
+    """Turns logits into probabilities: a softmax over the classes, or a sigmoid a label when `multi_label`.
+
+    Args:
+        labels: The classes.
+        logits: (N, K), any float type.
+
+    Returns:
+        float64 (N, K).
+
+    Raises:
+        ModelError: A logit is NaN or infinite.
+    """
+    finite = _finite(logits)
+    return expit(finite) if labels.multi_label else softmax(finite, axis=1)
+
+
+def predicted_ids(labels: LabelSpace, logits: np.ndarray, thresholds: float | np.ndarray = 0.5) -> np.ndarray:
+    """Decides on classes.
+
+    Args:
+        labels: The classes.
+        logits: (N, K).
+        thresholds: Multi-label only: the probability from which a label is predicted, for all labels or
+            one a label (K,). Default 0.5.
+
+    Returns:
+        Class ids, int64 (N,); or multi-hot, int64 (N, K).
+
+    Raises:
+        ModelError: A logit is NaN or infinite.
+    """
+    if labels.multi_label:
+        return (probabilities(labels, logits) >= thresholds).astype(np.int64)
+    return _finite(logits).argmax(axis=1)
+
+
+def classification_metrics(
+    labels: LabelSpace, gold: np.ndarray, scores: np.ndarray, thresholds: float | np.ndarray = 0.5
+) -> dict[str, float]:
+    """Computes all metrics of a task.
+
+    Averages called `macro` run over all K classes: one without gold rows counts as 0 rather than leave the
+    mean, so that figures from different splits can be compared.
+
+    Args:
+        labels: The classes.
+        gold: Class ids (N,), or multi-hot (N, K).
+        scores: Logits (N, K).
+        thresholds: Multi-label only, see `predicted_ids`.
+
+    Returns:
+        The metrics of `metric_names(labels)`, in that order. Shares are 0 to 1.
+
+    Raises:
+        DataError: There are no rows.
+        ModelError: A logit is NaN or infinite.
+    """
+    gold = np.asarray(gold)
+    if len(gold) == 0:
+        raise DataError("there are no rows to evaluate", "give a split that has labelled rows")
+    if labels.multi_label:
+        return _multi_label_metrics(labels, gold.astype(np.int64), predicted_ids(labels, scores, thresholds))
+    return _single_label_metrics(labels, gold, _finite(scores))
+
+
+def per_class(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray) -> list[ClassMetrics]:
+    """Computes the figures of each class, in the order of `labels`.
+
+    Args:
+        labels: The classes.
+        gold: Class ids (N,), or multi-hot (N, K).
+        predicted: The same for the predictions.
+
+    Returns:
+        One entry a class; where a figure is 0 divided by 0, it is 0.
+    """
+    columns = zip(labels.names, *_per_class_columns(labels, gold, predicted), strict=True)
+    return [
+        ClassMetrics(
+            name=name, support=int(support), precision=float(precision), recall=float(recall), f1=float(f1)
+        )
+        for name, precision, recall, f1, support in columns
+    ]
+
+
+def _single_label_metrics(labels: LabelSpace, gold: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    predicted = logits.argmax(axis=1)
+    correct = predicted == gold
+    log_probabilities = log_softmax(logits, axis=1)  # (N, K); not clipped, as a log of probabilities would be
+    precision, recall, f1, support = _per_class_columns(labels, gold, predicted)
+    metrics = {
+        "accuracy": correct.mean(),
+        "macro_f1": f1.mean(),
+        "weighted_f1": np.average(f1, weights=support),
+        "macro_precision": precision.mean(),
+        "macro_recall": recall.mean(),
+        "log_loss": -log_probabilities[np.arange(len(gold)), gold].mean(),
+        "expected_calibration_error": _calibration_error(np.exp(log_probabilities.max(axis=1)), correct),
+    }
+    if len(labels) == 2:
+        metrics["f1"] = f1[1]
+        one_class = np.unique([gold, predicted]).size == 1  # undefined, and scikit-learn would warn
+        metrics["matthews_correlation"] = 0.0 if one_class else matthews_corrcoef(gold, predicted)
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _multi_label_metrics(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    _, _, f1, support = _per_class_columns(labels, gold, predicted)
+    micro_precision, micro_recall, micro_f1, _ = precision_recall_fscore_support(
+        gold, predicted, average="micro", zero_division=0
+    )
+    metrics = {
+        "micro_f1": micro_f1,
+        "macro_f1": f1.mean(),
+        "weighted_f1": f1 @ support / max(support.sum(), 1),
+        "micro_precision": micro_precision,
+        "micro_recall": micro_recall,
+        # A row without gold labels for which none is predicted is right, hence 1 for 0/0.
+        "samples_f1": f1_score(gold, predicted, average="samples", zero_division=1),
+        "exact_match": (gold == predicted).all(axis=1).mean(),
+        "hamming_loss": (gold != predicted).mean(),
+    }
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _per_class_columns(
+    labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Returns precision, recall, F1 and support, each (K,), whether or not a class occurs."""
+    return precision_recall_fscore_support(gold, predicted, labels=range(len(labels)), zero_division=0)
+
+
+def _calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Expected calibration error, Guo et al. 2017 (arXiv 1706.04599), Eq. 3, with 15 bins of equal width."""
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    gaps = np.bincount(bins, weights=correct - confidence, minlength=CALIBRATION_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def _finite(logits: np.ndarray) -> np.ndarray:
+    exact = np.asarray(logits, dtype=np.float64)
+    if not np.isfinite(exact).all():
+        raise ModelError(
+            "the model's scores are not finite numbers, so training has diverged",
+            "lower the learning rate, or train in float32",
+        )
+    return exact

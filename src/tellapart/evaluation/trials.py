@@ -1,0 +1,201 @@
+"""What repeated runs can say: means with intervals, and differences over paired seeds.
+
+Two methods that ran on the same seeds saw the same split, the same order of batches and the same initial
+weights of the head. The difference within a seed is therefore much less noisy than the scores themselves,
+and it is the difference that is tested. The intervals tell what other seeds would give on the same rows to
+evaluate; they do not tell what other rows would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from tellapart.errors import UserError
+from tellapart.evaluation.metrics import METRICS
+
+Interval = tuple[float, float]
+
+_TOLERANCE = 1e-12  # scores are ratios of counts: anything below is rounding
+
+
+@dataclass(frozen=True)
+class TrialSummary:
+    """The scores of one method over its trials.
+
+    Args:
+        mean: Mean score.
+        standard_deviation: Of the sample (n − 1); None for one trial.
+        interval: Confidence interval of the mean by Student's t; None for one trial.
+        trimmed_mean: Mean without the best and the worst trial, the protocol of the negative supervision
+            paper; None for fewer than three trials.
+        trials: How many.
+    """
+
+    mean: float
+    standard_deviation: float | None
+    interval: Interval | None
+    trimmed_mean: float | None
+    trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+    """What a method changes against a baseline, over the same seeds.
+
+    Args:
+        difference: Mean of method − baseline.
+        interval: Confidence interval of the difference by Student's t; None for one pair. If the
+            differences do not vary, it is the point itself.
+        p_value: Two-sided paired t test; None for one pair. Where the differences do not vary, t has no
+            value and this is `permutation_p_value`.
+        permutation_p_value: Two-sided sign-flip test: exact up to 13 pairs, from 9,999 draws beyond. It
+            assumes less than t, but n pairs cannot bring it below 2 / 2ⁿ. None for one pair.
+        wins: Seeds on which the method is better.
+        ties: Seeds on which both are equal.
+        losses: Seeds on which the method is worse.
+        trials: Pairs.
+        confidence: Of the interval, 0 to 1.
+    """
+
+    difference: float
+    interval: Interval | None
+    p_value: float | None
+    permutation_p_value: float | None
+    wins: int
+    ties: int
+    losses: int
+    trials: int
+    confidence: float
+
+
+def summarise(scores: Sequence[float], confidence: float = 0.95) -> TrialSummary:
+    """Summarises the scores of one method.
+
+    Args:
+        scores: One score a trial.
+        confidence: Of the interval, between 0 and 1.
+
+    Raises:
+        UserError: There are no scores, or `confidence` is not between 0 and 1.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if len(values) == 0:
+        raise UserError("there are no trials to summarise", "let at least one trial finish")
+    return TrialSummary(
+        mean=float(values.mean()),
+        standard_deviation=float(values.std(ddof=1)) if len(values) > 1 else None,
+        interval=_mean_interval(values, confidence),
+        trimmed_mean=float(np.sort(values)[1:-1].mean()) if len(values) > 2 else None,
+        trials=len(values),
+    )
+
+
+def paired_difference(
+    baseline: Mapping[int, float],
+    method: Mapping[int, float],
+    confidence: float = 0.95,
+    greater_is_better: bool = True,
+) -> PairedDifference:
+    """Compares two methods seed by seed.
+
+    Args:
+        baseline: Seed to score.
+        method: Seed to score, for the same seeds.
+        confidence: Of the interval, between 0 and 1.
+        greater_is_better: The metric's direction, which decides what is a win.
+
+    Raises:
+        UserError: The seeds are not the same, there are none, or `confidence` is not between 0 and 1.
+    """
+    if not baseline or set(baseline) != set(method):
+        raise UserError(
+            f"the trials are not paired: seeds {sorted(baseline)} against {sorted(method)}",
+            "run both methods with the same seeds",
+        )
+    seeds = sorted(baseline)
+    differences = np.array([method[seed] - baseline[seed] for seed in seeds], dtype=np.float64)
+    differences[np.abs(differences) < _TOLERANCE] = 0.0
+    if np.ptp(differences) < _TOLERANCE:
+        differences[:] = differences[0]
+    gains = differences if greater_is_better else -differences
+    return PairedDifference(
+        difference=float(differences.mean()),
+        interval=_mean_interval(differences, confidence),
+        p_value=_t_p_value(differences),
+        permutation_p_value=_sign_flip_p_value(differences),
+        wins=int((gains > 0).sum()),
+        ties=int((gains == 0).sum()),
+        losses=int((gains < 0).sum()),
+        trials=len(seeds),
+        confidence=confidence,
+    )
+
+
+def verdict(pair: PairedDifference, metric: str = "accuracy") -> str:
+    """Says in one sentence what the pairs show, and no more than that.
+
+    "Better" and "worse" are said only where the p-value lies below 1 − `confidence`, which for a t interval
+    is the same as the interval leaving out 0. Several methods against one baseline are several chances of a
+    false alarm: the p-values are not corrected for that.
+
+    Args:
+        pair: The comparison, from `paired_difference`.
+        metric: The metric's name in `METRICS`, for its unit and its direction.
+    """
+    kind = METRICS[metric]
+    unit = " points" if kind.percentage else ""
+    change = kind.display(pair.difference, signed=True) + unit
+    if pair.interval is None or pair.p_value is None:
+        return f"{change} on one seed, which cannot show a difference"
+    low, high = pair.interval
+    if low == high == 0:
+        return f"the same score on all {pair.trials} seeds"
+    if low == high:
+        return f"{change} on each of {pair.trials} seeds (sign-flip p = {pair.p_value:.2g})"
+    level = f"{100 * pair.confidence:g} % interval"
+    if pair.p_value >= 1 - pair.confidence:
+        spread = f"{kind.display(low, signed=True)} to {kind.display(high, signed=True)}"
+        return f"no difference that {pair.trials} seeds could show: {change} ({level} {spread})"
+    word = "better" if (pair.difference > 0) == kind.greater_is_better else "worse"
+    nearer, farther = sorted((abs(low), abs(high)))
+    spread = f"{kind.display(nearer)} to {kind.display(farther)}"
+    size = kind.display(abs(pair.difference)) + unit
+    return f"{word} by {size} ({level} {spread}, {pair.trials} paired seeds)"
+
+
+def _mean_interval(values: np.ndarray, confidence: float) -> Interval | None:
+    if not 0 < confidence < 1:
+        raise UserError(
+            f"a confidence of {confidence} is none", "give a number between 0 and 1, such as 0.95"
+        )
+    if len(values) < 2:
+        return None
+    mean = float(values.mean())
+    if np.ptp(values) == 0:
+        return mean, mean
+    half_width = float(stats.t.ppf((1 + confidence) / 2, df=len(values) - 1) * stats.sem(values))
+    return mean - half_width, mean + half_width
+
+
+def _t_p_value(differences: np.ndarray) -> float | None:
+    if np.ptp(differences) == 0:
+        return _sign_flip_p_value(differences)
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def _sign_flip_p_value(differences: np.ndarray) -> float | None:
+    if len(differences) < 2:
+        return None
+    test = stats.permutation_test(
+        (differences,),
+        np.mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=9999,
+        rng=np.random.default_rng(0),
+    )
+    return float(test.pvalue)

@@ -1,0 +1,41 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from tellapart.errors import OutputError
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path`; what the block wrote there takes its place at the end.
+
+    Works for a file and for a folder that the block makes.
+
+    Raises:
+        OutputError: In place of an OSError. Nothing is left behind.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if target.is_dir() and temporary.is_dir():
+            shutil.rmtree(target)
+        temporary.replace(target)
+    except OSError as error:
+        raise OutputError(
+            f"{target} could not be written ({error.strerror or error})",
+            "free some disk space, or choose another place",
+        ) from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)

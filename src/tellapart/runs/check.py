@@ -1,0 +1,37 @@
+"""What is wrong with the data, before anything is trained on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tellapart.data.checks import DataReport, check_data
+from tellapart.data.reading import read_data
+from tellapart.encoders.transformer import load_tokenizer
+
+
+def check(
+    source: Any,
+    *,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
+    label_delimiter: str | None = None,
+    encoder: str = "minilm",
+    max_length: int = 128,
+) -> DataReport:
+    """Looks for duplicates, leaks between splits, contradicting labels, empty texts, small classes, truncation.
+
+    Args:
+        source: What `tellapart.data.reading.read_data` reads.
+        text: The text column; found by its name when not given.
+        text_pair: The second text's column.
+        label: The label column.
+        label_delimiter: What separates the labels of a multi-label cell.
+        encoder: Whose tokens are counted.
+        max_length: The length in tokens that training would truncate at.
+
+    Raises:
+        DataError: The data cannot be read at all.
+    """
+    data = read_data(source, text=text, text_pair=text_pair, label=label, label_delimiter=label_delimiter)
+    return check_data(data, tokenizer=load_tokenizer(encoder), max_length=max_length)

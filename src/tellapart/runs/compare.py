@@ -1,0 +1,184 @@
+"""Methods side by side on one's own data, over paired seeds: does a method help, by how much, and where?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tellapart.data.examples import LabelSpace, TextData
+from tellapart.data.reading import read_data
+from tellapart.errors import MissingDependencyError, RecipeError, TellapartWarning
+from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
+from tellapart.evaluation.metrics import (
+    classification_metrics,
+    find_metric,
+    main_metric,
+    predicted_ids,
+)
+from tellapart.files import replacing
+from tellapart.inspection.confusion import confusion_matrix
+from tellapart.inspection.figures import (
+    save_comparison_plot,
+    save_confusion_heatmap,
+    save_label_distance_heatmap,
+)
+from tellapart.inspection.report import write_comparison_report
+from tellapart.objectives import LabelDistance
+from tellapart.recipes import Recipe, method_recipe
+from tellapart.runs.environment import environment
+from tellapart.runs.train import Fitted, claim_folder, fit, split_data
+
+TRIALS = "trials"
+
+
+def compare(
+    recipe: Recipe,
+    methods: Sequence[str],
+    output: str | Path,
+    *,
+    trials: int = 3,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Comparison:
+    """Trains every method over the same seeds and compares them pair by pair.
+
+    A seed decides the split, the few-shot sample, the initial weights and the order of the rows: two methods
+    with one seed differ in the method alone. Each finished trial is a file, so that a killed comparison goes on
+    with `resume=True` where it was.
+
+    Args:
+        recipe: Data, encoder and schedule for all; seeds count up from its `seed`.
+        methods: Names from `tellapart.recipes.methods()`; the first is the baseline.
+        output: The folder for `comparison.json`, `comparison.html` and the figures.
+        trials: Seeds a method.
+        resume: Whether to keep the trials that are there.
+        overwrite: Whether to throw them away.
+        quiet: Whether to show no progress.
+
+    Raises:
+        RecipeError: A method is unknown or named twice, or there are fewer than one trial.
+        DataError: The data cannot be used.
+    """
+    if len(set(methods)) < len(methods) or not methods:
+        raise RecipeError("the methods to compare are not distinct", "name each once: --methods a,b")
+    if trials < 1:
+        raise RecipeError(f"there cannot be {trials} trials", "use --trials 3 or more")
+    recipes = {method: method_recipe(method, recipe) for method in methods}
+    given = recipe.data
+    if given.source is None:
+        raise RecipeError("the recipe names no data", "set data.source, or give DATA on the command line")
+    rows = read_data(
+        given.source,
+        text=given.text,
+        text_pair=given.text_pair,
+        label=given.label,
+        label_delimiter=given.label_delimiter,
+        multi_label=given.multi_label,
+    )
+    metric = recipe.stages[0].metric or main_metric(rows.labels)
+    find_metric(rows.labels, metric)  # an unknown one is refused before anything is trained
+    folder = claim_folder(output, resume=resume, overwrite=overwrite)
+    cells: dict[str, list[dict[str, Any]]] = {method: [] for method in methods}
+    sizes: dict[str, int] = {}
+    for seed in range(recipe.seed, recipe.seed + trials):
+        data = split_data(recipe.model_copy(update={"seed": seed}), rows)
+        sizes = {name: len(split) for name, split in data.splits.items()}
+        for method, its_recipe in recipes.items():
+            seeded = its_recipe.model_copy(update={"seed": seed})
+            cells[method].append(_trial(seeded, data, folder / TRIALS, metric, quiet))
+    comparison = build_comparison(
+        {
+            method: [Trial(**{key: cell[key] for key in _TRIAL_KEYS}) for cell in its_cells]
+            for method, its_cells in cells.items()
+        },
+        {
+            method: [np.asarray(cell["confusion"]) for cell in its_cells]
+            for method, its_cells in cells.items()
+        },
+        class_names=rows.labels.names,
+        metric=metric,
+        source=rows.source,
+        split_sizes=sizes,
+        encoder=recipe.encoder.name,
+        environment=environment(),
+    )
+    _write(folder, comparison, cells, rows.labels)
+    return comparison
+
+
+_TRIAL_KEYS = ("seed", "score", "metrics", "seconds")
+
+
+def _trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: bool) -> dict[str, Any]:
+    """One method with one seed, from its file if it was finished before."""
+    file = folder / f"{recipe.method}-seed{recipe.seed}.json"
+    fingerprint = hashlib.sha256((recipe.to_yaml() + data.source).encode()).hexdigest()
+    if file.is_file():
+        done = json.loads(file.read_text(encoding="utf-8"))
+        if done.get("fingerprint") == fingerprint:
+            return done
+    scratch = folder / f".{recipe.method}-seed{recipe.seed}"
+    start = time.perf_counter()
+    try:
+        fitted = fit(recipe, data, scratch, quiet=quiet)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    split = data.test or data.validation
+    assert split is not None
+    assert split.labels is not None
+    logits = fitted.scores(split)
+    gold = fitted.labels.encode(split.labels)
+    metrics = classification_metrics(fitted.labels, gold, logits)
+    cell = {
+        "method": recipe.method,
+        "seed": recipe.seed,
+        "score": metrics[metric],
+        "metrics": metrics,
+        "seconds": round(time.perf_counter() - start, 3),
+        "confusion": confusion_matrix(fitted.labels, gold, predicted_ids(fitted.labels, logits)).tolist(),
+        "label_distance": _label_distances(fitted),
+        "fingerprint": fingerprint,
+    }
+    with replacing(file) as temporary:
+        temporary.write_text(json.dumps(cell, ensure_ascii=False), encoding="utf-8")
+    return cell
+
+
+def _label_distances(fitted: Fitted) -> list[list[float]] | None:
+    if fitted.objective is None:
+        return None
+    for module in fitted.objective.modules():
+        if isinstance(module, LabelDistance) and module.distances is not None:
+            return module.distances.tolist()
+    return None
+
+
+def _write(
+    folder: Path, comparison: Comparison, cells: dict[str, list[dict[str, Any]]], labels: LabelSpace
+) -> None:
+    with replacing(folder / "comparison.json") as temporary:
+        text = json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    write_comparison_report(folder / "comparison.html", comparison)
+    try:
+        save_comparison_plot(comparison, folder / "comparison.png")
+        for method, its_cells in cells.items():
+            total = np.sum([cell["confusion"] for cell in its_cells], axis=0)
+            title = f"{method}: gold (rows) and predicted classes"
+            save_confusion_heatmap(total, labels.names, folder / f"confusion-{method}.png", title)
+            distances = [cell["label_distance"] for cell in its_cells if cell["label_distance"]]
+            if distances:
+                save_label_distance_heatmap(
+                    np.mean(distances, axis=0), labels.names, folder / f"label-distance-{method}.png"
+                )
+    except MissingDependencyError as error:
+        warnings.warn(f"no figures were drawn: {error}", TellapartWarning, stacklevel=2)

@@ -1,0 +1,62 @@
+"""A saved classifier against labelled rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tellapart.data.columns import find_columns
+from tellapart.data.reading import read_splits
+from tellapart.data.values import read_examples
+from tellapart.evaluation.metrics import classification_metrics
+from tellapart.runs.train import load_fitted
+
+
+def evaluate(
+    model: str | Path,
+    source: Any,
+    *,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
+    label_delimiter: str | None = None,
+    quiet: bool = False,
+) -> dict[str, float]:
+    """Measures a saved classifier.
+
+    Args:
+        model: A run folder or a plain checkpoint.
+        source: Labelled rows: what `tellapart.data.reading.read_splits` takes. Of several splits the test split,
+            else the validation split.
+        text: The text column; found by its name when not given.
+        text_pair: The second text's column.
+        label: The label column.
+        label_delimiter: What separates the labels of a multi-label cell.
+        quiet: Whether to show no progress.
+
+    Returns:
+        Every metric of the task by name, and `rows`.
+
+    Raises:
+        DataError: The rows cannot be read, or have a label that the model does not know.
+        ModelError: There is no classifier.
+    """
+    fitted = load_fitted(model)
+    found = read_splits(source)
+    name = next(name for name in ("test", "validation", "train") if name in found.tables)
+    table = found.tables[name]
+    where = found.name if len(found.tables) == 1 else f"the {name} split of {found.name}"
+    columns = find_columns(table.schema, text=text, text_pair=text_pair, label=label, where=where)
+    split = read_examples(
+        table,
+        columns,
+        label_delimiter=label_delimiter,
+        multi_label=fitted.labels.multi_label,
+        where=where,
+    )
+    assert split.labels is not None
+    gold = fitted.labels.encode(split.labels)
+    return {
+        "rows": len(split),
+        **classification_metrics(fitted.labels, gold, fitted.scores(split, quiet=quiet)),
+    }

@@ -1,0 +1,125 @@
+"""From the words of a recipe to the objective they describe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tellapart.data.examples import LabelSpace
+from tellapart.errors import RecipeError, did_you_mean
+from tellapart.objectives import (
+    CrossEntropy,
+    LabelDistance,
+    NegativeSupervision,
+    NegativeSupervisionCrossEntropy,
+    NegativeSupervisionMargin,
+    Objective,
+    RDrop,
+    SupervisedContrastive,
+)
+from tellapart.recipes import (
+    CrossEntropyRecipe,
+    LabelDistanceRecipe,
+    NegativeSupervisionCrossEntropyRecipe,
+    NegativeSupervisionMarginRecipe,
+    NegativeSupervisionRecipe,
+    RDropRecipe,
+    SupervisedContrastiveRecipe,
+)
+
+
+def build_objective(recipe: Any, labels: LabelSpace) -> Objective:
+    """Builds the objective of a stage.
+
+    Args:
+        recipe: One of the objective recipes of `tellapart.recipes`.
+        labels: The classes, for options that name some.
+
+    Raises:
+        RecipeError: An option names a class that the data do not have, or has no meaning for the task.
+    """
+    match recipe:
+        case CrossEntropyRecipe():
+            return _classification(recipe, labels)
+        case NegativeSupervisionRecipe():
+            return _classification(recipe, labels) + recipe.weight * NegativeSupervision(**_sampling(recipe))
+        case NegativeSupervisionMarginRecipe():
+            auxiliary = NegativeSupervisionMargin(**_sampling(recipe), margin=recipe.margin)
+            return _classification(recipe, labels) + recipe.weight * auxiliary
+        case NegativeSupervisionCrossEntropyRecipe():
+            ranking = NegativeSupervisionCrossEntropy(**_sampling(recipe), temperature=recipe.temperature)
+            return _classification(recipe, labels) + recipe.weight * ranking
+        case LabelDistanceRecipe():
+            main = _classification(recipe, labels, both_views=recipe.both_views)
+            return (1 - recipe.weight) * main + recipe.weight * _label_distance(recipe, labels)
+        case RDropRecipe():
+            return _classification(recipe, labels, both_views=True) + recipe.weight * RDrop()
+        case SupervisedContrastiveRecipe():
+            contrast = SupervisedContrastive(temperature=recipe.temperature)
+            return (1 - recipe.weight) * _classification(recipe, labels) + recipe.weight * contrast
+    raise TypeError(f"{type(recipe).__name__} is no objective recipe")
+
+
+def _classification(recipe: Any, labels: LabelSpace, *, both_views: bool = False) -> CrossEntropy:
+    weight = recipe.class_weight
+    if isinstance(weight, dict):
+        weight = {_class_id(name, labels, "class_weight"): value for name, value in weight.items()}
+    return CrossEntropy(
+        class_weight=weight,
+        label_smoothing=recipe.label_smoothing,
+        focal_gamma=recipe.focal_gamma,
+        both_views=both_views,
+    )
+
+
+def _sampling(recipe: Any) -> dict[str, Any]:
+    return {"samples": recipe.samples, "hard": recipe.hard, "different": recipe.different}
+
+
+def _label_distance(recipe: LabelDistanceRecipe, labels: LabelSpace) -> LabelDistance:
+    return LabelDistance(
+        recipe.distance,
+        **_known_relations(recipe, labels),
+        tau=recipe.tau,
+        projection_size=recipe.projection_size,
+        update_every=recipe.update_every,
+        scale=recipe.scale,
+        normalise=recipe.normalise,
+    )
+
+
+def _known_relations(recipe: LabelDistanceRecipe, labels: LabelSpace) -> dict[str, Any]:
+    """What the user knows of the classes: pairs for a static distance, an order or paths for a prior."""
+    if recipe.distance == "static":
+        if not recipe.pairs:
+            example = f"[[{labels.names[0]}, {labels.names[-1]}]]"
+            raise RecipeError(
+                "a static label distance needs the pairs of classes to push apart",
+                f"name them: --set 'stages.0.objective.pairs={example}'"
+                " (tellapart compare prints the most confused ones)",
+            )
+        return {
+            "pairs": [
+                (_class_id(first, labels, "pairs"), _class_id(second, labels, "pairs"))
+                for first, second in recipe.pairs
+            ]
+        }
+    if recipe.distance == "prior":
+        if recipe.order is not None:
+            return {"order": [_class_id(name, labels, "order") for name in recipe.order]}
+        if recipe.hierarchy_separator is not None:
+            return {"paths": [name.split(recipe.hierarchy_separator) for name in labels.names]}
+        raise RecipeError(
+            "a prior label distance needs to know how the classes are related",
+            "give stages.0.objective.order (all classes, in order) or hierarchy_separator",
+        )
+    return {}
+
+
+def _class_id(name: str, labels: LabelSpace, option: str) -> int:
+    if name not in labels.label2id:
+        raise RecipeError(
+            f'{option} names the class "{name}", which the data do not have'
+            + did_you_mean(name, labels.names),
+            "use the class names of the label column",
+        )
+    return labels.label2id[name]

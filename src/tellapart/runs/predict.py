@@ -1,0 +1,61 @@
+"""A file in, the same file with labels and probabilities out."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pyarrow as pa
+
+from tellapart.data.columns import find_columns
+from tellapart.data.tables import read_table, write_table
+from tellapart.data.values import read_examples
+from tellapart.runs.train import load_fitted, predicted_columns
+
+PREDICTED = "predicted_label"
+PROBABILITY = "probability"
+
+
+def predict(
+    model: str | Path,
+    file: str | Path,
+    output: str | Path,
+    *,
+    text: str | None = None,
+    text_pair: str | None = None,
+    quiet: bool = False,
+) -> int:
+    """Labels the rows of a file.
+
+    Args:
+        model: A run folder or a plain checkpoint.
+        file: CSV, TSV, JSONL, JSON or Parquet.
+        output: Where to write; its suffix says the format. All columns of `file` are kept, and
+            `predicted_label` and `probability` are added (lists for multi-label models).
+        text: The text column; found by its name when not given.
+        text_pair: The second text's column.
+        quiet: Whether to show no progress.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        DataError: The file cannot be read.
+        ModelError: There is no classifier.
+        OutputError: The output cannot be written.
+    """
+    table = read_table(file)
+    columns = find_columns(table.schema, text=text, text_pair=text_pair, labelled=False, where=str(file))
+    split = read_examples(table, dataclasses.replace(columns, label=None), where=str(file))
+    fitted = load_fitted(model)
+    labels, probability = predicted_columns(fitted.labels, fitted.scores(split, quiet=quiet))
+    kept = table.select([name for name in table.column_names if name not in (PREDICTED, PROBABILITY)])
+    listed = fitted.labels.multi_label
+    added = {
+        PREDICTED: pa.array(labels, pa.list_(pa.string()) if listed else pa.string()),
+        PROBABILITY: pa.array(probability, pa.list_(pa.float64()) if listed else pa.float64()),
+    }
+    for name, column in added.items():
+        kept = kept.append_column(name, column)
+    write_table(kept, output)
+    return len(split)

@@ -1,0 +1,155 @@
+"""What the loop wraps: the classifier and its objective as one module, on one rank or several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as distributed
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tellapart.encoders.transformer import (
+    RepresentationTap,
+    final_linear,
+    load_classifier,
+    save_classifier,
+)
+from tellapart.objectives.base import EncodedBatch, Objective
+
+# Beside the model in a checkpoint: what learning needs and classifying does not.
+OBJECTIVE_FILE = "objective.safetensors"
+
+
+class ObjectiveModel(nn.Module):
+    """A classifier that returns its objective's loss.
+
+    Attributes of the classifier (`config`, `device`, `save_pretrained` …) can be read off this module as if it
+    were the classifier.
+
+    Args:
+        model: A Transformers sequence classifier.
+        objective: Prepared for the run.
+    """
+
+    def __init__(self, model: Any, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self._tap = RepresentationTap(model)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("model"), name)
+
+    def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Any]:
+        """Runs the classifier and, in training, its objective.
+
+        Args:
+            labels: Class ids (B,) or multi-hot (B, K); needed in training.
+            inputs: What the classifier takes.
+
+        Returns:
+            `logits` (B, K); in training also `loss`, `terms` (detached) and `rows`, the number of texts that the
+            loss is a mean over, on all ranks together.
+        """
+        if not self.training or labels is None:
+            return {"logits": self.model(**inputs).logits}
+        views = self.objective.requirements.views
+        if views > 1:
+            inputs = {name: value.repeat(views, *[1] * (value.dim() - 1)) for name, value in inputs.items()}
+        logits = self.model(**inputs).logits
+        batch = EncodedBatch(
+            _at_least_float32(logits),
+            _at_least_float32(self._tap.take()),
+            labels.repeat(views, *[1] * (labels.dim() - 1)),
+            torch.arange(views, device=labels.device).repeat_interleave(len(labels)),
+        )
+        batch = gathered(batch)
+        terms = self.objective(batch)
+        loss = self.objective.total(terms)
+        return {
+            "loss": loss,
+            "logits": logits,
+            "terms": {name: term.detach() for name, term in terms.items()},
+            "rows": len(batch.labels) // views,
+        }
+
+    def save(self, folder: str | Path, tokenizer: Any = None) -> None:
+        """Writes a plain checkpoint, and `objective.safetensors` beside it with what only learning needs."""
+        save_classifier(self.model, folder, tokenizer)
+        linear = final_linear(self.model)
+        state = {f"classifier.{name}": value for name, value in linear.state_dict().items()}
+        state |= {f"objective.{name}": value for name, value in self.objective.state_dict().items()}
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in state.items()},
+            Path(folder) / OBJECTIVE_FILE,
+        )
+
+    def load(self, folder: str | Path, *, objective: bool = True) -> None:
+        """Reads what `save` wrote, bit for bit.
+
+        Args:
+            folder: A checkpoint.
+            objective: Whether to read the objective's state too.
+        """
+        loaded, _ = load_classifier(folder)
+        self.model.load_state_dict(loaded.state_dict())
+        state = load_file(Path(folder) / OBJECTIVE_FILE)
+        # A GELU head's bias passes through the fold with a rounding error; this copy has none.
+        final_linear(self.model).load_state_dict(_under("classifier.", state))
+        if objective:
+            self.objective.load_state_dict(_under("objective.", state))
+
+
+def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def _at_least_float32(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def gathered(batch: EncodedBatch) -> EncodedBatch:
+    """Returns the whole batch of all ranks, with gradients, so that objectives need not know of ranks.
+
+    Every rank computes the same loss over all rows. The backward of the gathering sums each row's gradient over
+    the ranks and DistributedDataParallel then takes the mean over them, which together is exactly the gradient
+    of one process.
+    """
+    if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
+        return batch
+    sizes = _sizes(len(batch.labels), batch.labels.device)
+    views = _gather_rows(batch.views, sizes)
+    # View by view again, as one process has them: row i and row i + B/2 are one text.
+    order = torch.argsort(views, stable=True)
+    return EncodedBatch(
+        _gather_rows(batch.logits, sizes)[order],
+        _gather_rows(batch.representation, sizes)[order],
+        _gather_rows(batch.labels, sizes)[order],
+        views[order],
+    )
+
+
+def _sizes(rows: int, device: torch.device) -> list[int]:
+    own = torch.tensor([rows], device=device)
+    sizes = [torch.zeros_like(own) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(sizes, own)
+    return [int(size) for size in sizes]
+
+
+def _gather_rows(tensor: Tensor, sizes: list[int]) -> Tensor:
+    from torch.distributed.nn.functional import all_gather
+
+    # Collectives want equal shapes: shares of uneven batches differ by a row.
+    short = max(sizes) - len(tensor)
+    padded = torch.cat([tensor, tensor.new_zeros(short, *tensor.shape[1:])]) if short else tensor
+    if tensor.is_floating_point() and tensor.requires_grad:
+        parts = list(all_gather(padded.contiguous()))
+    else:
+        parts = [torch.empty_like(padded) for _ in sizes]
+        distributed.all_gather(parts, padded.contiguous())
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])

@@ -1,0 +1,71 @@
+"""A classifier on frozen vectors: every text is encoded once, the regression costs almost nothing."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+# The sigmoid of this is below 1e-6: what a label that no row has, or every row has, is predicted with.
+_CERTAIN = 14.0
+
+
+def fit_linear(
+    vectors: np.ndarray, labels: np.ndarray, classes: int, *, regularisation: float = 1.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fits a multinomial logistic regression (L-BFGS), or one binary regression a label.
+
+    Args:
+        vectors: (N, d). They are scaled to a mean squared length of 1 first, so that `regularisation` means
+            the same for every encoder; the scale is folded into the weights.
+        labels: Class ids (N,) or multi-hot (N, K).
+        classes: K.
+        regularisation: scikit-learn's C; larger fits closer.
+        seed: Of the solver.
+
+    Returns:
+        Weights (K, d) and biases (K,) of a linear layer on the unscaled vectors, float32.
+    """
+    scale = float(np.sqrt(np.mean(np.sum(vectors.astype(np.float64) ** 2, axis=1)))) or 1.0
+    scaled = vectors / scale
+    if labels.ndim == 2:
+        rows = [_fit_binary(scaled, labels[:, index] > 0.5, regularisation, seed) for index in range(classes)]
+        weight, bias = np.stack([row[0] for row in rows]), np.array([row[1] for row in rows])
+    else:
+        weight, bias = _fit_classes(scaled, labels, classes, regularisation, seed)
+    return (weight / scale).astype(np.float32), bias.astype(np.float32)
+
+
+def _regression(regularisation: float, seed: int) -> LogisticRegression:
+    return LogisticRegression(C=regularisation, max_iter=1000, random_state=seed)
+
+
+def _fit_classes(
+    vectors: np.ndarray, labels: np.ndarray, classes: int, regularisation: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    present = np.unique(labels)
+    weight, bias = np.zeros((classes, vectors.shape[1])), np.full(classes, -_CERTAIN)
+    if len(present) == 1:
+        bias[present] = _CERTAIN
+        return weight, bias
+    model = _regression(regularisation, seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(vectors, labels)
+    if len(present) == 2:  # scikit-learn keeps one row for two classes: half of it each way
+        weight[present] = np.vstack([-model.coef_, model.coef_]) / 2
+        bias[present] = np.concatenate([-model.intercept_, model.intercept_]) / 2
+    else:
+        weight[present], bias[present] = model.coef_, model.intercept_
+    return weight, bias
+
+
+def _fit_binary(
+    vectors: np.ndarray, positive: np.ndarray, regularisation: float, seed: int
+) -> tuple[np.ndarray, float]:
+    if positive.all() or not positive.any():
+        return np.zeros(vectors.shape[1]), _CERTAIN if positive.all() else -_CERTAIN
+    model = _regression(regularisation, seed).fit(vectors, positive)
+    return model.coef_[0], float(model.intercept_[0])

@@ -1,0 +1,151 @@
+"""TF-IDF and a linear SVM: the sanity row that anything slower has to beat."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import LinearSVC
+
+from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.errors import DataError, ModelError
+
+CONFIG_FILE = "tfidf.json"
+WEIGHTS_FILE = "tfidf.safetensors"
+
+# Words for scripts with spaces; runs of characters for Chinese and Japanese, where a "word" is a sentence.
+_ANALYSERS = {"word": (1, 2), "char": (1, 3)}
+
+
+class TfidfClassifier:
+    """A bag of word (or character) n-grams with a linear SVM, with scores like a model's logits.
+
+    Args:
+        labels: The classes.
+        analyser: `word` (1- and 2-grams) or `char` (1- to 3-grams).
+        vocabulary: N-gram to column.
+        idf: Inverse document frequencies (V,).
+        weight: (K, V).
+        bias: (K,).
+    """
+
+    def __init__(
+        self,
+        labels: LabelSpace,
+        analyser: str,
+        vocabulary: dict[str, int],
+        idf: np.ndarray,
+        weight: np.ndarray,
+        bias: np.ndarray,
+    ) -> None:
+        self.labels, self.analyser = labels, analyser
+        self.vectoriser = _vectoriser(analyser, vocabulary)
+        self.vectoriser.idf_ = idf
+        self.weight, self.bias = weight, bias
+
+    @classmethod
+    def fit(
+        cls, split: TextSplit, labels: LabelSpace, *, regularisation: float = 1.0, seed: int = 0
+    ) -> TfidfClassifier:
+        """Learns from a labelled split.
+
+        Args:
+            split: Texts (pairs are joined) and labels.
+            labels: The classes.
+            regularisation: The SVM's C.
+            seed: Of the solver.
+
+        Raises:
+            DataError: No text holds a single word.
+        """
+        texts, analyser = _joined(split), _analyser(split)
+        vectoriser = _vectoriser(analyser)
+        try:
+            features = vectoriser.fit_transform(texts)
+        except ValueError:
+            raise DataError("the training texts hold no words", "check the text column") from None
+        assert split.labels is not None
+        gold = labels.encode(split.labels)
+        svm = LinearSVC(C=regularisation, random_state=seed)
+        weight, bias = np.zeros((len(labels), features.shape[1])), np.full(len(labels), -1.0)
+        if labels.multi_label:
+            present = np.flatnonzero((gold.sum(0) > 0) & (gold.sum(0) < len(gold)))
+            bias[gold.all(0)] = 1.0
+            if len(present):
+                fitted = OneVsRestClassifier(svm).fit(features, gold[:, present])
+                weight[present] = np.vstack([part.coef_ for part in fitted.estimators_])
+                bias[present] = np.concatenate([part.intercept_ for part in fitted.estimators_])
+        else:
+            svm.fit(features, gold)
+            pair = len(svm.classes_) == 2  # one row for two classes
+            weight[svm.classes_] = np.vstack([-svm.coef_, svm.coef_]) if pair else svm.coef_
+            bias[svm.classes_] = np.concatenate([-svm.intercept_, svm.intercept_]) if pair else svm.intercept_
+        vocabulary = {term: int(column) for term, column in vectoriser.vocabulary_.items()}
+        return cls(labels, analyser, vocabulary, vectoriser.idf_, weight, bias)
+
+    def scores(self, split: TextSplit) -> np.ndarray:
+        """Returns the SVM's margins, float32 (N, K); their softmax is no calibrated probability."""
+        features = self.vectoriser.transform(_joined(split))
+        return np.asarray(features @ self.weight.T + self.bias, dtype=np.float32)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `tfidf.json` and `tfidf.safetensors`."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        vocabulary = self.vectoriser.vocabulary_
+        content = {
+            "analyser": self.analyser,
+            "problem_type": self.labels.problem_type,
+            "labels": list(self.labels.names),
+            "terms": sorted(vocabulary, key=vocabulary.__getitem__),
+        }
+        (target / CONFIG_FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        arrays = {"idf": self.vectoriser.idf_, "weight": self.weight, "bias": self.bias}
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()}, target / WEIGHTS_FILE
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TfidfClassifier:
+        """Reads what `save` wrote.
+
+        Raises:
+            ModelError: The files are not readable.
+        """
+        source = Path(folder)
+        try:
+            content = json.loads((source / CONFIG_FILE).read_text(encoding="utf-8"))
+            arrays = load_file(source / WEIGHTS_FILE)
+            labels = LabelSpace(tuple(content["labels"]), content["problem_type"])
+            vocabulary = {term: column for column, term in enumerate(content["terms"])}
+            return cls(
+                labels, content["analyser"], vocabulary, arrays["idf"], arrays["weight"], arrays["bias"]
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{folder} holds no readable TF-IDF model", "train it again") from error
+
+
+def _vectoriser(analyser: str, vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:
+    return TfidfVectorizer(
+        analyzer=analyser, ngram_range=_ANALYSERS[analyser], sublinear_tf=True, vocabulary=vocabulary
+    )
+
+
+def _joined(split: TextSplit) -> list[str]:
+    if split.text_pairs is None:
+        return split.texts
+    return [f"{first} {second}" for first, second in zip(split.texts, split.text_pairs, strict=True)]
+
+
+def _analyser(split: TextSplit) -> str:
+    """Tells scripts without spaces by their characters: most letters are kana or Han."""
+    sample = "".join(text[:200] for text in split.texts[:500])
+    letters = [character for character in sample if character.isalpha()]
+    unspaced = sum(
+        "\u3040" <= character <= "\u30ff" or "\u4e00" <= character <= "\u9fff" for character in letters
+    )
+    return "char" if unspaced * 2 > len(letters) else "word"

@@ -1,0 +1,391 @@
+"""A `transformers.Trainer` for objectives over representations, with bucketed batches and exact accounting."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
+
+from tellapart.data.batching import BucketDataLoader, LengthBucketBatchSampler, TokenisedDataset
+from tellapart.encoders.scoring import score
+from tellapart.encoders.transformer import final_linear, has_dropout
+from tellapart.errors import ModelError, RecipeError, TellapartError, UserError
+from tellapart.objectives.base import Objective
+from tellapart.objectives.cross_entropy import CrossEntropy
+from tellapart.training.module import ObjectiveModel
+
+
+class Trainer(transformers.Trainer):
+    """Trains a Transformers sequence classifier on an objective; otherwise Transformers' own Trainer.
+
+    What differs: the loss is the objective's, a mean over the rows of the whole batch, exact for accumulation
+    and for several ranks; batches are bucketed by length; terms are logged by name; checkpoints are plain
+    models, whatever the pooling.
+
+    Args:
+        model: A sequence classifier, as `AutoModelForSequenceClassification` or
+            `tellapart.encoders.transformer.load_encoder` makes it.
+        args: `transformers.TrainingArguments` or `tellapart.TrainingArguments`.
+        objective: What is minimised; cross entropy when not given.
+        train_dataset: A `TokenisedDataset`, or rows with `input_ids` and `labels`.
+        eval_dataset: Likewise.
+        processing_class: The tokeniser; gives padding ids and is saved with the model.
+        compute_metrics: Takes an `EvalPrediction` of logits and labels, as in Transformers.
+        callbacks: Transformers callbacks.
+        options: Any other argument of `transformers.Trainer`.
+
+    Raises:
+        UserError: The arguments ask for something that would silently train on something else.
+
+    Example:
+        >>> trainer = Trainer(model, args, objective=CrossEntropy() + 0.5 * NegativeSupervision(),
+        ...                   train_dataset=train, processing_class=tokenizer)
+        >>> trainer.train()
+        >>> trainer.save_model("model")
+    """
+
+    # The loss that compute_loss returns is a share of the whole accumulated batch already.
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: Any,
+        args: transformers.TrainingArguments | None = None,
+        *,
+        objective: Objective | None = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        processing_class: Any = None,
+        compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
+        callbacks: list[transformers.TrainerCallback] | None = None,
+        **options: Any,
+    ) -> None:
+        args = args or transformers.TrainingArguments(output_dir="trainer_output")
+        objective = objective or CrossEntropy()
+        _refuse(args, options)
+        self._tokenizer = processing_class
+        train_dataset = self._tokenised(train_dataset)
+        _check(objective, model, train_dataset)
+        objective.prepare(
+            num_labels=model.config.num_labels,
+            hidden_size=final_linear(model).in_features,
+            class_counts=_class_counts(train_dataset, model.config.num_labels),
+            total_evaluations=_total_evaluations(args, train_dataset),
+            num_rows=None if train_dataset is None else len(train_dataset),
+        )
+        args.remove_unused_columns = False
+        args.label_names = ["labels"]
+        super().__init__(
+            model=ObjectiveModel(model, objective),
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=self._tokenised(eval_dataset),
+            processing_class=processing_class,
+            compute_metrics=compute_metrics,
+            callbacks=callbacks,
+            **options,
+        )
+        # Encoder classifiers take **kwargs but ignore num_items_in_batch; nothing may be passed to them.
+        self.model_accepts_loss_kwargs = False
+        self._terms: dict[str, Tensor] = {}
+        self._term_batches = 0
+        self._flos_per_token = 6 * sum(parameter.numel() for parameter in model.base_model.parameters())
+
+    @property
+    def objective(self) -> Objective:
+        """The objective in use."""
+        return self._module.objective
+
+    @property
+    def classifier(self) -> Any:
+        """The Transformers classifier being trained."""
+        return self._module.model
+
+    @property
+    def _module(self) -> ObjectiveModel:
+        return self.accelerator.unwrap_model(self.model)
+
+    # ---- Rows ----
+
+    def _tokenised(self, dataset: Any) -> Any:
+        if dataset is None or isinstance(dataset, TokenisedDataset):
+            return dataset
+        if isinstance(dataset, dict):
+            raise RecipeError("several evaluation sets at once are not supported", "evaluate them one by one")
+        return TokenisedDataset.from_dataset(dataset, self._tokenizer)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Returns a loader of bucketed batches, this rank's share of each."""
+        if self.train_dataset is None:
+            raise RecipeError("the trainer has no rows to learn from", "give it a train_dataset")
+        args = self.args
+        sampler = LengthBucketBatchSampler(
+            self.train_dataset.lengths,
+            self._train_batch_size,
+            seed=args.seed if args.data_seed is None else args.data_seed,
+            window=getattr(args, "bucket_window", 64),
+            accumulation=args.gradient_accumulation_steps,
+            ranks=args.world_size,
+            rank=args.process_index,
+            drop_last=args.dataloader_drop_last,
+        )
+        return BucketDataLoader(
+            self.train_dataset,
+            sampler,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory and args.device.type == "cuda",
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+        )
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+        """Returns a loader that only carries the rows; `evaluation_loop` batches them itself."""
+        rows = self.eval_dataset if eval_dataset is None else self._tokenised(eval_dataset)
+        if rows is None:
+            raise RecipeError("there are no rows to evaluate on", "give the trainer an eval_dataset")
+        return DataLoader(rows, batch_size=max(1, len(rows)))
+
+    def get_test_dataloader(self, test_dataset: Any) -> DataLoader:
+        """As `get_eval_dataloader`."""
+        return self.get_eval_dataloader(test_dataset)
+
+    # ---- Loss ----
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Any:
+        """Counts the texts of an optimiser step on all ranks: what its loss is a mean over."""
+        rows = torch.tensor(sum(len(batch["input_ids"]) for batch in batch_samples), device=device)
+        return int(self.accelerator.gather(rows).sum()) if self.args.world_size > 1 else int(rows)
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: int | None = None,
+    ) -> Any:
+        """Returns the objective, weighted by this batch's share of the step's rows."""
+        outputs = model(**inputs)
+        loss = outputs["loss"] * (outputs["rows"] / (num_items_in_batch or outputs["rows"]))
+        for name, term in outputs["terms"].items():
+            self._terms[name] = self._terms[name] + term if name in self._terms else term
+        self._term_batches += 1
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs each of the objective's terms, unweighted, beside the loss; stops a run that diverged."""
+        if "loss" in logs and self._term_batches:
+            for name, total in self._terms.items():
+                logs[f"loss_{name}"] = float(total) / self._term_batches
+            self._terms, self._term_batches = {}, 0
+            if not np.isfinite(logs["loss"]):
+                raise TellapartError(
+                    f"the loss is {logs['loss']} at step {self.state.global_step}",
+                    "lower the learning rate, or train with --set stages.0.precision=fp32",
+                )
+        super().log(logs, start_time)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Creates the optimiser; everything outside the base model learns at `head_learning_rate`."""
+        if self.optimizer is not None:
+            return self.optimizer
+        optimizer = super().create_optimizer(model)
+        rate = getattr(self.args, "head_learning_rate", None)
+        if rate is not None:
+            encoder = {id(parameter) for parameter in self._module.model.base_model.parameters()}
+            for group in list(optimizer.param_groups):
+                head = [parameter for parameter in group["params"] if id(parameter) not in encoder]
+                group["params"] = [parameter for parameter in group["params"] if id(parameter) in encoder]
+                if head:
+                    rest = {key: value for key, value in group.items() if key not in ("params", "lr")}
+                    optimizer.add_param_group({**rest, "params": head, "lr": rate})
+        return optimizer
+
+    def floating_point_ops(self, inputs: dict[str, Tensor]) -> int:
+        """Returns 6 · parameters · tokens, without walking over the parameters at every step."""
+        return self._flos_per_token * inputs["input_ids"].numel() * self.objective.requirements.views
+
+    # ---- Evaluation ----
+
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Scores all rows in length-sorted batches, shared by the ranks, and restores their order."""
+        dataset: TokenisedDataset = dataloader.dataset  # type: ignore[assignment]
+        ranks, rank = self.args.world_size, self.args.process_index
+        own = np.arange(rank, len(dataset), ranks)
+        logits = score(self._module.model, dataset, bf16=self.args.bf16, rows=own)
+        if ranks > 1:
+            logits = self._interleaved(logits, len(dataset))
+        labels = None if dataset.labels is None else dataset.labels.numpy()
+        metrics: dict[str, float] = {}
+        if labels is not None:
+            metrics["loss"] = _classification_loss(logits, labels)
+            if self.compute_metrics is not None:
+                metrics |= self.compute_metrics(EvalPrediction(predictions=logits, label_ids=labels))
+            if self.is_in_train and self.objective.requirements.confusion:
+                progress = self.state.global_step / max(1, self.state.max_steps)
+                confusion = torch.from_numpy(confusion_counts(logits, labels))
+                self.objective.update_confusion(confusion.to(self.args.device), progress)
+        prefixed = {f"{metric_key_prefix}_{name}": float(value) for name, value in metrics.items()}
+        return EvalLoopOutput(
+            predictions=logits, label_ids=labels, metrics=prefixed, num_samples=len(dataset)
+        )
+
+    def _interleaved(self, logits: np.ndarray, rows: int) -> np.ndarray:
+        ranks = self.args.world_size
+        width = self._module.config.num_labels
+        padded = np.zeros((-(-rows // ranks), width), dtype=np.float32)
+        padded[: len(logits)] = logits
+        shares = self.accelerator.gather(torch.from_numpy(padded).to(self.args.device)).cpu().numpy()
+        return shares.reshape(ranks, -1, width).transpose(1, 0, 2).reshape(-1, width)[:rows]
+
+    # ---- Checkpoints ----
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        if not self.args.should_save:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        self._module.save(folder, self.processing_class)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Writes a plain checkpoint; the objective's own state goes only into training checkpoints."""
+        super().save_model(output_dir, _internal_call)
+        if not _internal_call and self.args.should_save:
+            (Path(output_dir or self.args.output_dir) / "objective.safetensors").unlink(missing_ok=True)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self._module.load(resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        self._module.load(str(self.state.best_model_checkpoint), objective=False)
+
+
+def last_checkpoint(folder: str | Path) -> str | None:
+    """Returns the newest complete checkpoint of a run and removes half-written ones.
+
+    A checkpoint's `trainer_state.json` is written after everything else in it, so that one whose state can be
+    read is complete.
+
+    Args:
+        folder: The trainer's output folder.
+    """
+    found: dict[int, Path] = {}
+    for path in Path(folder).glob("checkpoint-*"):
+        number = path.name.removeprefix("checkpoint-")
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(path, ignore_errors=True)
+            continue
+        if number.isdigit():
+            found[int(number)] = path
+    return str(found[max(found)]) if found else None
+
+
+def confusion_counts(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Counts (K, K) gold (rows) against predicted (columns) classes, over all K.
+
+    For multi-label rows a missed label is counted against each wrongly added one, and hits on the diagonal.
+
+    Args:
+        logits: (N, K).
+        labels: Class ids (N,) or multi-hot (N, K).
+    """
+    classes = logits.shape[1]
+    if labels.ndim == 1:
+        pairs = labels.astype(np.int64) * classes + logits.argmax(1)
+        return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).astype(np.float32)
+    gold, predicted = labels > 0.5, logits > 0
+    missed, added = (gold & ~predicted).astype(np.float32), (predicted & ~gold).astype(np.float32)
+    return missed.T @ added + np.diag((gold & predicted).sum(0).astype(np.float32))
+
+
+def _classification_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    scores, gold = torch.from_numpy(logits), torch.from_numpy(labels)
+    if gold.dim() == 1:
+        return float(torch.nn.functional.cross_entropy(scores, gold))
+    summed = torch.nn.functional.binary_cross_entropy_with_logits(scores, gold, reduction="none").sum(1)
+    return float(summed.mean())
+
+
+def _class_counts(dataset: TokenisedDataset | None, classes: int) -> Tensor | None:
+    if dataset is None or dataset.labels is None:
+        return None
+    if dataset.labels.dim() == 2:
+        return dataset.labels.float().sum(0)
+    return torch.bincount(dataset.labels, minlength=classes).float()
+
+
+def _total_evaluations(args: transformers.TrainingArguments, dataset: TokenisedDataset | None) -> int:
+    """How many evaluations the arguments will lead to, at most."""
+    rows_a_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+    epoch_steps = -(-len(dataset) // rows_a_step) if dataset is not None else 0
+    steps = args.max_steps if args.max_steps > 0 else int(np.ceil(args.num_train_epochs * epoch_steps))
+    if args.eval_strategy == "epoch":
+        return -(-steps // max(1, epoch_steps))
+    if args.eval_strategy == "steps":
+        every = args.eval_steps if args.eval_steps >= 1 else max(1, int(args.eval_steps * steps))
+        return int(steps // every)
+    return 0
+
+
+def _check(objective: Objective, model: Any, dataset: TokenisedDataset | None) -> None:
+    """Refuses, before anything runs, an objective that would have no effect or no meaning."""
+    needs = objective.requirements
+    if needs.views > 1 and not has_dropout(model):
+        raise ModelError(
+            f"this objective compares two passes over a text, and {type(model).__name__} has no dropout that"
+            " would make them differ",
+            "choose an encoder with dropout, or set hidden_dropout_prob in its config",
+        )
+    if dataset is None or dataset.labels is None:
+        return
+    if dataset.labels.dim() == 2 and not needs.multi_label:
+        raise RecipeError(
+            "this objective is not defined for rows with several labels", "choose another method"
+        )
+    if dataset.labels.dim() == 1 and len(torch.unique(dataset.labels)) < needs.classes_per_batch:
+        raise RecipeError(
+            f"this objective needs rows of {needs.classes_per_batch} classes", "give rows of more classes"
+        )
+
+
+def _refuse(args: transformers.TrainingArguments, options: dict[str, Any]) -> None:
+    """Refuses settings that Transformers would take and that would not do what they say here."""
+    if args.label_smoothing_factor:
+        raise RecipeError(
+            "label_smoothing_factor belongs to the stock loss, which is not used here",
+            "use CrossEntropy(label_smoothing=...), or --set stages.0.objective.label_smoothing=...",
+        )
+    refused = defaultdict(lambda: "leave it out") | {"compute_loss_func": "write an Objective"}
+    for name in ("compute_loss_func", "data_collator", "model_init"):
+        if options.get(name) is not None:
+            raise RecipeError(f"{name} has no effect here", refused[name])
+    if args.n_gpu > 1:
+        raise UserError(
+            f"one process sees {args.n_gpu} GPUs and DataParallel would split the objective's batch",
+            "start one process a GPU: accelerate launch --num_processes N, or show one GPU with "
+            "CUDA_VISIBLE_DEVICES=0",
+        )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and args.world_size == 1:
+        raise UserError(
+            "several processes were started, but each would train a model of its own",
+            "pass use_cpu=True to the training arguments for processes on CPUs",
+        )

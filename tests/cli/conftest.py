@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from tellapart.cli import main
+
+
+@dataclass(frozen=True)
+class Finished:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def tellapart(capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
+    """Runs the command line in this process."""
+
+    def run(*arguments: object) -> Finished:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Finished(int(end.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def quick(tiny_encoder: str) -> tuple[str, ...]:
+    """The options of a run that takes a second."""
+    return ("--encoder", tiny_encoder, "--epochs", "4", "--learning-rate", "0.005", "--max-length", "24", "--quiet")
+
+
+@pytest.fixture(scope="session")
+def trained(ticket_file, quick, tmp_path_factory) -> str:
+    """The folder of a finished run on the tickets."""
+    folder = tmp_path_factory.mktemp("runs") / "tickets"
+    with pytest.raises(SystemExit) as end:
+        main(["train", str(ticket_file), *quick, "--output", str(folder)])
+    assert not end.value.code
+    return str(folder)

@@ -1,0 +1,138 @@
+"""Every mistake of a user's: one sentence, exit code 2, no traceback, nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def refused(tellapart, tmp_path):
+    """Runs a command that must fail, and returns its one line."""
+
+    def run(*arguments: object) -> str:
+        before = set(tmp_path.rglob("*"))
+        finished = tellapart(*arguments)
+        assert finished.code == 2, finished.err
+        assert finished.out == ""
+        errors = [line for line in finished.err.splitlines() if not line.startswith("note: ")]
+        assert len(errors) == 1, finished.err
+        assert errors[0].startswith("error: ")
+        assert errors[0].endswith(".")
+        assert set(tmp_path.rglob("*")) == before
+        return errors[0]
+
+    return run
+
+
+@pytest.fixture
+def train(refused, quick, tmp_path):
+    """Trains on the content of a file and returns the error."""
+
+    def run(content: str | bytes, name: str = "data.csv", *options: object) -> str:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return refused("train", path, *quick, *options, "--output", tmp_path / "run")
+
+    return run
+
+
+ROWS = "text,label\n" + "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(20))
+
+
+def test_a_missing_file_is_named(refused, quick, tmp_path):
+    assert "nowhere.csv" in refused("train", tmp_path / "nowhere.csv", *quick, "--output", tmp_path / "run")
+
+
+def test_a_missing_column_is_named_with_those_there_are(train):
+    message = train(ROWS, "data.csv", "--label", "lable")
+    assert "lable" in message
+    assert 'did you mean "label"?' in message
+
+
+def test_an_unknown_label_in_the_test_split_is_named(refused, quick, tmp_path):
+    folder = tmp_path / "splits"
+    folder.mkdir()
+    (folder / "train.csv").write_text(ROWS)
+    (folder / "test.csv").write_text("text,label\none,a\ntwo,c\n")
+    message = refused("train", folder, *quick, "--output", tmp_path / "run")
+    assert '"c"' in message
+    assert "test" in message
+
+
+def test_one_class_only_is_refused(train):
+    assert "class" in train("text,label\none,a\ntwo,a\nthree,a\n")
+
+
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [
+        ([{"text": 3, "label": "a"}, {"text": 4, "label": "b"}], "text"),
+        ([{"text": "one", "label": "a"}, {"text": None, "label": "b"}], "text"),
+        ([{"text": "one", "label": "a"}, {"text": "two", "label": None}], "label"),
+    ],
+)
+def test_numbers_and_nulls_where_texts_or_labels_belong_are_refused(train, rows, named):
+    assert named in train("\n".join(json.dumps(row) for row in rows), "data.jsonl")
+
+
+def test_a_label_that_is_nan_is_refused(train):
+    assert "label" in train('{"text": "one", "label": 1.5}\n{"text": "two", "label": NaN}\n', "data.jsonl")
+
+
+def test_empty_texts_do_not_stop_a_run_and_check_reports_them(tellapart, quick, tiny_encoder, tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text(ROWS + ",a\n,b\n")
+    assert tellapart("train", path, "--method", "frozen", *quick, "--output", tmp_path / "run").code == 0
+    findings = json.loads(tellapart("check", path, "--encoder", tiny_encoder, "--json").out)["findings"]
+    assert any("empty" in finding["message"] and finding["count"] == 2 for finding in findings)
+
+
+def test_broken_utf_8_is_named_with_the_remedy(train):
+    assert "UTF-8" in train(ROWS.encode() + b"caf\xe9,a\n")
+
+
+@pytest.mark.parametrize("content", ["", "text,label\n"])
+def test_a_file_without_rows_is_refused(train, content):
+    assert "data.csv" in train(content)
+
+
+def test_an_unknown_recipe_key_is_named_with_the_closest_one(train, tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("method: cross-entropy\nencoder: {max_lenght: 64}\n")
+    assert 'did you mean "max_length"?' in train(ROWS, "data.csv", "--recipe", recipe)
+    assert 'did you mean "epochs"?' in train(ROWS, "data.csv", "--set", "stages.0.epoch=3")
+
+
+def test_an_unknown_method_is_named_with_the_closest_one(train):
+    assert 'did you mean "label-distance"?' in train(ROWS, "data.csv", "--method", "label-distanse")
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_a_model_folder_that_is_none_is_refused(refused, ticket_file, tmp_path, verb):
+    (tmp_path / "empty").mkdir()
+    output = ("--output", tmp_path / "predicted.csv") if verb == "predict" else ()
+    assert "holds no model" in refused(verb, tmp_path / "empty", ticket_file, *output)
+
+
+def test_an_output_folder_in_use_is_left_alone(refused, ticket_file, quick, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("mine")
+    assert "--overwrite" in refused("train", ticket_file, *quick, "--output", tmp_path / "run")
+    refused("train", ticket_file, *quick, "--output", tmp_path / "run", "--overwrite")
+    assert (tmp_path / "run" / "thesis.tex").read_text() == "mine"
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_no_half_of_a_file(
+    refused, trained, ticket_file, tmp_path, monkeypatch
+):
+    def fill_up(table: object, path: str | Path, *_: object, **__: object) -> None:
+        Path(path).write_text("half of a t")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.write_table", fill_up)
+    message = refused("predict", trained, ticket_file, "--output", tmp_path / "predicted.parquet")
+    assert "No space left on device" in message

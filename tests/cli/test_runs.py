@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tellapart.recipes import load_recipe, method_recipe
+
+
+def test_train_writes_the_model_the_metrics_and_the_recipe(trained):
+    folder = Path(trained)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test"]["accuracy"] > 0.8
+    assert (folder / "model" / "model.safetensors").is_file()
+    recipe = load_recipe(folder / "recipe.yaml")
+    assert (recipe.method, recipe.stages[0].epochs) == ("cross-entropy", 4)
+
+
+def test_train_ends_with_the_metrics_the_folder_and_what_to_do_next(tellapart, ticket_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    finished = tellapart("train", ticket_file, "--method", "tfidf", "--quiet")
+    assert finished.code == 0
+    assert "accuracy (%)" in finished.out
+    assert "written to runs/tickets-tfidf" in finished.out
+    assert finished.out.splitlines()[-1] == (
+        "next: tellapart predict runs/tickets-tfidf FILE --output predictions.csv"
+    )
+
+
+def test_train_with_json_prints_nothing_else_on_standard_output(tellapart, ticket_file, quick, tmp_path):
+    options = [option for option in quick if option != "--quiet"]
+    finished = tellapart("train", ticket_file, *options, "--output", tmp_path / "run", "--json")
+    assert json.loads(finished.out)["folder"] == str(tmp_path / "run")
+    assert "note: " in finished.err  # what splitting the rows did
+
+
+def test_evaluate_prints_the_metrics_of_labelled_rows(tellapart, trained, ticket_file):
+    metrics = json.loads(tellapart("evaluate", trained, ticket_file, "--json").out)
+    assert metrics["rows"] == 192
+    assert metrics["accuracy"] > 0.8
+    assert f"{100 * metrics['accuracy']:.2f}" in tellapart("evaluate", trained, ticket_file).out
+
+
+def test_predict_keeps_the_columns_and_adds_label_and_probability(tellapart, trained, ticket_file, tmp_path):
+    output = tmp_path / "predicted.csv"
+    finished = tellapart("predict", trained, ticket_file, "--output", output)
+    assert (finished.code, finished.out) == (0, f"192 rows written to {output}\n")
+    with ticket_file.open() as before, output.open() as after:
+        for row, predicted in zip(csv.DictReader(before), csv.DictReader(after), strict=True):
+            assert row.items() <= predicted.items()
+            assert predicted["predicted_label"] in {"lost", "stolen", "expired"}
+            assert 1 / 3 < float(predicted["probability"]) <= 1
+
+
+def test_compare_shows_the_table_the_verdict_the_confused_classes_and_the_files(
+    tellapart, ticket_file, quick, tmp_path
+):
+    # Two rows a class and one pass: not enough to learn, so that classes are confused.
+    few = ("--few-shot", 2, "--epochs", 1, "--batch-size", 4)
+    arguments = ("compare", ticket_file, *quick, *few, "--methods", "cross-entropy,supcon", "--trials", 2)
+    finished = tellapart(*arguments, "--output", tmp_path / "compared")
+    assert finished.code == 0
+    for shown in ("95 % interval", "supcon against cross-entropy", "↔", f"written to {tmp_path / 'compared'}"):
+        assert shown in finished.out
+    content = json.loads((tmp_path / "compared" / "comparison.json").read_text())
+    assert [trial["seed"] for trial in content["methods"]["supcon"]["trials"]] == [0, 1]
+    assert {"comparison.json", "comparison.html"} <= set(finished.out.split())
+    again = tellapart(*arguments, "--output", tmp_path / "compared", "--resume", "--json")
+    assert json.loads(again.out)["methods"] == content["methods"]
+
+
+def test_check_names_what_is_wrong(tellapart, tiny_encoder, tmp_path):
+    path = tmp_path / "mixed.csv"
+    rows = [f"card {number},{label}" for number in range(10) for label in ("a", "b")]
+    path.write_text("\n".join(["text,label", *rows]))
+    report = json.loads(tellapart("check", path, "--encoder", tiny_encoder, "--json").out)
+    conflicts = [finding for finding in report["findings"] if finding["count"] == 10]
+    assert conflicts
+    assert conflicts[0]["message"] in tellapart("check", path, "--encoder", tiny_encoder).out
+
+
+def test_data_list_names_the_sets_and_fetch_prints_the_folder(tellapart, tmp_path, monkeypatch):
+    names = [one["name"] for one in json.loads(tellapart("data", "list", "--json").out)]
+    listed = tellapart("data", "list").out
+    assert {"r8", "r52", "banking77"} <= set(names)
+    assert all(name in listed for name in names)
+    (tmp_path / "r8").mkdir()
+    monkeypatch.setenv("TELLAPART_DATA", str(tmp_path))
+    assert tellapart("data", "fetch", "r8").out == f"{tmp_path / 'r8'}\n"
+
+
+def test_recipes_show_prints_yaml_that_describes_the_same_run(tellapart):
+    assert "label-distance" in tellapart("recipes").out
+    shown = yaml.safe_load(tellapart("recipes", "show", "label-distance").out)
+    assert shown == method_recipe("label-distance").model_dump(mode="json")
+
+
+@pytest.mark.parametrize("name", ["[/bold]", "[red]a", "<b>"])
+def test_class_names_with_markup_are_shown_as_they_are(capsys, name):
+    from tellapart.cli.tables import show_table
+
+    show_table([["class", "errors"], [name, "3"]])
+    assert name in capsys.readouterr().out

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tellapart.errors import DataError, UserError
+from tellapart.evaluation.comparison import (
+    Comparison,
+    Trial,
+    build_comparison,
+    comparison_rows,
+    comparison_verdicts,
+    confusable_rows,
+)
+
+NAMES = ("ham", "spam", "eggs")
+
+
+def _trials(*scores: float | None, seconds: float = 10.0) -> list[Trial]:
+    return [
+        Trial(
+            seed, score, {} if score is None else {"accuracy": score}, seconds, None if score else "diverged"
+        )
+        for seed, score in enumerate(scores)
+    ]
+
+
+def _build(
+    trials: dict[str, list[Trial]], confusions: dict[str, list[np.ndarray]] | None = None
+) -> Comparison:
+    return build_comparison(
+        trials,
+        confusions or {},
+        class_names=NAMES,
+        metric="accuracy",
+        source="meals.csv",
+        split_sizes={"train": 30, "test": 12},
+        encoder="minilm",
+        environment={"torch": "2.13.0", "threads": 2},
+    )
+
+
+@pytest.fixture
+def comparison() -> Comparison:
+    before = np.array([[2, 3, 0], [1, 4, 0], [0, 0, 2]])
+    after = np.array([[4, 1, 0], [0, 4, 1], [0, 1, 1]])
+    return _build(
+        {
+            "cross-entropy": _trials(0.70, 0.72, 0.74),
+            "label-distance": _trials(0.75, 0.76, 0.80, seconds=20),
+            "frozen": _trials(0.70, None, 0.71),
+        },
+        {
+            "cross-entropy": [before, before + 2 * np.eye(3, dtype=int)[::-1]],
+            "label-distance": [after],
+            "frozen": [],
+        },
+    )
+
+
+def test_each_pair_of_methods_is_compared_over_the_seeds_both_finished(comparison):
+    pairs = {(pair.baseline, pair.method): pair for pair in comparison.pairs}
+    assert list(pairs) == [
+        ("cross-entropy", "label-distance"),
+        ("cross-entropy", "frozen"),
+        ("label-distance", "frozen"),
+    ]
+    assert pairs["cross-entropy", "label-distance"].difference == pytest.approx(0.05)
+    assert pairs["cross-entropy", "frozen"].trials == 2
+    assert comparison.seeds == (0, 1, 2)
+
+
+def test_means_and_seconds_are_of_the_finished_trials(comparison):
+    frozen = comparison.methods["frozen"]
+    assert frozen.mean == pytest.approx(0.705)
+    assert frozen.trials[1].error == "diverged"
+    assert comparison.methods["label-distance"].seconds == 20
+
+
+def test_confusable_pairs_are_the_worst_of_the_baseline_then_what_became_bad(comparison):
+    first, second, third = comparison.confusable_pairs
+    assert (first.a, first.b) == ("ham", "spam")
+    assert first.errors == {"cross-entropy": 4.0, "label-distance": 1.0}
+    assert (second.a, second.b, second.errors["cross-entropy"]) == ("ham", "eggs", 2.0)
+    assert (third.a, third.b) == ("spam", "eggs")
+    assert third.errors == {"cross-entropy": 0.0, "label-distance": 2.0}
+
+
+def test_a_pair_that_grew_but_stays_minor_is_not_listed():
+    before, after = np.array([[0, 9, 0], [9, 0, 0], [0, 0, 9]]), np.array([[9, 0, 1], [0, 9, 0], [0, 0, 9]])
+    compared = _build({"a": _trials(0.5), "b": _trials(0.9)}, {"a": [before], "b": [after]})
+    assert [(pair.a, pair.b) for pair in compared.confusable_pairs] == [("ham", "spam")]
+
+
+def test_the_json_form_survives_a_file(comparison):
+    content = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
+    assert content["schema_version"] == 1
+    assert content["methods"]["label-distance"]["trials"][0] == {
+        "seed": 0,
+        "score": 0.75,
+        "metrics": {"accuracy": 0.75},
+        "seconds": 20.0,
+        "error": None,
+    }
+    assert content["pairs"][0].keys() >= {"baseline", "method", "difference", "interval", "p_value", "wins"}
+    assert Comparison.from_dict(content) == comparison
+
+
+def test_other_content_is_refused_with_the_place(comparison):
+    for wrong in ({}, [], {"schema_version": 99}):
+        with pytest.raises(DataError, match="schema version 1"):
+            Comparison.from_dict(wrong)
+    damaged = comparison.to_dict()
+    damaged["methods"]["frozen"]["mean"] = "high"
+    with pytest.raises(DataError, match=r"methods\.frozen\.mean"):
+        Comparison.from_dict(damaged)
+
+
+def test_the_table_shows_points_intervals_and_failures(comparison):
+    header, baseline, method, frozen = comparison_rows(comparison)
+    assert header[:4] == ["method", "accuracy (%)", "95 % interval", "vs cross-entropy"]
+    assert baseline == ["cross-entropy", "72.00", "67.03 to 76.97", "", "", "", "10.0"]
+    assert method[3:] == ["+5.00", "+2.52 to +7.48", "3 / 0 / 0", "20.0"]
+    assert frozen[0] == "frozen (1 of 3 failed)"
+
+
+def test_the_table_of_class_pairs_shows_the_change(comparison):
+    header, first, *_ = confusable_rows(comparison)
+    assert header == ["classes", "cross-entropy", "label-distance"]
+    assert first == ["ham ↔ spam", "4.0", "1.0 (-3.0)"]
+    assert confusable_rows(_build({"a": _trials(0.5)})) == [["classes"]]
+
+
+def test_verdicts_are_against_the_baseline_only(comparison):
+    verdicts = comparison_verdicts(comparison)
+    assert len(verdicts) == 2
+    assert verdicts[0].startswith("label-distance against cross-entropy: better by 5.00 points")
+
+
+def test_a_method_whose_trials_all_failed_is_kept_without_figures():
+    failed = _build({"a": _trials(0.5, 0.6), "b": _trials(None, None)})
+    assert failed.methods["b"].mean is None
+    assert failed.pairs == ()
+    assert comparison_rows(failed)[2] == ["b (2 of 2 failed)", "", "", "", "", "", ""]
+    assert Comparison.from_dict(failed.to_dict()) == failed
+
+
+def test_one_trial_gives_a_table_without_intervals():
+    rows = comparison_rows(_build({"a": _trials(0.5), "b": _trials(0.6)}))
+    assert rows[2] == ["b", "60.00", "", "+10.00", "", "1 / 0 / 0", "10.0"]
+
+
+def test_methods_that_ran_with_other_seeds_are_refused():
+    with pytest.raises(UserError, match="same seeds"):
+        _build({"a": _trials(0.5), "b": _trials(0.5, 0.6)})

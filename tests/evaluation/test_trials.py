@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from tellapart.errors import UserError
+from tellapart.evaluation.trials import paired_difference, summarise, verdict
+
+BASELINE = {1: 0.80, 2: 0.82, 3: 0.78, 4: 0.81, 5: 0.79}
+BETTER = {1: 0.83, 2: 0.84, 3: 0.80, 4: 0.85, 5: 0.81}
+
+
+@pytest.fixture(autouse=True)
+def _warnings_are_errors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def test_a_summary_agrees_with_scipy():
+    scores = list(BASELINE.values())
+    summary = summarise(scores)
+    assert summary.mean == pytest.approx(0.8)
+    assert summary.standard_deviation == pytest.approx(np.std(scores, ddof=1))
+    assert summary.interval == pytest.approx(stats.ttest_1samp(scores, 0).confidence_interval())
+    assert summary.trials == 5
+
+
+def test_a_wider_confidence_gives_a_wider_interval():
+    narrow, wide = (summarise([0.7, 0.8, 0.9], level).interval for level in (0.5, 0.99))
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
+def test_the_trimmed_mean_leaves_out_the_best_and_the_worst():
+    assert summarise([0.1, 0.5, 0.6, 0.99]).trimmed_mean == pytest.approx(0.55)
+    assert summarise([0.1, 0.5]).trimmed_mean is None
+
+
+def test_one_trial_has_a_mean_and_nothing_else():
+    summary = summarise([0.8])
+    assert (summary.mean, summary.standard_deviation, summary.interval) == (0.8, None, None)
+
+
+def test_equal_scores_give_a_point_as_interval():
+    summary = summarise([0.8, 0.8, 0.8])
+    assert summary.interval == (summary.mean, summary.mean)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95])
+def test_a_confidence_outside_zero_and_one_is_refused(confidence):
+    with pytest.raises(UserError, match="confidence"):
+        summarise([0.1, 0.2], confidence)
+
+
+def test_no_trials_are_refused():
+    with pytest.raises(UserError, match="no trials"):
+        summarise([])
+
+
+def test_a_difference_agrees_with_the_paired_t_test_and_the_exact_permutations():
+    pair = paired_difference(BASELINE, BETTER)
+    expected = stats.ttest_rel([BETTER[s] for s in BETTER], [BASELINE[s] for s in BETTER])
+    assert pair.difference == pytest.approx(0.026)
+    assert pair.p_value == pytest.approx(expected.pvalue)
+    assert pair.interval == pytest.approx(expected.confidence_interval())
+    assert pair.permutation_p_value == pytest.approx(2 / 2**5)  # all five signs agree
+    assert (pair.wins, pair.ties, pair.losses, pair.trials) == (5, 0, 0, 5)
+
+
+def test_pairs_are_made_by_seed_and_not_by_order():
+    reordered = dict(reversed(BETTER.items()))
+    assert paired_difference(BASELINE, reordered) == paired_difference(BASELINE, BETTER)
+
+
+def test_different_seeds_are_refused():
+    with pytest.raises(UserError, match=r"seeds \[1, 2\] against \[1, 3\]"):
+        paired_difference({1: 0.5, 2: 0.5}, {1: 0.5, 3: 0.5})
+
+
+def test_a_lower_loss_is_a_win():
+    pair = paired_difference({1: 0.5, 2: 0.5, 3: 0.5}, {1: 0.4, 2: 0.5, 3: 0.6}, greater_is_better=False)
+    assert (pair.wins, pair.ties, pair.losses) == (1, 1, 1)
+
+
+def test_equal_scores_show_no_difference():
+    pair = paired_difference(BASELINE, BASELINE)
+    assert (pair.difference, pair.interval, pair.p_value, pair.permutation_p_value) == (0, (0, 0), 1, 1)
+    assert (pair.wins, pair.ties, pair.losses) == (0, 5, 0)
+    assert verdict(pair) == "the same score on all 5 seeds"
+
+
+def test_a_difference_that_never_varies_is_judged_by_its_signs():
+    # 0.8 − 0.7 and 0.9 − 0.8 differ by rounding: t would call that certain.
+    pair = paired_difference({1: 0.7, 2: 0.8, 3: 0.9}, {1: 0.8, 2: 0.9, 3: 1.0})
+    assert pair.interval == (pair.difference, pair.difference)
+    assert pair.p_value == pytest.approx(0.25)
+    assert verdict(pair) == "+10.00 points on each of 3 seeds (sign-flip p = 0.25)"
+
+
+def test_one_pair_claims_nothing():
+    pair = paired_difference({7: 0.8}, {7: 0.9})
+    assert (pair.interval, pair.p_value, pair.permutation_p_value) == (None, None, None)
+    assert verdict(pair) == "+10.00 points on one seed, which cannot show a difference"
+
+
+def test_a_clear_gain_and_its_mirror_image():
+    assert verdict(paired_difference(BASELINE, BETTER)) == (
+        "better by 2.60 points (95 % interval 1.49 to 3.71, 5 paired seeds)"
+    )
+    assert verdict(paired_difference(BETTER, BASELINE)) == (
+        "worse by 2.60 points (95 % interval 1.49 to 3.71, 5 paired seeds)"
+    )
+
+
+def test_a_lower_loss_is_called_better_and_has_no_points():
+    pair = paired_difference(BETTER, BASELINE, greater_is_better=False)
+    assert verdict(pair, "log_loss").startswith("better by 0.0260 (95 % interval")
+
+
+def test_a_gain_within_the_noise_is_not_claimed():
+    pair = paired_difference({1: 0.7, 2: 0.8, 3: 0.9}, {1: 0.75, 2: 0.79, 3: 0.92})
+    assert verdict(pair).startswith("no difference that 3 seeds could show: +2.00 points (95 % interval -")
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=2, max_size=9),
+    st.sampled_from([0.8, 0.95]),
+)
+def test_p_values_are_probabilities_and_agree_with_the_interval(scores, confidence):
+    baseline = {seed: first / 50 for seed, (first, _) in enumerate(scores)}
+    method = {seed: second / 50 for seed, (_, second) in enumerate(scores)}
+    pair = paired_difference(baseline, method, confidence)
+    assert 0 <= pair.p_value <= 1
+    assert 0 < pair.permutation_p_value <= 1
+    assert pair.wins + pair.ties + pair.losses == len(scores)
+    low, high = pair.interval
+    assert low <= pair.difference <= high
+    if low < high and not math.isclose(pair.p_value, 1 - confidence, abs_tol=1e-9):
+        assert (pair.p_value < 1 - confidence) == (low > 0 or high < 0)

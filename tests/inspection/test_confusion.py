@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+
+from tellapart.data.examples import LabelSpace
+from tellapart.inspection.confusion import (
+    ConfusedPair,
+    confusion_matrix,
+    look_alike_classes,
+    most_confused_pairs,
+    row_shares,
+)
+
+THREE = LabelSpace(("a", "b", "c"))
+TAGS = LabelSpace(("a", "b", "c"), "multi_label_classification")
+
+
+def test_classes_that_do_not_occur_keep_their_row_and_column():
+    matrix = confusion_matrix(THREE, np.array([0, 0, 1]), np.array([0, 1, 1]))
+    assert matrix.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_multi_label_rows_count_missed_against_wrongly_added_labels():
+    gold = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1]], dtype=np.float32)
+    predicted = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1]])
+    # Row 0: a found, b missed, c added. Row 1: a missed, b and c added. Row 2: c found.
+    assert confusion_matrix(TAGS, gold, predicted).tolist() == [[1, 1, 1], [0, 0, 1], [0, 0, 1]]
+
+
+def test_pairs_count_both_directions_and_the_share_of_both_classes():
+    matrix = np.array([[6, 3, 1], [1, 9, 0], [0, 2, 8]])
+    pairs = most_confused_pairs(matrix, "abc")
+    assert pairs == [
+        ConfusedPair("a", "b", 3, 1, 4 / 20),
+        ConfusedPair("b", "c", 0, 2, 2 / 20),
+        ConfusedPair("a", "c", 1, 0, 1 / 20),
+    ]
+    assert pairs[0].errors == 4
+    assert most_confused_pairs(matrix, "abc", top=1) == pairs[:1]
+
+
+def test_of_equal_counts_the_rarer_classes_come_first():
+    matrix = np.array([[90, 2, 0, 0], [0, 90, 0, 0], [0, 0, 3, 2], [0, 0, 0, 3]])
+    assert [(pair.a, pair.b) for pair in most_confused_pairs(matrix, "abcd")] == [("c", "d"), ("a", "b")]
+
+
+def test_no_errors_give_no_pairs():
+    assert most_confused_pairs(np.diag([3, 4]), "ab") == []
+
+
+def test_row_shares_leave_empty_rows_at_zero():
+    assert row_shares(np.array([[3, 1], [0, 0]])).tolist() == [[0.75, 0.25], [0, 0]]
+
+
+def test_all_classes_keep_their_order_if_there_is_room():
+    assert look_alike_classes(np.array([[1, 0, 5], [0, 1, 0], [5, 0, 1]]), top=3).tolist() == [0, 1, 2]
+
+
+def test_of_many_classes_the_most_confused_are_chosen_and_stand_side_by_side():
+    matrix = 50 * np.eye(10, dtype=int)
+    for a, b in ((0, 8), (3, 6)):
+        matrix[a, b] = 9
+    chosen = look_alike_classes(matrix, top=4).tolist()
+    assert sorted(chosen) == [0, 3, 6, 8]
+    assert {frozenset(chosen[:2]), frozenset(chosen[2:])} == {frozenset((0, 8)), frozenset((3, 6))}
+    assert look_alike_classes(matrix, top=1).tolist() == [0]

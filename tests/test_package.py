@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import tellapart
+
+HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas", "matplotlib", "pyarrow", "numpy")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import tellapart",
+        "import tellapart.cli",
+        "from tellapart.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+        "from tellapart.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass",
+    ],
+)
+def test_importing_the_package_or_asking_for_help_imports_nothing_heavy(code):
+    check = f"{code}\nimport sys\nprint('loaded:', *[name for name in {HEAVY} if name in sys.modules])"
+    finished = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert finished.stdout.splitlines()[-1].strip() == "loaded:"
+
+
+def test_every_public_name_is_there_and_listed():
+    for name in tellapart.__all__:
+        assert getattr(tellapart, name) is not None
+    assert set(tellapart.__all__) <= set(dir(tellapart))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="Trainner"):
+        tellapart.Trainner  # noqa: B018
+
+
+def test_the_module_runs_as_a_program():
+    finished = subprocess.run(
+        [sys.executable, "-m", "tellapart", "--version"], capture_output=True, text=True, check=True
+    )
+    assert finished.stdout == f"tellapart {tellapart.__version__}\n"

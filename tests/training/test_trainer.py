@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from transformers import AutoModelForSequenceClassification
+
+from tellapart.errors import ModelError, RecipeError, TellapartError, UserError
+from tellapart.objectives import (
+    CrossEntropy,
+    LabelDistance,
+    NegativeSupervision,
+    Objective,
+    RDrop,
+    SupervisedContrastive,
+)
+from tellapart.training.arguments import TrainingArguments
+from tellapart.training.trainer import Trainer, confusion_counts, last_checkpoint
+
+
+def _arguments(folder: Path, **options) -> TrainingArguments:
+    defaults = {
+        "output_dir": str(folder),
+        "use_cpu": True,
+        "per_device_train_batch_size": 8,
+        "num_train_epochs": 2,
+        "learning_rate": 5e-3,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+    }
+    return TrainingArguments(**defaults | options)
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "cross entropy": CrossEntropy(),
+    "negative supervision": CrossEntropy() + NegativeSupervision(),
+    "label distance": 0.5 * CrossEntropy() + 0.5 * LabelDistance("uniform", projection_size=8),
+    "r-drop": CrossEntropy(both_views=True) + RDrop(),
+    "supcon": 0.1 * CrossEntropy() + 0.9 * SupervisedContrastive(),
+}
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_learns_and_leaves_a_plain_checkpoint(tiny_model, rows, tmp_path, name, multi_label):
+    import copy
+
+    model, data = tiny_model(multi_label=multi_label), rows(multi_label=multi_label)
+    trainer = Trainer(
+        model,
+        _arguments(tmp_path, num_train_epochs=15),
+        objective=copy.deepcopy(OBJECTIVES[name]),
+        train_dataset=data,
+        eval_dataset=data,
+    )
+    before = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    predicted = trainer.predict(data).predictions
+    assert trainer.evaluate()["eval_loss"] < 0.5 * before
+    trainer.save_model(str(tmp_path / "model"))
+    assert not list((tmp_path / "model").glob("*.bin"))
+    plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
+    batch = data.batch(range(len(data)))
+    batch.pop("labels")
+    with torch.no_grad():
+        np.testing.assert_allclose(plain(**batch).logits.numpy(), predicted, atol=1e-4)
+
+
+def test_every_term_is_logged_by_name(tiny_model, rows, tmp_path):
+    trainer = Trainer(
+        tiny_model(),
+        _arguments(tmp_path, max_steps=2),
+        objective=CrossEntropy() + 0.5 * NegativeSupervision(),
+        train_dataset=rows(),
+    )
+    trainer.train()
+    first = trainer.state.log_history[0]
+    total = first["loss_cross_entropy"] + 0.5 * first["loss_negative_supervision"]
+    assert first["loss"] == pytest.approx(total, rel=1e-4)
+
+
+def test_accumulated_batches_step_like_one_batch(tiny_model, rows, tmp_path):
+    def trained(batch_size: int, accumulation: int) -> dict[str, torch.Tensor]:
+        trainer = Trainer(
+            tiny_model(dropout=0.0),
+            _arguments(
+                tmp_path,
+                per_device_train_batch_size=batch_size,
+                gradient_accumulation_steps=accumulation,
+                optim="sgd",
+                bucket_window=64 if accumulation == 1 else 512,
+                seed=3,
+            ),
+            objective=CrossEntropy(class_weight="balanced"),
+            train_dataset=rows(70),  # the last step is a smaller one
+        )
+        trainer.train()
+        return trainer.classifier.state_dict()
+
+    whole, parts = trained(32, 1), trained(4, 8)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, atol=1e-6, rtol=1e-5, msg=name)
+
+
+def test_the_head_learns_at_its_own_rate(tiny_model, rows, tmp_path):
+    trainer = Trainer(
+        tiny_model(),
+        _arguments(tmp_path, head_learning_rate=1.0, max_steps=1),
+        objective=0.5 * CrossEntropy() + 0.5 * LabelDistance("uniform"),
+        train_dataset=rows(),
+    )
+    optimizer = trainer.create_optimizer()
+    rates = {id(parameter): group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    encoder = {id(parameter) for parameter in trainer.classifier.base_model.parameters()}
+    assert len(rates) == sum(1 for _ in trainer.model.parameters())
+    assert {rate for key, rate in rates.items() if key in encoder} == {5e-3}
+    assert {rate for key, rate in rates.items() if key not in encoder} == {1.0}
+    projection = {id(parameter) for parameter in trainer.objective.parameters()}
+    assert projection
+    assert projection <= set(rates)
+    decayed = {group["weight_decay"] for group in optimizer.param_groups}
+    assert decayed == {0.0}
+
+
+def test_the_projection_and_the_distances_stay_out_of_the_model(tiny_model, rows, tmp_path):
+    trainer = Trainer(
+        tiny_model(),
+        _arguments(tmp_path, num_train_epochs=6, eval_strategy="epoch", save_strategy="epoch"),
+        objective=0.5 * CrossEntropy() + 0.5 * LabelDistance(),
+        train_dataset=rows(),
+        eval_dataset=rows(seed=1),
+    )
+    trainer.train()
+    trainer.save_model(str(tmp_path / "model"))
+    plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model", output_loading_info=True)
+    assert not plain[1]["unexpected_keys"]
+    assert not (tmp_path / "model" / "objective.safetensors").exists()
+    checkpoint = last_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert (Path(checkpoint) / "objective.safetensors").is_file()
+    assert not (Path(checkpoint) / "training_args.bin").exists()
+
+
+def test_evaluation_feeds_the_confusion_to_adaptive_distances(tiny_model, rows, tmp_path):
+    objective = LabelDistance(projection_size=None)
+    trainer = Trainer(
+        tiny_model(),
+        _arguments(tmp_path, num_train_epochs=5, eval_strategy="epoch", learning_rate=1e-5),
+        objective=0.5 * CrossEntropy() + 0.5 * objective,
+        train_dataset=rows(),
+        eval_dataset=rows(seed=1),
+    )
+    trainer.train()
+    assert float(objective.distances.max()) > 1.5
+    torch.testing.assert_close(objective.distances, objective.distances.T)
+
+
+def test_rows_of_a_transformers_script_train(tiny_model, tmp_path):
+    script_rows = [{"input_ids": [label + 1] * 4, "label": label} for label in (0, 1, 2)] * 6
+    trainer = Trainer(tiny_model(), _arguments(tmp_path), train_dataset=script_rows)
+    assert np.isfinite(trainer.train().training_loss)
+
+
+def test_predictions_keep_the_order_of_the_rows(tiny_model, rows, tmp_path):
+    data = rows()
+    trainer = Trainer(tiny_model(), _arguments(tmp_path), train_dataset=data)
+    predicted = trainer.predict(data).predictions
+    with torch.no_grad():
+        batch = data.batch([17])
+        batch.pop("labels")
+        np.testing.assert_allclose(
+            trainer.classifier.eval()(**batch).logits.numpy()[0], predicted[17], atol=1e-5
+        )
+
+
+def test_settings_that_would_do_something_else_are_refused(tiny_model, rows, tmp_path, monkeypatch):
+    data = rows()
+    with pytest.raises(RecipeError, match="CrossEntropy"):
+        Trainer(tiny_model(), _arguments(tmp_path, label_smoothing_factor=0.1), train_dataset=data)
+    with pytest.raises(RecipeError, match="write an Objective"):
+        Trainer(tiny_model(), _arguments(tmp_path), train_dataset=data, compute_loss_func=lambda *_: None)
+    with pytest.raises(ModelError, match="no dropout"):
+        Trainer(tiny_model(dropout=0.0), _arguments(tmp_path), objective=RDrop(), train_dataset=data)
+    one_class = rows(classes=1)
+    with pytest.raises(RecipeError, match="rows of 2 classes"):
+        Trainer(tiny_model(), _arguments(tmp_path), objective=NegativeSupervision(), train_dataset=one_class)
+    arguments = _arguments(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="a model of its own"):
+        Trainer(tiny_model(), arguments, train_dataset=data)
+
+
+def test_a_diverging_run_stops_with_a_sentence(tiny_model, rows, tmp_path):
+    model = tiny_model()
+    torch.nn.init.constant_(model.classifier.weight, float("nan"))
+    trainer = Trainer(model, _arguments(tmp_path, logging_nan_inf_filter=False), train_dataset=rows())
+    with pytest.raises(TellapartError, match="lower the learning rate"):
+        trainer.train()
+
+
+def test_half_written_checkpoints_are_passed_over(tmp_path):
+    for number, state in ((5, "{}"), (10, '{"half'), (15, None)):
+        folder = tmp_path / f"checkpoint-{number}"
+        folder.mkdir()
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state)
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-5")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-5"]
+    assert last_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_confusion_counts_keep_absent_classes_and_read_multi_hot_rows():
+    counts = confusion_counts(np.eye(4)[[0, 1, 1, 0]], np.array([0, 1, 0, 0]))
+    assert counts.tolist() == [[2, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    logits = np.array([[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0]])
+    gold = np.array([[1, 1, 0], [0, 1, 0]], dtype=np.float32)
+    assert confusion_counts(logits, gold).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+
+
+def test_the_stock_arguments_are_enough(tiny_model, rows, tmp_path):
+    arguments = transformers.TrainingArguments(
+        output_dir=str(tmp_path), use_cpu=True, max_steps=2, save_strategy="no", disable_tqdm=True
+    )
+    trainer = Trainer(tiny_model(pooling="stock"), arguments, train_dataset=rows())
+    trainer.train()
+    assert trainer.state.global_step == 2
