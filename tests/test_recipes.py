@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tellapart.errors import RecipeError
 from tellapart.recipes import Recipe, load_recipe, method_recipe, methods, validated, with_values
@@ -39,7 +38,9 @@ def test_a_file_that_names_only_a_method_gets_the_stages_of_that_method(tmp_path
 
 
 def test_a_method_takes_over_the_schedule_and_the_data_of_another_recipe():
-    base = validated({"data": {"source": "x.csv"}, "stages": [{"epochs": 3, "objective": {"name": "supcon"}}]})
+    base = validated(
+        {"data": {"source": "x.csv"}, "stages": [{"epochs": 3, "objective": {"name": "supcon"}}]}
+    )
     recipe = method_recipe("label-distance-static", base)
     assert (recipe.data.source, recipe.stages[0].epochs) == ("x.csv", 3)
     assert recipe.stages[0].objective.distance == "static"

@@ -41,9 +41,9 @@ class Target:
         if form == "indicator":
             return cls(form, np.arange(rows.shape[1]))
         cells = np.asarray([label for row in rows for label in row] if form == "lists" else rows)
-        if form == "classes" and len(cells):
-            check_classification_targets(cells)
         try:
+            if form == "classes" and len(cells):
+                check_classification_targets(cells)
             classes = np.unique(cells)
         except TypeError:
             raise DataError(

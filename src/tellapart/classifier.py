@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -194,6 +195,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 (checkpoint / _DESCRIPTION).write_text(content, encoding="utf-8")
                 for file in checkpoint.iterdir():
                     file.replace(target / file.name)
+        except OutputError:
+            raise
         except OSError as error:
             raise OutputError(
                 f"{target} could not be written ({error.strerror or error})",
@@ -251,7 +254,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     def _recipe(self) -> Recipe:
         """The parameters as a recipe: the method's defaults, then the parameters, then `settings`."""
         state = self.random_state
-        seed = state if isinstance(state, int) else int(check_random_state(state).randint(2**31 - 1))
+        seed = (
+            int(state) if isinstance(state, Integral) else int(check_random_state(state).randint(2**31 - 1))
+        )
         values = {
             "encoder.name": None if self.method == "tfidf" else self.encoder,
             "encoder.pooling": self.pooling,

@@ -32,7 +32,17 @@ def tellapart(capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
 @pytest.fixture(scope="session")
 def quick(tiny_encoder: str) -> tuple[str, ...]:
     """The options of a run that takes a second."""
-    return ("--encoder", tiny_encoder, "--epochs", "4", "--learning-rate", "0.005", "--max-length", "24", "--quiet")
+    return (
+        "--encoder",
+        tiny_encoder,
+        "--epochs",
+        "8",
+        "--learning-rate",
+        "0.005",
+        "--max-length",
+        "24",
+        "--quiet",
+    )
 
 
 @pytest.fixture(scope="session")

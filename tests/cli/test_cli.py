@@ -42,7 +42,9 @@ def test_a_misspelt_verb_or_option_is_a_usage_error_with_a_suggestion(tellapart)
     assert (option.code, "--method" in option.err) == (2, True)
 
 
-@pytest.mark.parametrize("arguments", [("--debug", "recipes", "show", "x"), ("recipes", "show", "x", "--debug")])
+@pytest.mark.parametrize(
+    "arguments", [("--debug", "recipes", "show", "x"), ("recipes", "show", "x", "--debug")]
+)
 def test_debug_before_or_after_the_verb_adds_the_traceback_and_keeps_the_exit_code(tellapart, arguments):
     finished = tellapart(*arguments)
     assert finished.code == 2

@@ -1,21 +1,21 @@
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tellapart.cli.options import default_output, recipe_from
+from tellapart.cli.train import train
 from tellapart.errors import RecipeError
-
-NAMES = (
-    "data text text_pair label label_delimiter few_shot encoder pooling max_length method epochs batch_size "
-    "learning_rate seed recipe"
-).split()
 
 
 def options(**given: Any) -> dict[str, Any]:
-    return {name: None for name in NAMES} | {"data": "tickets.csv", "settings": []} | given
+    """What typer passes on when only these options are given."""
+    return (
+        dict.fromkeys(inspect.signature(train).parameters) | {"data": "tickets.csv", "settings": []} | given
+    )
 
 
 @pytest.fixture
@@ -49,7 +49,9 @@ def test_every_option_reaches_its_place_in_the_recipe():
         )
     )
     stage = recipe.stages[0]
-    assert recipe.data.model_dump(include={"source", "text", "text_pair", "label", "label_delimiter", "few_shot"}) == {
+    assert recipe.data.model_dump(
+        include={"source", "text", "text_pair", "label", "label_delimiter", "few_shot"}
+    ) == {
         "source": "tickets.csv",
         "text": "body",
         "text_pair": "title",
@@ -57,7 +59,11 @@ def test_every_option_reaches_its_place_in_the_recipe():
         "label_delimiter": "|",
         "few_shot": 8,
     }
-    assert (recipe.encoder.name, recipe.encoder.pooling, recipe.encoder.max_length) == ("some/encoder", "cls", 32)
+    assert (recipe.encoder.name, recipe.encoder.pooling, recipe.encoder.max_length) == (
+        "some/encoder",
+        "cls",
+        32,
+    )
     assert (recipe.method, stage.objective.name, stage.epochs) == ("supcon", "supcon", 2.5)
     assert (stage.batch_size, stage.learning_rate, recipe.seed) == (16, 1e-05, 3)
 
@@ -66,7 +72,11 @@ def test_settings_win_over_flags_flags_over_the_file_and_the_file_over_the_metho
     from_file = recipe_from(options(recipe=recipe_file, data=None))
     assert (from_file.data.source, from_file.stages[0].objective.tau) == ("other.csv", 7)
     with_flags = recipe_from(options(recipe=recipe_file, epochs=2.0, max_length=32))
-    assert (with_flags.data.source, with_flags.stages[0].epochs, with_flags.encoder.max_length) == ("tickets.csv", 2, 32)
+    assert (with_flags.data.source, with_flags.stages[0].epochs, with_flags.encoder.max_length) == (
+        "tickets.csv",
+        2,
+        32,
+    )
     with_both = recipe_from(options(recipe=recipe_file, epochs=2.0, settings=["stages.0.epochs=3"]))
     assert with_both.stages[0].epochs == 3
 

@@ -16,10 +16,12 @@ def test_train_writes_the_model_the_metrics_and_the_recipe(trained):
     assert metrics["test"]["accuracy"] > 0.8
     assert (folder / "model" / "model.safetensors").is_file()
     recipe = load_recipe(folder / "recipe.yaml")
-    assert (recipe.method, recipe.stages[0].epochs) == ("cross-entropy", 4)
+    assert (recipe.method, recipe.stages[0].epochs) == ("cross-entropy", 8)
 
 
-def test_train_ends_with_the_metrics_the_folder_and_what_to_do_next(tellapart, ticket_file, tmp_path, monkeypatch):
+def test_train_ends_with_the_metrics_the_folder_and_what_to_do_next(
+    tellapart, ticket_file, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     finished = tellapart("train", ticket_file, "--method", "tfidf", "--quiet")
     assert finished.code == 0
@@ -41,7 +43,9 @@ def test_evaluate_prints_the_metrics_of_labelled_rows(tellapart, trained, ticket
     metrics = json.loads(tellapart("evaluate", trained, ticket_file, "--json").out)
     assert metrics["rows"] == 192
     assert metrics["accuracy"] > 0.8
-    assert f"{100 * metrics['accuracy']:.2f}" in tellapart("evaluate", trained, ticket_file).out
+    shown = tellapart("evaluate", trained, ticket_file).out
+    assert "192 rows" in shown
+    assert f"{100 * metrics['accuracy']:.2f}" in shown
 
 
 def test_predict_keeps_the_columns_and_adds_label_and_probability(tellapart, trained, ticket_file, tmp_path):
@@ -63,7 +67,12 @@ def test_compare_shows_the_table_the_verdict_the_confused_classes_and_the_files(
     arguments = ("compare", ticket_file, *quick, *few, "--methods", "cross-entropy,supcon", "--trials", 2)
     finished = tellapart(*arguments, "--output", tmp_path / "compared")
     assert finished.code == 0
-    for shown in ("95 % interval", "supcon against cross-entropy", "↔", f"written to {tmp_path / 'compared'}"):
+    for shown in (
+        "95 % interval",
+        "supcon against cross-entropy",
+        "↔",
+        f"written to {tmp_path / 'compared'}",
+    ):
         assert shown in finished.out
     content = json.loads((tmp_path / "compared" / "comparison.json").read_text())
     assert [trial["seed"] for trial in content["methods"]["supcon"]["trials"]] == [0, 1]
@@ -77,9 +86,12 @@ def test_check_names_what_is_wrong(tellapart, tiny_encoder, tmp_path):
     rows = [f"card {number},{label}" for number in range(10) for label in ("a", "b")]
     path.write_text("\n".join(["text,label", *rows]))
     report = json.loads(tellapart("check", path, "--encoder", tiny_encoder, "--json").out)
-    conflicts = [finding for finding in report["findings"] if finding["count"] == 10]
-    assert conflicts
-    assert conflicts[0]["message"] in tellapart("check", path, "--encoder", tiny_encoder).out
+    found = {finding["kind"]: finding for finding in report["findings"]}
+    assert found["conflicting_labels"]["count"] == 10
+    shown = tellapart("check", path, "--encoder", tiny_encoder).out
+    assert "rows: 20 train; classes: 2" in shown
+    assert found["conflicting_labels"]["message"] in shown
+    assert found["conflicting_labels"]["examples"][0] in shown
 
 
 def test_data_list_names_the_sets_and_fetch_prints_the_folder(tellapart, tmp_path, monkeypatch):

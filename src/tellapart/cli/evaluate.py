@@ -43,4 +43,4 @@ def evaluate(
     if json:
         print_json(metrics)
     else:
-        show_metrics({"value": metrics})
+        show_metrics({f"{metrics['rows']} rows": metrics})

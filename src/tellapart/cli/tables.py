@@ -28,11 +28,14 @@ def print_json(content: Any) -> None:
 
 def show_run(result: RunResult) -> None:
     """Prints the metrics of a run, where its files lie, and what to do next."""
-    splits = {name: result.metrics[name] for name in ("validation", "test") if result.metrics.get(name)}
-    show_metrics(splits)
-    print(
-        f"\nwritten to {result.folder}: the model is a plain Transformers checkpoint in {result.folder}/model"
-    )
+    splits: dict[str, dict[str, float]] = {
+        name: result.metrics[name] for name in ("validation", "test") if name in result.metrics
+    }
+    if splits:
+        show_metrics(splits)
+    print(f"written to {result.folder}")
+    if result.recipe.encoder.name != "tfidf":
+        print(f'anywhere: transformers.pipeline("text-classification", "{result.folder}/model")')
     print(f"next: tellapart predict {result.folder} FILE --output predictions.csv")
 
 
@@ -72,13 +75,20 @@ def show_comparison(comparison: Comparison, folder: Path) -> None:
 
 
 def show_report(report: DataReport) -> None:
-    """Prints what a check found, the worst first, each with its examples."""
-    if not report.findings:
-        print("nothing found: the data can be trained on as they are.")
+    """Prints the size of the data, and what a check found, the worst first, each with its examples."""
+    rows = ", ".join(f"{count:,} {name}" for name, count in report.rows.items())
+    print(f"{report.source}: rows: {rows}; classes: {len(report.classes['train'])}")
+    if report.lengths:
+        tokens = report.lengths
+        print(
+            f"tokens a text: median {tokens.median}, 95 % up to {tokens.percentile_95}, longest {tokens.longest}"
+        )
     for finding in report.findings:
-        print(f"{finding.severity}: {finding.message}")
+        print(f"\n{finding.severity}: {finding.message}")
         for example in finding.examples:
             print(f"    {example}")
+    if not report.findings:
+        print("\nnothing found: the data can be trained on as they are.")
 
 
 def show_sets(sets: Iterable[BenchmarkSet]) -> None:

@@ -44,11 +44,14 @@ def train(
     tellapart train banking77 --few-shot 8 --epochs 20 --seed 1
     """
     from tellapart.cli.tables import print_json, show_run
+    from tellapart.runs.train import is_main_process
     from tellapart.runs.train import train as run
 
     chosen = o.recipe_from(context.params)
     folder = output or o.default_output(str(chosen.data.source), chosen.method)
     result = run(chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet)
+    if not is_main_process():  # of several that torchrun started, one reports
+        return
     if not quiet:
         print_notes(result.notes)
     if json:

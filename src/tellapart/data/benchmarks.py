@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -24,8 +25,10 @@ def registered() -> dict[str, BenchmarkSet]:
 def local_folder(name: str) -> Path | None:
     """Returns the folder of a set below the one that the environment's `TELLAPART_DATA` names, or None."""
     root = os.environ.get("TELLAPART_DATA")
-    folder = Path(root).expanduser() / name if root and Path(name).name == name else None
-    return folder if folder is not None and folder.is_dir() else None
+    if not root or not re.fullmatch(r"\w[\w.-]*", name):  # a name, which cannot lead out of the folder
+        return None
+    folder = Path(root).expanduser() / name
+    return folder if folder.is_dir() else None
 
 
 def cache_folder() -> Path:

@@ -86,20 +86,19 @@ def find_columns(
     Raises:
         DataError: A named column is not there, or it is not clear which column to take.
     """
-    named = [match_column(schema, name, where) for name in (text, text_pair, label, question_id) if name]
-    free = [name for name in schema.names if name not in named]
+    first, second, gold, group = (
+        None if wanted is None else match_column(schema, wanted, where)
+        for wanted in (text, text_pair, label, question_id)
+    )
+    free = [name for name in schema.names if name not in (first, second, gold, group)]
 
     def take(found: str | None) -> str | None:
         if found is not None:
             free.remove(found)
         return found
 
-    def chosen(name: str | None) -> str | None:
-        return None if name is None else match_column(schema, name, where)
-
-    first, second = chosen(text), chosen(text_pair)
-    group = chosen(question_id) or take(_by_name(QUESTION_IDS, free))
-    gold = chosen(label) or take(_by_name(LABELS, free))
+    group = group or take(_by_name(QUESTION_IDS, free))
+    gold = gold or take(_by_name(LABELS, free))
     if first is None:
         strings = [name for name in free if is_string(schema.field(name).type)]
         first = take(_by_name(SECOND_TEXTS, free) or (_only(strings) if gold else None))
@@ -116,13 +115,18 @@ def find_columns(
     return Columns(first, second, gold if labelled else None, group)
 
 
+def written_name(schema: pa.Schema, wanted: str) -> str | None:
+    """Returns the name of a column as the table writes it, or None; capitals and spaces around do not matter."""
+    return wanted if wanted in schema.names else _by_name([_plain(wanted)], schema.names)
+
+
 def match_column(schema: pa.Schema, wanted: str, where: str) -> str:
-    """Returns the name of a column as the table writes it.
+    """Returns what `written_name` does, which must not be None.
 
     Raises:
         DataError: There is no such column.
     """
-    found = wanted if wanted in schema.names else _by_name([_plain(wanted)], schema.names)
+    found = written_name(schema, wanted)
     if found is None:
         raise DataError(
             f'{where} has no column "{wanted}"{did_you_mean(wanted, schema.names)}',

@@ -9,7 +9,7 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tellapart.data.columns import Columns, is_list, is_string
+from tellapart.data.columns import Columns, is_list, is_string, written_name
 from tellapart.data.examples import TextSplit
 from tellapart.data.textfiles import kind_of
 from tellapart.errors import DataError
@@ -65,9 +65,10 @@ def has_label_lists(
 
 def is_unlabelled(table: pa.Table, label: str) -> bool:
     """Whether a table has no label at all: no such column, or nothing in it (-1 in a ClassLabel feature)."""
-    if label not in table.column_names:
+    name = written_name(table.schema, label)
+    if name is None:
         return True
-    return not is_list(table[label].type) and _strings(table, label, "the data").null_count == len(table)
+    return not is_list(table[name].type) and _strings(table, name, "the data").null_count == len(table)
 
 
 def examples_table(split: TextSplit) -> pa.Table:

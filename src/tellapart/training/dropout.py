@@ -1,0 +1,123 @@
+"""Dropout for CPUs: masks from 16 random bits an element instead of a full random number each.
+
+A CPU draws the masks of stock dropout one number an element on one thread, in hidden states and in attention:
+a sixth of a training step of a small encoder. One 64-bit number decides four elements here, at the rate
+round(p · 65536) / 65536, and what is kept is scaled by exactly that rate. The numbers come from torch's own
+generator: seeds and checkpoints govern them as before. On other devices nothing is changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+ATTENTION_NAME = "tellapart_sdpa"
+
+_LEVELS = 1 << 16
+_LOWEST = -(1 << 63)
+
+
+class _Masked(torch.autograd.Function):
+    """x · mask · scale, remembering one byte an element."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, mask: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(mask)
+        ctx.scale = scale
+        # The kernel of stock dropout's backward multiplies by mask and scale in one pass over the memory.
+        return torch.ops.aten.native_dropout_backward(values, mask, scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (mask,) = ctx.saved_tensors
+        return torch.ops.aten.native_dropout_backward(gradient, mask, ctx.scale), None, None
+
+
+def fast_dropout(values: Tensor, rate: float) -> Tensor:
+    """Zeroes elements at a rate and scales the rest so that the expectation stays.
+
+    Args:
+        values: Any shape, on a CPU.
+        rate: From 0 to below 1, kept to within 2⁻¹⁷.
+    """
+    dropped = round(rate * _LEVELS)
+    if dropped == 0:
+        return values
+    words = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(_LOWEST, None)
+    bits = words.view(torch.int16)[: values.numel()].view(values.shape)
+    mask = bits >= dropped - (_LEVELS >> 1)
+    return _Masked.apply(values, mask, _LEVELS / (_LEVELS - dropped))
+
+
+class FastDropout(nn.Dropout):
+    """`nn.Dropout` that draws its mask by `fast_dropout` on a CPU."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Drops elements in training; on other devices and in evaluation as `nn.Dropout` does."""
+        if not self.training or self.p == 0 or input.device.type != "cpu" or self.p >= 1:
+            return super().forward(input)
+        return fast_dropout(input, self.p)
+
+
+def fast_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Scaled dot-product attention, as Transformers calls it, with `fast_dropout` on its weights.
+
+    PyTorch's fused kernel for CPUs knows no dropout; with a rate above 0 SDPA falls back to separate products
+    and draws the slow masks. Everything else goes to SDPA.
+
+    Args:
+        module: The attention layer.
+        query: (B, H, L, d).
+        key: (B, H, L, d).
+        value: (B, H, L, d).
+        attention_mask: Boolean, True where attention is allowed, broadcast to (B, H, L, L); None for all.
+        dropout: Rate on the attention weights.
+        scaling: Of the scores; by default 1/√d.
+        options: What SDPA takes.
+
+    Returns:
+        The attended values (B, L, H, d), and None for the weights.
+    """
+    grouped = key.shape[1] != query.shape[1] or options.get("position_bias") is not None
+    if dropout == 0 or query.device.type != "cpu" or grouped or getattr(module, "is_causal", False):
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
+        )
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scores = torch.matmul(query * scale, key.transpose(-1, -2))  # (B, H, L, L)
+    if attention_mask is not None:
+        # Finite, so that a row without any allowed place has no NaN.
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+    weights = fast_dropout(scores.softmax(-1), dropout)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
+
+
+def use_fast_dropout(model: Any) -> None:
+    """Replaces a model's dropout, in hidden states and in SDPA attention, in place.
+
+    The model's weights, config file and behaviour in evaluation stay as they are.
+
+    Args:
+        model: A Transformers model.
+    """
+    for module in model.modules():
+        if type(module) is nn.Dropout:
+            module.__class__ = FastDropout
+    if getattr(model.config, "_attn_implementation", None) == "sdpa":
+        AttentionInterface.register(ATTENTION_NAME, fast_attention)
+        AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)
+        model.set_attn_implementation(ATTENTION_NAME)

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_checks
+
+from tellapart import TextClassifier
+from tellapart.errors import DataError, ModelError, RecipeError
+
+# scikit-learn's checks that feed no numbers to fit; check_estimator leaves out text estimators altogether.
+CHECKS = [
+    estimator_checks.check_do_not_raise_errors_in_init_or_set_params,
+    estimator_checks.check_estimator_cloneable,
+    estimator_checks.check_estimator_repr,
+    estimator_checks.check_estimator_tags_renamed,
+    estimator_checks.check_estimators_unfitted,
+    estimator_checks.check_get_params_invariance,
+    estimator_checks.check_mixin_order,
+    estimator_checks.check_no_attributes_set_in_init,
+    estimator_checks.check_parameters_default_constructible,
+    estimator_checks.check_set_params,
+    estimator_checks.check_valid_tag_types,
+]
+
+
+@pytest.fixture(scope="module")
+def texts(tickets):
+    return [text for text, _ in tickets]
+
+
+@pytest.fixture(scope="module")
+def labels(tickets):
+    return np.array([label for _, label in tickets])
+
+
+@pytest.fixture(scope="module")
+def make(tiny_encoder):
+    def quick(method="cross-entropy", **parameters):
+        quickly = {"encoder": tiny_encoder, "max_length": 24, "epochs": 8, "learning_rate": 0.005}
+        return TextClassifier(method, **quickly | parameters)
+
+    return quick
+
+
+@pytest.fixture(scope="module")
+def fitted(make, texts, labels):
+    return make().fit(texts, labels)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_scikit_learn_check(check):
+    check("TextClassifier", TextClassifier())
+
+
+def test_it_learns_and_speaks_the_classes_it_was_given(fitted, texts, labels):
+    assert fitted.classes_.tolist() == ["expired", "lost", "stolen"]
+    assert fitted.score(texts, labels) > 0.8
+    probabilities = fitted.predict_proba(texts)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_array_equal(fitted.classes_[probabilities.argmax(axis=1)], fitted.predict(texts))
+    np.testing.assert_array_equal(
+        fitted.decision_function(texts).argmax(axis=1), probabilities.argmax(axis=1)
+    )
+
+
+def test_fit_follows_the_conventions(make, texts, labels):
+    classifier = make("frozen")
+    before, copied = classifier.get_params(), list(texts)
+    assert classifier.fit(texts, labels) is classifier
+    assert classifier.get_params() == before
+    assert texts == copied
+    assert not hasattr(classifier, "n_features_in_")
+    assert is_classifier(classifier)
+
+
+def test_the_same_random_state_gives_the_same_model_and_another_one_another(make, texts, labels):
+    logits = [
+        make(epochs=1, random_state=state).fit(texts, labels).decision_function(texts[:8])
+        for state in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(logits[0], logits[1])
+    assert not np.allclose(logits[0], logits[2])
+
+
+def test_the_subset_and_the_order_of_the_rows_do_not_change_predictions(fitted, texts):
+    whole = fitted.predict_proba(texts)
+    np.testing.assert_allclose(fitted.predict_proba(texts[5:8]), whole[5:8], atol=1e-5)
+    np.testing.assert_allclose(fitted.predict_proba(texts[::-1]), whole[::-1], atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [[3, 1, 2], [True, False, True]])
+def test_predictions_have_the_type_of_the_labels(make, texts, labels, classes):
+    y = np.array([dict(zip(("lost", "stolen", "expired"), classes, strict=True))[label] for label in labels])
+    classifier = make("frozen").fit(texts, y)
+    predicted = classifier.predict(texts)
+    assert predicted.dtype == y.dtype
+    assert classifier.score(texts, y) > 0.5
+
+
+def test_two_classes_have_one_decision_value_whose_sign_decides(make, texts, labels):
+    classifier = make("frozen").fit(texts, labels == "lost")
+    values = classifier.decision_function(texts)
+    assert values.shape == (len(texts),)
+    np.testing.assert_array_equal(values > 0, classifier.predict(texts))
+
+
+def test_several_labels_a_text_are_predicted_in_the_form_they_were_given(make, texts, labels):
+    matrix = np.stack([labels == "lost", labels != "lost"], axis=1).astype(int)
+    classifier = make().fit(texts, matrix)
+    assert classifier.predict(texts).shape == matrix.shape
+    assert classifier.predict_proba(texts).max() <= 1
+    assert classifier.score(texts, matrix) > 0.8
+    lists = [["lost", "card"] if label == "lost" else ["card"] for label in labels]
+    classifier = make().fit(texts, lists)
+    assert classifier.classes_.tolist() == ["card", "lost"]
+    assert classifier.score(texts, lists) > 0.8
+    assert {tuple(row) for row in classifier.predict(texts)} <= {("card",), ("card", "lost"), ("lost",), ()}
+
+
+def test_pairs_are_learned_from_and_single_texts_then_refused(make, texts, labels):
+    frame = pd.DataFrame({"first": texts, "second": texts[::-1]})
+    classifier = make("frozen").fit(frame, labels)
+    assert len(classifier.predict(frame.to_numpy()[:3])) == 3
+    with pytest.raises(DataError, match="give pairs"):
+        classifier.predict(texts)
+
+
+def test_it_works_in_cross_validation_grid_search_and_a_pipeline(make, texts, labels):
+    pipeline = Pipeline(
+        [("lower", FunctionTransformer(lambda X: [text.lower() for text in X])), ("classify", make("frozen"))]
+    )
+    assert cross_val_score(pipeline, texts, labels, cv=2, error_score="raise").mean() > 0.6
+    search = GridSearchCV(pipeline, {"classify__max_length": [8, np.int64(16)]}, cv=2, error_score="raise")
+    search.fit(pd.Series(texts), pd.Series(labels))
+    assert search.best_estimator_["classify"].recipe_.encoder.max_length in (8, 16)
+
+
+def test_settings_reach_the_recipe_and_win_over_parameters(make, texts, labels):
+    classifier = make(
+        "label-distance", epochs=1, settings={"stages.0.objective.tau": 3, "encoder.max_length": 16}
+    )
+    classifier.fit(texts, labels)
+    assert classifier.recipe_.stages[0].objective.tau == 3
+    assert classifier.recipe_.encoder.max_length == 16
+    assert classifier.history_
+
+
+def test_given_validation_rows_are_used_instead_of_a_share(make, texts, labels):
+    with pytest.raises(DataError, match="not seen in training"):
+        make().fit(texts, labels, validation_data=(["a text"], ["unknown"]))
+
+
+def test_a_saved_estimator_comes_back_with_the_same_predictions(fitted, texts, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    fitted.save(tmp_path)
+    loaded = TextClassifier.load(tmp_path)
+    np.testing.assert_allclose(loaded.predict_proba(texts), fitted.predict_proba(texts), atol=1e-5)
+    assert loaded.classes_.dtype == fitted.classes_.dtype
+    assert loaded.get_params() == fitted.get_params()
+    assert loaded.recipe_ == fitted.recipe_
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".safetensors", ".txt"}
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_saved_estimator_is_a_plain_checkpoint(fitted, texts, tmp_path):
+    import transformers
+
+    fitted.save(tmp_path)
+    pipeline = transformers.pipeline("text-classification", str(tmp_path), top_k=None)
+    scores = {one["label"]: one["score"] for one in pipeline([texts[0]])[0]}
+    np.testing.assert_allclose(
+        [scores[name] for name in fitted.classes_], fitted.predict_proba(texts[:1])[0], atol=1e-5
+    )
+
+
+def test_a_pickled_estimator_comes_back_with_the_same_predictions(fitted, texts):
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_allclose(again.predict_proba(texts), fitted.predict_proba(texts), atol=1e-5)
+
+
+def test_a_clone_is_not_fitted(fitted, texts):
+    with pytest.raises(NotFittedError):
+        clone(fitted).predict(texts)
+
+
+def test_a_folder_without_an_estimator_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="holds no saved TextClassifier"):
+        TextClassifier.load(tmp_path)
+
+
+def test_a_misspelt_parameter_is_named_with_the_closest_one():
+    with pytest.raises(RecipeError, match='did you mean "epochs"'):
+        TextClassifier().set_params(epoch=3)
+    with pytest.raises(RecipeError, match='did you mean "label-distance"'):
+        TextClassifier("label-distanse").fit(["a", "b"], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        ([], [], "is empty"),
+        (["a", "b", "c"], ["x", "y"], "X has 3 rows and y has 2"),
+        (["a", "b"], ["x", "x"], "one class only"),
+        (["a", None], ["x", "y"], "row 1 of X is no text"),
+        (["a", "b"], ["x", float("nan")], "label 1 of y is missing"),
+    ],
+)
+def test_data_that_cannot_be_learned_from_are_a_value_error(X, y, message):
+    with pytest.raises(ValueError, match=message):
+        TextClassifier().fit(X, y)
