@@ -1,4 +1,4 @@
-"""What tellapart says when something is wrong: the cause, then the remedy, and never a traceback for a user's mistake.
+"""What tellapart says when something is wrong: the cause, then the remedy, and no traceback for a user's mistake.
 
 The texts stand where the condition is found; this file holds the kinds. Every kind asks for both halves, so
 that no message can leave out what the user can do about it.

@@ -11,6 +11,7 @@ A value that is left out (null) is decided by the run, by rules that `tellapart.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -258,7 +259,8 @@ def method_recipe(method: str, base: Recipe | None = None) -> Recipe:
 
     Args:
         method: A name from `methods()`.
-        base: Where everything but the objective comes from; by default the defaults.
+        base: Where everything else comes from, and options of the objective if it is the same one; by
+            default the defaults.
 
     Raises:
         RecipeError: There is no such method.
@@ -270,8 +272,11 @@ def method_recipe(method: str, base: Recipe | None = None) -> Recipe:
         )
     content = (base or Recipe()).model_dump(exclude_unset=True)
     stage = {**(content.get("stages") or [{}])[0]}
-    stage.pop("objective", None)
-    content |= {"method": method, "stages": [stage | _METHODS[method][1]]}
+    before = stage.pop("objective", {})
+    own = dict(_METHODS[method][1])
+    if "objective" in own and own["objective"]["name"] == before.get("name"):
+        own["objective"] = before | own["objective"]
+    content |= {"method": method, "stages": [stage | own]}
     if method == "tfidf":
         content["encoder"] = {**content.get("encoder", {}), "name": "tfidf"}
     return validated(content)
@@ -332,12 +337,21 @@ def with_values(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
         path, equals, value = assignment.partition("=")
         if not equals or not path:
             raise RecipeError(f'"{assignment}" is no assignment', "write --set stages.0.epochs=5")
-        try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise RecipeError(f'the value of "{path}" is not readable YAML', "quote it") from None
-        _assign(content, recipe, path.split("."), parsed, path)
+        _assign(content, recipe, path.split("."), _parsed(value, path), path)
     return validated(content)
+
+
+def _parsed(value: str, path: str) -> Any:
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise RecipeError(f'the value of "{path}" is not readable YAML', "quote it") from None
+    if isinstance(parsed, str) and _NUMBER.fullmatch(parsed):
+        return float(parsed)  # YAML takes 1e-5 for a word: it wants 1.0e-5
+    return parsed
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
 
 def _assign(content: dict[str, Any], model: Any, keys: list[str], value: Any, path: str) -> None:

@@ -97,6 +97,16 @@ class Pooling(nn.Module):
             return functional.gelu(pooled + self.layout.shift) - self.layout.shift
 
 
+class _RememberMask:
+    """Hands the base model's attention mask to the pooling; an object, so that copies of a model copy it."""
+
+    def __init__(self, pooling: Pooling) -> None:
+        self.pooling = pooling
+
+    def __call__(self, _: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        self.pooling.attention_mask = kwargs.get("attention_mask", args[1] if len(args) > 1 else None)
+
+
 class PooledHead(nn.Module):
     """Stands where RoBERTa's and ELECTRA's classification heads stand: pool, drop out, project."""
 
@@ -146,10 +156,7 @@ def set_pooling(model: Any, pooling: PoolingName) -> None:
         model.classifier = PooledHead(module, model.classifier.dropout, model.classifier.out_proj)
     setattr(config, CONFIG_KEY, pooling)
 
-    def remember_mask(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        module.attention_mask = kwargs.get("attention_mask", args[1] if len(args) > 1 else None)
-
-    model.base_model.register_forward_pre_hook(remember_mask, with_kwargs=True)
+    model.base_model.register_forward_pre_hook(_RememberMask(module), with_kwargs=True)
 
 
 def folded(model: Any) -> Any:

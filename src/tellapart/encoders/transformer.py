@@ -114,7 +114,8 @@ def save_classifier(model: Any, folder: str | Path, tokenizer: Any = None) -> No
         folder: Where to write; the caller makes the write atomic where that matters.
         tokenizer: Saved beside it when given.
     """
-    folded(model).save_pretrained(folder)
+    with _quiet():
+        folded(model).save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
 
@@ -219,13 +220,10 @@ def parameter_count(model: Any) -> int:
 
 @contextlib.contextmanager
 def _readable(name: str) -> Iterator[None]:
-    """Turns what the Hub and broken files raise into one sentence, and keeps load reports quiet."""
-    verbosity = transformers_logging.get_verbosity()
-    bar = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    """Turns what the Hub and broken files raise into one sentence."""
     try:
-        yield
+        with _quiet():
+            yield
     except ModelError:
         raise
     except Exception as error:
@@ -234,6 +232,17 @@ def _readable(name: str) -> Iterator[None]:
             f"the model {name} cannot be loaded ({first[:200]})",
             "check the name, use a folder that save_pretrained wrote, or --encoder minilm, which needs no network",
         ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No load reports and no bars for single files."""
+    verbosity = transformers_logging.get_verbosity()
+    bar = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
     finally:
         transformers_logging.set_verbosity(verbosity)
         if bar:

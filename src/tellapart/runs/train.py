@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -88,7 +89,13 @@ class Fitted:
             return score(self.model, rows, bf16=bf16, progress=progress)
 
     def save(self, folder: str | Path) -> None:
-        """Writes a plain checkpoint, whole or not at all."""
+        """Writes a plain checkpoint, whole or not at all.
+
+        Raises:
+            UserError: The folder holds something that is no model.
+            OutputError: The folder cannot be written.
+        """
+        _check_replaceable(Path(folder))
         with replacing(folder) as temporary:
             if isinstance(self.model, TfidfClassifier):
                 self.model.save(temporary)
@@ -274,7 +281,10 @@ def train(
         UserError: The folder is in use, or the recipe or the data cannot be used.
         OutputError: The folder cannot be written.
     """
-    folder = claim_folder(output, resume=resume, overwrite=overwrite)
+    quiet = quiet or not is_main_process()
+    folder = Path(output)
+    if is_main_process():
+        claim_folder(output, resume=resume, overwrite=overwrite)
     if resume and (folder / "metrics.json").is_file():
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         return RunResult(folder, metrics, recipe, ("the run was finished already",))
@@ -302,9 +312,15 @@ def train(
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes files."""
-    distributed = torch.distributed
-    return not (distributed.is_available() and distributed.is_initialized() and distributed.get_rank() > 0)
+    """Whether this process is the one that writes files and reports, of those that torchrun started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not any((folder / name).is_file() for name in ("config.json", TFIDF_CONFIG)):
+        raise UserError(f"the folder {folder} holds files that are no model", "save to another folder")
 
 
 def claim_folder(output: str | Path, *, resume: bool, overwrite: bool) -> Path:

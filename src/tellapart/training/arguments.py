@@ -9,17 +9,16 @@ import transformers
 
 @dataclass
 class TrainingArguments(transformers.TrainingArguments):
-    """`transformers.TrainingArguments` plus two fields; every other option keeps its meaning.
+    """`transformers.TrainingArguments` plus three fields; every other option keeps its meaning.
 
     Args:
         head_learning_rate: Rate of everything outside the base model, the objective's parameters included; by
             default `learning_rate`.
         bucket_window: Batches in a window inside which rows are sorted by length. More means less padding;
-            0 leaves rows in random order.
+            1 leaves rows in random order.
+        fast_dropout: Whether to draw dropout masks on CPUs as `tellapart.training.dropout` does.
     """
 
     head_learning_rate: float | None = field(default=None)
     bucket_window: int = field(default=64)
-
-    # The base class sorts its fields by these two; a subclass's own must be listed as well.
-    _VALID_DICT_FIELDS = transformers.TrainingArguments._VALID_DICT_FIELDS
+    fast_dropout: bool = field(default=True)

@@ -23,6 +23,7 @@ from tellapart.encoders.transformer import final_linear, has_dropout
 from tellapart.errors import ModelError, RecipeError, TellapartError, UserError
 from tellapart.objectives.base import Objective
 from tellapart.objectives.cross_entropy import CrossEntropy
+from tellapart.training.dropout import use_fast_dropout
 from tellapart.training.module import ObjectiveModel
 
 
@@ -96,6 +97,8 @@ class Trainer(transformers.Trainer):
             callbacks=callbacks,
             **options,
         )
+        if args.device.type == "cpu" and getattr(args, "fast_dropout", True):
+            use_fast_dropout(model)
         # Encoder classifiers take **kwargs but ignore num_items_in_batch; nothing may be passed to them.
         self.model_accepts_loss_kwargs = False
         self._terms: dict[str, Tensor] = {}

@@ -1,0 +1,210 @@
+"""One epoch of fine-tuning: tellapart against the stock Trainer, in turn, in one process.
+
+    python benchmarks/training_speed.py --data r8 --pairs 3
+    python benchmarks/training_speed.py --data r8 --rows 1024 --pairs 5 --arms stock,tellapart,slow-dropout
+
+Arms: `stock` is `transformers.Trainer` with its defaults (rows in random order, padded to the batch's longest, the
+model's own pooler, float32); `tellapart` is `tellapart.Trainer` with the defaults of `tellapart train`; the others
+switch one thing off. Every arm starts from the same encoder, sees the same rows at the same batch size and is
+measured on the same test rows. Times are of the training loop alone. Results go to
+benchmarks/results/training_speed-<data>.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+import transformers
+
+from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset, padding_share, tokenise
+from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.data.reading import read_data
+from tellapart.data.splits import prepare_splits
+from tellapart.encoders.resolve import resolve_encoder
+from tellapart.encoders.scoring import score
+from tellapart.encoders.transformer import load_encoder, load_tokenizer, parameter_count
+from tellapart.runs.environment import environment
+from tellapart.training.arguments import TrainingArguments
+from tellapart.training.defaults import default_head_learning_rate, default_learning_rate
+from tellapart.training.precision import use_bf16
+from tellapart.training.trainer import Trainer
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class Task:
+    """The rows, tokenised for both sides."""
+
+    def __init__(self, data: TextData, encoder: str, max_length: int, batch_size: int) -> None:
+        self.encoder, self.max_length, self.batch_size = encoder, max_length, batch_size
+        self.labels: LabelSpace = data.labels
+        self.tokenizer = load_tokenizer(encoder)
+        self.train: TextSplit = data.train
+        assert data.test is not None
+        self.rows = tokenise(data.train, self.tokenizer, max_length=max_length, labels=data.labels)
+        self.test = tokenise(data.test, self.tokenizer, max_length=max_length, labels=data.labels)
+
+    def accuracy(self, model: Any) -> float:
+        assert self.test.labels is not None
+        return float((score(model, self.test).argmax(1) == self.test.labels.numpy()).mean())
+
+
+def stock(task: Task, device: str, seed: int) -> tuple[float, float]:
+    """`transformers.Trainer` as its documentation shows it."""
+    transformers.set_seed(seed)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        resolve_encoder(task.encoder), num_labels=len(task.labels)
+    )
+    assert task.train.labels is not None
+    rows = datasets.Dataset.from_dict(
+        {"text": task.train.texts, "label": task.labels.encode(task.train.labels)}
+    )
+    rows = rows.map(
+        lambda batch: task.tokenizer(batch["text"], truncation=True, max_length=task.max_length), batched=True
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = transformers.Trainer(
+            model,
+            transformers.TrainingArguments(
+                output_dir=folder,
+                per_device_train_batch_size=task.batch_size,
+                num_train_epochs=1,
+                save_strategy="no",
+                use_cpu=device == "cpu",
+                disable_tqdm=True,
+                seed=seed,
+            ),
+            train_dataset=rows,
+            processing_class=task.tokenizer,
+        )
+        return _timed(trainer), task.accuracy(model)
+
+
+def ours(**changes: Any) -> Callable[[Task, str, int], tuple[float, float]]:
+    """`tellapart.Trainer` with the defaults of `tellapart train`, or with some of them changed."""
+
+    def arm(task: Task, device: str, seed: int) -> tuple[float, float]:
+        transformers.set_seed(seed)
+        model = load_encoder(task.encoder, task.labels)
+        rate = default_learning_rate(parameter_count(model))
+        options: dict[str, Any] = {
+            "per_device_train_batch_size": task.batch_size,
+            "num_train_epochs": 1,
+            "learning_rate": rate,
+            "head_learning_rate": default_head_learning_rate(rate),
+            "warmup_steps": 0.1,
+            "weight_decay": 0.01,
+            "bf16": use_bf16("auto", device),
+            "save_strategy": "no",
+            "use_cpu": device == "cpu",
+            "disable_tqdm": True,
+            "logging_nan_inf_filter": False,
+            "seed": seed,
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            arguments = TrainingArguments(output_dir=folder, **options | changes)
+            trainer = Trainer(model, arguments, train_dataset=task.rows, processing_class=task.tokenizer)
+            return _timed(trainer), task.accuracy(model)
+
+    return arm
+
+
+ARMS: dict[str, Callable[[Task, str, int], tuple[float, float]]] = {
+    "stock": stock,
+    "tellapart": ours(),
+    "slow-dropout": ours(fast_dropout=False),
+    "random-order": ours(bucket_window=1),
+    "float32": ours(bf16=False),
+}
+
+
+def _timed(trainer: transformers.Trainer) -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    trainer.train()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def padding(rows: TokenisedDataset, batch_size: int) -> dict[str, float]:
+    """The share of padding in one epoch's batches: random order, and length buckets."""
+    order = np.random.default_rng(0).permutation(len(rows))
+    shuffled = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    return {
+        "random order": padding_share(rows, shuffled),
+        "length buckets": padding_share(rows, list(LengthBucketBatchSampler(rows.lengths, batch_size))),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="r8")
+    parser.add_argument("--rows", type=int, help="training rows; all by default")
+    parser.add_argument("--test-rows", type=int, help="test rows; all by default")
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--arms", default="stock,tellapart")
+    parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--output", type=Path)
+    given = parser.parse_args()
+    datasets.disable_progress_bars()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+    data = prepare_splits(read_data(given.data), seed=0)
+    random = np.random.default_rng(0)
+    train = data.train.select(random.permutation(len(data.train))[: given.rows])
+    assert data.test is not None
+    test = data.test.select(random.permutation(len(data.test))[: given.test_rows])
+    task = Task(TextData(train, None, test, data.labels), given.encoder, given.max_length, given.batch_size)
+    arms = given.arms.split(",")
+    measured: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
+    shares = padding(task.rows, given.batch_size)
+    print("padding: " + ", ".join(f"{name} {share:.1%}" for name, share in shares.items()))
+    for pair in range(given.pairs):
+        for arm in arms if pair % 2 == 0 else arms[::-1]:
+            seconds, accuracy = ARMS[arm](task, given.device, pair)
+            measured[arm].append(
+                {"seconds": seconds, "texts_per_second": len(train) / seconds, "accuracy": accuracy}
+            )
+            print(
+                f"pair {pair}: {arm:>13} {len(train) / seconds:8.1f} texts/s, accuracy {accuracy:.4f}",
+                flush=True,
+            )
+    ratios = [
+        measured[arms[0]][pair]["seconds"] / measured["tellapart"][pair]["seconds"]
+        for pair in range(given.pairs)
+    ]
+    print(f"tellapart against {arms[0]}: {statistics.median(ratios):.2f}x (median of {given.pairs})")
+    result = {
+        "command": {key: value for key, value in vars(given).items() if key != "output"},
+        "environment": environment(),
+        "rows": {"train": len(train), "test": len(test)},
+        "padding": shares,
+        "arms": measured,
+        "ratios": ratios,
+        "median_ratio": statistics.median(ratios),
+    }
+    target = given.output or RESULTS / f"training_speed-{Path(given.data).name}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
