@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def _fit_head(stage: StageRecipe, model: Any, train: TokenisedDataset, seed: int
 def _decided(stage: StageRecipe, model: Any, rows: int, metric: str) -> StageRecipe:
     """Fills in what the user left open."""
     rate = stage.learning_rate or default_learning_rate(parameter_count(model))
-    rows_a_step = stage.batch_size * stage.gradient_accumulation_steps
+    rows_a_step = stage.batch_size * stage.gradient_accumulation_steps * _ranks()
     return stage.model_copy(
         update={
             "learning_rate": rate,
@@ -221,11 +222,15 @@ def _checked(trainer_options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _total_steps(options: dict[str, Any], rows: int) -> int:
-    ranks = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-    rows_a_step = options["per_device_train_batch_size"] * options["gradient_accumulation_steps"] * ranks
+    rows_a_step = options["per_device_train_batch_size"] * options["gradient_accumulation_steps"] * _ranks()
     epoch_steps = -(-rows // rows_a_step)
     given = options.get("max_steps", -1)
     return int(given if given > 0 else np.ceil(options["num_train_epochs"] * epoch_steps))
+
+
+def _ranks() -> int:
+    """How many processes train together; known before they have found each other."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _metrics(labels: LabelSpace) -> Any:

@@ -1,0 +1,109 @@
+"""What a step is does not depend on how it is computed: in parts, on several processes, after a crash."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+
+def _assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        torch.testing.assert_close(
+            second[name], value, atol=1e-5, rtol=1e-4, msg=lambda text, n=name: f"{n}: {text}"
+        )
+
+
+def test_eight_accumulated_batches_of_4_step_like_one_of_32(
+    command, weights, steady_encoder, plainly, ticket_file, tmp_path
+):
+    shapes = {"whole": (32, 1, 8), "parts": (4, 8, 64)}
+    for name, (batch_size, accumulation, window) in shapes.items():
+        command(
+            "train",
+            ticket_file,
+            *plainly,
+            "--encoder",
+            steady_encoder,
+            "--epochs=3",
+            f"--batch-size={batch_size}",
+            f"--set=stages.0.gradient_accumulation_steps={accumulation}",
+            f"--set=stages.0.trainer.bucket_window={window}",
+            "--output",
+            tmp_path / name,
+        )
+    _assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("label-distance", ["--set=stages.0.objective.update_every=1"]),
+        ("negative-supervision", ["--set=stages.0.objective.samples=all"]),
+        ("r-drop", []),
+    ],
+)
+def test_two_processes_step_like_one(
+    command, weights, steady_encoder, plainly, ticket_file, tmp_path, method, options
+):
+    for ranks in (1, 2):
+        command(
+            "train",
+            ticket_file,
+            *plainly,
+            *options,
+            "--encoder",
+            steady_encoder,
+            f"--method={method}",
+            "--epochs=5",
+            f"--batch-size={16 // ranks}",
+            f"--set=stages.0.trainer.bucket_window={8 * ranks}",
+            "--output",
+            tmp_path / str(ranks),
+            ranks=ranks,
+        )
+    _assert_same(weights(tmp_path / "1"), weights(tmp_path / "2"))
+
+
+@pytest.mark.parametrize("method", ["cross-entropy", "label-distance"])
+def test_a_killed_run_resumes_to_the_same_bits(command, tiny_encoder, ticket_file, tmp_path, method):
+    """With dropout, AdamW, an adaptive distance and the choice of the best evaluation."""
+    options = [
+        *("train", str(ticket_file), "--encoder", tiny_encoder, f"--method={method}", "--max-length=24"),
+        *("--epochs=24", "--batch-size=4", "--learning-rate=1e-3", "--quiet"),
+        "--set=stages.0.evaluations=24",
+    ]
+    command(*options, "--output", tmp_path / "whole")
+    killed = tmp_path / "killed"
+    _kill_after_checkpoints(options, killed)
+    assert not (killed / "metrics.json").exists()
+    assert not (killed / "model").exists()
+    command(*options, "--output", killed, "--resume")
+    for file in ("model/model.safetensors", "predictions.parquet"):
+        assert (killed / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    assert not (killed / "checkpoints").exists()
+
+
+def _kill_after_checkpoints(options: list[str], folder: Path, count: int = 2) -> None:
+    """Starts a run and kills it, without warning, once some checkpoints have come and gone."""
+    run = subprocess.Popen(
+        [sys.executable, "-m", "tellapart", *options, "--output", str(folder)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    seen: set[str] = set()
+    deadline = time.monotonic() + 120
+    while len(seen) <= count and run.poll() is None and time.monotonic() < deadline:
+        seen |= {path.name for path in (folder / "checkpoints" / "stage-0").glob("checkpoint-*")}
+        time.sleep(0.01)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert len(seen) > count, "the run ended before it could be killed"
