@@ -60,10 +60,22 @@ def compare(
     from tellapart.cli.tables import print_json, show_comparison
     from tellapart.runs.compare import compare as run
 
-    chosen = o.recipe_from(context.params)
+    # An option of one objective is unknown to the others: each method takes those that it knows.
+    objective_settings = [setting for setting in settings if ".objective." in setting.partition("=")[0]]
+    others = [setting for setting in settings if setting not in objective_settings]
+    chosen = o.recipe_from(context.params | {"settings": others})
     folder = output or o.default_output(str(chosen.data.source), "comparison")
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    comparison = run(chosen, names, folder, trials=trials, resume=resume, overwrite=overwrite, quiet=quiet)
+    comparison = run(
+        chosen,
+        names,
+        folder,
+        trials=trials,
+        settings=objective_settings,
+        resume=resume,
+        overwrite=overwrite,
+        quiet=quiet,
+    )
     if json:
         print_json(comparison.to_dict())
     else:

@@ -45,12 +45,13 @@ def represent(
     dataset: TokenisedDataset,
     *,
     bf16: bool = False,
+    rows: Sequence[int] | np.ndarray | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
-    """Computes v, the final linear layer's input, of every row: float32 (N, d)."""
+    """Computes v, the final linear layer's input, of every row: float32 (N, d). Arguments as for `score`."""
     tap = RepresentationTap(model)
     try:
-        return _collect(model, dataset, lambda _: tap.take(), bf16, None, progress)
+        return _collect(model, dataset, lambda _: tap.take(), bf16, rows, progress)
     finally:
         tap.remove()
 

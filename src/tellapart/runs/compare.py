@@ -32,9 +32,11 @@ from tellapart.inspection.figures import (
 )
 from tellapart.inspection.report import write_comparison_report
 from tellapart.objectives import LabelDistance
-from tellapart.recipes import Recipe, method_recipe
+from tellapart.recipes import Recipe, method_recipe, with_stages_of, with_values
 from tellapart.runs.environment import environment
-from tellapart.runs.train import Fitted, claim_folder, fit, split_data
+from tellapart.runs.fitting import Fitted, fit
+from tellapart.runs.folder import claim_folder
+from tellapart.runs.rows import split_data
 
 TRIALS = "trials"
 
@@ -45,6 +47,7 @@ def compare(
     output: str | Path,
     *,
     trials: int = 3,
+    settings: Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -57,9 +60,11 @@ def compare(
 
     Args:
         recipe: Data, encoder and schedule for all; seeds count up from its `seed`.
-        methods: Names from `tellapart.recipes.methods()`; the first is the baseline.
+        methods: Names from `tellapart.recipes.methods()`, or recipe files, whose stages and encoder are taken
+            under the file's name; the first is the baseline.
         output: The folder for `comparison.json`, `comparison.html` and the figures.
         trials: Seeds a method.
+        settings: `path=value` changes, such as `stages.0.objective.tau=3`, for the methods that know the path.
         resume: Whether to keep the trials that are there.
         overwrite: Whether to throw them away.
         quiet: Whether to show no progress.
@@ -68,11 +73,17 @@ def compare(
         RecipeError: A method is unknown or named twice, or there are fewer than one trial.
         DataError: The data cannot be used.
     """
-    if len(set(methods)) < len(methods) or not methods:
-        raise RecipeError("the methods to compare are not distinct", "name each once: --methods a,b")
     if trials < 1:
         raise RecipeError(f"there cannot be {trials} trials", "use --trials 3 or more")
-    recipes = {method: method_recipe(method, recipe) for method in methods}
+    recipes = {}
+    for method in methods:
+        is_file = method.endswith((".yaml", ".yml"))
+        its_recipe = with_stages_of(method, recipe) if is_file else method_recipe(method, recipe)
+        recipes[its_recipe.method] = its_recipe
+    if len(recipes) < len(methods) or not methods:
+        raise RecipeError("the methods to compare are not distinct", "name each once: --methods a,b")
+    for setting in settings:
+        recipes = _changed(recipes, setting)
     given = recipe.data
     if given.source is None:
         raise RecipeError("the recipe names no data", "set data.source, or give DATA on the command line")
@@ -87,7 +98,7 @@ def compare(
     metric = recipe.stages[0].metric or main_metric(rows.labels)
     find_metric(rows.labels, metric)  # an unknown one is refused before anything is trained
     folder = claim_folder(output, resume=resume, overwrite=overwrite)
-    cells: dict[str, list[dict[str, Any]]] = {method: [] for method in methods}
+    cells: dict[str, list[dict[str, Any]]] = {method: [] for method in recipes}
     sizes: dict[str, int] = {}
     for seed in range(recipe.seed, recipe.seed + trials):
         data = split_data(recipe.model_copy(update={"seed": seed}), rows)
@@ -113,6 +124,24 @@ def compare(
     )
     _write(folder, comparison, cells, rows.labels)
     return comparison
+
+
+def _changed(recipes: dict[str, Recipe], setting: str) -> dict[str, Recipe]:
+    """The recipes with a value changed where it can be.
+
+    Raises:
+        RecipeError: It cannot be changed in any of them.
+    """
+    changed, errors = {}, []
+    for method, its_recipe in recipes.items():
+        try:
+            changed[method] = with_values(its_recipe, [setting])
+        except RecipeError as error:
+            errors.append(error)
+            changed[method] = its_recipe
+    if len(errors) == len(recipes):
+        raise errors[-1]
+    return changed
 
 
 _TRIAL_KEYS = ("seed", "score", "metrics", "seconds")

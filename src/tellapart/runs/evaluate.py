@@ -9,7 +9,7 @@ from tellapart.data.columns import find_columns
 from tellapart.data.reading import read_splits
 from tellapart.data.values import read_examples
 from tellapart.evaluation.metrics import classification_metrics
-from tellapart.runs.train import load_fitted
+from tellapart.runs.fitting import load_fitted
 
 
 def evaluate(

@@ -10,7 +10,8 @@ import pyarrow as pa
 from tellapart.data.columns import find_columns
 from tellapart.data.tables import read_table, write_table
 from tellapart.data.values import read_examples
-from tellapart.runs.train import load_fitted, predicted_columns
+from tellapart.runs.fitting import load_fitted
+from tellapart.runs.predictions import predicted_columns
 
 PREDICTED = "predicted_label"
 PROBABILITY = "probability"

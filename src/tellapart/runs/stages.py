@@ -47,6 +47,10 @@ _OWN_ARGUMENTS = {
 }
 
 
+# Rows that the classifier's start is fitted to, at most: beyond this the regression costs more than it gives.
+PROBE_ROWS = 10_000
+
+
 @dataclasses.dataclass(frozen=True)
 class StageResult:
     """What a stage leaves behind.
@@ -96,8 +100,11 @@ def run_stage(
     Raises:
         RecipeError: The stage asks for something that is not there.
     """
+    checkpoint = last_checkpoint(folder) if resume else None
+    if stage.learns == "head" or (stage.start == "probe" and checkpoint is None):
+        precision = _fit_head(stage, model, train, seed)
     if stage.learns == "head":
-        return _fit_head(stage, model, train, seed)
+        return StageResult(stage.model_copy(update={"precision": precision}), [], None)
     objective = build_objective(stage.objective, labels)
     metric = stage.metric or main_metric(labels)
     greater_is_better = find_metric(labels, metric).greater_is_better
@@ -116,20 +123,23 @@ def run_stage(
         callbacks=_callbacks(stage, validation is not None, title, metric, quiet),
     )
     trainer.remove_callback(PrinterCallback)
-    checkpoint = last_checkpoint(folder) if resume else None
     trainer.train(resume_from_checkpoint=checkpoint)
     stage = stage.model_copy(update={"precision": "bf16" if arguments.bf16 else "fp32"})
     return StageResult(stage, trainer.state.log_history, objective)
 
 
-def _fit_head(stage: StageRecipe, model: Any, train: TokenisedDataset, seed: int) -> StageResult:
+def _fit_head(stage: StageRecipe, model: Any, train: TokenisedDataset, seed: int) -> str:
+    """Fits the classifier to the encoder's vectors as they are; returns the precision they were computed in."""
     device = next(model.parameters()).device
     bf16 = use_bf16(stage.precision, device)
-    vectors = represent(model, train, bf16=bf16)
+    rows = np.arange(len(train))
+    if stage.learns == "all":  # a start need not have seen every row
+        rows = np.random.default_rng(seed).permutation(rows)[:PROBE_ROWS]
+    vectors = represent(model, train, bf16=bf16, rows=rows)
     assert train.labels is not None
     weight, bias = fit_linear(
         vectors,
-        train.labels.numpy(),
+        train.labels.numpy()[rows],
         model.config.num_labels,
         regularisation=stage.regularisation,
         seed=seed,
@@ -138,7 +148,7 @@ def _fit_head(stage: StageRecipe, model: Any, train: TokenisedDataset, seed: int
     with torch.no_grad():
         linear.weight.copy_(torch.from_numpy(weight))
         linear.bias.copy_(torch.from_numpy(bias))
-    return StageResult(stage.model_copy(update={"precision": "bf16" if bf16 else "fp32"}), [], None)
+    return "bf16" if bf16 else "fp32"
 
 
 def _decided(stage: StageRecipe, model: Any, rows: int, metric: str) -> StageRecipe:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 # Small encoders want larger steps. Parameters of the base model, without embeddings, and the rate that did best.
-_RATES = ((30_000_000, 1e-4), (120_000_000, 5e-5), (math.inf, 2e-5))
+RATES = ((30_000_000, 1e-4), (120_000_000, 5e-5), (math.inf, 2e-5))
 
 HEAD_RATE_FACTOR = 10.0
-MINIMUM_STEPS = 600
+MINIMUM_STEPS = 500
 MINIMUM_EPOCHS = 3
-MAXIMUM_EPOCHS = 20
+MAXIMUM_EPOCHS = 10
 
 
 def default_learning_rate(parameters: int) -> float:
@@ -19,7 +19,7 @@ def default_learning_rate(parameters: int) -> float:
     Args:
         parameters: Of the base model, without embeddings.
     """
-    return next(rate for limit, rate in _RATES if parameters < limit)
+    return next(rate for limit, rate in RATES if parameters < limit)
 
 
 def default_head_learning_rate(learning_rate: float) -> float:

@@ -1,0 +1,87 @@
+"""The runs behind `tellapart.training.defaults`: learning rate of the encoder × where the classifier starts.
+
+    python benchmarks/defaults.py
+
+Every cell is one `fit` on the training rows and is scored on the validation rows, never on the test rows: defaults
+chosen on those would flatter every later table. A cell that is in the JSON already is not run again, so that an
+interrupted run goes on where it was. Results: benchmarks/results/defaults.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tellapart.data.reading import read_data
+from tellapart.evaluation.metrics import classification_metrics
+from tellapart.files import replacing
+from tellapart.recipes import Recipe, with_values
+from tellapart.runs.environment import environment
+from tellapart.runs.fitting import fit
+from tellapart.runs.rows import split_data
+
+RESULT = Path(__file__).parent / "results" / "defaults.json"
+TASKS: dict[str, list[str]] = {
+    "banking77, 8 a class": ["data.source=banking77", "data.few_shot=8", "stages.0.epochs=5"],
+    "trec6, 1,000 rows": ["data.source=trec6", "data.train_rows=1000", "stages.0.epochs=5"],
+}
+RATES = (5e-5, 1e-4, 2e-4)
+STARTS = ("probe", "random")
+
+
+def cell(task: str, rate: float, start: str, seed: int) -> dict[str, Any]:
+    recipe = with_values(
+        Recipe(seed=seed),
+        [
+            *TASKS[task],
+            "encoder.max_length=64",
+            "stages.0.evaluations=1",
+            f"stages.0.learning_rate={rate}",
+            f"stages.0.start={start}",
+        ],
+    )
+    data = split_data(recipe, read_data(recipe.data.source))
+    assert data.validation is not None
+    assert data.validation.labels is not None
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = fit(recipe, data, folder, quiet=True)
+    seconds = time.perf_counter() - begin
+    gold = data.labels.encode(data.validation.labels)
+    accuracy = classification_metrics(data.labels, gold, fitted.scores(data.validation))["accuracy"]
+    return {
+        "task": task,
+        "learning_rate": rate,
+        "start": start,
+        "seed": seed,
+        "accuracy": accuracy,
+        "rows": len(data.validation),
+        "seconds": seconds,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=2)
+    given = parser.parse_args()
+    cells = json.loads(RESULT.read_text(encoding="utf-8"))["cells"] if RESULT.is_file() else []
+    done = {(entry["task"], entry["learning_rate"], entry["start"], entry["seed"]) for entry in cells}
+    for seed, task, rate, start in itertools.product(range(given.seeds), TASKS, RATES, STARTS):
+        if (task, rate, start, seed) in done:
+            continue
+        cells.append(cell(task, rate, start, seed))
+        print(json.dumps(cells[-1]), flush=True)
+        with replacing(RESULT) as temporary:
+            content = {"cells": cells, "environment": environment()}
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

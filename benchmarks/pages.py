@@ -1,0 +1,205 @@
+"""Writes the pages of docs that hold measured numbers, each from the committed JSON of a committed command.
+
+    python benchmarks/pages.py
+
+A test compares the pages with what this would write: a number in docs cannot outlive its measurement.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from tellapart.evaluation.comparison import (
+    Comparison,
+    comparison_rows,
+    comparison_verdicts,
+    confusable_rows,
+)
+from tellapart.training import defaults
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+# A comparison's JSON in benchmarks/results, its heading, the command that made it, and what to know of it.
+COMPARISONS = {
+    "banking77-few-shot": (
+        "banking77, 8 texts a class: 77 look-alike intents",
+        "tellapart compare banking77 --few-shot 8 --max-length 64 --epochs 5 --trials 3 --methods "
+        "frozen,benchmarks/recipes/cross-entropy-stock-pooling.yaml,"
+        "benchmarks/recipes/cross-entropy-random-start.yaml,cross-entropy,negative-supervision,"
+        "negative-supervision-am,negative-supervision-ace,label-distance,r-drop,supcon,tfidf "
+        "--output runs/banking77-few-shot",
+        "Every method learns from the same 616 texts of a seed for five epochs and is measured on all test "
+        "texts. `frozen` is a logistic regression on the encoder's mean-pooled vectors.",
+    ),
+    "demo": (
+        "The demonstration: R52, 8 texts a class",
+        "make demo",
+        "The topics of newswire stories, some of which hardly differ in their words.",
+    ),
+}
+
+
+def table(rows: list[list[str]]) -> str:
+    header, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def hardware(environment: dict[str, Any]) -> str:
+    return (
+        f"Measured on {environment['processor']}, {environment['cores']} cores, device {environment['device']}; "
+        f"torch {environment['torch']}, transformers {environment['transformers']}, "
+        f"Python {environment['python']}, tellapart {environment['tellapart']}."
+    )
+
+
+def comparison_page(name: str) -> str:
+    title, command, remark = COMPARISONS[name]
+    comparison = Comparison.from_dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
+    sizes = ", ".join(f"{count:,} {split}" for split, count in comparison.split_sizes.items())
+    return "\n\n".join(
+        [
+            f"# {title}",
+            remark,
+            f"Rows: {sizes}. Encoder: {comparison.encoder}. Seeds: {', '.join(map(str, comparison.seeds))}.",
+            table(comparison_rows(comparison)),
+            *(f"- {sentence}" for sentence in comparison_verdicts(comparison)),
+            "## The classes that are confused most",
+            "Errors a trial, both directions; in brackets the change against the first method.",
+            table(confusable_rows(comparison)),
+            f"```bash\n{command}\n```",
+            hardware(comparison.environment) + f" JSON: `benchmarks/results/{name}.json`.",
+        ]
+    )
+
+
+def speed_page() -> str:
+    parts = [
+        "# Training speed against the stock Trainer",
+        "One epoch of fine-tuning MiniLM, rows in the same batches of 32 on both sides, in turn in one process. "
+        "`stock` is `transformers.Trainer` with its defaults; the other arms are `tellapart.Trainer` with the "
+        "defaults of `tellapart train`, some with one thing switched off. Accuracy is that of the model after the "
+        "epoch, on the test rows.",
+    ]
+    for file in sorted(RESULTS.glob("training_speed-*.json")):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        given = result["command"]
+        rows = [["arm", "texts a second (median)", "against stock", "accuracy (%)"]]
+        base = statistics.median(run["texts_per_second"] for run in result["arms"]["stock"])
+        for arm, runs in result["arms"].items():
+            speed = statistics.median(run["texts_per_second"] for run in runs)
+            accuracy = statistics.mean(run["accuracy"] for run in runs)
+            rows.append([arm, f"{speed:.1f}", f"{speed / base:.2f}×", f"{100 * accuracy:.2f}"])
+        arms = ",".join(result["arms"])
+        flags = [f"--data {Path(given['data']).name}", f"--pairs {given['pairs']}", f"--arms {arms}"]
+        flags += [
+            f"--{key.replace('_', '-')} {given[key]}" for key in ("rows", "test_rows") if given.get(key)
+        ]
+        padding = ", ".join(f"{share:.1%} in {name}" for name, share in result["padding"].items())
+        name, count = Path(given["data"]).name, result["rows"]["train"]
+        parts += [
+            f"## {name}: {count:,} texts of at most {given['max_length']} tokens",
+            table(rows),
+            f"Ratio to stock, pair by pair: {', '.join(f'{ratio:.2f}' for ratio in result['ratios'])}. "
+            f"Padding: {padding}.",
+            f"```bash\npython benchmarks/training_speed.py {' '.join(flags)}\n```",
+            hardware(result["environment"]) + f" JSON: `benchmarks/results/{file.name}`.",
+        ]
+    return "\n\n".join(parts)
+
+
+def defaults_page() -> str:
+    result = json.loads((RESULTS / "defaults.json").read_text(encoding="utf-8"))
+    scores: dict[str, dict[tuple[str, float], list[float]]] = defaultdict(lambda: defaultdict(list))
+    for cell in result["cells"]:
+        scores[cell["task"]][cell["start"], cell["learning_rate"]].append(100 * cell["accuracy"])
+    parts = [
+        "# Defaults, and the runs that chose them",
+        "What a recipe leaves open is decided by `tellapart.training.defaults`:",
+        table(
+            [
+                ["what", "default"],
+                [
+                    "learning rate of the encoder",
+                    "; ".join(
+                        f"{rate:g} below {limit / 1e6:g} M parameters"
+                        if limit < float("inf")
+                        else f"{rate:g} above"
+                        for limit, rate in defaults.RATES
+                    ),
+                ],
+                ["learning rate of the classifier", f"{defaults.HEAD_RATE_FACTOR:g} times the encoder's"],
+                [
+                    "where the classifier starts",
+                    "a logistic regression on the encoder's vectors (`start: probe`)",
+                ],
+                [
+                    "epochs",
+                    f"enough for {defaults.MINIMUM_STEPS} steps, from {defaults.MINIMUM_EPOCHS} to "
+                    f"{defaults.MAXIMUM_EPOCHS}",
+                ],
+                ["batch size, warm-up, weight decay", "32; a tenth of the steps; 0.01"],
+            ]
+        ),
+        "Parameters are counted without embeddings. The rates of larger encoders are the customary ones for "
+        "BERT's sizes; only MiniLM was measured here. Accuracy (%) on **validation** rows, mean over the seeds:",
+    ]
+    for task, cells in scores.items():
+        rates = sorted({rate for _, rate in cells})
+        rows = [["start"] + [f"rate {rate:g}" for rate in rates]]
+        for start in sorted({start for start, _ in cells}):
+            row = [start]
+            for rate in rates:
+                values = cells[start, rate]
+                row.append(f"{statistics.mean(values):.1f} ({len(values)})")
+            rows.append(row)
+        parts += [f"## {task}", table(rows)]
+    parts += [
+        "In brackets the number of seeds.",
+        "```bash\npython benchmarks/defaults.py\n```",
+        hardware(result["environment"]) + " JSON: `benchmarks/results/defaults.json`.",
+    ]
+    return "\n\n".join(parts)
+
+
+def index_page() -> str:
+    lines = [f"- [{COMPARISONS[name][0]}]({name}.md)" for name in available()]
+    return "\n\n".join(
+        [
+            "# Evidence",
+            "Every number here is generated by `python benchmarks/pages.py` from a JSON file in "
+            "`benchmarks/results/`, which the command on the page wrote. What shows no gain is shown as well.",
+            "\n".join([*lines, "- [Training speed against the stock Trainer](training-speed.md)"]),
+            "The defaults of `tellapart train` and the runs behind them: [defaults](../reference/defaults.md).",
+        ]
+    )
+
+
+def available() -> list[str]:
+    return [name for name in COMPARISONS if (RESULTS / f"{name}.json").is_file()]
+
+
+def pages() -> dict[Path, str]:
+    """Returns every generated page by its path."""
+    evidence = ROOT / "docs" / "evidence"
+    contents = {evidence / f"{name}.md": comparison_page(name) for name in available()}
+    contents[evidence / "training-speed.md"] = speed_page()
+    contents[evidence / "README.md"] = index_page()
+    contents[ROOT / "docs" / "reference" / "defaults.md"] = defaults_page()
+    return {path: content.rstrip() + "\n" for path, content in contents.items()}
+
+
+def main() -> None:
+    for path, content in pages().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

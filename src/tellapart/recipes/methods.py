@@ -1,0 +1,70 @@
+"""The methods by name, as changes to a recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tellapart.errors import RecipeError, did_you_mean
+from tellapart.recipes.schema import Recipe
+from tellapart.recipes.validation import validated
+
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "cross-entropy": ("cross entropy", {"objective": {"name": "cross-entropy"}}),
+    "negative-supervision": (
+        "cross entropy + AAN: the mean similarity to texts of other labels",
+        {"objective": {"name": "negative-supervision"}},
+    ),
+    "negative-supervision-am": (
+        "cross entropy + AM: a margin between texts of the same and of other labels",
+        {"objective": {"name": "negative-supervision-am"}},
+    ),
+    "negative-supervision-ace": (
+        "cross entropy + ACE: one text of the same label among others",
+        {"objective": {"name": "negative-supervision-ace"}},
+    ),
+    "label-distance": (
+        "contrastive learning with label distance (CLLD), adapted to the confusion matrix",
+        {"objective": {"name": "label-distance"}},
+    ),
+    "label-distance-static": (
+        "CLLD with a fixed distance for the pairs you name",
+        {"objective": {"name": "label-distance", "distance": "static"}},
+    ),
+    "r-drop": ("cross entropy over two views + their divergence", {"objective": {"name": "r-drop"}}),
+    "supcon": ("cross entropy + supervised contrastive loss", {"objective": {"name": "supcon"}}),
+    "frozen": ("logistic regression on the frozen encoder's vectors", {"learns": "head"}),
+    "tfidf": ("TF-IDF and a linear SVM, the sanity row", {"learns": "head"}),
+}
+
+
+def methods() -> dict[str, str]:
+    """Returns the known methods: name to one line of description."""
+    return {name: description for name, (description, _) in METHODS.items()}
+
+
+def method_recipe(method: str, base: Recipe | None = None) -> Recipe:
+    """Returns the recipe of a method, on the data, encoder and schedule of another recipe.
+
+    Args:
+        method: A name from `methods()`.
+        base: Where everything else comes from, and options of the objective if it is the same one; by
+            default the defaults.
+
+    Raises:
+        RecipeError: There is no such method.
+    """
+    if method not in METHODS:
+        raise RecipeError(
+            f'there is no method "{method}"' + did_you_mean(method, METHODS),
+            "choose from " + ", ".join(METHODS),
+        )
+    content = (base or Recipe()).model_dump(exclude_unset=True)
+    stage = {**(content.get("stages") or [{}])[0]}
+    before = stage.pop("objective", {})
+    own = dict(METHODS[method][1])
+    if "objective" in own and own["objective"]["name"] == before.get("name"):
+        own["objective"] = before | own["objective"]
+    content |= {"method": method, "stages": [stage | own]}
+    if method == "tfidf":
+        content["encoder"] = {**content.get("encoder", {}), "name": "tfidf"}
+    return validated(content)

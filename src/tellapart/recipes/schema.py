@@ -1,0 +1,224 @@
+"""The keys of a recipe, their types and their defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+
+
+class DataRecipe(_Strict):
+    """Where the rows come from.
+
+    Args:
+        source: A file, a folder with train/validation/test files, a registered name, or a Hub name.
+        text: The text column; found by its name when not given.
+        text_pair: The second text's column, for pair tasks.
+        label: The label column.
+        label_delimiter: What separates the labels of a multi-label cell.
+        multi_label: Whether rows have several labels; by default told by the column's type.
+        few_shot: Training rows a class, and as many validation rows where no validation split is given.
+        train_rows: At most this many training rows, a stratified sample.
+        validation_share: Share of the training rows split off when no validation split is given.
+        test_share: Share of all rows split off when no test split is given.
+    """
+
+    source: str | None = None
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
+    label_delimiter: str | None = None
+    multi_label: bool | None = None
+    few_shot: Annotated[int, Field(ge=1)] | None = None
+    train_rows: Annotated[int, Field(ge=2)] | None = None
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+
+class EncoderRecipe(_Strict):
+    """What turns texts into vectors.
+
+    Args:
+        name: `minilm`, a folder, a Hub name; `tfidf` for the sanity row.
+        pooling: `mean`, `cls` or `stock`; by default `mean` where a plain checkpoint can hold it.
+        max_length: Longest input in tokens.
+        classifier_dropout: Rate before the final linear layer; by default the checkpoint's own.
+    """
+
+    name: str = "minilm"
+    pooling: Literal["mean", "cls", "stock"] | None = None
+    max_length: Annotated[int, Field(ge=4)] = 128
+    classifier_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+
+class ClassificationRecipe(_Strict):
+    """The main loss that every objective below has, and its options."""
+
+    class_weight: Literal["balanced"] | dict[str, float] | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    focal_gamma: Annotated[float, Field(ge=0)] = 0.0
+
+
+class CrossEntropyRecipe(ClassificationRecipe):
+    """Cross entropy; binary cross entropy summed over labels for multi-label tasks."""
+
+    name: Literal["cross-entropy"] = "cross-entropy"
+
+
+class _NegativeSupervision(ClassificationRecipe):
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    samples: Annotated[int, Field(ge=2)] | Literal["all"] = 4
+    hard: bool = False
+    different: Literal["not_identical", "disjoint"] = "not_identical"
+
+
+class NegativeSupervisionRecipe(_NegativeSupervision):
+    """Main loss + weight · AAN."""
+
+    name: Literal["negative-supervision"] = "negative-supervision"
+
+
+class NegativeSupervisionMarginRecipe(_NegativeSupervision):
+    """Main loss + weight · AM."""
+
+    name: Literal["negative-supervision-am"] = "negative-supervision-am"
+    margin: float = 0.4
+
+
+class NegativeSupervisionCrossEntropyRecipe(_NegativeSupervision):
+    """Main loss + weight · ACE."""
+
+    name: Literal["negative-supervision-ace"] = "negative-supervision-ace"
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+
+
+class LabelDistanceRecipe(ClassificationRecipe):
+    """(1 − weight) · main loss + weight · CLLD.
+
+    `static` needs `pairs` of class names; `prior` needs either the classes in their `order`, or the
+    `hierarchy_separator` that turns class names into paths ("." for comp.sys.mac).
+    """
+
+    name: Literal["label-distance"] = "label-distance"
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    distance: Literal["adaptive", "static", "uniform", "prior"] = "adaptive"
+    pairs: list[tuple[str, str]] = []
+    order: list[str] | None = None
+    hierarchy_separator: str | None = None
+    tau: Annotated[float, Field(ge=1)] = 5.0
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    normalise: Literal["max", "none"] = "max"
+    update_every: Annotated[int, Field(ge=1)] = 1
+    projection_size: Annotated[int, Field(ge=2)] | None = 128
+    both_views: bool = False
+
+
+class RDropRecipe(ClassificationRecipe):
+    """Main loss over both views + weight · symmetric KL."""
+
+    name: Literal["r-drop"] = "r-drop"
+    weight: Annotated[float, Field(ge=0)] = 1.0
+
+
+class SupervisedContrastiveRecipe(ClassificationRecipe):
+    """(1 − weight) · main loss + weight · SupCon."""
+
+    name: Literal["supcon"] = "supcon"
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.9
+    temperature: Annotated[float, Field(gt=0)] = 0.3
+
+
+ObjectiveRecipe = Annotated[
+    CrossEntropyRecipe
+    | NegativeSupervisionRecipe
+    | NegativeSupervisionMarginRecipe
+    | NegativeSupervisionCrossEntropyRecipe
+    | LabelDistanceRecipe
+    | RDropRecipe
+    | SupervisedContrastiveRecipe,
+    Field(discriminator="name"),
+]
+
+
+OBJECTIVES: dict[str, type[BaseModel]] = {
+    kind.model_fields["name"].default: kind
+    for kind in (
+        CrossEntropyRecipe,
+        NegativeSupervisionRecipe,
+        NegativeSupervisionMarginRecipe,
+        NegativeSupervisionCrossEntropyRecipe,
+        LabelDistanceRecipe,
+        RDropRecipe,
+        SupervisedContrastiveRecipe,
+    )
+}
+"""The objectives by name."""
+
+
+class StageRecipe(_Strict):
+    """One stage of training: what is minimised, what learns, how long and how fast.
+
+    Args:
+        objective: What is minimised.
+        learns: `all` parameters, or the `head` alone: a logistic regression (a linear SVM for tfidf) on
+            vectors that are computed once.
+        start: Where the classifier starts: `probe`, a logistic regression on the encoder's vectors as it comes
+            (Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features, §4), or `random`.
+        epochs: Passes over the training rows, at most.
+        batch_size: Rows a step on one process, before accumulation.
+        gradient_accumulation_steps: Batches whose gradients are added up before a step.
+        learning_rate: Of the encoder.
+        head_learning_rate: Of everything outside the base model.
+        warmup_share: Share of the steps in which the rate rises.
+        weight_decay: AdamW's.
+        evaluations: Evaluations on the validation rows, spread evenly over the stage.
+        patience: Evaluations without a new best after which training stops; null: never.
+        metric: What the best evaluation is chosen by; by default accuracy, or micro F1 for multi-label tasks.
+        regularisation: Inverse strength C of the regression, when only the head learns or where it starts.
+        precision: `auto` takes bf16 where the processor or GPU gains from it.
+        trainer: Any other option of `transformers.TrainingArguments`.
+    """
+
+    objective: ObjectiveRecipe = CrossEntropyRecipe()
+    learns: Literal["all", "head"] = "all"
+    start: Literal["probe", "random"] = "probe"
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    head_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    evaluations: Annotated[int, Field(ge=1)] = 10
+    patience: Annotated[int, Field(ge=1)] | None = None
+    metric: str | None = None
+    regularisation: Annotated[float, Field(gt=0)] = 10.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    trainer: dict[str, Any] = {}
+
+
+class Recipe(_Strict):
+    """A whole run.
+
+    Args:
+        method: The method's name, for tables; its settings stand in `stages`.
+        data: The rows.
+        encoder: The encoder.
+        stages: What is trained, in order.
+        seed: Of everything random: splits, initial weights, order, dropout.
+    """
+
+    method: str = "cross-entropy"
+    data: DataRecipe = DataRecipe()
+    encoder: EncoderRecipe = EncoderRecipe()
+    stages: Annotated[list[StageRecipe], Field(min_length=1)] = [StageRecipe()]
+    seed: int = 0
+
+    def to_yaml(self) -> str:
+        """Returns the recipe as YAML, every key written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,53 @@
+"""From plain dicts to a recipe, or to one sentence about what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tellapart.errors import RecipeError, did_you_mean
+from tellapart.recipes.schema import OBJECTIVES, DataRecipe, EncoderRecipe, Recipe, StageRecipe
+
+
+def validated(content: Mapping[str, Any]) -> Recipe:
+    """Turns plain dicts into a recipe.
+
+    Raises:
+        RecipeError: A key is unknown (with the closest known one), or a value is not allowed.
+    """
+    try:
+        return Recipe.model_validate(dict(content))
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def _explained(error: ValidationError) -> RecipeError:
+    problem = error.errors()[0]
+    names = [str(part) for part in problem["loc"]]
+    path = ".".join(name for name in names if name not in OBJECTIVES)
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(names[:-1])
+        return RecipeError(
+            f'the recipe has an unknown key "{path}"' + did_you_mean(names[-1], known),
+            "choose from " + ", ".join(known) if known else "remove it",
+        )
+    if problem["type"].startswith("union_tag"):
+        given = str(problem.get("ctx", {}).get("tag", problem["input"]))
+        return RecipeError(
+            f'the recipe\'s {path}.name "{given}" is no objective' + did_you_mean(given, OBJECTIVES),
+            "choose from " + ", ".join(sorted(OBJECTIVES)),
+        )
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return RecipeError(f"the recipe's {path} cannot be {problem['input']!r} ({message})", "correct the value")
+
+
+def _known_keys(names: list[str]) -> list[str]:
+    """The keys allowed at a place that pydantic names: data, encoder, stages.0, stages.0.objective.<name>."""
+    if not names:
+        return list(Recipe.model_fields)
+    if names[-1] in OBJECTIVES:
+        return list(OBJECTIVES[names[-1]].model_fields)
+    kinds: dict[str, type[BaseModel]] = {"data": DataRecipe, "encoder": EncoderRecipe, "stages": StageRecipe}
+    return list(kinds[names[0]].model_fields) if names[0] in kinds else []

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tellapart.errors import RecipeError
+from tellapart.evaluation.comparison import Comparison
+from tellapart.recipes import Recipe, method_recipe, with_stages_of, with_values
+from tellapart.runs import compare as module
+from tellapart.runs.compare import compare
+
+
+@pytest.fixture
+def recipe(ticket_file, tiny_encoder) -> Recipe:
+    settings = [
+        f"data.source={ticket_file}",
+        f"encoder.name={tiny_encoder}",
+        "encoder.max_length=24",
+        "stages.0.epochs=5",
+        "stages.0.learning_rate=0.005",
+    ]
+    return with_values(method_recipe("cross-entropy"), settings)
+
+
+def test_methods_meet_on_the_same_seeds_and_rows(recipe, tmp_path):
+    comparison = compare(
+        recipe, ["frozen", "tfidf", "label-distance"], tmp_path / "out", trials=2, quiet=True
+    )
+    assert [trial.seed for trial in comparison.methods["tfidf"].trials] == [0, 1]
+    assert {(pair.baseline, pair.method) for pair in comparison.pairs} == {
+        ("frozen", "tfidf"),
+        ("frozen", "label-distance"),
+        ("tfidf", "label-distance"),
+    }
+    written = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert Comparison.from_dict(written) == comparison
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {
+        "comparison.html",
+        "comparison.png",
+        "confusion-frozen.png",
+        "label-distance-label-distance.png",
+    } <= names
+    assert not any(path.is_dir() for path in (tmp_path / "out" / "trials").iterdir())
+
+
+def test_an_interrupted_comparison_goes_on_where_it_was(recipe, tmp_path, monkeypatch):
+    whole = compare(recipe, ["tfidf", "frozen"], tmp_path / "whole", trials=2, quiet=True)
+    real, calls = module.fit, []
+
+    def interrupted(its_recipe, *arguments, **options):
+        calls.append((its_recipe.method, its_recipe.seed))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(its_recipe, *arguments, **options)
+
+    monkeypatch.setattr(module, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compare(recipe, ["tfidf", "frozen"], tmp_path / "out", trials=2, quiet=True)
+    assert not (tmp_path / "out" / "comparison.json").exists()
+    resumed = compare(recipe, ["tfidf", "frozen"], tmp_path / "out", trials=2, resume=True, quiet=True)
+    assert calls == [("tfidf", 0), ("frozen", 0), ("tfidf", 1), ("tfidf", 1), ("frozen", 1)]
+    assert {name: result.scores for name, result in resumed.methods.items()} == {
+        name: result.scores for name, result in whole.methods.items()
+    }
+
+
+def test_a_trial_of_other_settings_is_not_taken_for_this_one(recipe, tmp_path, monkeypatch):
+    compare(recipe, ["tfidf"], tmp_path / "out", trials=1, quiet=True)
+    changed = with_values(recipe, ["data.test_share=0.4"])
+    calls = []
+    real = module.fit
+    monkeypatch.setattr(module, "fit", lambda *a, **k: calls.append(1) or real(*a, **k))
+    compare(changed, ["tfidf"], tmp_path / "out", trials=1, resume=True, quiet=True)
+    assert calls == [1]
+
+
+def test_a_recipe_file_can_stand_for_a_method(recipe, tmp_path):
+    file = tmp_path / "sharper.yaml"
+    file.write_text(
+        "method: supcon\nencoder: {pooling: stock}\nstages: [{objective: {name: supcon, temperature: 0.1}}]\n"
+    )
+    described = with_stages_of(file, recipe)
+    assert described.stages[0].objective.temperature == 0.1
+    assert described.stages[0].epochs == recipe.stages[0].epochs
+    assert (described.encoder.pooling, described.encoder.name) == ("stock", recipe.encoder.name)
+    comparison = compare(recipe, ["tfidf", str(file)], tmp_path / "out", trials=1, quiet=True)
+    assert list(comparison.methods) == ["tfidf", "sharper"]
+
+
+@pytest.mark.parametrize(
+    ("methods", "trials", "message"),
+    [
+        (["tfidf", "tfidf"], 2, "not distinct"),
+        ([], 2, "not distinct"),
+        (["tfidf", "frozn"], 2, 'did you mean "frozen"'),
+        (["tfidf"], 0, "0 trials"),
+    ],
+)
+def test_a_comparison_that_makes_no_sense_is_refused_before_it_starts(
+    recipe, tmp_path, methods, trials, message
+):
+    with pytest.raises(RecipeError, match=message):
+        compare(recipe, methods, tmp_path / "out", trials=trials, quiet=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_setting_reaches_the_methods_that_know_it(recipe, tmp_path, monkeypatch):
+    seen = {}
+
+    def recorded(its_recipe, *_, **__):
+        seen[its_recipe.method] = its_recipe.stages[0].objective
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "fit", recorded)
+    setting = ["stages.0.objective.tau=3"]
+    for methods in (["label-distance", "frozen"], ["frozen", "label-distance"]):
+        with pytest.raises(KeyboardInterrupt):
+            compare(recipe, methods, tmp_path / methods[0], settings=setting, quiet=True)
+    assert seen["label-distance"].tau == 3
+    assert seen["frozen"].name == "cross-entropy"
+    with pytest.raises(RecipeError, match='no key "tau"'):
+        compare(recipe, ["frozen", "tfidf"], tmp_path / "none", settings=setting, quiet=True)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tellapart.data.examples import LabelSpace
+from tellapart.errors import RecipeError
+from tellapart.objectives import EncodedBatch
+from tellapart.recipes import method_recipe, methods, with_values
+from tellapart.runs.objectives import build_objective
+
+LABELS = LabelSpace(("comp.mac", "comp.pc", "rec.autos"))
+
+
+def _built(method: str, *settings: str):
+    recipe = with_values(method_recipe(method), [f"stages.0.objective.{setting}" for setting in settings])
+    objective = build_objective(recipe.stages[0].objective, LABELS)
+    objective.prepare(
+        num_labels=3,
+        hidden_size=4,
+        class_counts=torch.tensor([6.0, 3.0, 3.0]),
+        total_evaluations=10,
+        num_rows=12,
+    )
+    return objective
+
+
+def _batch() -> EncodedBatch:
+    torch.manual_seed(0)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2]).repeat(2)
+    return EncodedBatch(torch.randn(12, 3), torch.randn(12, 4), labels, torch.arange(2).repeat_interleave(6))
+
+
+@pytest.mark.parametrize("method", [name for name in methods() if name != "label-distance-static"])
+def test_every_method_builds_an_objective_with_a_finite_loss(method):
+    objective = _built(method)
+    terms = objective(_batch())
+    assert torch.isfinite(objective.total(terms))
+    assert tuple(terms) == objective.term_names
+
+
+def test_the_weight_of_a_recipe_is_the_weight_of_the_term():
+    objective = _built("label-distance", "weight=0.3", "distance=uniform")
+    terms = objective(_batch())
+    expected = 0.7 * terms["cross_entropy"] + 0.3 * terms["label_distance"]
+    torch.testing.assert_close(objective.total(terms), expected)
+
+
+def test_class_names_become_class_ids():
+    objective = _built("cross-entropy", "class_weight={rec.autos: 3}")
+    assert objective.class_weights.tolist() == [1.0, 1.0, 3.0]
+    static = _built("label-distance-static", "pairs=[[comp.mac, comp.pc]]", "tau=4")
+    distances = next(part for _, part in static.parts if part.name == "label_distance").distances
+    assert distances.tolist() == [[1, 4, 1], [4, 1, 1], [1, 1, 1]]
+
+
+def test_an_order_and_a_hierarchy_give_prior_distances():
+    ordered = _built("label-distance", "distance=prior", "order=[comp.mac, rec.autos, comp.pc]")
+    nested = _built("label-distance", "distance=prior", "hierarchy_separator=.")
+    matrices = [
+        next(part for _, part in built.parts if part.name == "label_distance").distances
+        for built in (ordered, nested)
+    ]
+    assert matrices[0][0, 1] > matrices[0][0, 2]
+    assert matrices[1][0, 2] > matrices[1][0, 1]
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("label-distance-static", [], "needs the pairs"),
+        ("label-distance-static", ["pairs=[[comp.mac, comp.cp]]"], 'did you mean "comp.pc"'),
+        ("label-distance", ["distance=prior"], "how the classes are related"),
+        ("cross-entropy", ["class_weight={autos: 2}"], "which the data do not have"),
+    ],
+)
+def test_options_that_do_not_fit_the_classes_are_one_sentence(method, settings, message):
+    with pytest.raises(RecipeError, match=message):
+        _built(method, *settings)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tellapart.data.examples import TextSplit
+from tellapart.errors import RecipeError, UserError
+from tellapart.evaluation.metrics import classification_metrics
+from tellapart.recipes import Recipe, method_recipe, with_values
+from tellapart.runs.evaluate import evaluate
+from tellapart.runs.fitting import fit, load_fitted
+from tellapart.runs.folder import claim_folder
+from tellapart.runs.rows import load_data
+from tellapart.runs.train import train
+
+
+@pytest.fixture
+def recipe(ticket_file, tiny_encoder) -> Recipe:
+    settings = [
+        f"data.source={ticket_file}",
+        f"encoder.name={tiny_encoder}",
+        "encoder.max_length=24",
+        "stages.0.epochs=6",
+        "stages.0.learning_rate=0.005",
+    ]
+    return with_values(method_recipe("cross-entropy"), settings)
+
+
+def test_the_metrics_are_those_of_the_model_that_was_saved(recipe, tmp_path):
+    result = train(recipe, tmp_path / "run", quiet=True)
+    table = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pydict()
+    data = load_data(recipe)
+    assert table["text"] == data.test.texts
+    again = load_fitted(tmp_path / "run")
+    logits = again.scores(data.test)
+    metrics = classification_metrics(again.labels, again.labels.encode(data.test.labels), logits)
+    assert metrics == pytest.approx(result.metrics["test"], abs=1e-6)
+    accuracy = np.mean([a == b for a, b in zip(table["label"], table["predicted_label"], strict=True)])
+    assert accuracy == pytest.approx(metrics["accuracy"])
+    measured = evaluate(tmp_path / "run", (data.test.texts, data.test.labels))
+    assert measured == {"rows": len(data.test), **metrics}
+
+
+def test_the_resolved_recipe_gives_the_same_model_again(recipe, tmp_path):
+    from tellapart.recipes import load_recipe
+
+    train(recipe, tmp_path / "first", quiet=True)
+    resolved = load_recipe(tmp_path / "first" / "recipe.yaml")
+    assert None not in (resolved.stages[0].learning_rate, resolved.stages[0].head_learning_rate)
+    train(resolved, tmp_path / "second", quiet=True)
+    weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("first", "second")]
+    assert weights[0] == weights[1]
+
+
+def test_the_best_evaluation_is_kept_and_patience_stops(recipe, tmp_path):
+    patient = with_values(recipe, ["stages.0.epochs=40", "stages.0.evaluations=40", "stages.0.patience=2"])
+    data = load_data(patient)
+    fitted = fit(patient, data, tmp_path, quiet=True)
+    scores = [entry["eval_accuracy"] for entry in fitted.history if "eval_accuracy" in entry]
+    assert len(scores) < 40
+    gold = fitted.labels.encode(data.validation.labels)
+    kept = classification_metrics(fitted.labels, gold, fitted.scores(data.validation))["accuracy"]
+    assert kept == pytest.approx(max(scores))
+
+
+def test_the_probe_starts_better_than_chance_and_random_does_not_use_it(recipe, tmp_path):
+    short = with_values(recipe, ["stages.0.trainer.max_steps=1", "stages.0.learning_rate=1e-9"])
+    data = load_data(short)
+
+    def accuracy(start: str) -> float:
+        fitted = fit(with_values(short, [f"stages.0.start={start}"]), data, tmp_path / start, quiet=True)
+        return float((fitted.scores(data.train).argmax(1) == fitted.labels.encode(data.train.labels)).mean())
+
+    assert accuracy("probe") > 0.8
+    assert accuracy("random") < 0.7
+
+
+def test_frozen_leaves_the_encoder_as_it_was(recipe, tiny_encoder, tmp_path):
+    from transformers import AutoModel
+
+    fitted = fit(method_recipe("frozen", recipe), load_data(recipe), tmp_path, quiet=True)
+    before = AutoModel.from_pretrained(tiny_encoder).state_dict()
+    after = fitted.model.base_model.state_dict()
+    shared = [name for name in after if not name.startswith("pooler.")]
+    assert shared
+    assert all((before[name] == after[name]).all() for name in shared)
+
+
+def test_a_model_is_never_saved_over_other_files(recipe, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    fitted = fit(method_recipe("tfidf", recipe), load_data(recipe), tmp_path / "scratch", quiet=True)
+    with pytest.raises(UserError, match="no model"):
+        fitted.save(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_overwriting_deletes_only_what_a_run_wrote(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "metrics.json").touch()
+    with pytest.raises(UserError, match="--overwrite"):
+        claim_folder(folder, resume=False, overwrite=False)
+    claim_folder(folder, resume=False, overwrite=True)
+    assert not folder.exists()
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="no run wrote"):
+        claim_folder(folder, resume=False, overwrite=True)
+    assert (folder / "thesis.tex").exists()
+    with pytest.raises(UserError, match="is a file"):
+        claim_folder(folder / "thesis.tex", resume=False, overwrite=True)
+
+
+def test_a_finished_run_is_not_run_again(recipe, tmp_path):
+    train(method_recipe("tfidf", recipe), tmp_path / "run", quiet=True)
+    file = tmp_path / "run" / "metrics.json"
+    content = json.loads(file.read_text()) | {"mark": 1}
+    file.write_text(json.dumps(content))
+    assert train(recipe, tmp_path / "run", resume=True, quiet=True).metrics == content
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("encoder.max_length=999", "reads at most 64 tokens"),
+        ("stages.0.metric=acuracy", 'did you mean "accuracy"'),
+        ("stages.0.trainer.optmi=sgd", 'did you mean "optim"'),
+        ("stages.0.trainer.learning_rate=1", "a key of its own"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_before_training(recipe, tmp_path, setting, message):
+    with pytest.raises(RecipeError, match=message):
+        fit(with_values(recipe, [setting]), load_data(recipe), tmp_path, quiet=True)
+
+
+def test_rows_without_labels_cannot_be_learned_from(recipe, tmp_path):
+    import dataclasses
+
+    data = dataclasses.replace(load_data(recipe), train=TextSplit(["a text"]))
+    with pytest.raises(UserError, match="--label COLUMN"):
+        fit(recipe, data, tmp_path)
+
+
+def test_fewer_training_rows_are_drawn_and_noted(recipe):
+    data = load_data(with_values(recipe, ["data.train_rows=30"]))
+    assert len(data.train) == 30
+    assert any("30 of" in note for note in data.notes)
+    assert len(load_data(recipe).train) > 100
+
+
+def test_a_folder_path_may_be_given_as_text(recipe, tmp_path):
+    assert train(method_recipe("tfidf", recipe), str(tmp_path / "run"), quiet=True).folder == Path(
+        tmp_path / "run"
+    )

@@ -1,0 +1,187 @@
+"""What the documentation says, held against what there is: commands, snippets, recipes, links, options and keys."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from tellapart.cli import app, options
+from tellapart.recipes import _OBJECTIVES as OBJECTIVES
+from tellapart.recipes import DataRecipe, EncoderRecipe, Recipe, StageRecipe, load_recipe, method_recipe
+from tellapart.recipes import _Classification as Classification
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+REFERENCE = ROOT / "docs" / "reference"
+
+_FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_ROW = re.compile(r"^\| `([^|]+)` \| ([^|]+) \|", re.MULTILINE)
+
+
+def _blocks(language: str) -> list[Any]:
+    return [
+        pytest.param(page, code, id=f"{page.relative_to(ROOT)}-{number}")
+        for page in PAGES
+        for number, (kind, code) in enumerate(_FENCE.findall(page.read_text(encoding="utf-8")), start=1)
+        if kind == language
+    ]
+
+
+def _sections(page: Path) -> dict[str, str]:
+    """The text under each heading of the second level."""
+    parts = re.split(r"^## (.+)\n", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def _commands(code: str) -> Iterator[list[str]]:
+    """The arguments of every call of tellapart in shell code."""
+    for line in code.replace("\\\n", " ").splitlines():
+        words = shlex.split(re.split(r" [|>] ", line)[0], comments=True)
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            words = words[1:]
+        if words[:1] == ["torchrun"]:
+            words = words[words.index("-m") + 1 :]
+        if words[:1] == ["tellapart"]:
+            yield words[1:]
+
+
+def _context(arguments: list[str]) -> Any:
+    """Parses arguments as the command line does, down to the verb, without running anything."""
+    given = [argument for argument in arguments if argument not in ("--debug", "--help", "--version")]
+    command, name, context = typer.main.get_command(app), "tellapart", None
+    while given and given[0] in getattr(command, "commands", {}):
+        name, *given = given
+        command = command.commands[name]
+    if "--help" not in arguments and (given or name != "tellapart"):
+        context = command.make_context(name, given)
+    return context
+
+
+@pytest.mark.parametrize(("page", "code"), _blocks("bash"))
+def test_every_command_parses_and_describes_a_run(page, code):
+    for arguments in _commands(code):
+        context = _context(arguments)
+        if context is None or context.info_name not in ("train", "compare"):
+            continue
+        parameters = dict(context.params)
+        if parameters["recipe"] and not (ROOT / parameters["recipe"]).is_file():
+            parameters |= {"recipe": None, "data": "any.csv"}  # a file that the reader writes
+        elif parameters["recipe"]:
+            parameters["recipe"] = ROOT / parameters["recipe"]
+        recipe = options.recipe_from(parameters)
+        for method in filter(None, parameters.get("methods", "").split(",")):
+            method_recipe(method, recipe)
+
+
+def test_a_stale_command_is_noticed():
+    with pytest.raises(Exception, match="--epoch"):
+        _context(["train", "tickets.csv", "--epoch", "3"])
+    with pytest.raises(Exception, match="Missing parameter: file"):
+        _context(["predict", "runs/tickets", "--output", "labelled.csv"])
+
+
+@pytest.mark.parametrize(("page", "code"), _blocks("python"))
+def test_every_snippet_compiles_and_imports_what_there_is(page, code):
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tellapart":
+            module = importlib.import_module(node.module)
+            missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+            assert not missing, f"{node.module} has no {missing}"
+
+
+@pytest.mark.parametrize(("page", "code"), _blocks("yaml"))
+def test_every_recipe_is_one(page, code, tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(code, encoding="utf-8")
+    load_recipe(file)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page):
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\((?!https?://)([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{target} leads nowhere"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", name).lower().replace(" ", "-") for name in headings}
+
+
+def test_every_page_of_the_documentation_is_in_its_index():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    named = {(ROOT / "docs" / target).resolve() for target in re.findall(r"\]\(([^)#]+)", index)}
+    evidence = ROOT / "docs" / "evidence"  # has an index of its own
+    assert {page for page in PAGES[1:] if evidence not in page.parents} - named == {
+        ROOT / "docs" / "README.md"
+    }
+
+
+def _real_options(command: Any) -> set[str]:
+    named = {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
+    return named.union(*map(_real_options, getattr(command, "commands", {}).values())) - {"--help"}
+
+
+def test_the_command_line_reference_has_the_options_that_there_are():
+    sections = _sections(REFERENCE / "command-line.md")
+    verbs = typer.main.get_command(app).commands
+    documented: dict[str, set[str]] = {verb: set() for verb in verbs}
+    for option, its_verbs in _ROW.findall(sections["Options that verbs share"]):
+        for verb in its_verbs.split():
+            documented[verb].add(option.split()[0])
+    for heading, text in sections.items():
+        if heading.startswith("`tellapart "):
+            verb = heading.strip("`").split()[1]
+            documented[verb] |= {option.split()[0] for option, _ in _ROW.findall(text)}
+    assert documented == {verb: _real_options(command) for verb, command in verbs.items()}
+
+
+def test_the_command_line_reference_has_the_global_options_that_there_are():
+    text = _sections(REFERENCE / "command-line.md")["Global options"]
+    root = typer.main.get_command(app)
+    real = {name for parameter in root.params for name in parameter.opts if name.startswith("--")}
+    assert set(re.findall(r"`(--[\w-]+)`", text)) - {"--help"} == real - {"--help"}
+
+
+def _defaults(kind: Any) -> dict[str, Any]:
+    return {name: field.get_default() for name, field in kind.model_fields.items()}
+
+
+@pytest.mark.parametrize(
+    ("heading", "expected"),
+    [
+        ("recipe", _defaults(Recipe)),
+        ("data", _defaults(DataRecipe)),
+        ("encoder", _defaults(EncoderRecipe)),
+        ("stages", _defaults(StageRecipe)),
+        ("every objective", {"name": None} | _defaults(Classification)),
+        *(
+            (
+                f"objective {name}",
+                {
+                    key: value
+                    for key, value in _defaults(kind).items()
+                    if key != "name" and key not in Classification.model_fields
+                },
+            )
+            for name, kind in OBJECTIVES.items()
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_recipe_reference_has_the_keys_and_defaults_that_there_are(heading, expected):
+    documented = dict(_ROW.findall(_sections(REFERENCE / "recipes.md")[heading]))
+    assert list(documented) == list(expected)
+    for key, cell in documented.items():
+        if cell.startswith("`"):  # else in words: a whole section, or required
+            assert yaml.safe_load(cell.strip("`")) == json.loads(json.dumps(expected[key])), key
