@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 DEMO_DATA ?= r52
-DEMO_FLAGS ?= --few-shot 8 --epochs 8 --max-length 64 --trials 3
+DEMO_FLAGS ?= --few-shot 5 --epochs 3 --max-length 48 --trials 3 --set data.test_rows=600
 DEMO_OUTPUT ?= demo
 
 export HF_HUB_OFFLINE := 1

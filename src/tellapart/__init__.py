@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.runs.evaluate import evaluate as evaluate
     from tellapart.runs.predict import predict as predict
     from tellapart.runs.train import train as train
+    from tellapart.training.arguments import TrainingArguments as TrainingArguments
     from tellapart.training.trainer import Trainer as Trainer
 
 _HOMES = {
@@ -63,6 +64,7 @@ _HOMES = {
     "predict": "runs.predict",
     "train": "runs.train",
     "Trainer": "training.trainer",
+    "TrainingArguments": "training.arguments",
 }
 
 __all__ = ["__version__", *_HOMES]

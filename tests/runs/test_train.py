@@ -146,8 +146,8 @@ def test_rows_without_labels_cannot_be_learned_from(recipe, tmp_path):
 
 
 def test_fewer_training_rows_are_drawn_and_noted(recipe):
-    data = load_data(with_values(recipe, ["data.train_rows=30"]))
-    assert len(data.train) == 30
+    data = load_data(with_values(recipe, ["data.train_rows=30", "data.test_rows=9"]))
+    assert (len(data.train), len(data.test)) == (30, 9)
     assert any("30 of" in note for note in data.notes)
     assert len(load_data(recipe).train) > 100
 

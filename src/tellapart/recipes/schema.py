@@ -24,6 +24,7 @@ class DataRecipe(_Strict):
         multi_label: Whether rows have several labels; by default told by the column's type.
         few_shot: Training rows a class, and as many validation rows where no validation split is given.
         train_rows: At most this many training rows, a stratified sample.
+        test_rows: At most this many test rows, likewise.
         validation_share: Share of the training rows split off when no validation split is given.
         test_share: Share of all rows split off when no test split is given.
     """
@@ -36,6 +37,7 @@ class DataRecipe(_Strict):
     multi_label: bool | None = None
     few_shot: Annotated[int, Field(ge=1)] | None = None
     train_rows: Annotated[int, Field(ge=2)] | None = None
+    test_rows: Annotated[int, Field(ge=1)] | None = None
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from tellapart.data.examples import LabelSpace, TextData
-from tellapart.data.reading import read_data
 from tellapart.errors import MissingDependencyError, RecipeError, TellapartWarning
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
 from tellapart.evaluation.metrics import (
@@ -36,7 +35,7 @@ from tellapart.recipes import Recipe, method_recipe, with_stages_of, with_values
 from tellapart.runs.environment import environment
 from tellapart.runs.fitting import Fitted, fit
 from tellapart.runs.folder import claim_folder
-from tellapart.runs.rows import split_data
+from tellapart.runs.rows import read_rows, split_data
 
 TRIALS = "trials"
 
@@ -84,17 +83,7 @@ def compare(
         raise RecipeError("the methods to compare are not distinct", "name each once: --methods a,b")
     for setting in settings:
         recipes = _changed(recipes, setting)
-    given = recipe.data
-    if given.source is None:
-        raise RecipeError("the recipe names no data", "set data.source, or give DATA on the command line")
-    rows = read_data(
-        given.source,
-        text=given.text,
-        text_pair=given.text_pair,
-        label=given.label,
-        label_delimiter=given.label_delimiter,
-        multi_label=given.multi_label,
-    )
+    rows = read_rows(recipe)
     metric = recipe.stages[0].metric or main_metric(rows.labels)
     find_metric(rows.labels, metric)  # an unknown one is refused before anything is trained
     folder = claim_folder(output, resume=resume, overwrite=overwrite)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from tellapart.data.examples import TextData
 from tellapart.data.reading import read_data
@@ -11,8 +12,8 @@ from tellapart.errors import RecipeError
 from tellapart.recipes import Recipe
 
 
-def load_data(recipe: Recipe) -> TextData:
-    """Reads the rows that a recipe names, with the splits it asks for.
+def read_rows(recipe: Recipe) -> TextData:
+    """Reads the rows that a recipe names, with the splits they come with.
 
     Raises:
         DataError: They cannot be used.
@@ -21,7 +22,7 @@ def load_data(recipe: Recipe) -> TextData:
     given = recipe.data
     if given.source is None:
         raise RecipeError("the recipe names no data", "set data.source, or give DATA on the command line")
-    data = read_data(
+    return read_data(
         given.source,
         text=given.text,
         text_pair=given.text_pair,
@@ -29,7 +30,6 @@ def load_data(recipe: Recipe) -> TextData:
         label_delimiter=given.label_delimiter,
         multi_label=given.multi_label,
     )
-    return split_data(recipe, data)
 
 
 def split_data(recipe: Recipe, data: TextData) -> TextData:
@@ -42,8 +42,20 @@ def split_data(recipe: Recipe, data: TextData) -> TextData:
         test_share=given.test_share,
         seed=recipe.seed,
     )
-    if given.train_rows is None or given.train_rows >= len(prepared.train):
-        return prepared
-    fewer = sample(prepared.train, given.train_rows, seed=recipe.seed)
-    note = f"{len(fewer)} of {len(prepared.train)} training rows were drawn."
-    return dataclasses.replace(prepared, train=fewer, notes=(*prepared.notes, note))
+    for name, rows in (("train", given.train_rows), ("test", given.test_rows)):
+        split = prepared.splits.get(name)
+        if rows is not None and split is not None and rows < len(split):
+            note = f"{rows} of {len(split)} {name} rows were drawn."
+            drawn: dict[str, Any] = {name: sample(split, rows, seed=recipe.seed), "notes": (*prepared.notes, note)}
+            prepared = dataclasses.replace(prepared, **drawn)
+    return prepared
+
+
+def load_data(recipe: Recipe) -> TextData:
+    """Reads and splits the rows that a recipe names.
+
+    Raises:
+        DataError: They cannot be used.
+        RecipeError: The recipe names none.
+    """
+    return split_data(recipe, read_rows(recipe))
