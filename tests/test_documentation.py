@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,21 @@ import typer
 import yaml
 
 from tellapart.cli import app, options
-from tellapart.recipes import _OBJECTIVES as OBJECTIVES
-from tellapart.recipes import DataRecipe, EncoderRecipe, Recipe, StageRecipe, load_recipe, method_recipe
-from tellapart.recipes import _Classification as Classification
+from tellapart.errors import RecipeError
+from tellapart.evaluation.comparison import Comparison, ConfusablePair, MethodPair, MethodResult, Trial
+from tellapart.evaluation.metrics import METRICS
+from tellapart.recipes import (
+    OBJECTIVES,
+    ClassificationRecipe,
+    DataRecipe,
+    EncoderRecipe,
+    Recipe,
+    StageRecipe,
+    load_recipe,
+    method_recipe,
+    methods,
+    with_values,
+)
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -74,13 +87,27 @@ def test_every_command_parses_and_describes_a_run(page, code):
         if context is None or context.info_name not in ("train", "compare"):
             continue
         parameters = dict(context.params)
-        if parameters["recipe"] and not (ROOT / parameters["recipe"]).is_file():
-            parameters |= {"recipe": None, "data": "any.csv"}  # a file that the reader writes
-        elif parameters["recipe"]:
-            parameters["recipe"] = ROOT / parameters["recipe"]
-        recipe = options.recipe_from(parameters)
-        for method in filter(None, parameters.get("methods", "").split(",")):
-            method_recipe(method, recipe)
+        if parameters["recipe"]:
+            file = ROOT / parameters["recipe"]
+            parameters["recipe"] = file if file.is_file() else None  # else one that the reader writes
+        settings = parameters.pop("settings")
+        if "methods" not in parameters:
+            options.recipe_from(parameters | {"settings": settings})
+            continue
+        own = [setting for setting in settings if ".objective." in setting]
+        shared = [setting for setting in settings if setting not in own]
+        recipe = options.recipe_from(parameters | {"settings": shared})
+        names = [name for name in parameters["methods"].split(",") if not name.endswith(".yaml")]
+        recipes = [method_recipe(name, recipe) for name in names]
+        for setting in own:
+            assert any(_takes(method, setting) for method in recipes), setting
+
+
+def _takes(recipe: Recipe, setting: str) -> bool:
+    try:
+        return bool(with_values(recipe, [setting]))
+    except RecipeError:
+        return False
 
 
 def test_a_stale_command_is_noticed():
@@ -157,6 +184,12 @@ def _defaults(kind: Any) -> dict[str, Any]:
     return {name: field.get_default() for name, field in kind.model_fields.items()}
 
 
+def _own_options(objective: Any) -> dict[str, Any]:
+    """The options that not every objective has."""
+    shared = {"name", *ClassificationRecipe.model_fields}
+    return {key: default for key, default in _defaults(objective).items() if key not in shared}
+
+
 @pytest.mark.parametrize(
     ("heading", "expected"),
     [
@@ -164,18 +197,8 @@ def _defaults(kind: Any) -> dict[str, Any]:
         ("data", _defaults(DataRecipe)),
         ("encoder", _defaults(EncoderRecipe)),
         ("stages", _defaults(StageRecipe)),
-        ("every objective", {"name": None} | _defaults(Classification)),
-        *(
-            (
-                f"objective {name}",
-                {
-                    key: value
-                    for key, value in _defaults(kind).items()
-                    if key != "name" and key not in Classification.model_fields
-                },
-            )
-            for name, kind in OBJECTIVES.items()
-        ),
+        ("every objective", {"name": None} | _defaults(ClassificationRecipe)),
+        *((f"objective {name}", _own_options(kind)) for name, kind in OBJECTIVES.items()),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -183,5 +206,17 @@ def test_the_recipe_reference_has_the_keys_and_defaults_that_there_are(heading, 
     documented = dict(_ROW.findall(_sections(REFERENCE / "recipes.md")[heading]))
     assert list(documented) == list(expected)
     for key, cell in documented.items():
-        if cell.startswith("`"):  # else in words: a whole section, or required
+        if cell.startswith("`"):  # else said in words: a whole section, or required
             assert yaml.safe_load(cell.strip("`")) == json.loads(json.dumps(expected[key])), key
+
+
+def test_the_readme_has_the_methods_that_there_are():
+    rows = _ROW.findall(_sections(ROOT / "README.md")["Methods"])
+    assert {name for name, _ in rows} == set(methods())
+
+
+def test_the_run_folder_reference_has_every_metric_and_every_key_of_a_comparison():
+    text = (REFERENCE / "run-folder.md").read_text(encoding="utf-8")
+    kinds = (Comparison, MethodResult, Trial, MethodPair, ConfusablePair)
+    keys = {field.name for kind in kinds for field in fields(kind)}
+    assert not (keys | set(METRICS)) - set(re.findall(r"`(\w+)`", text))

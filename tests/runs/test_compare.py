@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tellapart.errors import RecipeError
+from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.comparison import Comparison
 from tellapart.recipes import Recipe, method_recipe, with_stages_of, with_values
 from tellapart.runs import compare as module
@@ -104,6 +104,12 @@ def test_a_comparison_that_makes_no_sense_is_refused_before_it_starts(
     with pytest.raises(RecipeError, match=message):
         compare(recipe, methods, tmp_path / "out", trials=trials, quiet=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_several_processes_are_refused(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="one process"):
+        compare(recipe, ["tfidf"], tmp_path / "out", quiet=True)
 
 
 def test_a_setting_reaches_the_methods_that_know_it(recipe, tmp_path, monkeypatch):

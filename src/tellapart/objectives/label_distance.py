@@ -156,7 +156,13 @@ class LabelDistance(Objective):
             )
         # Progress is 1 at the last evaluation, when an update comes too late.
         useful = total_evaluations - 1 - math.floor(self.warm_up * total_evaluations)
-        if self.adaptive and useful < self.update_every:
+        if self.adaptive and total_evaluations == 0:
+            warnings.warn(
+                "The label distance stays uniform: there are no validation rows to count confusions on.",
+                TellapartWarning,
+                stacklevel=2,
+            )
+        elif self.adaptive and useful < self.update_every:
             warnings.warn(
                 f"The label distance stays uniform: {max(useful, 0)} of {total_evaluations} evaluations lie "
                 f"between the warm-up and the end, and an update takes {self.update_every}. Train for more "

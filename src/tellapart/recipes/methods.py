@@ -24,7 +24,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "label-distance": (
         "contrastive learning with label distance (CLLD), adapted to the confusion matrix",
-        {"objective": {"name": "label-distance"}},
+        {"objective": {"name": "label-distance", "distance": "adaptive"}},
     ),
     "label-distance-static": (
         "CLLD with a fixed distance for the pairs you name",

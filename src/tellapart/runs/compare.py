@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 import warnings
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tellapart.data.examples import LabelSpace, TextData
-from tellapart.errors import MissingDependencyError, RecipeError, TellapartWarning
+from tellapart.errors import MissingDependencyError, RecipeError, TellapartWarning, UserError
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
 from tellapart.evaluation.metrics import (
     classification_metrics,
@@ -72,6 +73,8 @@ def compare(
         RecipeError: A method is unknown or named twice, or there are fewer than one trial.
         DataError: The data cannot be used.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("a comparison runs in one process", "start it without torchrun or accelerate launch")
     if trials < 1:
         raise RecipeError(f"there cannot be {trials} trials", "use --trials 3 or more")
     recipes = {}
