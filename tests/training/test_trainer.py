@@ -213,6 +213,18 @@ def test_half_written_checkpoints_are_passed_over(tmp_path):
     assert last_checkpoint(tmp_path / "nowhere") is None
 
 
+def test_a_checkpoint_that_cannot_be_written_whole_is_taken_away(tiny_model, rows, tmp_path, monkeypatch):
+    def disk_full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    arguments = _arguments(tmp_path, save_strategy="steps", save_steps=2, max_steps=4)
+    trainer = Trainer(tiny_model(), arguments, train_dataset=rows())
+    monkeypatch.setattr(trainer, "_save_rng_state", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        trainer.train()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_confusion_counts_keep_absent_classes_and_read_multi_hot_rows():
     counts = confusion_counts(np.eye(4)[[0, 1, 1, 0]], np.array([0, 1, 0, 0]))
     assert counts.tolist() == [[2, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]

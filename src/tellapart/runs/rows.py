@@ -46,7 +46,10 @@ def split_data(recipe: Recipe, data: TextData) -> TextData:
         split = prepared.splits.get(name)
         if rows is not None and split is not None and rows < len(split):
             note = f"{rows} of {len(split)} {name} rows were drawn."
-            drawn: dict[str, Any] = {name: sample(split, rows, seed=recipe.seed), "notes": (*prepared.notes, note)}
+            drawn: dict[str, Any] = {
+                name: sample(split, rows, seed=recipe.seed),
+                "notes": (*prepared.notes, note),
+            }
             prepared = dataclasses.replace(prepared, **drawn)
     return prepared
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,18 @@ from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from tellapart.data.batching import BucketDataLoader, LengthBucketBatchSampler, TokenisedDataset
 from tellapart.encoders.scoring import score
-from tellapart.encoders.transformer import final_linear, has_dropout
-from tellapart.errors import ModelError, RecipeError, TellapartError, UserError
+from tellapart.encoders.transformer import final_linear
+from tellapart.errors import RecipeError, TellapartError
 from tellapart.objectives.base import Objective
 from tellapart.objectives.cross_entropy import CrossEntropy
 from tellapart.training.dropout import use_fast_dropout
-from tellapart.training.module import ObjectiveModel
+from tellapart.training.module import OBJECTIVE_FILE, ObjectiveModel
+from tellapart.training.requirements import (
+    check_objective,
+    class_counts,
+    refuse_arguments,
+    total_evaluations,
+)
 
 
 class Trainer(transformers.Trainer):
@@ -74,15 +78,15 @@ class Trainer(transformers.Trainer):
     ) -> None:
         args = args or transformers.TrainingArguments(output_dir="trainer_output")
         objective = objective or CrossEntropy()
-        _refuse(args, options)
+        refuse_arguments(args, options)
         self._tokenizer = processing_class
         train_dataset = self._tokenised(train_dataset)
-        _check(objective, model, train_dataset)
+        check_objective(objective, model, train_dataset)
         objective.prepare(
             num_labels=model.config.num_labels,
             hidden_size=final_linear(model).in_features,
-            class_counts=_class_counts(train_dataset, model.config.num_labels),
-            total_evaluations=_total_evaluations(args, train_dataset),
+            class_counts=class_counts(train_dataset, model.config.num_labels),
+            total_evaluations=total_evaluations(args, train_dataset),
             num_rows=None if train_dataset is None else len(train_dataset),
         )
         args.remove_unused_columns = False
@@ -260,6 +264,14 @@ class Trainer(transformers.Trainer):
 
     # ---- Checkpoints ----
 
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        try:
+            super()._save_checkpoint(model, trial)
+        except BaseException:  # a full disk, Ctrl-C: nothing half-written stays behind
+            half = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            shutil.rmtree(half, ignore_errors=True)
+            raise
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
         if not self.args.should_save:
@@ -271,7 +283,7 @@ class Trainer(transformers.Trainer):
         """Writes a plain checkpoint; the objective's own state goes only into training checkpoints."""
         super().save_model(output_dir, _internal_call)
         if not _internal_call and self.args.should_save:
-            (Path(output_dir or self.args.output_dir) / "objective.safetensors").unlink(missing_ok=True)
+            (Path(output_dir or self.args.output_dir) / OBJECTIVE_FILE).unlink(missing_ok=True)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self._module.load(resume_from_checkpoint)
@@ -326,69 +338,3 @@ def _classification_loss(logits: np.ndarray, labels: np.ndarray) -> float:
         return float(torch.nn.functional.cross_entropy(scores, gold))
     summed = torch.nn.functional.binary_cross_entropy_with_logits(scores, gold, reduction="none").sum(1)
     return float(summed.mean())
-
-
-def _class_counts(dataset: TokenisedDataset | None, classes: int) -> Tensor | None:
-    if dataset is None or dataset.labels is None:
-        return None
-    if dataset.labels.dim() == 2:
-        return dataset.labels.float().sum(0)
-    return torch.bincount(dataset.labels, minlength=classes).float()
-
-
-def _total_evaluations(args: transformers.TrainingArguments, dataset: TokenisedDataset | None) -> int:
-    """How many evaluations the arguments will lead to, at most."""
-    rows_a_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-    epoch_steps = -(-len(dataset) // rows_a_step) if dataset is not None else 0
-    steps = args.max_steps if args.max_steps > 0 else int(np.ceil(args.num_train_epochs * epoch_steps))
-    if args.eval_strategy == "epoch":
-        return -(-steps // max(1, epoch_steps))
-    if args.eval_strategy == "steps":
-        every = args.eval_steps if args.eval_steps >= 1 else max(1, int(args.eval_steps * steps))
-        return int(steps // every)
-    return 0
-
-
-def _check(objective: Objective, model: Any, dataset: TokenisedDataset | None) -> None:
-    """Refuses, before anything runs, an objective that would have no effect or no meaning."""
-    needs = objective.requirements
-    if needs.views > 1 and not has_dropout(model):
-        raise ModelError(
-            f"this objective compares two passes over a text, and {type(model).__name__} has no dropout that"
-            " would make them differ",
-            "choose an encoder with dropout, or set hidden_dropout_prob in its config",
-        )
-    if dataset is None or dataset.labels is None:
-        return
-    if dataset.labels.dim() == 2 and not needs.multi_label:
-        raise RecipeError(
-            "this objective is not defined for rows with several labels", "choose another method"
-        )
-    if dataset.labels.dim() == 1 and len(torch.unique(dataset.labels)) < needs.classes_per_batch:
-        raise RecipeError(
-            f"this objective needs rows of {needs.classes_per_batch} classes", "give rows of more classes"
-        )
-
-
-def _refuse(args: transformers.TrainingArguments, options: dict[str, Any]) -> None:
-    """Refuses settings that Transformers would take and that would not do what they say here."""
-    if args.label_smoothing_factor:
-        raise RecipeError(
-            "label_smoothing_factor belongs to the stock loss, which is not used here",
-            "use CrossEntropy(label_smoothing=...), or --set stages.0.objective.label_smoothing=...",
-        )
-    refused = defaultdict(lambda: "leave it out") | {"compute_loss_func": "write an Objective"}
-    for name in ("compute_loss_func", "data_collator", "model_init"):
-        if options.get(name) is not None:
-            raise RecipeError(f"{name} has no effect here", refused[name])
-    if args.n_gpu > 1:
-        raise UserError(
-            f"one process sees {args.n_gpu} GPUs and DataParallel would split the objective's batch",
-            "start one process a GPU: accelerate launch --num_processes N, or show one GPU with "
-            "CUDA_VISIBLE_DEVICES=0",
-        )
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and args.world_size == 1:
-        raise UserError(
-            "several processes were started, but each would train a model of its own",
-            "pass use_cpu=True to the training arguments for processes on CPUs",
-        )

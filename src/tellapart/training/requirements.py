@@ -1,0 +1,84 @@
+"""What must hold before a run starts: what an objective needs, and what arguments would do silently."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch import Tensor
+
+from tellapart.data.batching import TokenisedDataset
+from tellapart.encoders.transformer import has_dropout
+from tellapart.errors import ModelError, RecipeError, UserError
+from tellapart.objectives.base import Objective
+
+
+def class_counts(dataset: TokenisedDataset | None, classes: int) -> Tensor | None:
+    """Returns the rows of each class, float (K,), or None without labels."""
+    if dataset is None or dataset.labels is None:
+        return None
+    if dataset.labels.dim() == 2:
+        return dataset.labels.float().sum(0)
+    return torch.bincount(dataset.labels, minlength=classes).float()
+
+
+def total_evaluations(args: transformers.TrainingArguments, dataset: TokenisedDataset | None) -> int:
+    """How many evaluations the arguments will lead to, at most."""
+    rows_a_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+    epoch_steps = -(-len(dataset) // rows_a_step) if dataset is not None else 0
+    steps = args.max_steps if args.max_steps > 0 else int(np.ceil(args.num_train_epochs * epoch_steps))
+    if args.eval_strategy == "epoch":
+        return -(-steps // max(1, epoch_steps))
+    if args.eval_strategy == "steps":
+        every = args.eval_steps if args.eval_steps >= 1 else max(1, int(args.eval_steps * steps))
+        return int(steps // every)
+    return 0
+
+
+def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset | None) -> None:
+    """Refuses, before anything runs, an objective that would have no effect or no meaning."""
+    needs = objective.requirements
+    if needs.views > 1 and not has_dropout(model):
+        raise ModelError(
+            f"this objective compares two passes over a text, and {type(model).__name__} has no dropout that"
+            " would make them differ",
+            "choose an encoder with dropout, or set hidden_dropout_prob in its config",
+        )
+    if dataset is None or dataset.labels is None:
+        return
+    if dataset.labels.dim() == 2 and not needs.multi_label:
+        raise RecipeError(
+            "this objective is not defined for rows with several labels", "choose another method"
+        )
+    if dataset.labels.dim() == 1 and len(torch.unique(dataset.labels)) < needs.classes_per_batch:
+        raise RecipeError(
+            f"this objective needs rows of {needs.classes_per_batch} classes", "give rows of more classes"
+        )
+
+
+def refuse_arguments(args: transformers.TrainingArguments, options: dict[str, Any]) -> None:
+    """Refuses settings that Transformers would take and that would not do what they say here."""
+    if args.label_smoothing_factor:
+        raise RecipeError(
+            "label_smoothing_factor belongs to the stock loss, which is not used here",
+            "use CrossEntropy(label_smoothing=...), or --set stages.0.objective.label_smoothing=...",
+        )
+    refused = defaultdict(lambda: "leave it out") | {"compute_loss_func": "write an Objective"}
+    for name in ("compute_loss_func", "data_collator", "model_init"):
+        if options.get(name) is not None:
+            raise RecipeError(f"{name} has no effect here", refused[name])
+    if args.n_gpu > 1:
+        raise UserError(
+            f"one process sees {args.n_gpu} GPUs and DataParallel would split the objective's batch",
+            "start one process a GPU: accelerate launch --num_processes N, or show one GPU with "
+            "CUDA_VISIBLE_DEVICES=0",
+        )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and args.world_size == 1:
+        raise UserError(
+            "several processes were started, but each would train a model of its own",
+            "pass use_cpu=True to the training arguments for processes on CPUs",
+        )
