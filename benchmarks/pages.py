@@ -160,7 +160,8 @@ def defaults_page() -> str:
             rows.append(row)
         parts += [f"## {task}", table(rows)]
     parts += [
-        "In brackets the number of seeds.",
+        "In brackets the number of seeds. Differences of a point between cells of one seed say nothing: the middle "
+        "rate is the default. Where rows are few, the start matters more than the rate.",
         "```bash\npython benchmarks/defaults.py\n```",
         hardware(result["environment"]) + " JSON: `benchmarks/results/defaults.json`.",
     ]

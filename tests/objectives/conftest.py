@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tellapart.objectives import EncodedBatch, Objective
+from tellapart.objectives import EncodedBatch, Objective, RunFacts
 
 Rows = Tensor | Sequence[Sequence[float]]
 
@@ -41,7 +41,7 @@ def prepared() -> Callable[..., Objective]:
 
     def prepare(objective: Objective, *, num_labels: int = 2, hidden_size: int = 2, **known) -> Objective:
         known = {"class_counts": None, "total_evaluations": 10} | known
-        objective.prepare(num_labels=num_labels, hidden_size=hidden_size, **known)
+        objective.prepare(RunFacts(num_labels=num_labels, hidden_size=hidden_size, **known))
         return objective
 
     return prepare

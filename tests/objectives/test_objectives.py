@@ -17,6 +17,7 @@ from tellapart.objectives import (
     NegativeSupervisionCrossEntropy,
     NegativeSupervisionMargin,
     RDrop,
+    RunFacts,
     SupervisedContrastive,
     static_distance,
 )
@@ -39,7 +40,7 @@ either_task = pytest.mark.parametrize("multi_label", [False, True])
 def make(name, dtype=torch.float32):
     torch.manual_seed(1)
     objective = OBJECTIVES[name]()
-    objective.prepare(num_labels=K, hidden_size=4, class_counts=None, total_evaluations=10)
+    objective.prepare(RunFacts(num_labels=K, hidden_size=4, total_evaluations=10))
     return objective.to(dtype)
 
 

@@ -5,7 +5,7 @@ import torch
 
 from tellapart.data.examples import LabelSpace
 from tellapart.errors import RecipeError
-from tellapart.objectives import EncodedBatch
+from tellapart.objectives import EncodedBatch, RunFacts
 from tellapart.recipes import method_recipe, methods, with_values
 from tellapart.runs.objectives import build_objective
 
@@ -16,11 +16,13 @@ def _built(method: str, *settings: str):
     recipe = with_values(method_recipe(method), [f"stages.0.objective.{setting}" for setting in settings])
     objective = build_objective(recipe.stages[0].objective, LABELS)
     objective.prepare(
-        num_labels=3,
-        hidden_size=4,
-        class_counts=torch.tensor([6.0, 3.0, 3.0]),
-        total_evaluations=10,
-        num_rows=12,
+        RunFacts(
+            num_labels=3,
+            hidden_size=4,
+            class_counts=torch.tensor([6.0, 3.0, 3.0]),
+            total_evaluations=10,
+            num_rows=12,
+        )
     )
     return objective
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tellapart.objectives.base import EncodedBatch, Objective, Requirements, WeightedSum
+from tellapart.objectives.base import EncodedBatch, Objective, Requirements, RunFacts, WeightedSum
 from tellapart.objectives.cross_entropy import CrossEntropy
 from tellapart.objectives.distance_matrices import (
     counted_distance,
@@ -30,6 +30,7 @@ __all__ = [
     "Objective",
     "RDrop",
     "Requirements",
+    "RunFacts",
     "SupervisedContrastive",
     "WeightedSum",
     "counted_distance",

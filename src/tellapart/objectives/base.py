@@ -56,6 +56,25 @@ class Requirements:
     multi_label: bool = True
 
 
+@dataclass(frozen=True)
+class RunFacts:
+    """What only the run knows, told to an objective before the first batch.
+
+    Args:
+        num_labels: K.
+        hidden_size: d, the width of the representation.
+        class_counts: Training rows of each class, float (K,), or None when not known.
+        total_evaluations: How many evaluations the run will make at most.
+        num_rows: Training rows, which for multi-label tasks `class_counts` do not tell; None when not known.
+    """
+
+    num_labels: int
+    hidden_size: int
+    class_counts: Tensor | None = None
+    total_evaluations: int = 0
+    num_rows: int | None = None
+
+
 class Objective(nn.Module):
     """Base of all objectives: maps an `EncodedBatch` to named, unweighted terms.
 
@@ -74,27 +93,11 @@ class Objective(nn.Module):
         """What the trainer has to provide."""
         return Requirements()
 
-    def prepare(
-        self,
-        *,
-        num_labels: int,
-        hidden_size: int,
-        class_counts: Tensor | None,
-        total_evaluations: int,
-        num_rows: int | None = None,
-    ) -> None:
+    def prepare(self, run: RunFacts) -> None:
         """Learns what only the run knows; called once before training, and again harmlessly on resume.
 
         Parameters and buffers come into being here, so it precedes `load_state_dict`, moving to a device and
         making the optimiser.
-
-        Args:
-            num_labels: K.
-            hidden_size: d, the width of the representation.
-            class_counts: Training rows of each class, float (K,), or None when not known.
-            total_evaluations: How many evaluations the run will make at most.
-            num_rows: Training rows, which for multi-label tasks `class_counts` do not tell; None when not
-                known.
         """
 
     def update_confusion(self, matrix: Tensor, progress: float) -> None:
@@ -166,24 +169,10 @@ class WeightedSum(Objective):
             multi_label=all(need.multi_label for need in needs),
         )
 
-    def prepare(
-        self,
-        *,
-        num_labels: int,
-        hidden_size: int,
-        class_counts: Tensor | None,
-        total_evaluations: int,
-        num_rows: int | None = None,
-    ) -> None:
+    def prepare(self, run: RunFacts) -> None:
         """Prepares every part."""
         for _, part in self.parts:
-            part.prepare(
-                num_labels=num_labels,
-                hidden_size=hidden_size,
-                class_counts=class_counts,
-                total_evaluations=total_evaluations,
-                num_rows=num_rows,
-            )
+            part.prepare(run)
 
     def update_confusion(self, matrix: Tensor, progress: float) -> None:
         """Passes the matrix on to the parts that ask for it."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tellapart.errors import RecipeError
-from tellapart.objectives.base import EncodedBatch, Objective
+from tellapart.objectives.base import EncodedBatch, Objective, RunFacts
 from tellapart.objectives.similarity import mean_where
 
 ClassWeight = Literal["balanced"] | Mapping[int, float] | Sequence[float]
@@ -75,29 +75,21 @@ class CrossEntropy(Objective):
         self.register_buffer("class_weights", None, persistent=False)
         self.register_buffer("positive_weights", None, persistent=False)
 
-    def prepare(
-        self,
-        *,
-        num_labels: int,
-        hidden_size: int,
-        class_counts: Tensor | None,
-        total_evaluations: int,
-        num_rows: int | None = None,
-    ) -> None:
+    def prepare(self, run: RunFacts) -> None:
         """Makes the class weights."""
         if self.class_weight is None:
             return
         if not isinstance(self.class_weight, str):
-            self.class_weights = self.positive_weights = _given_weights(self.class_weight, num_labels)
+            self.class_weights = self.positive_weights = _given_weights(self.class_weight, run.num_labels)
             return
-        if class_counts is None:
+        if run.class_counts is None:
             raise RecipeError(
                 "balanced class weights need the number of training rows of each class",
                 "give the weights themselves, one a class",
             )
-        self.class_weights = _balanced_weights(class_counts)
+        self.class_weights = _balanced_weights(run.class_counts)
         self.positive_weights = (
-            None if num_rows is None else _balanced_positive_weights(class_counts, num_rows)
+            None if run.num_rows is None else _balanced_positive_weights(run.class_counts, run.num_rows)
         )
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tellapart.errors import RecipeError, TellapartWarning, did_you_mean
-from tellapart.objectives.base import EncodedBatch, Objective, Requirements
+from tellapart.objectives.base import EncodedBatch, Objective, Requirements, RunFacts
 from tellapart.objectives.distance_matrices import (
     Normalise,
     as_distance_matrix,
@@ -135,28 +135,21 @@ class LabelDistance(Objective):
         """Two views, two classes to push apart, and confusions when adaptive."""
         return Requirements(views=2, classes_per_batch=2, confusion=self.adaptive)
 
-    def prepare(
-        self,
-        *,
-        num_labels: int,
-        hidden_size: int,
-        class_counts: Tensor | None,
-        total_evaluations: int,
-        num_rows: int | None = None,
-    ) -> None:
+    def prepare(self, run: RunFacts) -> None:
         """Makes the projection and the matrix; a second call keeps what was learned."""
         if self.distances is not None:
-            check_size(self.distances, num_labels)
+            check_size(self.distances, run.num_labels)
             return
-        self.distances = self._initial_distances(num_labels)
-        check_size(self.distances, num_labels)
+        self.distances = self._initial_distances(run.num_labels)
+        check_size(self.distances, run.num_labels)
         if self.projection_size is not None:
+            width = run.hidden_size
             self.projection = nn.Sequential(
-                nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, self.projection_size)
+                nn.Linear(width, width), nn.ReLU(), nn.Linear(width, self.projection_size)
             )
         # Progress is 1 at the last evaluation, when an update comes too late.
-        useful = total_evaluations - 1 - math.floor(self.warm_up * total_evaluations)
-        if self.adaptive and total_evaluations == 0:
+        useful = run.total_evaluations - 1 - math.floor(self.warm_up * run.total_evaluations)
+        if self.adaptive and run.total_evaluations == 0:
             warnings.warn(
                 "The label distance stays uniform: there are no validation rows to count confusions on.",
                 TellapartWarning,
@@ -164,7 +157,7 @@ class LabelDistance(Objective):
             )
         elif self.adaptive and useful < self.update_every:
             warnings.warn(
-                f"The label distance stays uniform: {max(useful, 0)} of {total_evaluations} evaluations lie "
+                f"The label distance stays uniform: {max(useful, 0)} of {run.total_evaluations} evaluations lie "
                 f"between the warm-up and the end, and an update takes {self.update_every}. Train for more "
                 "epochs, evaluate more often, or lower update_every or warm_up.",
                 TellapartWarning,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tellapart.errors import RecipeError
-from tellapart.objectives.base import EncodedBatch, Objective, Requirements
+from tellapart.objectives.base import EncodedBatch, Objective, Requirements, RunFacts
 from tellapart.objectives.distance_matrices import as_distance_matrix, check_size, pair_distances
 from tellapart.objectives.similarity import Different, choose, cosine_similarities, mean_where, pair_masks
 
@@ -81,18 +81,10 @@ class NegativeSupervision(Objective):
         """Two classes in a batch."""
         return Requirements(classes_per_batch=2)
 
-    def prepare(
-        self,
-        *,
-        num_labels: int,
-        hidden_size: int,
-        class_counts: Tensor | None,
-        total_evaluations: int,
-        num_rows: int | None = None,
-    ) -> None:
+    def prepare(self, run: RunFacts) -> None:
         """Checks the size of `label_distance`."""
         if self.label_distance is not None:
-            check_size(self.label_distance, num_labels)
+            check_size(self.label_distance, run.num_labels)
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
         """Returns the mean over the anchors."""

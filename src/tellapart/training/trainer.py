@@ -19,7 +19,7 @@ from tellapart.data.batching import BucketDataLoader, LengthBucketBatchSampler, 
 from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import final_linear
 from tellapart.errors import RecipeError, TellapartError
-from tellapart.objectives.base import Objective
+from tellapart.objectives.base import Objective, RunFacts
 from tellapart.objectives.cross_entropy import CrossEntropy
 from tellapart.training.dropout import use_fast_dropout
 from tellapart.training.module import OBJECTIVE_FILE, ObjectiveModel
@@ -83,11 +83,13 @@ class Trainer(transformers.Trainer):
         train_dataset = self._tokenised(train_dataset)
         check_objective(objective, model, train_dataset)
         objective.prepare(
-            num_labels=model.config.num_labels,
-            hidden_size=final_linear(model).in_features,
-            class_counts=class_counts(train_dataset, model.config.num_labels),
-            total_evaluations=total_evaluations(args, train_dataset),
-            num_rows=None if train_dataset is None else len(train_dataset),
+            RunFacts(
+                num_labels=model.config.num_labels,
+                hidden_size=final_linear(model).in_features,
+                class_counts=class_counts(train_dataset, model.config.num_labels),
+                total_evaluations=total_evaluations(args, train_dataset),
+                num_rows=None if train_dataset is None else len(train_dataset),
+            )
         )
         args.remove_unused_columns = False
         args.label_names = ["labels"]
