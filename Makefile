@@ -11,7 +11,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 DEMO_DATA ?= r52
-DEMO_FLAGS ?= --few-shot 5 --epochs 3 --max-length 48 --trials 3 --set data.test_rows=600
+DEMO_FLAGS ?= --few-shot 5 --epochs 3 --max-length 48 --trials 3 --set data.test_rows=600 \
+	--set stages.0.evaluations=5
 DEMO_OUTPUT ?= demo
 
 export HF_HUB_OFFLINE := 1
