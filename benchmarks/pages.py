@@ -70,8 +70,9 @@ def comparison_page(name: str) -> str:
             table(comparison_rows(comparison)),
             *(f"- {sentence}" for sentence in comparison_verdicts(comparison)),
             "## The classes that are confused most",
-            "Errors a trial, both directions; in brackets the change against the first method.",
-            table(confusable_rows(comparison)),
+            "Errors a trial, both directions, with the first method and the best others; in brackets the change "
+            "against the first method.",
+            table(confusable_rows(comparison, 4)),
             f"```bash\n{command}\n```",
             hardware(comparison.environment) + f" JSON: `benchmarks/results/{name}.json`.",
         ]

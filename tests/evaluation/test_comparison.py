@@ -131,6 +131,9 @@ def test_the_table_of_class_pairs_shows_the_change(comparison):
     assert header == ["classes", "cross-entropy", "label-distance"]
     assert first == ["ham ↔ spam", "4.0", "1.0 (-3.0)"]
     assert confusable_rows(_build({"a": _trials(0.5)})) == [["classes"]]
+    narrow = confusable_rows(comparison, most_methods=1)
+    assert narrow[0] == ["classes", "cross-entropy"]
+    assert narrow[1] == ["ham ↔ spam", "4.0"]
 
 
 def test_verdicts_are_against_the_baseline_only(comparison):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tellapart.runs.train import RunResult
 
 _PIPED_WIDTH = 160
+_METHODS_BESIDE_EACH_OTHER = 4  # what a terminal has room for; the page and the JSON have all
 
 
 def print_json(content: Any) -> None:
@@ -68,7 +69,7 @@ def show_comparison(comparison: Comparison, folder: Path) -> None:
         print(sentence)
     if comparison.confusable_pairs:
         print("\nMost confused classes (errors a trial, both directions; change against the first method):")
-        show_table(confusable_rows(comparison))
+        show_table(confusable_rows(comparison, _METHODS_BESIDE_EACH_OTHER))
     print(f"written to {folder}:")
     for file in sorted(path for path in folder.iterdir() if path.suffix in {".html", ".json", ".png"}):
         print(f"  {file.name}")

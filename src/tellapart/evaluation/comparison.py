@@ -237,13 +237,27 @@ def comparison_rows(comparison: Comparison) -> list[list[str]]:
     return rows
 
 
-def confusable_rows(comparison: Comparison) -> list[list[str]]:
-    """Returns the table of class pairs with the errors of each method; the first row is the header."""
+def confusable_rows(comparison: Comparison, most_methods: int | None = None) -> list[list[str]]:
+    """Returns the table of class pairs with the errors of each method; the first row is the header.
+
+    Args:
+        comparison: What was found.
+        most_methods: Columns of methods at most: the baseline, then the best by their means, with the class
+            pairs that one of these confuses most; None for all.
+    """
     if not comparison.confusable_pairs:
         return [["classes"]]
     before, *others = comparison.confusable_pairs[0].errors
+    if most_methods is not None:
+        sign = 1 if METRICS[comparison.metric].greater_is_better else -1
+        ranked = sorted(others, key=lambda name: -sign * (comparison.methods[name].mean or 0.0))
+        others = [name for name in others if name in ranked[: most_methods - 1]]
+    pairs = list(comparison.confusable_pairs)
+    if most_methods is not None:
+        pairs = sorted(pairs, key=lambda pair: -max(pair.errors[name] for name in (before, *others)))
+        pairs = pairs[:_PAIRS_SHOWN]
     rows = [["classes", before, *others]]
-    for pair in comparison.confusable_pairs:
+    for pair in pairs:
         errors = pair.errors
         changes = [f"{errors[name]:.1f} ({errors[name] - errors[before]:+.1f})" for name in others]
         rows.append([f"{pair.a} ↔ {pair.b}", f"{errors[before]:.1f}", *changes])
