@@ -19,6 +19,7 @@ from tellapart.evaluation.comparison import (
     comparison_verdicts,
     confusable_rows,
 )
+from tellapart.evaluation.trials import verdict
 from tellapart.training import defaults
 
 ROOT = Path(__file__).parent.parent
@@ -68,7 +69,8 @@ def comparison_page(name: str) -> str:
             remark,
             f"Rows: {sizes}. Encoder: {comparison.encoder}. Seeds: {', '.join(map(str, comparison.seeds))}.",
             table(comparison_rows(comparison)),
-            *(f"- {sentence}" for sentence in comparison_verdicts(comparison)),
+            bullets(comparison_verdicts(comparison)),
+            *against_cross_entropy(comparison),
             "## The classes that are confused most",
             "Errors a trial, both directions, with the first method and the best others; in brackets the change "
             "against the first method.",
@@ -77,6 +79,19 @@ def comparison_page(name: str) -> str:
             hardware(comparison.environment) + f" JSON: `benchmarks/results/{name}.json`.",
         ]
     )
+
+
+def bullets(sentences: list[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def against_cross_entropy(comparison: Comparison) -> list[str]:
+    """The question of the papers, where another method is the baseline of the table."""
+    pairs = [pair for pair in comparison.pairs if pair.baseline == "cross-entropy"]
+    if comparison.baseline == "cross-entropy" or not pairs:
+        return []
+    sentences = [f"{pair.method}: {verdict(pair, comparison.metric)}" for pair in pairs]
+    return ["## Against cross entropy", bullets(sentences)]
 
 
 def speed_page() -> str:
