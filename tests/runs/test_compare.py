@@ -6,21 +6,9 @@ import pytest
 
 from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.comparison import Comparison
-from tellapart.recipes import Recipe, method_recipe, with_stages_of, with_values
+from tellapart.recipes import with_stages_of, with_values
 from tellapart.runs import compare as module
 from tellapart.runs.compare import compare
-
-
-@pytest.fixture
-def recipe(ticket_file, tiny_encoder) -> Recipe:
-    settings = [
-        f"data.source={ticket_file}",
-        f"encoder.name={tiny_encoder}",
-        "encoder.max_length=24",
-        "stages.0.epochs=5",
-        "stages.0.learning_rate=0.005",
-    ]
-    return with_values(method_recipe("cross-entropy"), settings)
 
 
 def test_methods_meet_on_the_same_seeds_and_rows(recipe, tmp_path):

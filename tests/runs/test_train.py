@@ -10,24 +10,12 @@ import pytest
 from tellapart.data.examples import TextSplit
 from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.metrics import classification_metrics
-from tellapart.recipes import Recipe, method_recipe, with_values
+from tellapart.recipes import method_recipe, with_values
 from tellapart.runs.evaluate import evaluate
 from tellapart.runs.fitting import fit, load_fitted
 from tellapart.runs.folder import claim_folder
 from tellapart.runs.rows import load_data
 from tellapart.runs.train import train
-
-
-@pytest.fixture
-def recipe(ticket_file, tiny_encoder) -> Recipe:
-    settings = [
-        f"data.source={ticket_file}",
-        f"encoder.name={tiny_encoder}",
-        "encoder.max_length=24",
-        "stages.0.epochs=6",
-        "stages.0.learning_rate=0.005",
-    ]
-    return with_values(method_recipe("cross-entropy"), settings)
 
 
 def test_the_metrics_are_those_of_the_model_that_was_saved(recipe, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-# Small encoders want larger steps. Parameters of the base model, without embeddings, and the rate that did best.
+# Small encoders want larger steps. Parameters of the base model, without embeddings, and the rate below that size.
 RATES = ((30_000_000, 1e-4), (120_000_000, 5e-5), (math.inf, 2e-5))
 
 HEAD_RATE_FACTOR = 10.0

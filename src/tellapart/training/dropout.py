@@ -1,7 +1,7 @@
 """Dropout for CPUs: masks from 16 random bits an element instead of a full random number each.
 
 A CPU draws the masks of stock dropout one number an element on one thread, in hidden states and in attention:
-a sixth of a training step of a small encoder. One 64-bit number decides four elements here, at the rate
+a good part of a training step of a small encoder. One 64-bit number decides four elements here, at the rate
 round(p · 65536) / 65536, and what is kept is scaled by exactly that rate. The numbers come from torch's own
 generator: seeds and checkpoints govern them as before. On other devices nothing is changed.
 """

@@ -8,8 +8,8 @@ import torch
 def gains_from_bf16(device: torch.device | str) -> bool:
     """Returns whether the device multiplies bf16 matrices natively.
 
-    GPUs from Ampere on do, CPUs with AVX512_BF16 or AMX do. A CPU without either emulates bf16 and is several
-    times slower with it than in float32.
+    GPUs from Ampere on do, CPUs with AVX512_BF16 or AMX do. A CPU without either emulates bf16 and is slower
+    with it than in float32.
     """
     kind = torch.device(device).type
     if kind == "cuda":
