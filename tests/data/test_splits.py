@@ -167,12 +167,70 @@ def test_few_shot_serves_every_label_of_a_multi_label_task() -> None:
 @given(split=splits_of_any_kind(), rows=st.integers(1, 45), seed=st.integers(0, 3))
 def test_a_sample_has_the_rows_asked_for_in_their_order(split: TextSplit, rows: int, seed: int) -> None:
     drawn = sample(split, rows, seed)
-    assert len(drawn) == min(rows, len(split))
+    if split.question_ids is None:
+        assert len(drawn) == min(rows, len(split))
     assert not rows_of(drawn) - rows_of(split)
-    numbered = TextSplit([str(row) for row in range(len(split))], labels=split.labels)
+    texts = [str(row) for row in range(len(split))]
+    numbered = TextSplit(texts, labels=split.labels, question_ids=split.question_ids)
     assert [*map(int, sample(numbered, rows, seed).texts)] == sorted(
         map(int, sample(numbered, rows, seed).texts)
     )
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    split=splits_of_any_kind().filter(lambda split: split.question_ids is not None),
+    rows=st.integers(1, 45),
+    seed=st.integers(0, 3),
+)
+def test_a_sample_has_whole_questions_and_only_the_last_one_exceeds_the_rows_asked_for(
+    split: TextSplit, rows: int, seed: int
+) -> None:
+    drawn = sample(split, rows, seed)
+    sizes, found = Counter(split.question_ids), Counter(drawn.question_ids)
+    assert all(count == sizes[question] for question, count in found.items())
+    assert len(drawn) >= min(rows, len(split))
+    assert len(drawn) - max(found.values()) < rows
+    assert sample(split, rows, seed) == drawn
+
+
+def test_a_sample_of_questions_is_stratified_by_whether_they_have_an_answer() -> None:
+    ids = [f"{row // 10}" for row in range(6_000)]
+    labels = ["yes" if row % 10 == 0 and row // 10 % 4 == 0 else "no" for row in range(6_000)]  # 150 of 600
+    split = TextSplit([str(row) for row in range(6_000)], labels=labels, question_ids=ids)
+    for seed in range(5):
+        drawn = sample(split, 1_200, seed)
+        assert len(drawn) == 1_200
+        assert Counter(drawn.labels) == pytest.approx({"yes": 30, "no": 1_170}, abs=2)
+    assert sample(split, 1_200, 0) != sample(split, 1_200, 1)
+
+
+def test_a_small_sample_of_questions_has_an_answer_and_one_larger_than_it_is_drawn_whole() -> None:
+    labels = ["no"] * 30 + ["no", "yes"] + ["no"] * 20
+    ids = ["long"] * 30 + ["answered"] * 2 + [f"{row}" for row in range(20)]
+    split = TextSplit([str(row) for row in range(52)], labels=labels, question_ids=ids)
+    for seed in range(20):
+        for rows in (1, 5, 20, 40):
+            drawn = sample(split, rows, seed)
+            assert "yes" in (drawn.labels or [])
+            assert Counter(drawn.question_ids)["long"] in (0, 30)
+
+
+def test_a_sample_of_unlabelled_questions_is_drawn_too() -> None:
+    split = TextSplit([str(row) for row in range(40)], question_ids=[str(row // 4) for row in range(40)])
+    drawn = sample(split, 9)
+    assert len(drawn) == 12
+    assert set(Counter(drawn.question_ids).values()) == {4}
+
+
+def test_a_sample_of_rows_without_questions_stays_as_it_was_in_earlier_versions() -> None:
+    assert sample(uneven(18, 9, 3), 8, 0).texts == [f"text {row}" for row in (1, 4, 7, 10, 19, 22, 25, 29)]
+    assert sample(uneven(18, 9, 3), 8, 7).texts == [f"text {row}" for row in (0, 6, 14, 17, 18, 22, 26, 29)]
+    tags = [["a", "b", "c"][: row % 4] for row in range(24)]
+    assert sample(TextSplit([str(row) for row in range(24)], labels=tags), 6, 1).texts == [
+        *("0", "5", "7", "15", "17", "22")
+    ]
+    assert sample(TextSplit([str(row) for row in range(20)]), 5, 2).texts == ["3", "7", "11", "12", "16"]
 
 
 def test_a_sample_is_stratified_and_keeps_every_label() -> None:

@@ -110,9 +110,12 @@ def draw_few_shot(data: TextData, per_class: int, *, seed: int = 0) -> TextData:
 def sample(split: TextSplit, rows: int, seed: int = 0) -> TextSplit:
     """Draws rows stratified by label, in their old order; every label keeps a row where `rows` allows it.
 
+    Where rows have question ids, whole questions are drawn, stratified by the labels that they have, until there
+    are at least `rows` rows: a part of a question would be ranked by itself.
+
     Args:
         split: The rows to draw from, labelled or not.
-        rows: How many; all are returned if there are no more.
+        rows: How many; all are returned if there are no more. With question ids the fewest.
         seed: Decides the draw, on every machine alike.
 
     Raises:
@@ -123,6 +126,8 @@ def sample(split: TextSplit, rows: int, seed: int = 0) -> TextSplit:
     if rows >= len(split):
         return split
     generator = _generator(seed, _SAMPLE)
+    if split.question_ids is not None:
+        return split.select(_whole_questions(split, rows, generator))
     dropped = _hold_out(split.label_sets(), 1 - rows / len(split), generator)
     # rounding, and labels that keep a row, leave the count some rows off
     order = np.concatenate([generator.permutation(np.flatnonzero(side)) for side in (~dropped, dropped)])
@@ -131,6 +136,22 @@ def sample(split: TextSplit, rows: int, seed: int = 0) -> TextSplit:
 
 def _generator(seed: int, purpose: int) -> np.random.Generator:
     return np.random.default_rng([seed, purpose])
+
+
+def _whole_questions(split: TextSplit, rows: int, generator: np.random.Generator) -> np.ndarray:
+    """Chooses questions until they have `rows` rows or more; returns all their rows, int64, ascending."""
+    assert split.question_ids is not None
+    questions = _codes(split.question_ids)  # (N,)
+    sizes = np.bincount(questions)
+    labels = _group_labels(questions, split)
+    dropped = _hold_out(labels, 1 - rows / len(split), generator)
+    kept = np.flatnonzero(~dropped)
+    # Large questions can fill the sample early; no label shall lose its only one by that.
+    first = _draw(labels, kept, 1, generator)
+    rest = (np.setdiff1d(kept, first), np.flatnonzero(dropped))
+    order = np.concatenate([first, *map(generator.permutation, rest)])
+    needed = np.searchsorted(np.cumsum(sizes[order]), rows) + 1
+    return np.flatnonzero(np.isin(questions, order[:needed]))
 
 
 def _split_off(
@@ -142,9 +163,7 @@ def _split_off(
     if share == 0:
         return train, None, []
     groups = _groups(train)
-    labels: list[set[str]] = [set() for _ in range(groups.max() + 1)]
-    for group, names in zip(groups, train.label_sets(), strict=True):
-        labels[group] |= names
+    labels = _group_labels(groups, train)
     held = _hold_out(labels, share, _generator(seed, purpose))[groups]
     if not held.any():
         return train, None, [f"There are too few rows to split off {name} rows."]
@@ -166,6 +185,14 @@ def _groups(split: TextSplit) -> np.ndarray:
     # texts and questions are nodes, every row an edge between its own two
     graph = coo_array((np.ones(len(split)), (texts, questions)), shape=(nodes, nodes))
     return connected_components(graph, directed=False)[1][texts]
+
+
+def _group_labels(groups: np.ndarray, split: TextSplit) -> list[set[str]]:
+    """Collects the labels of each group of rows, given the group of each row (N,)."""
+    labels: list[set[str]] = [set() for _ in range(groups.max() + 1)]
+    for group, names in zip(groups, split.label_sets(), strict=True):
+        labels[group] |= names
+    return labels
 
 
 def _codes(values: Sequence[str]) -> np.ndarray:

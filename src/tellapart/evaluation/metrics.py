@@ -36,6 +36,9 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
+    "mean_average_precision": Metric("mean over questions of the average precision of the relevant rows"),
+    "mean_reciprocal_rank": Metric("mean over questions of 1/rank of the first relevant row"),
+    "precision_at_1": Metric("share of the questions whose first row is relevant"),
     "accuracy": Metric("share of rows whose class is predicted"),
     "macro_f1": Metric("mean F1 of all classes"),
     "weighted_f1": Metric("mean F1 of the classes, weighted by their rows"),
@@ -58,6 +61,7 @@ METRICS: dict[str, Metric] = {
 }
 """Every metric that tellapart reports, by name."""
 
+_RANKING = ("mean_average_precision", "mean_reciprocal_rank", "precision_at_1")
 _SINGLE_LABEL = (
     "accuracy",
     "macro_f1",
@@ -90,25 +94,45 @@ class ClassMetrics(TypedDict):
     f1: float
 
 
-def main_metric(labels: LabelSpace) -> str:
-    """Returns the metric that runs are chosen and compared by unless the user names another."""
+def main_metric(labels: LabelSpace, ranking: bool = False) -> str:
+    """Returns the metric that runs are chosen and compared by unless the user names another.
+
+    Args:
+        labels: The classes.
+        ranking: Whether rows are ranked by question, as `tellapart.evaluation.task.is_ranking` says.
+    """
+    if ranking:
+        return "mean_average_precision"
     return "micro_f1" if labels.multi_label else "accuracy"
 
 
-def metric_names(labels: LabelSpace) -> tuple[str, ...]:
-    """Returns the names of the metrics that `classification_metrics` gives for these classes."""
+def metric_names(labels: LabelSpace, ranking: bool = False) -> tuple[str, ...]:
+    """Returns the names of the metrics of a task, the main one first.
+
+    Args:
+        labels: The classes.
+        ranking: Whether rows are ranked by question, as `tellapart.evaluation.task.is_ranking` says. If not, the
+            names are those that `classification_metrics` gives.
+    """
+    if ranking:
+        return _RANKING + _SINGLE_LABEL + _TWO_CLASSES
     if labels.multi_label:
         return _MULTI_LABEL
     return _SINGLE_LABEL + _TWO_CLASSES if len(labels) == 2 else _SINGLE_LABEL
 
 
-def find_metric(labels: LabelSpace, name: str) -> Metric:
+def find_metric(labels: LabelSpace, name: str, ranking: bool = False) -> Metric:
     """Looks up a metric to choose checkpoints or compare methods by.
+
+    Args:
+        labels: The classes.
+        name: Its name in `METRICS`.
+        ranking: Whether rows are ranked by question.
 
     Raises:
         RecipeError: The task has no metric of that name.
     """
-    known = metric_names(labels)
+    known = metric_names(labels, ranking)
     if name not in known:
         raise RecipeError(
             f'this task has no metric "{name}"' + did_you_mean(name, known), "use one of " + ", ".join(known)
@@ -134,8 +158,23 @@ def probabilities(labels: LabelSpace, logits: np.ndarray) -> np.ndarray:
     Raises:
         ModelError: A logit is NaN or infinite.
     """
-    finite = _finite(logits)
+    finite = finite_scores(logits)
     return expit(finite) if labels.multi_label else softmax(finite, axis=1)
+
+
+def finite_scores(scores: np.ndarray) -> np.ndarray:
+    """Returns scores of any shape and float type as float64.
+
+    Raises:
+        ModelError: One is NaN or infinite.
+    """
+    exact = np.asarray(scores, dtype=np.float64)
+    if not np.isfinite(exact).all():
+        raise ModelError(
+            "the model's scores are not finite numbers, so training has diverged",
+            "lower the learning rate, or train in float32",
+        )
+    return exact
 
 
 def predicted_ids(labels: LabelSpace, logits: np.ndarray, thresholds: float | np.ndarray = 0.5) -> np.ndarray:
@@ -155,7 +194,7 @@ def predicted_ids(labels: LabelSpace, logits: np.ndarray, thresholds: float | np
     """
     if labels.multi_label:
         return (probabilities(labels, logits) >= thresholds).astype(np.int64)
-    return _finite(logits).argmax(axis=1)
+    return finite_scores(logits).argmax(axis=1)
 
 
 def classification_metrics(
@@ -184,7 +223,7 @@ def classification_metrics(
         raise DataError("there are no rows to evaluate", "give a split that has labelled rows")
     if labels.multi_label:
         return _multi_label_metrics(labels, gold.astype(np.int64), predicted_ids(labels, scores, thresholds))
-    return _single_label_metrics(labels, gold, _finite(scores))
+    return _single_label_metrics(labels, gold, finite_scores(scores))
 
 
 def per_class(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray) -> list[ClassMetrics]:
@@ -259,13 +298,3 @@ def _calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
     gaps = np.bincount(bins, weights=correct - confidence, minlength=CALIBRATION_BINS)
     return float(np.abs(gaps).sum() / len(confidence))
-
-
-def _finite(logits: np.ndarray) -> np.ndarray:
-    exact = np.asarray(logits, dtype=np.float64)
-    if not np.isfinite(exact).all():
-        raise ModelError(
-            "the model's scores are not finite numbers, so training has diverged",
-            "lower the learning rate, or train in float32",
-        )
-    return exact

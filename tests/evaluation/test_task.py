@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.errors import DataError, ModelError, RecipeError
+from tellapart.evaluation.metrics import (
+    METRICS,
+    classification_metrics,
+    find_metric,
+    main_metric,
+    metric_names,
+)
+from tellapart.evaluation.ranking import ranking_metrics
+from tellapart.evaluation.task import is_ranking, task_metrics
+
+ANSWERS = LabelSpace(("no", "yes"))
+TOPICS = LabelSpace(("a", "b", "c"))
+TAGS = LabelSpace(("x", "y"), "multi_label_classification")
+RANKING_NAMES = {"mean_average_precision", "mean_reciprocal_rank", "precision_at_1"}
+
+
+def _answers(labels: list[str], questions: list[str] | None) -> TextSplit:
+    return TextSplit([f"row {row}" for row in range(len(labels))], labels=labels, question_ids=questions)
+
+
+def test_only_question_ids_with_two_classes_make_a_ranking_task():
+    ranked, plain = _answers(["no"], ["q"]), _answers(["no"], None)
+    assert is_ranking(ANSWERS, ranked)
+    assert not is_ranking(ANSWERS, plain)
+    assert not is_ranking(TOPICS, ranked)
+    assert not is_ranking(TAGS, ranked)
+
+
+def test_the_metrics_of_a_task_without_questions_are_those_of_its_classes():
+    rng = np.random.default_rng(0)
+    labels, logits = rng.choice(["a", "b", "c"], 50).tolist(), rng.normal(size=(50, 3))
+    for questions in (None, ["q"] * 50):  # three classes are no ranking task
+        found = task_metrics(TOPICS, _answers(labels, questions), logits)
+        assert found == classification_metrics(TOPICS, TOPICS.encode(labels), logits)
+    tags = TextSplit(["one", "two"], labels=[["x"], []])
+    logits = np.array([[1.0, 0.3], [0.3, -1.0]])
+    for thresholds in (0.5, np.array([0.7, 0.9])):
+        expected = classification_metrics(TAGS, TAGS.encode([["x"], []]), logits, thresholds)
+        assert task_metrics(TAGS, tags, logits, thresholds) == expected
+    assert task_metrics(TAGS, tags, logits)["exact_match"] == 0
+    assert task_metrics(TAGS, tags, logits, np.array([0.7, 0.9]))["exact_match"] == 1
+
+
+def test_a_ranking_task_has_both_kinds_of_metrics_and_the_main_one_first():
+    rng = np.random.default_rng(1)
+    labels, logits = rng.choice(["no", "yes"], 60).tolist(), rng.normal(size=(60, 2)).astype(np.float32)
+    split = _answers(labels, [str(row % 9) for row in range(60)])
+    found = task_metrics(ANSWERS, split, logits)
+    assert tuple(found) == metric_names(ANSWERS, ranking=True)
+    assert next(iter(found)) == main_metric(ANSWERS, ranking=True) == "mean_average_precision"
+    assert set(found) == RANKING_NAMES | set(metric_names(ANSWERS))
+    ranked = ranking_metrics(
+        softmax(logits.astype(float), axis=1)[:, 1], ANSWERS.encode(labels), split.question_ids
+    )
+    assert {name: found[name] for name in RANKING_NAMES} == ranked
+    plain = classification_metrics(ANSWERS, ANSWERS.encode(labels), logits)
+    assert {name: found[name] for name in plain} == plain
+
+
+def test_the_second_class_is_the_relevant_one():
+    split = _answers(["no", "yes"], ["q", "q"])
+    assert task_metrics(ANSWERS, split, np.array([[3.0, 0.0], [0.0, 3.0]]))["precision_at_1"] == 1
+    assert task_metrics(ANSWERS, split, np.array([[0.0, 3.0], [3.0, 0.0]]))["precision_at_1"] == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_saturated_probabilities_are_no_ties(dtype):
+    split = _answers(["no", "yes"], ["q", "q"])
+    logits = np.array([[-40.0, 40.0], [-40.0, 41.0]], dtype=dtype)
+    assert len(set(softmax(logits.astype(float), axis=1)[:, 1])) == 1
+    assert task_metrics(ANSWERS, split, logits)["precision_at_1"] == 1
+
+
+def test_logits_are_subtracted_without_rounding_them_to_their_own_precision():
+    split = _answers(["no", "yes"], ["q", "q"])
+    logits = np.array([[-2048.0, 0.0], [-2048.0, 0.5]], dtype=np.float16)
+    assert len(set(logits[:, 1] - logits[:, 0])) == 1
+    assert task_metrics(ANSWERS, split, logits)["precision_at_1"] == 1
+
+
+def test_the_rule_for_questions_without_a_relevant_row_is_passed_on():
+    split = _answers(["no", "yes"], ["p", "q"])
+    logits = np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert task_metrics(ANSWERS, split, logits)["precision_at_1"] == 1
+    assert task_metrics(ANSWERS, split, logits, without_positive="zero")["precision_at_1"] == 0.5
+    with pytest.raises(DataError, match='the first is "p"'):
+        task_metrics(ANSWERS, split, logits, without_positive="error")
+
+
+def test_rows_without_labels_without_positives_or_with_broken_scores_are_refused():
+    with pytest.raises(DataError, match="have no labels"):
+        task_metrics(ANSWERS, TextSplit(["one"], question_ids=["q"]), np.zeros((1, 2)))
+    with pytest.raises(DataError, match="relevant row"):
+        task_metrics(ANSWERS, _answers(["no"], ["q"]), np.zeros((1, 2)))
+    with pytest.raises(ModelError, match="diverged"):
+        task_metrics(ANSWERS, _answers(["yes"], ["q"]), np.array([[0.0, np.nan]]))
+
+
+def test_ranking_metrics_can_be_chosen_by_in_ranking_tasks_alone():
+    assert find_metric(ANSWERS, "precision_at_1", ranking=True) is METRICS["precision_at_1"]
+    assert find_metric(ANSWERS, "accuracy", ranking=True) is METRICS["accuracy"]
+    with pytest.raises(RecipeError, match='did you mean "mean_reciprocal_rank"'):
+        find_metric(ANSWERS, "reciprocal_rank", ranking=True)
+    for labels in (ANSWERS, TOPICS, TAGS):
+        assert not RANKING_NAMES & set(metric_names(labels))
+        with pytest.raises(RecipeError, match="no metric"):
+            find_metric(labels, "mean_average_precision")
