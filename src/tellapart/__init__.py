@@ -1,11 +1,14 @@
 """Train text classifiers that tell look-alike texts apart.
 
 Names are imported when they are first used: `import tellapart` alone imports neither torch nor scikit-learn.
+Model classes of its own are made known to Transformers' Auto classes as soon as both packages are in use; where
+tellapart is imported first and none of its names used, call `tellapart.register()`.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -19,6 +22,7 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.data.reading import read_data as read_data
     from tellapart.errors import TellapartError as TellapartError
     from tellapart.errors import TellapartWarning as TellapartWarning
+    from tellapart.objectives import AuxiliaryLabels as AuxiliaryLabels
     from tellapart.objectives import CrossEntropy as CrossEntropy
     from tellapart.objectives import LabelDistance as LabelDistance
     from tellapart.objectives import NegativeSupervision as NegativeSupervision
@@ -47,6 +51,7 @@ _HOMES = {
     "read_data": "data.reading",
     "TellapartError": "errors",
     "TellapartWarning": "errors",
+    "AuxiliaryLabels": "objectives",
     "CrossEntropy": "objectives",
     "LabelDistance": "objectives",
     "NegativeSupervision": "objectives",
@@ -67,7 +72,20 @@ _HOMES = {
     "TrainingArguments": "training.arguments",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", "register", *_HOMES]
+
+# The modules whose import registers a model class.
+_MODELS = ("encoders.fused",)
+
+
+def register() -> None:
+    """Makes tellapart's own model classes known to Transformers' Auto classes.
+
+    `AutoModelForSequenceClassification.from_pretrained` then loads them like stock ones. This imports torch and
+    Transformers; whatever loads models by tellapart has called it.
+    """
+    for module in _MODELS:
+        importlib.import_module(f"tellapart.{module}")
 
 
 def __getattr__(name: str) -> Any:
@@ -75,8 +93,17 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tellapart' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"tellapart.{_HOMES[name]}"), name)
     globals()[name] = value
+    _register_if_in_use()
     return value
+
+
+def _register_if_in_use() -> None:
+    if "transformers" in sys.modules:
+        register()
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES})
+
+
+_register_if_in_use()

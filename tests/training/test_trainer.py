@@ -10,6 +10,7 @@ from transformers import AutoModelForSequenceClassification
 
 from tellapart.errors import ModelError, RecipeError, TellapartError, UserError
 from tellapart.objectives import (
+    AuxiliaryLabels,
     CrossEntropy,
     LabelDistance,
     NegativeSupervision,
@@ -240,3 +241,38 @@ def test_the_stock_arguments_are_enough(tiny_model, rows, tmp_path):
     trainer = Trainer(tiny_model(pooling="stock"), arguments, train_dataset=rows())
     trainer.train()
     assert trainer.state.global_step == 2
+
+
+def test_auxiliary_outputs_learn_beside_the_classifier_and_come_back_with_a_checkpoint(
+    tiny_model, rows, tmp_path
+):
+    data = rows()
+    trainer = Trainer(
+        tiny_model(),
+        _arguments(tmp_path, save_strategy="steps", save_steps=2, max_steps=4),
+        objective=AuxiliaryLabels(5),
+        train_dataset=data,
+    )
+    auxiliary = trainer.model.auxiliary
+    before = auxiliary.weight.detach().clone()
+    trainer.train()
+    assert auxiliary.out_features == 2
+    assert not torch.equal(auxiliary.weight, before)
+    checkpoint = tmp_path / "checkpoint-4"
+    plain = AutoModelForSequenceClassification.from_pretrained(checkpoint)
+    assert plain.classifier.out_features == 3
+    trainer.save_model(str(tmp_path / "model"))
+    assert not (tmp_path / "model" / "objective.safetensors").exists()
+    again = Trainer(
+        tiny_model(),
+        _arguments(tmp_path, save_strategy="steps", save_steps=2, max_steps=4),
+        objective=AuxiliaryLabels(5),
+        train_dataset=data,
+    )
+    again.train(resume_from_checkpoint=str(checkpoint))
+    assert torch.equal(again.model.auxiliary.weight, auxiliary.weight)
+
+
+def test_fewer_outputs_than_classes_are_refused_before_training(tiny_model, rows, tmp_path):
+    with pytest.raises(RecipeError, match="3 classes"):
+        Trainer(tiny_model(), _arguments(tmp_path), objective=AuxiliaryLabels(2), train_dataset=rows())

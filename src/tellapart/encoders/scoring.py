@@ -17,6 +17,10 @@ from tellapart.encoders.transformer import RepresentationTap
 TOKENS_A_BATCH = {"cpu": 4096, "cuda": 65536}
 
 
+def _in_memory(shape: tuple[int, int]) -> np.ndarray:
+    return np.empty(shape, dtype=np.float32)
+
+
 def score(
     model: Any,
     dataset: TokenisedDataset,
@@ -47,11 +51,24 @@ def represent(
     bf16: bool = False,
     rows: Sequence[int] | np.ndarray | None = None,
     progress: Callable[[int], None] | None = None,
+    allocate: Callable[[tuple[int, int]], np.ndarray] = _in_memory,
 ) -> np.ndarray:
-    """Computes v, the final linear layer's input, of every row: float32 (N, d). Arguments as for `score`."""
+    """Computes v, the final linear layer's input, of every row.
+
+    Args:
+        model: As for `score`, and so `dataset`, `bf16`, `rows` and `progress`.
+        dataset: The rows.
+        bf16: Whether to run under bf16 autocast.
+        rows: Row numbers.
+        progress: Called after each batch.
+        allocate: Makes the float32 array (N, d) that is filled and returned; by default in memory.
+
+    Returns:
+        float32 (N, d), in the order of the rows.
+    """
     tap = RepresentationTap(model)
     try:
-        return _collect(model, dataset, lambda _: tap.take(), bf16, rows, progress)
+        return _collect(model, dataset, lambda _: tap.take(), bf16, rows, progress, allocate)
     finally:
         tap.remove()
 
@@ -63,6 +80,7 @@ def _collect(
     bf16: bool,
     rows: Sequence[int] | np.ndarray | None,
     progress: Callable[[int], None] | None,
+    allocate: Callable[[tuple[int, int]], np.ndarray] = _in_memory,
 ) -> np.ndarray:
     numbers = np.arange(len(dataset)) if rows is None else np.asarray(rows)
     device = next(model.parameters()).device
@@ -79,7 +97,7 @@ def _collect(
                 output = model(**{name: value.to(device) for name, value in batch.items()})
                 values = read(output).float().cpu().numpy()
                 if results is None:
-                    results = np.empty((len(numbers), values.shape[1]), dtype=np.float32)
+                    results = allocate((len(numbers), values.shape[1]))
                 results[places] = values
                 if progress is not None:
                     progress(len(places))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tellapart.objectives.auxiliary_labels import AuxiliaryLabels, entropy
 from tellapart.objectives.base import EncodedBatch, Objective, Requirements, RunFacts, WeightedSum
 from tellapart.objectives.cross_entropy import CrossEntropy
 from tellapart.objectives.distance_matrices import (
@@ -21,6 +22,7 @@ from tellapart.objectives.r_drop import RDrop
 from tellapart.objectives.supervised_contrastive import SupervisedContrastive
 
 __all__ = [
+    "AuxiliaryLabels",
     "CrossEntropy",
     "EncodedBatch",
     "LabelDistance",
@@ -34,6 +36,7 @@ __all__ = [
     "SupervisedContrastive",
     "WeightedSum",
     "counted_distance",
+    "entropy",
     "hierarchy_distance",
     "ordinal_distance",
     "static_distance",

@@ -14,7 +14,8 @@ class EncodedBatch:
     """A batch after the encoder and the classifier, on every rank the same whole batch.
 
     Args:
-        logits: Scores of the K classes, float32 (B, K).
+        logits: Scores of the K classes, float32 (B, K); where an objective asked for more outputs, those of the
+            auxiliary labels follow, (B, K + j).
         representation: The vector the final linear layer sees, before its dropout, float32 (B, d).
         labels: Class ids, int64 (B,); or multi-hot, float32 (B, K).
         views: Which view of its text a row is, int64 (B,): all 0 unless an objective asks for two views,
@@ -48,12 +49,15 @@ class Requirements:
         classes_per_batch: Distinct classes a batch should hold for the objective to have an effect.
         confusion: Whether `update_confusion` is to be called after every evaluation.
         multi_label: Whether the objective is defined for multi-label tasks.
+        outputs: Outputs the logits should have, K or more; those beyond the classes are auxiliary labels, which
+            exist only while this objective trains. None: K.
     """
 
     views: int = 1
     classes_per_batch: int = 1
     confusion: bool = False
     multi_label: bool = True
+    outputs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,7 @@ class WeightedSum(Objective):
             classes_per_batch=max(need.classes_per_batch for need in needs),
             confusion=any(need.confusion for need in needs),
             multi_label=all(need.multi_label for need in needs),
+            outputs=max((need.outputs for need in needs if need.outputs is not None), default=None),
         )
 
     def prepare(self, run: RunFacts) -> None:

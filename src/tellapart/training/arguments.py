@@ -9,7 +9,7 @@ import transformers
 
 @dataclass
 class TrainingArguments(transformers.TrainingArguments):
-    """`transformers.TrainingArguments` plus three fields; every other option keeps its meaning.
+    """`transformers.TrainingArguments` plus five fields; every other option keeps its meaning.
 
     Args:
         head_learning_rate: Rate of everything outside the base model, the objective's parameters included; by
@@ -17,8 +17,13 @@ class TrainingArguments(transformers.TrainingArguments):
         bucket_window: Batches in a window inside which rows are sorted by length. More means less padding;
             1 leaves rows in random order.
         fast_dropout: Whether to draw dropout masks on CPUs as `tellapart.training.dropout` does.
+        perturbation: `fgm` or `random`: each step's rows pass a second time through perturbed token embeddings, and
+            both gradients are added; `none`. See `tellapart.training.perturbation`.
+        perturbation_size: Euclidean length of the perturbation of each encoder's embeddings.
     """
 
     head_learning_rate: float | None = field(default=None)
     bucket_window: int = field(default=64)
     fast_dropout: bool = field(default=True)
+    perturbation: str = field(default="none")
+    perturbation_size: float = field(default=1.0)

@@ -16,6 +16,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from tellapart.encoders.transformer import encoders_of
+
 ATTENTION_NAME = "tellapart_sdpa"
 
 _LEVELS = 1 << 16
@@ -103,7 +105,8 @@ def use_fast_dropout(model: Any) -> None:
     for module in model.modules():
         if type(module) is nn.Dropout:
             module.__class__ = FastDropout
-    if getattr(model.config, "_attn_implementation", None) == "sdpa":
-        AttentionInterface.register(ATTENTION_NAME, fast_attention)
-        AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)
-        model.set_attn_implementation(ATTENTION_NAME)
+    for encoder in encoders_of(model):
+        if getattr(encoder.config, "_attn_implementation", None) == "sdpa":
+            AttentionInterface.register(ATTENTION_NAME, fast_attention)
+            AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)
+            encoder.set_attn_implementation(ATTENTION_NAME)

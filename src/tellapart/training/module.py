@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.distributed as distributed
@@ -28,6 +28,9 @@ class ObjectiveModel(nn.Module):
     Attributes of the classifier (`config`, `device`, `save_pretrained` …) can be read off this module as if it
     were the classifier.
 
+    Where the objective asks for more outputs than there are classes, a second linear layer beside the final one
+    makes them. It is never part of the classifier: what is saved has one output a class.
+
     Args:
         model: A Transformers sequence classifier.
         objective: Prepared for the run.
@@ -37,6 +40,7 @@ class ObjectiveModel(nn.Module):
         super().__init__()
         self.model = model
         self.objective = objective
+        self.auxiliary = _auxiliary_layer(model, objective.requirements.outputs)
         self._tap = RepresentationTap(model)
 
     def __getattr__(self, name: str) -> Any:
@@ -44,6 +48,13 @@ class ObjectiveModel(nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             return getattr(super().__getattr__("model"), name)
+
+    def train(self, mode: bool = True) -> Self:
+        """As `nn.Module.train`; an encoder of which nothing learns stays in evaluation mode, without dropout."""
+        super().train(mode)
+        if mode and not any(parameter.requires_grad for parameter in self.model.base_model.parameters()):
+            self.model.base_model.eval()
+        return self
 
     def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Any]:
         """Runs the classifier and, in training, its objective.
@@ -61,10 +72,13 @@ class ObjectiveModel(nn.Module):
         views = self.objective.requirements.views
         if views > 1:
             inputs = {name: value.repeat(views, *[1] * (value.dim() - 1)) for name, value in inputs.items()}
-        logits = self.model(**inputs).logits
+        logits = all_logits = self.model(**inputs).logits
+        representation, classifier_input = self._tap.take_both()
+        if self.auxiliary is not None:
+            all_logits = torch.cat([logits, self.auxiliary(classifier_input).to(logits.dtype)], dim=1)
         batch = EncodedBatch(
-            _at_least_float32(logits),
-            _at_least_float32(self._tap.take()),
+            _at_least_float32(all_logits),
+            _at_least_float32(representation),
             labels.repeat(views, *[1] * (labels.dim() - 1)),
             torch.arange(views, device=labels.device).repeat_interleave(len(labels)),
         )
@@ -81,13 +95,10 @@ class ObjectiveModel(nn.Module):
     def save(self, folder: str | Path, tokenizer: Any = None) -> None:
         """Writes a plain checkpoint, and `objective.safetensors` beside it with what only learning needs."""
         save_classifier(self.model, folder, tokenizer)
-        linear = final_linear(self.model)
-        state = {f"classifier.{name}": value for name, value in linear.state_dict().items()}
-        state |= {f"objective.{name}": value for name, value in self.objective.state_dict().items()}
-        save_file(
-            {name: value.detach().cpu().contiguous() for name, value in state.items()},
-            Path(folder) / OBJECTIVE_FILE,
-        )
+        state = {f"objective.{name}": value for name, value in self.objective.state_dict().items()}
+        if self.auxiliary is not None:
+            state |= {f"auxiliary.{name}": value for name, value in self.auxiliary.state_dict().items()}
+        save_exactly(self.model, folder, state)
 
     def load(self, folder: str | Path, *, objective: bool = True) -> None:
         """Reads what `save` wrote, bit for bit.
@@ -96,13 +107,48 @@ class ObjectiveModel(nn.Module):
             folder: A checkpoint.
             objective: Whether to read the objective's state too.
         """
-        loaded, _ = load_classifier(folder)
-        self.model.load_state_dict(loaded.state_dict())
-        state = load_file(Path(folder) / OBJECTIVE_FILE)
-        # A GELU head's bias passes through the fold with a rounding error; this copy has none.
-        final_linear(self.model).load_state_dict(_under("classifier.", state))
+        state = load_exactly(self.model, folder)
         if objective:
             self.objective.load_state_dict(_under("objective.", state))
+            if self.auxiliary is not None:
+                self.auxiliary.load_state_dict(_under("auxiliary.", state))
+
+
+def save_exactly(model: Any, folder: str | Path, state: dict[str, Tensor]) -> None:
+    """Writes what `load_exactly` needs beside a plain checkpoint, and other state of learning.
+
+    Args:
+        model: The classifier whose plain checkpoint is in `folder`.
+        folder: The checkpoint.
+        state: Further tensors by name.
+    """
+    linear = final_linear(model)
+    state = state | {f"classifier.{name}": value for name, value in linear.state_dict().items()}
+    save_file(
+        {name: value.detach().cpu().contiguous() for name, value in state.items()},
+        Path(folder) / OBJECTIVE_FILE,
+    )
+
+
+def load_exactly(model: Any, folder: str | Path) -> dict[str, Tensor]:
+    """Reads a checkpoint into a classifier of the same kind, bit for bit; returns the other state beside it."""
+    loaded, _ = load_classifier(folder)
+    model.load_state_dict(loaded.state_dict())
+    state = load_file(Path(folder) / OBJECTIVE_FILE)
+    # A GELU head's bias passes through the fold with a rounding error; this copy has none.
+    final_linear(model).load_state_dict(_under("classifier.", state))
+    return state
+
+
+def _auxiliary_layer(model: Any, outputs: int | None) -> nn.Linear | None:
+    """A linear layer for the outputs beyond the classes, started as Transformers starts a classifier."""
+    linear = final_linear(model)
+    if outputs is None or outputs <= linear.out_features:
+        return None
+    layer = nn.Linear(linear.in_features, outputs - linear.out_features, dtype=linear.weight.dtype)
+    nn.init.normal_(layer.weight, std=getattr(model.config, "initializer_range", None) or 0.02)
+    nn.init.zeros_(layer.bias)
+    return layer.to(linear.weight.device)
 
 
 def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from tellapart.objectives.base import Objective, RunFacts
 from tellapart.objectives.cross_entropy import CrossEntropy
 from tellapart.training.dropout import use_fast_dropout
 from tellapart.training.module import OBJECTIVE_FILE, ObjectiveModel
+from tellapart.training.perturbation import EmbeddingPerturbation, Perturbation
 from tellapart.training.requirements import (
     check_objective,
     class_counts,
@@ -107,6 +109,8 @@ class Trainer(transformers.Trainer):
             use_fast_dropout(model)
         # Encoder classifiers take **kwargs but ignore num_items_in_batch; nothing may be passed to them.
         self.model_accepts_loss_kwargs = False
+        self._perturbation = _perturbation(args, model)
+        self._step_batches: list[dict[str, Tensor]] = []
         self._terms: dict[str, Tensor] = {}
         self._term_batches = 0
         self._flos_per_token = 6 * sum(parameter.numel() for parameter in model.base_model.parameters())
@@ -184,12 +188,45 @@ class Trainer(transformers.Trainer):
         num_items_in_batch: int | None = None,
     ) -> Any:
         """Returns the objective, weighted by this batch's share of the step's rows."""
-        outputs = model(**inputs)
-        loss = outputs["loss"] * (outputs["rows"] / (num_items_in_batch or outputs["rows"]))
+        loss, outputs = self._weighted_loss(model, inputs, num_items_in_batch)
         for name, term in outputs["terms"].items():
-            self._terms[name] = self._terms[name] + term if name in self._terms else term
+            self._add_term(name, term)
         self._term_batches += 1
         return (loss, outputs) if return_outputs else loss
+
+    def _weighted_loss(self, model: Any, inputs: dict[str, Tensor], rows: int | None) -> tuple[Tensor, Any]:
+        outputs = model(**inputs)
+        return outputs["loss"] * (outputs["rows"] / (rows or outputs["rows"])), outputs
+
+    def _add_term(self, name: str, term: Tensor) -> None:
+        self._terms[name] = self._terms[name] + term if name in self._terms else term
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: int | None = None
+    ) -> Tensor:
+        """Adds a batch's gradient; after the step's last batch, if asked for, those from perturbed embeddings."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if self._perturbation is not None:
+            self._step_batches.append(inputs)
+            if self.accelerator.sync_gradients:
+                batches, self._step_batches = self._step_batches, []
+                with self._perturbation.applied(self.state.global_step):
+                    self._perturbed_pass(model, batches, num_items_in_batch)
+        return loss
+
+    def _perturbed_pass(self, model: Any, batches: list[dict[str, Tensor]], rows: int | None) -> None:
+        """Runs all batches of a step again and adds their gradients.
+
+        All of them, and only after the last one's: the perturbation follows the gradient of the whole step, so
+        that neither accumulation nor the number of processes changes it.
+        """
+        for number, inputs in enumerate(batches, start=1):
+            last = number == len(batches)
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    loss, outputs = self._weighted_loss(model, self._prepare_inputs(inputs), rows)
+                self.accelerator.backward(loss)
+            self._add_term("perturbed", outputs["loss"].detach())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs each of the objective's terms, unweighted, beside the loss; stops a run that diverged."""
@@ -292,6 +329,15 @@ class Trainer(transformers.Trainer):
 
     def _load_best_model(self) -> None:
         self._module.load(str(self.state.best_model_checkpoint), objective=False)
+
+
+def _perturbation(args: transformers.TrainingArguments, model: Any) -> EmbeddingPerturbation | None:
+    kind: Any = getattr(args, "perturbation", "none")
+    if kind == "none":
+        return None
+    if kind not in get_args(Perturbation):
+        raise RecipeError(f'there is no perturbation "{kind}"', "use fgm, random or none")
+    return EmbeddingPerturbation(model, kind, getattr(args, "perturbation_size", 1.0), args.seed)
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
