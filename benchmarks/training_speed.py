@@ -7,7 +7,7 @@ Arms: `stock` is `transformers.Trainer` with its defaults (rows in random order,
 model's own pooler, float32); `tellapart` is `tellapart.Trainer` with the defaults of `tellapart train`; the others
 switch one thing off. Every arm starts from the same encoder, sees the same rows at the same batch size and is
 measured on the same test rows. Times are of the training loop alone. Results go to
-benchmarks/results/training_speed-<data>.json.
+benchmarks/results/training_speed-<data>.json after every pair; `--resume` adds pairs to those that are there.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tellapart.data.splits import prepare_splits
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import load_encoder, load_tokenizer, parameter_count
+from tellapart.files import replacing
 from tellapart.runs.environment import environment
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.defaults import default_head_learning_rate, default_learning_rate
@@ -162,6 +163,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--resume", action="store_true", help="keep the pairs that were measured before")
     given = parser.parse_args()
     datasets.disable_progress_bars()
     transformers.utils.logging.set_verbosity_error()
@@ -174,10 +176,12 @@ def main() -> None:
     test = data.test.select(random.permutation(len(data.test))[: given.test_rows])
     task = Task(TextData(train, None, test, data.labels), given.encoder, given.max_length, given.batch_size)
     arms = given.arms.split(",")
-    measured: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
+    target = given.output or RESULTS / f"training_speed-{Path(given.data).name}.json"
+    command = {key: value for key, value in vars(given).items() if key not in ("output", "resume", "pairs")}
+    measured = earlier(target, command) if given.resume else {arm: [] for arm in arms}
     shares = padding(task.rows, given.batch_size)
     print("padding: " + ", ".join(f"{name} {share:.1%}" for name, share in shares.items()))
-    for pair in range(given.pairs):
+    for pair in range(len(measured[arms[0]]), given.pairs):
         for arm in arms if pair % 2 == 0 else arms[::-1]:
             seconds, accuracy = ARMS[arm](task, given.device, pair)
             measured[arm].append(
@@ -187,23 +191,31 @@ def main() -> None:
                 f"pair {pair}: {arm:>13} {len(train) / seconds:8.1f} texts/s, accuracy {accuracy:.4f}",
                 flush=True,
             )
-    ratios = [
-        measured[arms[0]][pair]["seconds"] / measured["tellapart"][pair]["seconds"]
-        for pair in range(given.pairs)
-    ]
-    print(f"tellapart against {arms[0]}: {statistics.median(ratios):.2f}x (median of {given.pairs})")
-    result = {
-        "command": {key: value for key, value in vars(given).items() if key != "output"},
-        "environment": environment(),
-        "rows": {"train": len(train), "test": len(test)},
-        "padding": shares,
-        "arms": measured,
-        "ratios": ratios,
-        "median_ratio": statistics.median(ratios),
-    }
-    target = given.output or RESULTS / f"training_speed-{Path(given.data).name}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        ratios = [
+            first["seconds"] / own["seconds"]
+            for first, own in zip(measured[arms[0]], measured["tellapart"], strict=True)
+        ]
+        result = {
+            "command": command | {"pairs": len(ratios)},
+            "environment": environment(),
+            "rows": {"train": len(train), "test": len(test)},
+            "padding": shares,
+            "arms": measured,
+            "ratios": ratios,
+            "median_ratio": statistics.median(ratios),
+        }
+        with replacing(target) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        print(f"tellapart against {arms[0]}: {statistics.median(ratios):.2f}x (median of {len(ratios)})")
+
+
+def earlier(target: Path, command: dict[str, Any]) -> dict[str, list[dict[str, float]]]:
+    """The pairs measured before with the same options on the same kind of machine."""
+    result = json.loads(target.read_text(encoding="utf-8"))
+    before = {key: value for key, value in result["command"].items() if key != "pairs"}
+    if before != command or result["environment"] != environment():
+        raise SystemExit(f"{target} holds pairs of other options or of another machine: leave out --resume")
+    return result["arms"]
 
 
 if __name__ == "__main__":
