@@ -39,6 +39,8 @@ def test_every_option_reaches_its_place_in_the_recipe():
             label_delimiter="|",
             few_shot=8,
             encoder="some/encoder",
+            second_encoder="another/encoder",
+            fusion="sum",
             pooling="cls",
             max_length=32,
             method="supcon",
@@ -59,11 +61,13 @@ def test_every_option_reaches_its_place_in_the_recipe():
         "label_delimiter": "|",
         "few_shot": 8,
     }
-    assert (recipe.encoder.name, recipe.encoder.pooling, recipe.encoder.max_length) == (
-        "some/encoder",
-        "cls",
-        32,
-    )
+    assert recipe.encoder.model_dump(exclude={"classifier_dropout"}) == {
+        "name": "some/encoder",
+        "second": "another/encoder",
+        "fusion": "sum",
+        "pooling": "cls",
+        "max_length": 32,
+    }
     assert (recipe.method, stage.objective.name, stage.epochs) == ("supcon", "supcon", 2.5)
     assert (stage.batch_size, stage.learning_rate, recipe.seed) == (16, 1e-05, 3)
 

@@ -59,7 +59,7 @@ def steady_encoder(tiny_encoder: str, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def plainly() -> Sequence[str]:
-    """Options under which a step is a plain gradient: SGD, which keeps differences as small as they are."""
+    """Options under which a step is a plain gradient: SGD in float32 keeps differences as small as they are."""
     return (
         "--max-length=24",
         "--quiet",
@@ -67,4 +67,5 @@ def plainly() -> Sequence[str]:
         "--set=stages.0.head_learning_rate=0.05",
         "--set=stages.0.trainer.optim=sgd",
         "--set=stages.0.weight_decay=0",
+        "--set=stages.0.precision=fp32",
     )

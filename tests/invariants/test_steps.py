@@ -21,8 +21,9 @@ def _assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]
         )
 
 
+@pytest.mark.parametrize("perturbation", ["none", "fgm"])
 def test_eight_accumulated_batches_of_4_step_like_one_of_32(
-    command, weights, steady_encoder, plainly, ticket_file, tmp_path
+    command, weights, steady_encoder, plainly, ticket_file, tmp_path, perturbation
 ):
     shapes = {"whole": (32, 1, 8), "parts": (4, 8, 64)}
     for name, (batch_size, accumulation, window) in shapes.items():
@@ -33,6 +34,7 @@ def test_eight_accumulated_batches_of_4_step_like_one_of_32(
             "--encoder",
             steady_encoder,
             "--epochs=3",
+            f"--set=stages.0.perturbation={perturbation}",
             f"--batch-size={batch_size}",
             f"--set=stages.0.gradient_accumulation_steps={accumulation}",
             f"--set=stages.0.trainer.bucket_window={window}",
@@ -48,6 +50,7 @@ def test_eight_accumulated_batches_of_4_step_like_one_of_32(
         ("label-distance", ["--set=stages.0.objective.update_every=1"]),
         ("negative-supervision", ["--set=stages.0.objective.samples=all"]),
         ("r-drop", []),
+        ("cross-entropy", ["--set=stages.0.perturbation=fgm", "--set=stages.0.objective.total=5"]),
     ],
 )
 def test_two_processes_step_like_one(
@@ -72,7 +75,7 @@ def test_two_processes_step_like_one(
     _assert_same(weights(tmp_path / "1"), weights(tmp_path / "2"))
 
 
-@pytest.mark.parametrize("method", ["cross-entropy", "label-distance"])
+@pytest.mark.parametrize("method", ["cross-entropy", "label-distance", "auxiliary-labels"])
 def test_a_killed_run_resumes_to_the_same_bits(command, tiny_encoder, ticket_file, tmp_path, method):
     """With dropout, AdamW, an adaptive distance and the choice of the best evaluation."""
     options = [

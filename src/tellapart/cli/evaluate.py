@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from tellapart.cli import options as o
+
+
+class WithoutPositive(StrEnum):
+    """What a question without a right answer counts as."""
+
+    skip = "skip"
+    zero = "zero"
+    error = "error"
 
 
 def evaluate(
@@ -18,6 +27,11 @@ def evaluate(
     text: o.Text = None,
     text_pair: o.TextPair = None,
     label: o.Label = None,
+    question_id: o.QuestionId = None,
+    without_positive: Annotated[
+        WithoutPositive,
+        typer.Option("--without-positive", help="Questions without a right answer.", rich_help_panel="Data"),
+    ] = WithoutPositive.skip,
     label_delimiter: o.LabelDelimiter = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -27,6 +41,7 @@ def evaluate(
     [bold]Examples[/]
     tellapart evaluate runs/tickets new_tickets.csv
     tellapart evaluate runs/tickets new_tickets.csv --label queue --json
+    tellapart evaluate runs/answers answers.csv --question-id qid
     """
     from tellapart.cli.tables import print_json, show_metrics
     from tellapart.runs.evaluate import evaluate as run
@@ -37,6 +52,8 @@ def evaluate(
         text=text,
         text_pair=text_pair,
         label=label,
+        question_id=question_id,
+        without_positive=without_positive.value,
         label_delimiter=label_delimiter,
         quiet=quiet,
     )

@@ -41,6 +41,9 @@ TextPair = Annotated[
     str | None, _option("--text-pair", help="Column of the second text, for pairs.", panel=_DATA)
 ]
 Label = Annotated[str | None, _option("--label", help="Column of the label; else found.", panel=_DATA)]
+QuestionId = Annotated[
+    str | None, _option("--question-id", help="Column of the question, to rank its answers.", panel=_DATA)
+]
 LabelDelimiter = Annotated[
     str | None,
     _option("--label-delimiter", help="What separates several labels in a cell.", panel=_DATA),
@@ -49,6 +52,14 @@ FewShot = Annotated[int | None, _option("--few-shot", help="Training rows a clas
 
 Encoder = Annotated[
     str | None, _option("--encoder", help="minilm (default), a folder, or a Hub name.", panel=_MODEL)
+]
+SecondEncoder = Annotated[
+    str | None,
+    _option("--second-encoder", help="Another one, fused with the first; none by default.", panel=_MODEL),
+]
+Fusion = Annotated[
+    str | None,
+    _option("--fusion", help="Of two encoders' vectors: concat (default), mean or sum.", panel=_MODEL),
 ]
 Pooling = Annotated[
     str | None,
@@ -101,9 +112,12 @@ _PLACES = {
     "text": "data.text",
     "text_pair": "data.text_pair",
     "label": "data.label",
+    "question_id": "data.question_id",
     "label_delimiter": "data.label_delimiter",
     "few_shot": "data.few_shot",
     "encoder": "encoder.name",
+    "second_encoder": "encoder.second",
+    "fusion": "encoder.fusion",
     "pooling": "encoder.pooling",
     "max_length": "encoder.max_length",
     "epochs": "stages.0.epochs",

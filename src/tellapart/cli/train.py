@@ -14,9 +14,12 @@ def train(
     text: o.Text = None,
     text_pair: o.TextPair = None,
     label: o.Label = None,
+    question_id: o.QuestionId = None,
     label_delimiter: o.LabelDelimiter = None,
     few_shot: o.FewShot = None,
     encoder: o.Encoder = None,
+    second_encoder: o.SecondEncoder = None,
+    fusion: o.Fusion = None,
     pooling: o.Pooling = None,
     max_length: o.MaxLength = None,
     method: o.Method = None,
@@ -44,7 +47,7 @@ def train(
     tellapart train banking77 --few-shot 8 --epochs 20 --seed 1
     """
     from tellapart.cli.tables import print_json, show_run
-    from tellapart.runs.folder import is_main_process
+    from tellapart.runs.processes import is_main_process
     from tellapart.runs.train import train as run
 
     chosen = o.recipe_from(context.params)

@@ -74,13 +74,18 @@ class TokenisedDataset(Dataset):
             batch["labels"] = self.labels[chosen]
         return batch
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns all that the rows are made of, by name, without labels: to tell two sets of rows apart."""
+        return {"lengths": self.lengths, **self.columns}
+
     @classmethod
     def from_dataset(cls, dataset: Any, tokenizer: Any = None) -> TokenisedDataset:
         """Takes over a tokenised map-style dataset as Transformers scripts make it.
 
         Args:
             dataset: Rows with `input_ids` and, for training, `labels` or `label`; a `datasets.Dataset`
-                or a sequence of dicts. Other columns are left behind, except `token_type_ids`.
+                or a sequence of dicts. Other columns are left behind, except `token_type_ids`, and `input_ids_2` …
+                of a fused encoder's further parts: then a `JointDataset` is returned.
             tokenizer: For its padding ids.
 
         Raises:
@@ -98,8 +103,14 @@ class TokenisedDataset(Dataset):
             return list(dataset[name]) if hasattr(dataset, "column_names") else [row[name] for row in dataset]
 
         labels = None if label_name is None else np.asarray(column(label_name))
-        ragged = {name: column(name) for name in ("input_ids", "token_type_ids") if name in columns}
-        return cls._from_lists(ragged, labels, tokenizer)
+        parts: list[TokenisedDataset] = []
+        tokenizers = getattr(tokenizer, "parts", None)
+        while "input_ids" + (suffix := part_suffix(len(parts))) in columns:
+            names = [name for name in ("input_ids", "token_type_ids") if name + suffix in columns]
+            ragged = {name: column(name + suffix) for name in names}
+            own = tokenizers[len(parts)] if tokenizers else tokenizer
+            parts.append(TokenisedDataset._from_lists(ragged, labels, own))
+        return _joined(parts)
 
     @classmethod
     def _from_lists(
@@ -121,6 +132,17 @@ def _flatten(rows: Iterable[Iterable[int]], total: int) -> np.ndarray:
     return np.fromiter((token for row in rows for token in row), dtype=np.int32, count=total)
 
 
+def part_suffix(number: int) -> str:
+    """Returns what the input names of a fused encoder's part end in: nothing for part 0, `_2` for 1, and so on."""
+    return f"_{number + 1}" if number else ""
+
+
+def _joined(parts: list[TokenisedDataset]) -> TokenisedDataset:
+    from tellapart.data.joint import JointDataset  # builds on this module
+
+    return parts[0] if len(parts) == 1 else JointDataset(parts)
+
+
 def tokenise(
     split: TextSplit, tokenizer: Any, *, max_length: int, labels: LabelSpace | None = None
 ) -> TokenisedDataset:
@@ -128,13 +150,17 @@ def tokenise(
 
     Args:
         split: Texts, or pairs (joined the way the tokeniser joins pairs, the longer cut first).
-        tokenizer: A Transformers tokeniser.
+        tokenizer: A Transformers tokeniser, or one with `parts`: then each part tokenises the split, and the rows
+            come as a `JointDataset`.
         max_length: Longest row in tokens, special tokens included.
         labels: When given, the split's labels are encoded and kept.
 
     Raises:
         DataError: A label is not among `labels`.
     """
+    parts = getattr(tokenizer, "parts", None)
+    if parts is not None:
+        return _joined([tokenise(split, part, max_length=max_length, labels=labels) for part in parts])
     encoded = tokenizer(
         split.texts,
         split.text_pairs,

@@ -159,13 +159,21 @@ def set_pooling(model: Any, pooling: PoolingName) -> None:
     model.base_model.register_forward_pre_hook(_RememberMask(module), with_kwargs=True)
 
 
+def pooling_of(config: Any) -> PoolingName:
+    """Returns how a classifier in training form pools, from its config."""
+    if config.model_type == "modernbert":
+        return config.classifier_pooling
+    return getattr(config, CONFIG_KEY, "stock")
+
+
 def folded(model: Any) -> Any:
     """Returns the model as a stock classifier: the same object if its pooling is stock already.
 
-    The folded model's logits equal the model's to about 1e-6 relative.
+    So is a fused model, whose parts are pooled but which has no stock form. The folded model's logits equal the
+    model's to about 1e-6 relative.
     """
     pooling = getattr(model.config, CONFIG_KEY, None)
-    if not _pooling_modules(model):
+    if pooling is None or not _pooling_modules(model):
         return model
     layout = _LAYOUTS[model.config.model_type]
     config = copy.deepcopy(model.config)

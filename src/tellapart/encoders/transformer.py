@@ -14,12 +14,14 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from transformers.utils import logging as transformers_logging
 
 from tellapart.data.examples import LabelSpace
+from tellapart.encoders.fused_tokenizer import TOKENIZER_FILE, FusedTokenizer
 from tellapart.encoders.pooling import (
     CONFIG_KEY,
     PoolingName,
     default_pooling,
     encoder_layers,
     folded,
+    pooling_of,
     set_pooling,
     unfolded,
 )
@@ -28,13 +30,15 @@ from tellapart.errors import ModelError
 
 
 def load_tokenizer(encoder: str) -> Any:
-    """Loads an encoder's tokeniser.
+    """Loads an encoder's tokeniser; a `FusedTokenizer` from the folder of a fused encoder.
 
     Raises:
         ModelError: There is none, or it cannot be read.
     """
     path = resolve_encoder(encoder)
     with _readable(encoder):
+        if (Path(path) / TOKENIZER_FILE).is_file():
+            return FusedTokenizer.from_pretrained(path)
         return AutoTokenizer.from_pretrained(path)
 
 
@@ -57,14 +61,19 @@ def load_encoder(
         classifier_dropout: The rate before the final linear layer; by default the checkpoint's own.
 
     Returns:
-        A Transformers sequence classifier in training form (see `tellapart.encoders.pooling`).
+        A Transformers sequence classifier in training form (see `tellapart.encoders.pooling`); a fused one (see
+        `tellapart.encoders.fused`) from a fused one's folder.
 
     Raises:
         ModelError: The encoder cannot be read or has no sequence classification head.
     """
-    path = resolve_encoder(encoder)
+    fused, path = _fused(), resolve_encoder(encoder)
     with _readable(encoder):
         config = AutoConfig.from_pretrained(path)
+        if config.model_type == fused.FusedConfig.model_type:
+            return fused.with_fresh_classifier(
+                path, labels, pooling=pooling, classifier_dropout=classifier_dropout
+            )
         config.num_hidden_layers = encoder_layers(config)
         vars(config).pop(CONFIG_KEY, None)
         base = AutoModel.from_pretrained(path, config=config, dtype=torch.float32)
@@ -90,10 +99,13 @@ def load_classifier(folder: str | Path) -> tuple[Any, Any]:
     Args:
         folder: What `save_classifier`, `tellapart train` or `save_pretrained` wrote.
 
+    Returns:
+        Both; None for the tokeniser where a fused classifier was saved without one.
+
     Raises:
         ModelError: The folder holds no sequence classifier.
     """
-    path = resolve_encoder(str(folder))
+    fused, path = _fused(), resolve_encoder(str(folder))
     with _readable(str(folder)):
         config = AutoConfig.from_pretrained(path)
         architectures = config.architectures or []
@@ -103,11 +115,16 @@ def load_classifier(folder: str | Path) -> tuple[Any, Any]:
                 "train one: tellapart train DATA --encoder " + str(folder),
             )
         model = AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32)
+        if config.model_type == fused.FusedConfig.model_type:
+            has_tokenizer = (Path(path) / TOKENIZER_FILE).is_file()
+            return model.eval(), FusedTokenizer.from_pretrained(path) if has_tokenizer else None
         return unfolded(model).eval(), AutoTokenizer.from_pretrained(path)
 
 
 def save_classifier(model: Any, folder: str | Path, tokenizer: Any = None) -> None:
     """Writes a plain Transformers checkpoint: config, safetensors, tokeniser.
+
+    A fused classifier, for which there is no stock class, is written as it is.
 
     Args:
         model: A classifier in training form.
@@ -159,12 +176,28 @@ def set_classifier_dropout(model: Any, rate: float) -> None:
         model.config.classifier_dropout = rate
 
 
+def encoders_of(model: Any) -> list[Any]:
+    """Returns the Transformers models whose encoders a classifier reads: the parts of a fused one, else itself."""
+    return list(getattr(model, "parts", [model]))
+
+
+def pooling_in_use(model: Any) -> PoolingName | None:
+    """Returns how a classifier in training form pools; None for a fused one whose parts do it in different ways.
+
+    They do only if no pooling was asked for: loaded again with None, each part gets the same one.
+    """
+    found = {pooling_of(encoder.config) for encoder in encoders_of(model)}
+    return found.pop() if len(found) == 1 else None
+
+
 def has_dropout(model: Any) -> bool:
     """Whether two passes over one text in training can differ."""
     return any(
         module.p > 0 for module in model.base_model.modules() if isinstance(module, nn.Dropout)
     ) or any(
-        bool(getattr(model.config, name, 0)) for name in ("attention_probs_dropout_prob", "attention_dropout")
+        bool(getattr(encoder.config, name, 0))
+        for encoder in encoders_of(model)
+        for name in ("attention_probs_dropout_prob", "attention_dropout")
     )
 
 
@@ -177,7 +210,7 @@ class RepresentationTap:
 
     def __init__(self, model: Any) -> None:
         self._undropped: list[tuple[Tensor, Tensor]] = []
-        self._seen: Tensor | None = None
+        self._seen: tuple[Tensor, Tensor] | None = None
         self._handles = [final_linear(model).register_forward_pre_hook(self._see)]
         self._handles += [module.register_forward_hook(self._undrop) for module in head_dropouts(model)]
 
@@ -186,11 +219,15 @@ class RepresentationTap:
 
     def _see(self, _: nn.Module, args: tuple[Tensor, ...]) -> None:
         before = [source for output, source in self._undropped if output is args[0]]
-        self._seen = before[-1] if before else args[0]
+        self._seen = (before[-1] if before else args[0], args[0])
         self._undropped.clear()
 
     def take(self) -> Tensor:
         """Returns v (B, d) of the last forward pass and forgets it."""
+        return self.take_both()[0]
+
+    def take_both(self) -> tuple[Tensor, Tensor]:
+        """Returns v (B, d), and v as the final linear layer saw it, after its dropout; forgets both."""
         seen, self._seen = self._seen, None
         if seen is None:
             raise RuntimeError("no forward pass since the last take()")
@@ -203,7 +240,9 @@ class RepresentationTap:
 
 
 def position_limit(config: Any) -> int:
-    """Returns the longest input in tokens, or a very large number when there is no limit."""
+    """Returns the longest input in tokens that all encoders take, or a very large number when there is no limit."""
+    if hasattr(config, "part_configs"):
+        return min(position_limit(part) for part in config.part_configs())
     limit = getattr(config, "max_position_embeddings", None)
     if limit is None or limit <= 0:
         return int(1e9)
@@ -216,6 +255,13 @@ def parameter_count(model: Any) -> int:
     """Returns the number of the base model's parameters without embeddings, which is what sets a good rate."""
     embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     return sum(math.prod(p.shape) for p in model.base_model.parameters() if id(p) not in embeddings)
+
+
+def _fused() -> Any:
+    """The module of fused encoders, which builds on this one; importing it makes their classes known."""
+    from tellapart.encoders import fused
+
+    return fused
 
 
 @contextlib.contextmanager

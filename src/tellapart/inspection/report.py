@@ -139,14 +139,28 @@ def _write(path: Path | str, document: str) -> None:
 
 
 def _curves(training_log: Sequence[Mapping[str, Any]]) -> Html:
+    stages = sorted({int(entry.get("stage", 0)) for entry in training_log})
+    curves = [
+        _stage_curves(
+            [entry for entry in training_log if int(entry.get("stage", 0)) == stage],
+            f"Stage {stage + 1}: " if len(stages) > 1 else "",
+        )
+        for stage in stages
+    ]
+    return join(curves)
+
+
+def _stage_curves(training_log: Sequence[Mapping[str, Any]], prefix: str) -> Html:
     def points(key: str) -> list[tuple[float, float]]:
         logged = [(entry["epoch"], entry[key]) for entry in training_log if "epoch" in entry and key in entry]
         return [(float(epoch), float(value)) for epoch, value in logged if np.isfinite(value)]
 
     score = next((name for name in METRICS if points(f"eval_{name}")), "accuracy")
     charts = [
-        line_chart("Loss by epoch", {"training": points("loss"), "validation": points("eval_loss")}),
-        line_chart(f"Validation {score.replace('_', ' ')} by epoch", {score: points(f"eval_{score}")}),
+        line_chart(f"{prefix}Loss by epoch", {"training": points("loss"), "validation": points("eval_loss")}),
+        line_chart(
+            f"{prefix}Validation {score.replace('_', ' ')} by epoch", {score: points(f"eval_{score}")}
+        ),
     ]
     return Html(f'<div class="charts">{join(charts)}</div>') if any(charts) else Html("")
 

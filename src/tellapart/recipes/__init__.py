@@ -15,6 +15,7 @@ from tellapart.recipes.methods import method_recipe, methods
 from tellapart.recipes.reading import load_recipe, with_stages_of, with_values
 from tellapart.recipes.schema import (
     OBJECTIVES,
+    AuxiliaryLabelsRecipe,
     ClassificationRecipe,
     CrossEntropyRecipe,
     DataRecipe,
@@ -33,6 +34,7 @@ from tellapart.recipes.validation import validated
 
 __all__ = [
     "OBJECTIVES",
+    "AuxiliaryLabelsRecipe",
     "ClassificationRecipe",
     "CrossEntropyRecipe",
     "DataRecipe",

@@ -8,33 +8,44 @@ from tellapart.errors import RecipeError, did_you_mean
 from tellapart.recipes.schema import Recipe
 from tellapart.recipes.validation import validated
 
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "cross-entropy": ("cross entropy", {"objective": {"name": "cross-entropy"}}),
+_FRESH_HEAD = {"learns": "head", "solver": "best"}
+
+METHODS: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "cross-entropy": ("cross entropy", [{"objective": {"name": "cross-entropy"}}]),
     "negative-supervision": (
         "cross entropy + AAN: the mean similarity to texts of other labels",
-        {"objective": {"name": "negative-supervision"}},
+        [{"objective": {"name": "negative-supervision"}}],
     ),
     "negative-supervision-am": (
         "cross entropy + AM: a margin between texts of the same and of other labels",
-        {"objective": {"name": "negative-supervision-am"}},
+        [{"objective": {"name": "negative-supervision-am"}}],
     ),
     "negative-supervision-ace": (
         "cross entropy + ACE: one text of the same label among others",
-        {"objective": {"name": "negative-supervision-ace"}},
+        [{"objective": {"name": "negative-supervision-ace"}}],
     ),
     "label-distance": (
         "contrastive learning with label distance (CLLD), adapted to the confusion matrix",
-        {"objective": {"name": "label-distance", "distance": "adaptive"}},
+        [{"objective": {"name": "label-distance", "distance": "adaptive"}}],
     ),
     "label-distance-static": (
         "CLLD with a fixed distance for the pairs you name",
-        {"objective": {"name": "label-distance", "distance": "static"}},
+        [{"objective": {"name": "label-distance", "distance": "static"}}],
     ),
-    "r-drop": ("cross entropy over two views + their divergence", {"objective": {"name": "r-drop"}}),
-    "supcon": ("cross entropy + supervised contrastive loss", {"objective": {"name": "supcon"}}),
-    "frozen": ("logistic regression on the frozen encoder's vectors", {"learns": "head"}),
-    "tfidf": ("TF-IDF and a linear SVM, the sanity row", {"learns": "head"}),
+    "auxiliary-labels": (
+        "two stages (RE): auxiliary labels beside the classes, then a fresh classifier on the frozen encoder",
+        [{"objective": {"name": "auxiliary-labels"}}, _FRESH_HEAD],
+    ),
+    "auxiliary-labels-adversarial": (
+        "the same with an adversarial perturbation of the embeddings in the first stage (RE-F)",
+        [{"objective": {"name": "auxiliary-labels"}, "perturbation": "fgm"}, _FRESH_HEAD],
+    ),
+    "r-drop": ("cross entropy over two views + their divergence", [{"objective": {"name": "r-drop"}}]),
+    "supcon": ("cross entropy + supervised contrastive loss", [{"objective": {"name": "supcon"}}]),
+    "frozen": ("logistic regression on the frozen encoder's vectors", [{"learns": "head"}]),
+    "tfidf": ("TF-IDF and a linear SVM, the sanity row", [{"learns": "head"}]),
 }
+"""Name to a line of description and to the stages, in what they differ from the default."""
 
 
 def methods() -> dict[str, str]:
@@ -59,12 +70,22 @@ def method_recipe(method: str, base: Recipe | None = None) -> Recipe:
             "choose from " + ", ".join(METHODS),
         )
     content = (base or Recipe()).model_dump(exclude_unset=True)
-    stage = {**(content.get("stages") or [{}])[0]}
-    before = stage.pop("objective", {})
-    own = dict(METHODS[method][1])
-    if "objective" in own and own["objective"]["name"] == before.get("name"):
-        own["objective"] = before | own["objective"]
-    content |= {"method": method, "stages": [stage | own]}
+    given = content.get("stages") or [{}]
+    stages = [
+        _stage(own, given[number] if number < len(given) else {})
+        for number, own in enumerate(METHODS[method][1])
+    ]
+    content |= {"method": method, "stages": stages}
     if method == "tfidf":
         content["encoder"] = {**content.get("encoder", {}), "name": "tfidf"}
     return validated(content)
+
+
+def _stage(own: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """A stage of a method on the schedule of another stage; options of an objective stay where it is the same."""
+    given = dict(given)
+    before = given.pop("objective", {})
+    own = dict(own)
+    if "objective" in own and own["objective"]["name"] == before.get("name"):
+        own["objective"] = before | own["objective"]
+    return given | own

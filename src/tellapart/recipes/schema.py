@@ -20,6 +20,9 @@ class DataRecipe(_Strict):
         text: The text column; found by its name when not given.
         text_pair: The second text's column, for pair tasks.
         label: The label column.
+        question_id: The column whose value is the same for the answers to one question: a ranking task.
+        without_positive: What a question without a right answer counts as: `skip` leaves it out, `zero`, or
+            `error`.
         label_delimiter: What separates the labels of a multi-label cell.
         multi_label: Whether rows have several labels; by default told by the column's type.
         few_shot: Training rows a class, and as many validation rows where no validation split is given.
@@ -33,6 +36,8 @@ class DataRecipe(_Strict):
     text: str | None = None
     text_pair: str | None = None
     label: str | None = None
+    question_id: str | None = None
+    without_positive: Literal["skip", "zero", "error"] = "skip"
     label_delimiter: str | None = None
     multi_label: bool | None = None
     few_shot: Annotated[int, Field(ge=1)] | None = None
@@ -47,20 +52,28 @@ class EncoderRecipe(_Strict):
 
     Args:
         name: `minilm`, a folder, a Hub name; `tfidf` for the sanity row.
+        second: A second encoder, with its own tokeniser, whose vectors are fused with the first one's.
+        fusion: How they are: `concat`, or `mean` or `sum` of vectors of one width.
         pooling: `mean`, `cls` or `stock`; by default `mean` where a plain checkpoint can hold it.
         max_length: Longest input in tokens.
         classifier_dropout: Rate before the final linear layer; by default the checkpoint's own.
     """
 
     name: str = "minilm"
+    second: str | None = None
+    fusion: Literal["concat", "mean", "sum"] = "concat"
     pooling: Literal["mean", "cls", "stock"] | None = None
     max_length: Annotated[int, Field(ge=4)] = 128
     classifier_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
 
 
 class ClassificationRecipe(_Strict):
-    """The main loss that every objective below has, and its options."""
+    """The main loss that every objective below has, and its options.
 
+    With `total` above the number of classes, auxiliary labels are added to it.
+    """
+
+    total: Annotated[int, Field(ge=1)] | None = None
     class_weight: Literal["balanced"] | dict[str, float] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     focal_gamma: Annotated[float, Field(ge=0)] = 0.0
@@ -70,6 +83,12 @@ class CrossEntropyRecipe(ClassificationRecipe):
     """Cross entropy; binary cross entropy summed over labels for multi-label tasks."""
 
     name: Literal["cross-entropy"] = "cross-entropy"
+
+
+class AuxiliaryLabelsRecipe(ClassificationRecipe):
+    """Cross entropy over `total` outputs, of which only the classes are ever right; by default twice the classes."""
+
+    name: Literal["auxiliary-labels"] = "auxiliary-labels"
 
 
 class _NegativeSupervision(ClassificationRecipe):
@@ -137,6 +156,7 @@ class SupervisedContrastiveRecipe(ClassificationRecipe):
 
 ObjectiveRecipe = Annotated[
     CrossEntropyRecipe
+    | AuxiliaryLabelsRecipe
     | NegativeSupervisionRecipe
     | NegativeSupervisionMarginRecipe
     | NegativeSupervisionCrossEntropyRecipe
@@ -151,6 +171,7 @@ OBJECTIVES: dict[str, type[BaseModel]] = {
     kind.model_fields["name"].default: kind
     for kind in (
         CrossEntropyRecipe,
+        AuxiliaryLabelsRecipe,
         NegativeSupervisionRecipe,
         NegativeSupervisionMarginRecipe,
         NegativeSupervisionCrossEntropyRecipe,
@@ -167,15 +188,20 @@ class StageRecipe(_Strict):
 
     Args:
         objective: What is minimised.
-        learns: `all` parameters, or the `head` alone: a logistic regression (a linear SVM for tfidf) on
-            vectors that are computed once.
+        learns: `all` parameters; or the `head` alone: a fresh final layer on vectors that are computed once; or a
+            list of patterns of parameter names, such as `classifier.*` and `bert.encoder.layer.5.*`.
+        solver: Of a stage that learns the head: `l-bfgs`, a logistic regression (a linear SVM for tfidf); `adamw`,
+            the stage's objective over epochs; `best`, the one of both that validates better.
         start: Where the classifier starts: `probe`, a logistic regression on the encoder's vectors as it comes
             (Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features, §4), or `random`.
         epochs: Passes over the training rows, at most.
         batch_size: Rows a step on one process, before accumulation.
         gradient_accumulation_steps: Batches whose gradients are added up before a step.
         learning_rate: Of the encoder.
-        head_learning_rate: Of everything outside the base model.
+        head_learning_rate: Of everything outside the base model; of a head that is learned alone.
+        perturbation: What is added to the encoders' token embeddings for a second pass over each step's rows:
+            `fgm`, along their gradient; `random`; or `none`.
+        perturbation_size: Its Euclidean length, one for each encoder.
         warmup_share: Share of the steps in which the rate rises.
         weight_decay: AdamW's.
         evaluations: Evaluations on the validation rows, spread evenly over the stage.
@@ -187,7 +213,8 @@ class StageRecipe(_Strict):
     """
 
     objective: ObjectiveRecipe = CrossEntropyRecipe()
-    learns: Literal["all", "head"] = "all"
+    learns: Literal["all", "head"] | Annotated[list[str], Field(min_length=1)] = "all"
+    solver: Literal["l-bfgs", "adamw", "best"] = "l-bfgs"
     start: Literal["probe", "random"] = "probe"
     epochs: Annotated[float, Field(gt=0)] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 32
@@ -200,6 +227,8 @@ class StageRecipe(_Strict):
     patience: Annotated[int, Field(ge=1)] | None = None
     metric: str | None = None
     regularisation: Annotated[float, Field(gt=0)] = 10.0
+    perturbation: Literal["none", "fgm", "random"] = "none"
+    perturbation_size: Annotated[float, Field(gt=0)] = 1.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     trainer: dict[str, Any] = {}
 

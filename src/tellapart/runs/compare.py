@@ -17,12 +17,8 @@ import numpy as np
 from tellapart.data.examples import LabelSpace, TextData
 from tellapart.errors import MissingDependencyError, RecipeError, TellapartWarning, UserError
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
-from tellapart.evaluation.metrics import (
-    classification_metrics,
-    find_metric,
-    main_metric,
-    predicted_ids,
-)
+from tellapart.evaluation.metrics import find_metric, main_metric, predicted_ids
+from tellapart.evaluation.task import is_ranking, task_metrics
 from tellapart.files import replacing
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.inspection.figures import (
@@ -87,8 +83,9 @@ def compare(
     for setting in settings:
         recipes = _changed(recipes, setting)
     rows = read_rows(recipe)
-    metric = recipe.stages[0].metric or main_metric(rows.labels)
-    find_metric(rows.labels, metric)  # an unknown one is refused before anything is trained
+    ranking = is_ranking(rows.labels, rows.train)
+    metric = recipe.stages[0].metric or main_metric(rows.labels, ranking=ranking)
+    find_metric(rows.labels, metric, ranking=ranking)  # an unknown one is refused before anything is trained
     folder = claim_folder(output, resume=resume, overwrite=overwrite)
     cells: dict[str, list[dict[str, Any]]] = {method: [] for method in recipes}
     sizes: dict[str, int] = {}
@@ -158,7 +155,7 @@ def _trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: boo
     assert split.labels is not None
     logits = fitted.scores(split)
     gold = fitted.labels.encode(split.labels)
-    metrics = classification_metrics(fitted.labels, gold, logits)
+    metrics = task_metrics(fitted.labels, split, logits, without_positive=recipe.data.without_positive)
     cell = {
         "method": recipe.method,
         "seed": recipe.seed,

@@ -8,7 +8,8 @@ from typing import Any
 from tellapart.data.columns import find_columns
 from tellapart.data.reading import read_splits
 from tellapart.data.values import read_examples
-from tellapart.evaluation.metrics import classification_metrics
+from tellapart.evaluation.ranking import WithoutPositive
+from tellapart.evaluation.task import task_metrics
 from tellapart.runs.fitting import load_fitted
 
 
@@ -19,6 +20,8 @@ def evaluate(
     text: str | None = None,
     text_pair: str | None = None,
     label: str | None = None,
+    question_id: str | None = None,
+    without_positive: WithoutPositive = "skip",
     label_delimiter: str | None = None,
     quiet: bool = False,
 ) -> dict[str, float]:
@@ -31,6 +34,8 @@ def evaluate(
         text: The text column; found by its name when not given.
         text_pair: The second text's column.
         label: The label column.
+        question_id: The column that groups the answers of a ranking task.
+        without_positive: What a question without a right answer counts as: `skip`, `zero` or `error`.
         label_delimiter: What separates the labels of a multi-label cell.
         quiet: Whether to show no progress.
 
@@ -46,7 +51,9 @@ def evaluate(
     name = next(name for name in ("test", "validation", "train") if name in found.tables)
     table = found.tables[name]
     where = found.name if len(found.tables) == 1 else f"the {name} split of {found.name}"
-    columns = find_columns(table.schema, text=text, text_pair=text_pair, label=label, where=where)
+    columns = find_columns(
+        table.schema, text=text, text_pair=text_pair, label=label, question_id=question_id, where=where
+    )
     split = read_examples(
         table,
         columns,
@@ -54,9 +61,8 @@ def evaluate(
         multi_label=fitted.labels.multi_label,
         where=where,
     )
-    assert split.labels is not None
-    gold = fitted.labels.encode(split.labels)
+    logits = fitted.scores(split, quiet=quiet)
     return {
         "rows": len(split),
-        **classification_metrics(fitted.labels, gold, fitted.scores(split, quiet=quiet)),
+        **task_metrics(fitted.labels, split, logits, without_positive=without_positive),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,24 +10,26 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from transformers import TrainerCallback
 
 from tellapart.data.batching import tokenise
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
-from tellapart.encoders.pooling import default_pooling
 from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import (
     labels_of,
     load_classifier,
-    load_encoder,
-    load_tokenizer,
+    pooling_in_use,
     position_limit,
     save_classifier,
 )
-from tellapart.errors import RecipeError, UserError
+from tellapart.errors import UserError
 from tellapart.files import replacing
 from tellapart.objectives import Objective
 from tellapart.recipes import Recipe
-from tellapart.runs.stages import run_stage
+from tellapart.runs.models import load_model
+from tellapart.runs.processes import is_main_process, wait_for_all
+from tellapart.runs.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
+from tellapart.runs.tasks import Task, check_rankable
 from tellapart.training.progress import rows_bar
 from tellapart.training.tfidf import CONFIG_FILE as TFIDF_CONFIG
 from tellapart.training.tfidf import TfidfClassifier
@@ -94,6 +97,7 @@ def fit(
     resume: bool = False,
     resumable: bool = False,
     quiet: bool = False,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> Fitted:
     """Trains a recipe's method on data in memory.
 
@@ -104,58 +108,57 @@ def fit(
         resume: Whether to go on from the newest checkpoint there.
         resumable: Whether to write checkpoints that a killed run can go on from.
         quiet: Whether to show no progress.
+        callbacks: Transformers callbacks for the stages that train by steps.
 
     Raises:
         UserError: The recipe does not fit the data or the encoder.
     """
     if data.train.labels is None:
         raise UserError("the training rows have no labels", "name their column: --label COLUMN")
+    check_rankable(data, recipe.data.without_positive)
     if recipe.encoder.name == "tfidf":
         return _fit_tfidf(recipe, data)
     transformers.set_seed(recipe.seed)
-    tokenizer = load_tokenizer(recipe.encoder.name)
-    model = load_encoder(
-        recipe.encoder.name,
-        data.labels,
-        pooling=recipe.encoder.pooling,
-        classifier_dropout=recipe.encoder.classifier_dropout,
-    )
-    max_length = recipe.encoder.max_length
-    if max_length > position_limit(model.config):
-        raise RecipeError(
-            f"max_length is {max_length} and the encoder {recipe.encoder.name} reads at most"
-            f" {position_limit(model.config)} tokens",
-            f"use --max-length {position_limit(model.config)} or less",
-        )
+    model, tokenizer = load_model(recipe.encoder, data.labels)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    train = tokenise(data.train, tokenizer, max_length=max_length, labels=data.labels)
-    validation = None
-    if data.validation is not None:
-        validation = tokenise(data.validation, tokenizer, max_length=max_length, labels=data.labels)
+    task = Task.of(data, tokenizer, recipe.encoder.max_length, recipe.data.without_positive)
+    check_stages(recipe.stages, model, task)
     stages, history, objective = [], [], None
     for number, stage in enumerate(recipe.stages):
-        result = run_stage(
-            stage,
-            model,
-            tokenizer,
-            data.labels,
-            train,
-            validation,
-            folder=Path(folder) / f"stage-{number}",
-            seed=recipe.seed,
-            title=f"{recipe.method}, seed {recipe.seed}",
-            resume=resume,
-            resumable=resumable,
-            quiet=quiet,
-        )
+        stage_folder = Path(folder) / f"stage-{number}"
+        result = finished_stage(stage_folder, model) if resume else None
+        if result is None:
+            if number:  # what a stage draws must not depend on whether those before it have just been trained
+                transformers.set_seed(recipe.seed + number)
+            result = run_stage(
+                stage,
+                model,
+                tokenizer,
+                task,
+                folder=stage_folder,
+                seed=recipe.seed + number * STAGE_SEEDS,
+                title=_title(recipe, number),
+                resume=resume,
+                resumable=resumable,
+                quiet=quiet,
+                callbacks=callbacks,
+            )
+            wait_for_all()
+            if resumable and is_main_process():
+                finish_stage(stage_folder, model, tokenizer, result)
         stages.append(result.recipe)
-        history += result.history
+        history += [{**entry, "stage": number} for entry in result.history]
         objective = result.objective or objective
-    encoder = recipe.encoder.model_copy(
-        update={"pooling": recipe.encoder.pooling or default_pooling(model.config.model_type)}
-    )
+    encoder = recipe.encoder.model_copy(update={"pooling": recipe.encoder.pooling or pooling_in_use(model)})
     resolved = recipe.model_copy(update={"stages": stages, "encoder": encoder})
-    return Fitted(model.eval(), tokenizer, data.labels, resolved, history, objective, max_length)
+    return Fitted(
+        model.eval(), tokenizer, data.labels, resolved, history, objective, recipe.encoder.max_length
+    )
+
+
+def _title(recipe: Recipe, number: int) -> str:
+    stages = f", stage {number + 1} of {len(recipe.stages)}" if len(recipe.stages) > 1 else ""
+    return f"{recipe.method}, seed {recipe.seed}{stages}"
 
 
 def _fit_tfidf(recipe: Recipe, data: TextData) -> Fitted:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,6 @@ from tellapart.runs.fitting import Fitted
 from tellapart.runs.predictions import predicted_columns, prediction_table
 
 CHECKPOINTS = "checkpoints"
-
-
-def is_main_process() -> bool:
-    """Whether this process is the one that writes files and reports, of those that torchrun started."""
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 def claim_folder(output: str | Path, *, resume: bool, overwrite: bool) -> Path:
@@ -72,6 +66,12 @@ RUN_FILES = {
     "comparison.json",
     "comparison.html",
     "comparison.png",
+    "sweep.json",
+    "sweep.html",
+    "sweep.png",
+    "best.yaml",
+    "study.db",
+    "study.db-journal",  # of a process that was killed while it wrote
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from tellapart.data.examples import LabelSpace
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.objectives import (
+    AuxiliaryLabels,
     CrossEntropy,
     LabelDistance,
     NegativeSupervision,
@@ -16,7 +17,9 @@ from tellapart.objectives import (
     RDrop,
     SupervisedContrastive,
 )
+from tellapart.objectives.auxiliary_labels import check_total
 from tellapart.recipes import (
+    AuxiliaryLabelsRecipe,
     CrossEntropyRecipe,
     LabelDistanceRecipe,
     NegativeSupervisionCrossEntropyRecipe,
@@ -38,7 +41,7 @@ def build_objective(recipe: Any, labels: LabelSpace) -> Objective:
         RecipeError: An option names a class that the data do not have, or has no meaning for the task.
     """
     match recipe:
-        case CrossEntropyRecipe():
+        case CrossEntropyRecipe() | AuxiliaryLabelsRecipe():
             return _classification(recipe, labels)
         case NegativeSupervisionRecipe():
             return _classification(recipe, labels) + recipe.weight * NegativeSupervision(**_sampling(recipe))
@@ -63,12 +66,24 @@ def _classification(recipe: Any, labels: LabelSpace, *, both_views: bool = False
     weight = recipe.class_weight
     if isinstance(weight, dict):
         weight = {_class_id(name, labels, "class_weight"): value for name, value in weight.items()}
-    return CrossEntropy(
-        class_weight=weight,
-        label_smoothing=recipe.label_smoothing,
-        focal_gamma=recipe.focal_gamma,
-        both_views=both_views,
-    )
+    options = {
+        "class_weight": weight,
+        "label_smoothing": recipe.label_smoothing,
+        "focal_gamma": recipe.focal_gamma,
+        "both_views": both_views,
+    }
+    total = total_outputs(recipe, labels)
+    if total is None:
+        return CrossEntropy(**options)
+    check_total(total, len(labels))
+    return AuxiliaryLabels(total, **options)
+
+
+def total_outputs(recipe: Any, labels: LabelSpace) -> int | None:
+    """Returns the outputs of a stage with auxiliary labels; None for an objective without any."""
+    if isinstance(recipe, AuxiliaryLabelsRecipe):
+        return recipe.total or 2 * len(labels)
+    return recipe.total
 
 
 def _sampling(recipe: Any) -> dict[str, Any]:

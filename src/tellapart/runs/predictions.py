@@ -16,7 +16,10 @@ from tellapart.evaluation.metrics import (
 
 def prediction_table(labels: LabelSpace, split: TextSplit, logits: np.ndarray) -> pa.Table:
     """Returns texts, gold labels, predicted labels and probabilities as a table."""
-    columns: dict[str, Any] = {"text": split.texts}
+    columns: dict[str, Any] = {}
+    if split.question_ids is not None:
+        columns["question_id"] = split.question_ids
+    columns["text"] = split.texts
     if split.text_pairs is not None:
         columns["text_pair"] = split.text_pairs
     if split.labels is not None:

@@ -9,6 +9,7 @@ from tellapart.data.examples import TextData
 from tellapart.data.reading import read_data
 from tellapart.data.splits import prepare_splits, sample
 from tellapart.errors import RecipeError
+from tellapart.evaluation.task import RELEVANT, is_ranking
 from tellapart.recipes import Recipe
 
 
@@ -22,14 +23,21 @@ def read_rows(recipe: Recipe) -> TextData:
     given = recipe.data
     if given.source is None:
         raise RecipeError("the recipe names no data", "set data.source, or give DATA on the command line")
-    return read_data(
+    data = read_data(
         given.source,
         text=given.text,
         text_pair=given.text_pair,
         label=given.label,
+        question_id=given.question_id,
         label_delimiter=given.label_delimiter,
         multi_label=given.multi_label,
     )
+    if not is_ranking(data.labels, data.train):
+        return data
+    note = (
+        f'Answers are ranked by question; the right ones are those labelled "{data.labels.names[RELEVANT]}".'
+    )
+    return dataclasses.replace(data, notes=(*data.notes, note))
 
 
 def split_data(recipe: Recipe, data: TextData) -> TextData:
@@ -45,12 +53,10 @@ def split_data(recipe: Recipe, data: TextData) -> TextData:
     for name, rows in (("train", given.train_rows), ("test", given.test_rows)):
         split = prepared.splits.get(name)
         if rows is not None and split is not None and rows < len(split):
-            note = f"{rows} of {len(split)} {name} rows were drawn."
-            drawn: dict[str, Any] = {
-                name: sample(split, rows, seed=recipe.seed),
-                "notes": (*prepared.notes, note),
-            }
-            prepared = dataclasses.replace(prepared, **drawn)
+            drawn = sample(split, rows, seed=recipe.seed)
+            note = f"{len(drawn)} of {len(split)} {name} rows were drawn."
+            changes: dict[str, Any] = {name: drawn, "notes": (*prepared.notes, note)}
+            prepared = dataclasses.replace(prepared, **changes)
     return prepared
 
 

@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from transformers import EarlyStoppingCallback, EvalPrediction, TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from tellapart.data.batching import TokenisedDataset
-from tellapart.data.examples import LabelSpace
-from tellapart.encoders.scoring import represent
-from tellapart.encoders.transformer import final_linear, parameter_count
+from tellapart.encoders.transformer import parameter_count, save_classifier
 from tellapart.errors import RecipeError, did_you_mean
-from tellapart.evaluation.metrics import classification_metrics, find_metric, main_metric
+from tellapart.files import replacing
 from tellapart.objectives import Objective
 from tellapart.recipes import StageRecipe
-from tellapart.runs.objectives import build_objective
+from tellapart.runs.heads import check_head_stage, fit_start, train_fresh_head
+from tellapart.runs.objectives import build_objective, total_outputs
+from tellapart.runs.tasks import Task
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.defaults import (
     default_epochs,
     default_head_learning_rate,
     default_learning_rate,
 )
+from tellapart.training.learning import learning_names, only_learning
+from tellapart.training.module import load_exactly, save_exactly
 from tellapart.training.precision import use_bf16
-from tellapart.training.probe import fit_linear
 from tellapart.training.progress import ProgressBar
 from tellapart.training.trainer import Trainer, last_checkpoint
 
@@ -44,11 +47,15 @@ _OWN_ARGUMENTS = {
     "head_learning_rate": "head_learning_rate",
     "weight_decay": "weight_decay",
     "metric_for_best_model": "metric",
+    "perturbation": "perturbation",
+    "perturbation_size": "perturbation_size",
 }
 
 
-# Rows that the classifier's start is fitted to, at most: beyond this the regression costs more than it gives.
-PROBE_ROWS = 10_000
+# Stages of one run draw from seeds this far apart; runs count their seeds up by one.
+STAGE_SEEDS = 1_000_003
+
+_FINISHED, _RESULT = "finished", "stage.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +73,51 @@ class StageResult:
     objective: Objective | None
 
 
+def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
+    """Refuses, before the first stage runs, what any of them could not do.
+
+    Raises:
+        RecipeError: With the reason.
+    """
+    for stage in stages:
+        build_objective(stage.objective, task.labels)
+        if stage.metric is not None:
+            task.find_metric(stage.metric)
+        if stage.learns == "head":
+            check_head_stage(stage)
+        elif not isinstance(stage.learns, str):
+            learning_names(model, stage.learns)
+
+
+def finish_stage(folder: Path, model: Any, tokenizer: Any, result: StageResult) -> None:
+    """Keeps the model as a stage left it, marks the stage as done, and drops what only resuming inside it needs."""
+    with replacing(folder / _FINISHED) as temporary:
+        save_classifier(model, temporary, tokenizer)
+        save_exactly(model, temporary, {})
+        content = {"recipe": result.recipe.model_dump(mode="json"), "history": result.history}
+        (temporary / _RESULT).write_text(json.dumps(content), encoding="utf-8")
+    for path in folder.iterdir():
+        if path.name != _FINISHED:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def finished_stage(folder: Path, model: Any) -> StageResult | None:
+    """Brings a model to where a finished stage left it; None, and nothing is done, if the stage is not finished.
+
+    The objective of that stage is not kept: later stages have their own.
+    """
+    if not (folder / _FINISHED / _RESULT).is_file():
+        return None
+    load_exactly(model, folder / _FINISHED)
+    content = json.loads((folder / _FINISHED / _RESULT).read_text(encoding="utf-8"))
+    return StageResult(StageRecipe.model_validate(content["recipe"]), content["history"], None)
+
+
 def run_stage(
     stage: StageRecipe,
     model: Any,
     tokenizer: Any,
-    labels: LabelSpace,
-    train: TokenisedDataset,
-    validation: TokenisedDataset | None,
+    task: Task,
     *,
     folder: Path,
     seed: int,
@@ -80,6 +125,7 @@ def run_stage(
     resume: bool = False,
     resumable: bool = True,
     quiet: bool = False,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> StageResult:
     """Trains a model in place.
 
@@ -87,80 +133,60 @@ def run_stage(
         stage: What to do.
         model: A classifier in training form.
         tokenizer: Saved with checkpoints.
-        labels: The classes.
-        train: Rows to learn from.
-        validation: Rows to choose the best evaluation by, or None: then the last weights stay.
-        folder: For checkpoints.
+        task: The rows to learn from, and those to choose the best evaluation by; without these the last weights
+            stay.
+        folder: For checkpoints and for vectors that are computed once.
         seed: Of order and dropout.
         title: For the progress bar.
         resume: Whether to go on from the newest checkpoint in `folder`.
         resumable: Whether checkpoints hold what resuming needs, or only the best weights.
         quiet: Whether to show no progress.
+        callbacks: Further Transformers callbacks for stages of several steps.
 
     Raises:
         RecipeError: The stage asks for something that is not there.
     """
-    checkpoint = last_checkpoint(folder) if resume else None
-    if stage.learns == "head" or (stage.start == "probe" and checkpoint is None):
-        precision = _fit_head(stage, model, train, seed)
+    metric = stage.metric or task.main_metric
+    greater_is_better = task.find_metric(metric).greater_is_better
+    stage = stage.model_copy(update={"metric": metric})
     if stage.learns == "head":
-        return StageResult(stage.model_copy(update={"precision": precision}), [], None)
-    objective = build_objective(stage.objective, labels)
-    metric = stage.metric or main_metric(labels)
-    greater_is_better = find_metric(labels, metric).greater_is_better
-    stage = _decided(stage, model, len(train), metric)
-    arguments = _arguments(
-        stage, len(train), validation is not None, greater_is_better, folder, seed, resumable
-    )
-    trainer = Trainer(
-        model,
-        arguments,
-        objective=objective,
-        train_dataset=train,
-        eval_dataset=validation,
-        processing_class=tokenizer,
-        compute_metrics=_metrics(labels),
-        callbacks=_callbacks(stage, validation is not None, title, metric, quiet),
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=checkpoint)
+        done, history = train_fresh_head(stage, model, task, folder, seed)
+        return StageResult(done, history, None)
+    checkpoint = last_checkpoint(folder) if resume else None
+    if stage.start == "probe" and checkpoint is None:
+        fit_start(stage, model, task, seed)
+    stage = _decided(stage, model, task)
+    objective = build_objective(stage.objective, task.labels)
+    evaluated = task.validation is not None
+    arguments = _arguments(stage, len(task.train), evaluated, greater_is_better, folder, seed, resumable)
+    with only_learning(model, None if isinstance(stage.learns, str) else stage.learns):
+        trainer = Trainer(
+            model,
+            arguments,
+            objective=objective,
+            train_dataset=task.train,
+            eval_dataset=task.validation,
+            processing_class=tokenizer,
+            compute_metrics=task.metrics_of_prediction,
+            callbacks=[*_callbacks(stage, evaluated, title, metric, quiet), *callbacks],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train(resume_from_checkpoint=checkpoint)
     stage = stage.model_copy(update={"precision": "bf16" if arguments.bf16 else "fp32"})
     return StageResult(stage, trainer.state.log_history, objective)
 
 
-def _fit_head(stage: StageRecipe, model: Any, train: TokenisedDataset, seed: int) -> str:
-    """Fits the classifier to the encoder's vectors as they are; returns the precision they were computed in."""
-    device = next(model.parameters()).device
-    bf16 = use_bf16(stage.precision, device)
-    rows = np.arange(len(train))
-    if stage.learns == "all":  # a start need not have seen every row
-        rows = np.random.default_rng(seed).permutation(rows)[:PROBE_ROWS]
-    vectors = represent(model, train, bf16=bf16, rows=rows)
-    assert train.labels is not None
-    weight, bias = fit_linear(
-        vectors,
-        train.labels.numpy()[rows],
-        model.config.num_labels,
-        regularisation=stage.regularisation,
-        seed=seed,
-    )
-    linear = final_linear(model)
-    with torch.no_grad():
-        linear.weight.copy_(torch.from_numpy(weight))
-        linear.bias.copy_(torch.from_numpy(bias))
-    return "bf16" if bf16 else "fp32"
-
-
-def _decided(stage: StageRecipe, model: Any, rows: int, metric: str) -> StageRecipe:
+def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
     """Fills in what the user left open."""
     rate = stage.learning_rate or default_learning_rate(parameter_count(model))
     rows_a_step = stage.batch_size * stage.gradient_accumulation_steps * _ranks()
+    total = total_outputs(stage.objective, task.labels)
     return stage.model_copy(
         update={
+            "objective": stage.objective.model_copy(update={"total": total}),
             "learning_rate": rate,
             "head_learning_rate": stage.head_learning_rate or default_head_learning_rate(rate),
-            "epochs": stage.epochs or float(default_epochs(rows, rows_a_step)),
-            "metric": metric,
+            "epochs": stage.epochs or float(default_epochs(len(task.train), rows_a_step)),
         }
     )
 
@@ -188,6 +214,8 @@ def _arguments(
         "warmup_steps": stage.warmup_share,
         "weight_decay": stage.weight_decay,
         "bf16": use_bf16(stage.precision, device),
+        "perturbation": stage.perturbation,
+        "perturbation_size": stage.perturbation_size,
         "disable_tqdm": True,
         "log_level": "error",
         "report_to": "none",
@@ -241,13 +269,6 @@ def _total_steps(options: dict[str, Any], rows: int) -> int:
 def _ranks() -> int:
     """How many processes train together; known before they have found each other."""
     return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def _metrics(labels: LabelSpace) -> Any:
-    def compute(prediction: EvalPrediction) -> dict[str, float]:
-        return classification_metrics(labels, prediction.label_ids, prediction.predictions)
-
-    return compute
 
 
 class _EvaluateLastStep(TrainerCallback):

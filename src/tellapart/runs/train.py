@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tellapart.evaluation.metrics import (
-    classification_metrics,
-)
+from tellapart.evaluation.task import task_metrics
 from tellapart.recipes import Recipe
 from tellapart.runs.environment import environment
 from tellapart.runs.fitting import fit
-from tellapart.runs.folder import CHECKPOINTS, claim_folder, is_main_process, write_run
+from tellapart.runs.folder import CHECKPOINTS, claim_folder, write_run
+from tellapart.runs.processes import is_main_process
 from tellapart.runs.rows import load_data
 
 
@@ -79,8 +78,8 @@ def train(
         split = data.splits.get(name)
         if split is not None and split.labels is not None:
             logits[name] = fitted.scores(split, quiet=quiet)
-            metrics[name] = classification_metrics(
-                fitted.labels, fitted.labels.encode(split.labels), logits[name]
+            metrics[name] = task_metrics(
+                fitted.labels, split, logits[name], without_positive=recipe.data.without_positive
             )
     metrics["environment"] = environment()
     if is_main_process():

@@ -1,0 +1,97 @@
+"""What the second stage of two-stage training costs: a fresh classifier on vectors that are computed once.
+
+    python benchmarks/second_stage.py --data r8
+
+Stage 1 is timed over one epoch of auxiliary labels, without evaluations. Stage 2 is timed whole: encoding all
+training and validation rows once, ten epochs of AdamW on the kept vectors, and a logistic regression beside them.
+The shares are of ten epochs of stage 1. Results go to benchmarks/results/second_stage-<data>.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from tellapart.encoders.cache import cached_representations
+from tellapart.encoders.transformer import load_encoder, load_tokenizer
+from tellapart.files import replacing
+from tellapart.recipes import method_recipe, with_values
+from tellapart.runs.environment import environment
+from tellapart.runs.heads import train_fresh_head
+from tellapart.runs.rows import load_data
+from tellapart.runs.stages import run_stage
+from tellapart.runs.tasks import Task
+from tellapart.training.precision import use_bf16
+
+RESULTS = Path(__file__).parent / "results"
+EPOCHS = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="r8")
+    parser.add_argument("--max-length", type=int, default=128)
+    given = parser.parse_args()
+    recipe = with_values(
+        method_recipe("auxiliary-labels"),
+        [f"data.source={given.data}", "stages.0.epochs=1", f"stages.1.epochs={EPOCHS}"],
+    )
+    data = load_data(recipe)
+    tokenizer = load_tokenizer(recipe.encoder.name)
+    model = load_encoder(recipe.encoder.name, data.labels)
+    task = Task.of(data, tokenizer, given.max_length)
+    without_evaluations = Task(task.labels, task.train, None, None)
+    seconds = {}
+    with tempfile.TemporaryDirectory() as folder:
+        first, second = recipe.stages
+        start = time.perf_counter()
+        run_stage(
+            first.model_copy(update={"start": "random"}),
+            model,
+            tokenizer,
+            without_evaluations,
+            folder=Path(folder) / "first",
+            seed=0,
+            title="stage 1",
+            resumable=False,
+        )
+        seconds["first stage, an epoch"] = time.perf_counter() - start
+        bf16 = use_bf16("auto", "cpu")
+        vectors = Path(folder) / "second" / "vectors-0"
+        start = time.perf_counter()
+        cached_representations(model, task.train, vectors / "train", bf16=bf16)
+        cached_representations(model, task.validation, vectors / "validation", bf16=bf16)
+        seconds["encoding every row once"] = time.perf_counter() - start
+        for solver in ("adamw", "l-bfgs"):
+            stage = second.model_copy(
+                update={"solver": solver, "metric": task.main_metric, "precision": "bf16" if bf16 else "fp32"}
+            )
+            start = time.perf_counter()
+            train_fresh_head(stage, model, task, Path(folder) / "second", 0)
+            seconds[f"{solver} on the kept vectors"] = time.perf_counter() - start
+    first_stage = EPOCHS * seconds["first stage, an epoch"]
+    second_stage = sum(value for name, value in seconds.items() if not name.startswith("first stage"))
+    shares = {
+        "second stage, of ten epochs of the first": second_stage / first_stage,
+        "an epoch of AdamW, of an epoch of the first": seconds["adamw on the kept vectors"] / first_stage,
+    }
+    for name, value in {**seconds, **shares}.items():
+        print(f"{name}: {value:.4f}")
+    result = {
+        "command": {"data": given.data, "max_length": given.max_length, "epochs": EPOCHS},
+        "environment": environment(),
+        "rows": {"train": len(task.train), "validation": len(task.validation or ())},
+        "seconds": seconds,
+        "shares": shares,
+    }
+    with replacing(RESULTS / f"second_stage-{Path(given.data).name}.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The rows of a run as its stages need them: tokenised, and with the metrics to choose by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from transformers import EvalPrediction
+
+from tellapart.data.batching import TokenisedDataset, tokenise
+from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.evaluation.metrics import Metric, find_metric, main_metric
+from tellapart.evaluation.ranking import WithoutPositive
+from tellapart.evaluation.task import is_ranking, task_metrics
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a stage learns from and is judged by.
+
+    Args:
+        labels: The classes.
+        train: Rows to learn from.
+        validation: Rows to choose the best evaluation by, or None.
+        validation_split: The same rows as texts, which metrics need for their question ids.
+        ranking: Whether rows are answers to be ranked by question.
+        without_positive: What questions without a relevant row count as.
+    """
+
+    labels: LabelSpace
+    train: TokenisedDataset
+    validation: TokenisedDataset | None
+    validation_split: TextSplit | None
+    ranking: bool = False
+    without_positive: WithoutPositive = "skip"
+
+    @classmethod
+    def of(
+        cls, data: TextData, tokenizer: Any, max_length: int, without_positive: WithoutPositive = "skip"
+    ) -> Task:
+        """Tokenises the training and validation rows once."""
+        validation = None
+        if data.validation is not None:
+            validation = tokenise(data.validation, tokenizer, max_length=max_length, labels=data.labels)
+        return cls(
+            labels=data.labels,
+            train=tokenise(data.train, tokenizer, max_length=max_length, labels=data.labels),
+            validation=validation,
+            validation_split=data.validation,
+            ranking=is_ranking(data.labels, data.train),
+            without_positive=without_positive,
+        )
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that the best evaluation is chosen by unless the user names another."""
+        return main_metric(self.labels, ranking=self.ranking)
+
+    def find_metric(self, name: str) -> Metric:
+        """Looks up a metric of the task.
+
+        Raises:
+            RecipeError: It has none of that name.
+        """
+        return find_metric(self.labels, name, ranking=self.ranking)
+
+    def validation_metrics(self, logits: np.ndarray) -> dict[str, float]:
+        """Computes every metric of the validation rows from their logits (N, K)."""
+        assert self.validation_split is not None
+        split = self.validation_split if self.ranking else replace(self.validation_split, question_ids=None)
+        return task_metrics(self.labels, split, logits, without_positive=self.without_positive)
+
+    def metrics_of_prediction(self, prediction: EvalPrediction) -> dict[str, float]:
+        """As `validation_metrics`, in the form that Transformers' trainers call."""
+        return self.validation_metrics(prediction.predictions)
+
+
+def check_rankable(data: TextData, without_positive: WithoutPositive) -> None:
+    """Refuses, before anything is trained, rows whose answers could not be ranked afterwards.
+
+    Raises:
+        DataError: A split has no question with a right answer, or one without is an error.
+    """
+    for name in ("validation", "test"):
+        split = data.splits.get(name)
+        if split is not None and split.labels is not None and is_ranking(data.labels, split):
+            equal = np.zeros((len(split), len(data.labels)))
+            task_metrics(data.labels, split, equal, without_positive=without_positive)
