@@ -57,9 +57,9 @@ COMPARISONS = {
     "two-stages-nlpcc2016_kbqa_pairs": (
         "Two stages on NLPCC-2016 KBQA: relations that a Chinese question asks for",
         "python benchmarks/two_stages.py nlpcc2016_kbqa_pairs",
-        "A ranking set with five random wrong relations a question, a seeded slice of it. The encoder is a small BERT "
-        "without any pre-training, so the figures say what the second stage changes, not what a Chinese encoder "
-        "reaches.",
+        "A ranking set with five random wrong relations a question, a seeded slice of it. The encoder is a small "
+        "BERT without any pre-training, so the figures say what the second stage changes, not what a Chinese "
+        "encoder reaches.",
     ),
     "two-stages-chnsenticorp": (
         "Two stages on ChnSentiCorp: Chinese hotel reviews",
@@ -165,7 +165,7 @@ def second_stage_page() -> str:
         [
             "# What the second stage costs",
             "Two-stage training with auxiliary labels on R8, MiniLM. The second stage encodes every row once, then "
-            "trains a fresh classifier on the kept vectors, here for ten epochs of AdamW and by a logistic regression.",
+            "trains a fresh classifier on the kept vectors: here for ten epochs of AdamW, and by a regression.",
             table(seconds),
             table(shares),
             "```bash\npython benchmarks/second_stage.py\n```",
