@@ -46,24 +46,24 @@ COMPARISONS = {
     ),
     "two-stages-wikiqa": (
         "Two stages on WikiQA: sentences that answer a question",
-        "python benchmarks/two_stages.py wikiqa",
+        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py wikiqa",
         "A ranking set; questions without an answering sentence are left out of the ranking metrics.",
     ),
     "two-stages-mrpc": (
         "Two stages on MRPC: pairs of sentences that say the same",
-        "python benchmarks/two_stages.py mrpc",
+        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py mrpc",
         "A pair set with the split of the original corpus.",
     ),
     "two-stages-nlpcc2016_kbqa_pairs": (
         "Two stages on NLPCC-2016 KBQA: relations that a Chinese question asks for",
-        "python benchmarks/two_stages.py nlpcc2016_kbqa_pairs",
+        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py nlpcc2016_kbqa_pairs",
         "A ranking set with five random wrong relations a question, a seeded slice of it. The encoder is a small "
         "BERT without any pre-training, so the figures say what the second stage changes, not what a Chinese "
         "encoder reaches.",
     ),
     "two-stages-chnsenticorp": (
         "Two stages on ChnSentiCorp: Chinese hotel reviews",
-        "python benchmarks/two_stages.py chnsenticorp",
+        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py chnsenticorp",
         "A seeded slice of 3,000 training texts; 331 of the 1,200 test texts are also in the whole training split. "
         "The encoder is a small BERT without any pre-training, so the figures say what the second stage changes, not "
         "what a Chinese encoder reaches.",
