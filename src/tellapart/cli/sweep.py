@@ -19,8 +19,8 @@ def sweep(
         typer.Option(
             "--over",
             metavar="PATH=VALUES",
-            help="What is searched: a list, stages.0.objective.tau=1,3,5; or a range, "
-            "stages.0.objective.samples=2..8, stages.0.learning_rate=1e-5..1e-3:log. May be repeated.",
+            help="What is searched: a list, stages.0.epochs=2,4,8; or a range: VALUES is 2..8, 2..8:2, "
+            "0.1..0.9 or 1e-5..1e-3:log. May be repeated.",
             rich_help_panel=_SWEEP,
         ),
     ] = [],  # noqa: B006  typer copies it
@@ -85,8 +85,8 @@ def sweep(
     is the recipe to train with.
 
     [bold]Examples[/]
-    tellapart sweep tickets.csv --method label-distance --over stages.0.objective.tau=1,3,5,9
-    tellapart sweep tickets.csv --over stages.0.learning_rate=1e-5..1e-3:log --trials 15 --seeds 3
+    tellapart sweep tickets.csv --over stages.0.epochs=2,4,8 --seeds 3
+    tellapart sweep tickets.csv --over stages.0.learning_rate=1e-5..1e-3:log
     """
     from tellapart.cli.tables import print_json, show_sweep
     from tellapart.runs.sweep import sweep as run
