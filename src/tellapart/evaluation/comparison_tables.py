@@ -91,7 +91,7 @@ def significance_rows(comparison: Comparison) -> list[list[str]]:
                     _p_text(pair.adjusted_p_value),
                     _p_text(pair.permutation_p_value),
                     _p_text(pair.wilcoxon_p_value),
-                    _p_text(flips and flips.p_value),
+                    _p_text(flips.p_value if flips else None),
                     f"{flips.gained} / {flips.lost}" if flips else "",
                     "" if detectable is None else metric.display(detectable),
                 ]

@@ -165,3 +165,50 @@ def pooled_mcnemar(
     up, down = int((net > 0).sum()), int((net < 0).sum())
     p_value = float(stats.binomtest(up, up + down).pvalue) if up + down else 1.0
     return Flips(gained, lost, up, down, p_value)
+
+
+def paired_share_interval(
+    before: np.ndarray, after: np.ndarray, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Computes a confidence interval of the difference of two shares of the same rows, after − before.
+
+    Newcombe 1998 (Improved Confidence Intervals for the Difference Between Binomial Proportions Based on Paired
+    Data), method 10: Wilson's intervals of both shares, joined by their correlation. It stays within −1 and 1, and
+    has a width also where no row changes.
+
+    Args:
+        before: Whether each row is right, bool (N,), at least one.
+        after: The same afterwards.
+        confidence: Between 0 and 1.
+    """
+    before, after = np.asarray(before, dtype=bool), np.asarray(after, dtype=bool)
+    rows = len(before)
+    share, later = before.mean(), after.mean()
+    low, high = _wilson(int(before.sum()), rows, confidence)
+    later_low, later_high = _wilson(int(after.sum()), rows, confidence)
+    correlation = _continuity_corrected_correlation(before, after)
+
+    def reach(one: float, other: float) -> float:
+        return float(np.sqrt(max(one**2 - 2 * correlation * one * other + other**2, 0.0)))
+
+    difference = float(later - share)
+    return difference - reach(later - later_low, high - share), difference + reach(
+        later_high - later, share - low
+    )
+
+
+def _wilson(hits: int, rows: int, confidence: float) -> tuple[float, float]:
+    interval = stats.binomtest(hits, rows).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _continuity_corrected_correlation(before: np.ndarray, after: np.ndarray) -> float:
+    both, first = int((before & after).sum()), int((before & ~after).sum())
+    second, neither = int((~before & after).sum()), int((~before & ~after).sum())
+    margins = float(both + first) * (second + neither) * (both + second) * (first + neither)
+    if margins == 0:
+        return 0.0
+    product = both * neither - first * second
+    if product > 0:
+        product = max(product - len(before) / 2, 0)
+    return float(product / np.sqrt(margins))

@@ -1,7 +1,8 @@
 """WordNet, read from its own database files: the words that share a meaning with a word.
 
-Only what a synonym table needs: from a word, through its base forms, to the lemmas of its synsets. The format
-is that of WordNet's manual pages wndb(5WN) and morphy(7WN).
+Only what tables of synonyms and swaps of words need: from a word, through its base forms, to the lemmas of its
+synsets, and how often each part of speech was met. The format is that of WordNet's manual pages wndb(5WN),
+morphy(7WN) and senseidx(5WN).
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import os
 import re
 import sys
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tellapart.errors import DataError
@@ -45,9 +48,35 @@ _ENDINGS: dict[str, tuple[tuple[str, str], ...]] = {
 _FILES = tuple(f"{kind}.{part}" for part in _ENDINGS for kind in ("data", "index")) + tuple(
     f"{part}.exc" for part in _ENDINGS
 )
+_SENSE_COUNTS = ("cntlist.rev", "index.sense")  # both end a line in the sense's number and how often it was met
+_PART_OF_SENSE = {"1": "noun", "2": "verb", "3": "adj", "4": "adv", "5": "adj"}
 _VERSION = re.compile(r"WordNet (\d+(?:\.\d+)+) Copyright")
 
 Folder = Path | zipfile.Path
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A word as one part of speech.
+
+    Args:
+        part: `noun`, `verb`, `adj` or `adv`.
+        base: Its base form, which is the word itself where it is one.
+        synsets: The lemmas of each of its synsets, as WordNet writes them but in lower case; the most frequent
+            sense first.
+        counts: How often the base form was met in each of these senses in WordNet's tagged texts; 0 also where the
+            files do not tell.
+    """
+
+    part: str
+    base: str
+    synsets: tuple[tuple[str, ...], ...]
+    counts: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How often the base form was met as this part of speech."""
+        return sum(self.counts)
 
 
 class WordNet:
@@ -87,12 +116,52 @@ class WordNet:
         word = word.lower()
         return {lemma for part in self._parts for lemma in part.lemmas(word)}
 
+    def readings(self, word: str) -> list[Reading]:
+        """Returns every part of speech and base form that a word can have; none for a word without a synset."""
+        word = word.lower()
+        return [
+            Reading(part.name, base, synsets, self._counts_of(part.name, base, len(synsets)))
+            for part in self._parts
+            for base, synsets in part.synsets(word)
+        ]
+
+    def irregular_forms(self, base: str, part: str) -> tuple[str, ...]:
+        """Returns the forms of a base that its part of speech lists as exceptions, doubled consonants among them.
+
+        Args:
+            base: A base form in lower case.
+            part: `noun`, `verb`, `adj` or `adv`.
+        """
+        return next(one for one in self._parts if one.name == part).forms_of.get(base, ())
+
+    @property
+    def counts_senses(self) -> bool:
+        """Whether the files tell how often each sense was met."""
+        return bool(self._counts)
+
+    def _counts_of(self, part: str, base: str, senses: int) -> tuple[int, ...]:
+        return tuple(self._counts.get((part, base, number), 0) for number in range(1, senses + 1))
+
+    @functools.cached_property
+    def _counts(self) -> dict[tuple[str, str, int], int]:
+        """How often each base form was met as each part of speech in each of its senses, which count from 1."""
+        counts: dict[tuple[str, str, int], int] = {}
+        file = next((self.folder / name for name in _SENSE_COUNTS if (self.folder / name).is_file()), None)
+        for line in [] if file is None else _lines(file):
+            key, *_, number, count = line.split()
+            lemma, _, sense = key.partition("%")
+            part = _PART_OF_SENSE.get(sense[:1])
+            if part is not None and number.isdigit() and count.isdigit():
+                counts[part, lemma.lower(), int(number)] = int(count)
+        return counts
+
 
 class _PartOfSpeech:
     """The nouns, or the verbs, adjectives or adverbs."""
 
     def __init__(self, folder: Folder, part: str) -> None:
-        self._name = f"{folder}/data.{part}"
+        self.name = part
+        self._file = f"{folder}/data.{part}"
         self._endings = _ENDINGS[part]
         self._data = (folder / f"data.{part}").read_bytes()
         index = (line.split(" ", 1) for line in _lines(folder / f"index.{part}") if line[0] != " ")
@@ -107,9 +176,23 @@ class _PartOfSpeech:
         return self._data[:4096].decode("utf-8", "replace")
 
     def lemmas(self, word: str) -> Iterator[str]:
-        for form in self._base_forms(word):
-            for offset in self._offsets(form):
-                yield from self._lemmas_at(offset)
+        for _, synsets in self.synsets(word):
+            for lemmas in synsets:
+                yield from lemmas
+
+    def synsets(self, word: str) -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
+        """Yields each base form of a word with the lemmas of its synsets."""
+        for base in self._base_forms(word):
+            yield base, tuple(self._lemmas_at(offset) for offset in self._offsets(base))
+
+    @functools.cached_property
+    def forms_of(self) -> dict[str, tuple[str, ...]]:
+        """Base form to its irregular forms."""
+        forms = defaultdict(list)
+        for form, bases in self._irregular.items():
+            for base in bases:
+                forms[base].append(form)
+        return {base: tuple(found) for base, found in forms.items()}
 
     def _base_forms(self, word: str) -> Iterator[str]:
         """The word itself and its base forms, as far as the index has them; each once."""
@@ -127,19 +210,18 @@ class _PartOfSpeech:
         except (ValueError, IndexError):
             raise self._damaged(f'its index is cut off at "{form}"') from None
 
-    def _read_synset(self, offset: int) -> list[str]:
+    def _read_synset(self, offset: int) -> tuple[str, ...]:
         line = self._data[offset : self._data.find(b"|", offset)].decode("utf-8", "replace").split()
         # offset file_number type word_count (hexadecimal) [word lexical_id]… pointer_count …
         if not line or line[0] != f"{offset:08d}":
             raise self._damaged(f"its index points to {offset}, where there is no synset")
         words = line[4 : 4 + 2 * int(line[3], 16) : 2]
-        return [
-            word.split("(")[0].lower() for word in words
-        ]  # an adjective may say where it stands: galore(ip)
+        # an adjective may say where it stands: galore(ip)
+        return tuple(word.split("(")[0].lower() for word in words)
 
     def _damaged(self, how: str) -> DataError:
         return DataError(
-            f"{self._name} is damaged ({how})", "install the files of one version of WordNet together"
+            f"{self._file} is damaged ({how})", "install the files of one version of WordNet together"
         )
 
 

@@ -67,6 +67,8 @@ RUN_FILES = {
     "comparison.json",
     "comparison.html",
     "comparison.png",
+    "robustness.json",
+    "robustness.html",
     "sweep.json",
     "sweep.html",
     "sweep.png",
