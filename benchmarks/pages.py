@@ -13,12 +13,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from tellapart.evaluation.comparison import (
-    Comparison,
-    comparison_rows,
-    comparison_verdicts,
-    confusable_rows,
-)
+from tellapart.evaluation.comparison import Comparison
+from tellapart.evaluation.comparison_tables import comparison_rows, comparison_verdicts, confusable_rows
 from tellapart.evaluation.trials import verdict
 from tellapart.training import defaults
 

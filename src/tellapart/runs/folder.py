@@ -16,6 +16,7 @@ from tellapart.evaluation.metrics import (
     per_class,
     predicted_ids,
 )
+from tellapart.evaluation.task import seen_note
 from tellapart.files import replacing
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.inspection.report import WrongPrediction, write_report
@@ -66,6 +67,8 @@ RUN_FILES = {
     "comparison.json",
     "comparison.html",
     "comparison.png",
+    "robustness.json",
+    "robustness.html",
     "sweep.json",
     "sweep.html",
     "sweep.png",
@@ -111,6 +114,7 @@ def _write_report(
     labels = fitted.labels
     gold = labels.encode(split.labels)
     predicted = predicted_ids(labels, logits)
+    unseen = metrics.get("test_unseen") if shown == "test" else None
     write_report(
         path,
         title=f"{fitted.recipe.method} on {fitted.recipe.data.source or 'data'}",
@@ -121,6 +125,7 @@ def _write_report(
         training_log=fitted.history,
         recipe_yaml=fitted.recipe.to_yaml(),
         errors=_errors(labels, split, gold, logits),
+        note=seen_note(len(split), unseen) if unseen else "",
     )
 
 

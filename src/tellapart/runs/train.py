@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tellapart.evaluation.task import task_metrics
+from tellapart.evaluation.task import seen_note, task_metrics, unseen_metrics
 from tellapart.recipes import Recipe
 from tellapart.runs.environment import environment
 from tellapart.runs.fitting import fit
@@ -73,7 +73,7 @@ def train(
     assert fitted.recipe is not None
     metrics = {"method": recipe.method, "training_seconds": round(seconds, 2)}
     metrics["rows"] = {name: len(split) for name, split in data.splits.items()}
-    logits = {}
+    logits, notes = {}, list(data.notes)
     for name in ("validation", "test"):
         split = data.splits.get(name)
         if split is not None and split.labels is not None:
@@ -81,8 +81,20 @@ def train(
             metrics[name] = task_metrics(
                 fitted.labels, split, logits[name], without_positive=recipe.data.without_positive
             )
+    if "test" in logits:
+        assert data.test is not None
+        unseen = unseen_metrics(
+            fitted.labels,
+            data.train,
+            data.test,
+            logits["test"],
+            without_positive=recipe.data.without_positive,
+        )
+        if unseen is not None:
+            metrics["test_unseen"] = unseen
+            notes.append(seen_note(len(data.test), unseen))
     metrics["environment"] = environment()
     if is_main_process():
         write_run(folder, fitted, data, logits, metrics)
         shutil.rmtree(checkpoints, ignore_errors=True)
-    return RunResult(folder, metrics, fitted.recipe, data.notes)
+    return RunResult(folder, metrics, fitted.recipe, tuple(notes))
