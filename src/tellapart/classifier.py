@@ -19,6 +19,7 @@ from tellapart.arrays import Target, texts_of
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.data.splits import complete_splits
 from tellapart.errors import DataError, ModelError, OutputError, RecipeError, did_you_mean
+from tellapart.evaluation.decision import DECISION_FILE
 from tellapart.recipes import Recipe, method_recipe, validated, with_values
 
 _DESCRIPTION = "estimator.json"
@@ -123,7 +124,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         from tellapart.evaluation.metrics import predicted_ids
 
         logits = self._logits(X)
-        return self._target.decoded(predicted_ids(self._target.labels, logits))
+        cuts = self._fitted.decision.cuts
+        return self._target.decoded(predicted_ids(self._target.labels, logits, cuts))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Returns probabilities (N, K) in the order of `classes_`; each label's own for several a text."""
@@ -193,6 +195,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 checkpoint = Path(temporary) / "model"
                 self._fitted.save(checkpoint)
                 (checkpoint / _DESCRIPTION).write_text(content, encoding="utf-8")
+                (target / DECISION_FILE).unlink(
+                    missing_ok=True
+                )  # of an estimator that was saved there before
                 for file in checkpoint.iterdir():
                     file.replace(target / file.name)
         except OutputError:

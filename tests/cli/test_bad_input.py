@@ -107,6 +107,27 @@ def test_an_unknown_recipe_key_is_named_with_the_closest_one(train, tmp_path):
     assert 'did you mean "epochs"?' in train(ROWS, "data.csv", "--set", "stages.0.epoch=3")
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--ordered", "a,c"), 'the class "c", which the data do not have'),
+        (("--ordered", "a"), "leaves out b"),
+        (("--hierarchy", "."), 'no class name holds the separator "."'),
+        (("--ordered", "a,b", "--hierarchy", "."), "not both"),
+        (("--thresholds", "tuned"), "one class each"),
+        (("--thresholds", "1.5"), "less than 1"),
+        (("--temperature", "hot"), "'none', 'fitted' or 'folded'"),
+        (("--method", "negative-supervision-prior"), "--ordered"),
+    ],
+)
+def test_what_is_said_of_the_classes_and_of_decisions_has_to_fit(train, options, named):
+    assert named in train(ROWS, "data.csv", *options)
+
+
+def test_an_order_that_does_not_fit_the_model_is_refused(refused, trained, ticket_file):
+    assert "leaves out expired" in refused("evaluate", trained, ticket_file, "--ordered", "lost,stolen")
+
+
 def test_an_unknown_method_is_named_with_the_closest_one(train):
     assert 'did you mean "label-distance"?' in train(ROWS, "data.csv", "--method", "label-distanse")
 

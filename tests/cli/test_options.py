@@ -37,6 +37,8 @@ def test_every_option_reaches_its_place_in_the_recipe():
             text_pair="title",
             label="queue",
             label_delimiter="|",
+            ordered="bad, fair,good",
+            hierarchy=".",
             few_shot=8,
             encoder="some/encoder",
             second_encoder="another/encoder",
@@ -47,18 +49,20 @@ def test_every_option_reaches_its_place_in_the_recipe():
             epochs=2.5,
             batch_size=16,
             learning_rate=1e-05,
+            thresholds="tuned",
+            temperature="folded",
             seed=3,
         )
     )
     stage = recipe.stages[0]
-    assert recipe.data.model_dump(
-        include={"source", "text", "text_pair", "label", "label_delimiter", "few_shot"}
-    ) == {
+    assert recipe.data.model_dump(exclude_unset=True) == {
         "source": "tickets.csv",
         "text": "body",
         "text_pair": "title",
         "label": "queue",
         "label_delimiter": "|",
+        "order": ["bad", "fair", "good"],
+        "hierarchy_separator": ".",
         "few_shot": 8,
     }
     assert recipe.encoder.model_dump(exclude={"classifier_dropout"}) == {
@@ -70,6 +74,14 @@ def test_every_option_reaches_its_place_in_the_recipe():
     }
     assert (recipe.method, stage.objective.name, stage.epochs) == ("supcon", "supcon", 2.5)
     assert (stage.batch_size, stage.learning_rate, recipe.seed) == (16, 1e-05, 3)
+    assert (recipe.decision.thresholds, recipe.decision.temperature) == ("tuned", "folded")
+
+
+@pytest.mark.parametrize(("written", "threshold"), [("0.3", 0.3), ("tuned", "tuned")])
+def test_a_threshold_is_a_number_or_tuned(written, threshold):
+    assert recipe_from(options(thresholds=written)).decision.thresholds == threshold
+    with pytest.raises(RecipeError, match=r"decision\.thresholds cannot be"):
+        recipe_from(options(thresholds="tund"))
 
 
 def test_settings_win_over_flags_flags_over_the_file_and_the_file_over_the_method(recipe_file):

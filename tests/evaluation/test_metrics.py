@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 from sklearn import metrics as sklearn_metrics
 
 from tellapart.data.examples import LabelSpace
 from tellapart.errors import DataError, ModelError, RecipeError
+from tellapart.evaluation.calibration import calibration_error
 from tellapart.evaluation.metrics import (
     METRICS,
     classification_metrics,
@@ -80,7 +82,33 @@ def test_multi_label_metrics_agree_with_scikit_learn():
     expected["micro_recall"] = sklearn_metrics.recall_score(gold, predicted, average="micro")
     expected["exact_match"] = sklearn_metrics.accuracy_score(gold, predicted)
     expected["hamming_loss"] = sklearn_metrics.hamming_loss(gold, predicted)
+    expected["expected_calibration_error"] = calibration_error(expit(logits).ravel(), gold.ravel() == 1)
     assert found == pytest.approx(expected)
+
+
+def test_ordered_classes_add_kappa_and_the_mean_error_in_ranks():
+    ordered = THREE.in_order(["b", "c", "a"])  # ranks 2, 0, 1
+    gold, predicted = np.array([0, 0, 1, 2, 1]), np.array([0, 1, 1, 1, 2])
+    found = classification_metrics(ordered, gold, np.eye(3)[predicted])
+    assert found["mean_absolute_error"] == pytest.approx((0 + 2 + 0 + 1 + 1) / 5)
+    ranks = np.array([2, 0, 1])
+    observed, expected = 0.0, 0.0
+    for row in range(5):
+        observed += (ranks[gold[row]] - ranks[predicted[row]]) ** 2 / 5
+        expected += sum((ranks[gold[row]] - ranks[other]) ** 2 for other in predicted) / 25
+    assert found["quadratic_kappa"] == pytest.approx(1 - observed / expected)
+    assert {name: found[name] for name in metric_names(THREE)} == classification_metrics(
+        THREE, gold, np.eye(3)[predicted]
+    )
+
+
+def test_a_class_of_the_order_that_does_not_occur_still_has_its_place():
+    ordered = LabelSpace(("1", "2", "3", "4", "5")).in_order(["1", "2", "3", "4", "5"])
+    gold, predicted = np.array([0, 4, 0, 1]), np.array([0, 4, 1, 0])
+    expected = sklearn_metrics.cohen_kappa_score(gold, predicted, labels=range(5), weights="quadratic")
+    found = classification_metrics(ordered, gold, np.eye(5)[predicted])["quadratic_kappa"]
+    assert found == pytest.approx(expected)
+    assert found > sklearn_metrics.cohen_kappa_score(gold, predicted, weights="quadratic")
 
 
 def test_a_class_absent_from_the_rows_counts_as_zero_and_does_not_shrink_the_mean():
@@ -93,6 +121,10 @@ def test_rows_of_one_class_only_give_zero_correlation_without_a_warning():
     found = classification_metrics(TWO, np.zeros(4, dtype=int), np.array([[1.0, 0.0]] * 4))
     assert found["accuracy"] == 1
     assert found["matthews_correlation"] == 0
+    ordered = classification_metrics(
+        TWO.in_order(["no", "yes"]), np.zeros(4, dtype=int), np.array([[1.0, 0.0]] * 4)
+    )
+    assert (ordered["quadratic_kappa"], ordered["mean_absolute_error"]) == (0, 0)
 
 
 def test_an_empty_label_set_that_is_predicted_empty_is_right():
@@ -115,7 +147,8 @@ def test_log_loss_of_a_certain_error_is_the_margin_and_not_a_clipped_value():
 
 
 def test_the_metrics_are_those_announced_and_all_are_registered():
-    for labels, shape in ((THREE, (2,)), (TWO, (2,)), (TAGS, (2, 3))):
+    ordered, pair = THREE.in_order(["a", "b", "c"]), TWO.in_order(["yes", "no"])
+    for labels, shape in ((THREE, (2,)), (TWO, (2,)), (TAGS, (2, 3)), (ordered, (2,)), (pair, (2,))):
         found = classification_metrics(labels, np.ones(shape, dtype=int), np.eye(3)[:2, : len(labels)])
         assert tuple(found) == metric_names(labels)
         assert set(found) <= METRICS.keys()

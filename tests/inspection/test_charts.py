@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tellapart.inspection.charts import _ticks, heat_map, line_chart
+from tellapart.evaluation.calibration import ReliabilityBin
+from tellapart.inspection.charts import _ticks, heat_map, line_chart, reliability_chart
 
 
 @settings(deadline=None)
@@ -49,3 +50,24 @@ def test_a_cell_is_deeper_the_larger_its_share_and_tells_its_count():
         ("miss", "0.50", "a → b: 1 (25 %)"),
         ("hit", "1.00", "b → b: 4 (100 %)"),
     ]
+
+
+def test_a_bin_stands_at_its_confidence_and_accuracy_and_is_larger_the_more_it_holds():
+    before = [ReliabilityBin(0.0, 0.0, 1), ReliabilityBin(1.0, 0.5, 4)]
+    svg = reliability_chart("How often", {"as trained": before, "calibrated": [ReliabilityBin(1.0, 1.0, 5)]})
+    dots = re.findall(r'<circle class="(\w+)".*?cx="([^"]+)" cy="([^"]+)" r="([^"]+)"', svg)
+    assert [kind for kind, *_ in dots] == ["miss", "miss", "hit"]
+    (x1, y1, r1), (x2, y2, r2), (x3, y3, r3) = (tuple(map(float, place)) for _, *place in dots)
+    assert x1 < x2 == x3
+    assert y1 > y2 > y3  # SVG counts downwards
+    assert y2 == pytest.approx((y1 + y3) / 2)
+    assert r1 < r2 < r3
+    assert "as trained: 4 at 100 %, of which 50 % right" in svg
+    assert "calibrated" in svg
+
+
+def test_one_series_needs_no_key_and_none_no_chart():
+    svg = reliability_chart("How often", {"as trained": [ReliabilityBin(0.5, 0.5, 1)]})
+    assert "●" not in svg
+    assert 'class="hit"' in svg
+    assert reliability_chart("How often", {"as trained": []}) == ""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tellapart.data.examples import LabelSpace
+from tellapart.evaluation.calibration import ReliabilityBin
 from tellapart.evaluation.metrics import per_class
 from tellapart.inspection.report import write_comparison_report, write_report
 
@@ -114,6 +115,17 @@ def test_multi_label_errors_show_all_labels_and_the_empty_set(tmp_path):
     errors = [{"text": "t", "gold": ["a", "b"], "predicted": [], "probability": 0.8}]
     page = _report(tmp_path / "report.html", errors=errors)
     assert {"a", "b", "no label"} <= set(page.texts)
+
+
+def test_calibration_and_thresholds_are_shown_where_they_are_known(tmp_path):
+    assert "Calibration" not in _report(tmp_path / "report.html").texts
+    page = _report(
+        tmp_path / "report.html",
+        reliability={"as trained": [ReliabilityBin(0.8, 0.5, 4)]},
+        thresholds={EVIL: 0.125, "spam & eggs": 0.5},
+    )
+    assert "Calibration" in page.texts
+    assert "12.5" in page.texts
 
 
 @pytest.mark.parametrize("classes", [1, 77])

@@ -33,6 +33,7 @@ def evaluate(
         typer.Option("--without-positive", help="Questions without a right answer.", rich_help_panel="Data"),
     ] = WithoutPositive.skip,
     label_delimiter: o.LabelDelimiter = None,
+    ordered: o.Ordered = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -55,6 +56,7 @@ def evaluate(
         question_id=question_id,
         without_positive=without_positive.value,
         label_delimiter=label_delimiter,
+        order=None if ordered is None else o.class_names(ordered),
         quiet=quiet,
     )
     if json:

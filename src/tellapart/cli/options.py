@@ -48,6 +48,24 @@ LabelDelimiter = Annotated[
     str | None,
     _option("--label-delimiter", help="What separates several labels in a cell.", panel=_DATA),
 ]
+Ordered = Annotated[
+    str | None,
+    _option(
+        "--ordered",
+        metavar="NAMES",
+        help="All classes from first to last, with commas between, where they have an order.",
+        panel=_DATA,
+    ),
+]
+Hierarchy = Annotated[
+    str | None,
+    _option(
+        "--hierarchy",
+        metavar="SEPARATOR",
+        help="What separates levels in class names that are paths: . for comp.sys.mac.",
+        panel=_DATA,
+    ),
+]
 FewShot = Annotated[int | None, _option("--few-shot", help="Training rows a class.", panel=_DATA)]
 
 Encoder = Annotated[
@@ -84,6 +102,23 @@ BatchSize = Annotated[
 LearningRate = Annotated[
     float | None, _option("--learning-rate", help="Of the encoder; by its size.", panel=_TRAINING)
 ]
+Thresholds = Annotated[
+    str | None,
+    _option(
+        "--thresholds",
+        help="Of several labels: the probability from which one is predicted, 0.5 by default; or "
+        "[bold]tuned[/] on the validation rows.",
+        panel=_TRAINING,
+    ),
+]
+Temperature = Annotated[
+    str | None,
+    _option(
+        "--temperature",
+        help="Calibrates probabilities on the validation rows: fitted, folded into the model, or none (default).",
+        panel=_TRAINING,
+    ),
+]
 Seed = Annotated[int | None, _option("--seed", help="Of everything random; 0 by default.", panel=_TRAINING)]
 RecipeFile = Annotated[
     Path | None,
@@ -114,6 +149,8 @@ _PLACES = {
     "label": "data.label",
     "question_id": "data.question_id",
     "label_delimiter": "data.label_delimiter",
+    "ordered": "data.order",
+    "hierarchy": "data.hierarchy_separator",
     "few_shot": "data.few_shot",
     "encoder": "encoder.name",
     "second_encoder": "encoder.second",
@@ -123,6 +160,8 @@ _PLACES = {
     "epochs": "stages.0.epochs",
     "batch_size": "stages.0.batch_size",
     "learning_rate": "stages.0.learning_rate",
+    "thresholds": "decision.thresholds",
+    "temperature": "decision.temperature",
     "seed": "seed",
 }
 """Where in a recipe the value of an option stands."""
@@ -144,16 +183,20 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
     method = parameters.get("method")
     if method and not ("method" in recipe.model_fields_set and recipe.method == method):
         recipe = method_recipe(method, recipe)
-    flags = [
-        # JSON is YAML, and keeps a column that is called 1 or true a string.
-        f"{place}={json.dumps(parameters[name], ensure_ascii=False)}"
-        for name, place in _PLACES.items()
-        if parameters[name] is not None
-    ]
+    given = {name: parameters[name] for name in _PLACES if parameters.get(name) is not None}
+    if "ordered" in given:
+        given["ordered"] = class_names(given["ordered"])
+    # JSON is YAML, and keeps a column that is called 1 or true a string.
+    flags = [f"{_PLACES[name]}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items()]
     recipe = with_values(recipe, [*flags, *parameters["settings"]])
     if recipe.data.source is None:
         raise RecipeError("no data are named", "give a file, a folder or a name as the first argument")
     return recipe
+
+
+def class_names(written: str) -> list[str]:
+    """Takes apart names of classes with commas between; of names with commas in them a recipe has a list."""
+    return [name.strip() for name in written.split(",") if name.strip()]
 
 
 def default_output(source: str, suffix: str) -> Path:

@@ -59,6 +59,8 @@ def sweep(
     label: o.Label = None,
     question_id: o.QuestionId = None,
     label_delimiter: o.LabelDelimiter = None,
+    ordered: o.Ordered = None,
+    hierarchy: o.Hierarchy = None,
     few_shot: o.FewShot = None,
     encoder: o.Encoder = None,
     second_encoder: o.SecondEncoder = None,
@@ -69,6 +71,8 @@ def sweep(
     epochs: o.Epochs = None,
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,
+    thresholds: o.Thresholds = None,
+    temperature: o.Temperature = None,
     seed: o.Seed = None,
     recipe: o.RecipeFile = None,
     settings: o.Settings = [],  # noqa: B006  typer copies it

@@ -16,6 +16,8 @@ def train(
     label: o.Label = None,
     question_id: o.QuestionId = None,
     label_delimiter: o.LabelDelimiter = None,
+    ordered: o.Ordered = None,
+    hierarchy: o.Hierarchy = None,
     few_shot: o.FewShot = None,
     encoder: o.Encoder = None,
     second_encoder: o.SecondEncoder = None,
@@ -26,6 +28,8 @@ def train(
     epochs: o.Epochs = None,
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,
+    thresholds: o.Thresholds = None,
+    temperature: o.Temperature = None,
     seed: o.Seed = None,
     recipe: o.RecipeFile = None,
     settings: o.Settings = [],  # noqa: B006  typer copies it

@@ -21,10 +21,16 @@ class LabelSpace:
         names: One name a class; a class's index is its id.
         problem_type: As in a Transformers config: `single_label_classification` or
             `multi_label_classification`.
+        order: The same names from first to last, where the classes have an order, such as from negative to
+            positive; else None.
+        hierarchy_separator: What separates the levels in names that are paths, such as "." in `comp.sys.mac`;
+            None where they are no paths.
     """
 
     names: tuple[str, ...]
     problem_type: ProblemType = "single_label_classification"
+    order: tuple[str, ...] | None = None
+    hierarchy_separator: str | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -43,6 +49,64 @@ class LabelSpace:
     def label2id(self) -> dict[str, int]:
         """Name to class id."""
         return {name: index for index, name in enumerate(self.names)}
+
+    @property
+    def ranks(self) -> np.ndarray | None:
+        """The place of each class in the order, from 0, int64 (K,); None where there is no order."""
+        if self.order is None:
+            return None
+        places = {name: place for place, name in enumerate(self.order)}
+        return np.array([places[name] for name in self.names])
+
+    def in_order(self, names: Sequence[str]) -> LabelSpace:
+        """Returns the same classes with an order.
+
+        Args:
+            names: All of them, from first to last.
+
+        Raises:
+            DataError: A name is no class, or a class is missing or named twice.
+        """
+        self.check_names(names, "the order names")
+        missing = [name for name in self.names if name not in names]
+        if missing or len(names) > len(self.names):
+            what = f"leaves out {_listed(missing)}" if missing else f"names {_listed(_repeated(names))} twice"
+            raise DataError(f"the order of the classes {what}", "name every class once, from first to last")
+        return replace(self, order=tuple(names))
+
+    def in_hierarchy(self, separator: str) -> LabelSpace:
+        """Returns the same classes with names that are paths.
+
+        Args:
+            separator: What separates the levels in the names.
+
+        Raises:
+            DataError: It is in no name.
+        """
+        if not separator or not any(separator in name for name in self.names):
+            raise DataError(
+                f'no class name holds the separator "{separator}" (one is "{self.names[0]}")',
+                "give what stands between the levels, such as . for comp.sys.mac",
+            )
+        return replace(self, hierarchy_separator=separator)
+
+    def check_names(self, names: Iterable[str], what: str) -> None:
+        """Refuses names of classes that there are not.
+
+        Args:
+            names: What the user wrote.
+            what: The sentence that "the class …" completes.
+
+        Raises:
+            DataError: With the closest name there is.
+        """
+        unknown = [name for name in names if name not in self.label2id]
+        if unknown:
+            raise DataError(
+                f'{what} the class "{unknown[0]}", which the data do not have'
+                + did_you_mean(str(unknown[0]), self.names),
+                "use the class names of the label column: " + _listed(self.names),
+            )
 
     def encode(self, labels: Sequence[str] | Sequence[Sequence[str]]) -> np.ndarray:
         """Turns names into what an objective reads.
@@ -151,3 +215,12 @@ class TextData:
         """The splits that exist, by name."""
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return sorted({name for name in names if list(names).count(name) > 1})

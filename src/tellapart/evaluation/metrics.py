@@ -7,12 +7,16 @@ from typing import TypedDict
 
 import numpy as np
 from scipy.special import expit, log_softmax, softmax
-from sklearn.metrics import f1_score, matthews_corrcoef, precision_recall_fscore_support
+from sklearn.metrics import (
+    cohen_kappa_score,
+    f1_score,
+    matthews_corrcoef,
+    precision_recall_fscore_support,
+)
 
 from tellapart.data.examples import LabelSpace
 from tellapart.errors import DataError, ModelError, RecipeError, did_you_mean
-
-CALIBRATION_BINS = 15
+from tellapart.evaluation.calibration import CALIBRATION_BINS, calibration_error
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,15 @@ METRICS: dict[str, Metric] = {
         "mean negative log probability of the gold class", greater_is_better=False, percentage=False
     ),
     "expected_calibration_error": Metric(
-        "mean gap between confidence and accuracy over 15 bins", greater_is_better=False
+        f"mean gap between confidence and accuracy over {CALIBRATION_BINS} bins", greater_is_better=False
+    ),
+    "quadratic_kappa": Metric(
+        "agreement beyond chance, errors weighted by the square of their ranks' distance", percentage=False
+    ),
+    "mean_absolute_error": Metric(
+        "mean distance of the predicted from the gold class in ranks",
+        greater_is_better=False,
+        percentage=False,
     ),
     "f1": Metric("F1 of the second of two classes"),
     "matthews_correlation": Metric("correlation of gold and predicted class, two classes"),
@@ -71,6 +83,7 @@ _SINGLE_LABEL = (
     "log_loss",
     "expected_calibration_error",
 )
+_ORDERED = ("quadratic_kappa", "mean_absolute_error")
 _TWO_CLASSES = ("f1", "matthews_correlation")
 _MULTI_LABEL = (
     "micro_f1",
@@ -81,6 +94,7 @@ _MULTI_LABEL = (
     "samples_f1",
     "exact_match",
     "hamming_loss",
+    "expected_calibration_error",
 )
 
 
@@ -114,11 +128,11 @@ def metric_names(labels: LabelSpace, ranking: bool = False) -> tuple[str, ...]:
         ranking: Whether rows are ranked by question, as `tellapart.evaluation.task.is_ranking` says. If not, the
             names are those that `classification_metrics` gives.
     """
-    if ranking:
-        return _RANKING + _SINGLE_LABEL + _TWO_CLASSES
     if labels.multi_label:
         return _MULTI_LABEL
-    return _SINGLE_LABEL + _TWO_CLASSES if len(labels) == 2 else _SINGLE_LABEL
+    ordered = _ORDERED if labels.order is not None else ()
+    two = _TWO_CLASSES if len(labels) == 2 else ()
+    return (_RANKING if ranking else ()) + _SINGLE_LABEL + ordered + two
 
 
 def find_metric(labels: LabelSpace, name: str, ranking: bool = False) -> Metric:
@@ -222,7 +236,8 @@ def classification_metrics(
     if len(gold) == 0:
         raise DataError("there are no rows to evaluate", "give a split that has labelled rows")
     if labels.multi_label:
-        return _multi_label_metrics(labels, gold.astype(np.int64), predicted_ids(labels, scores, thresholds))
+        gold = gold.astype(np.int64)
+        return _multi_label_metrics(labels, gold, predicted_ids(labels, scores, thresholds), scores)
     return _single_label_metrics(labels, gold, finite_scores(scores))
 
 
@@ -246,20 +261,39 @@ def per_class(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray) -> li
     ]
 
 
+def confidences(labels: LabelSpace, gold: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what calibration compares: the probability of being right, and whether it is.
+
+    Args:
+        labels: The classes.
+        gold: Class ids (N,), or multi-hot (N, K).
+        logits: (N, K).
+
+    Returns:
+        The probability of each row's most probable class and whether that is the gold one, both (N,). For several
+        labels a row the probability of each label and whether it is gold, both (N · K,).
+    """
+    chances = probabilities(labels, logits)
+    if labels.multi_label:
+        return chances.ravel(), np.asarray(gold).ravel() > 0.5
+    return chances.max(axis=1), finite_scores(logits).argmax(axis=1) == gold
+
+
 def _single_label_metrics(labels: LabelSpace, gold: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     predicted = logits.argmax(axis=1)
-    correct = predicted == gold
     log_probabilities = log_softmax(logits, axis=1)  # (N, K); not clipped, as a log of probabilities would be
     precision, recall, f1, support = _per_class_columns(labels, gold, predicted)
     metrics = {
-        "accuracy": correct.mean(),
+        "accuracy": (predicted == gold).mean(),
         "macro_f1": f1.mean(),
         "weighted_f1": np.average(f1, weights=support),
         "macro_precision": precision.mean(),
         "macro_recall": recall.mean(),
         "log_loss": -log_probabilities[np.arange(len(gold)), gold].mean(),
-        "expected_calibration_error": _calibration_error(np.exp(log_probabilities.max(axis=1)), correct),
+        "expected_calibration_error": calibration_error(*confidences(labels, gold, logits)),
     }
+    if labels.ranks is not None:
+        metrics |= _ordered_metrics(labels.ranks[gold], labels.ranks[predicted], len(labels))
     if len(labels) == 2:
         metrics["f1"] = f1[1]
         one_class = np.unique([gold, predicted]).size == 1  # undefined, and scikit-learn would warn
@@ -267,7 +301,18 @@ def _single_label_metrics(labels: LabelSpace, gold: np.ndarray, logits: np.ndarr
     return {name: float(value) for name, value in metrics.items()}
 
 
-def _multi_label_metrics(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+def _ordered_metrics(gold: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
+    """Takes the places of the classes in their order."""
+    kappa = 0.0  # where there is one class only it is undefined, and scikit-learn would warn
+    if np.unique([gold, predicted]).size > 1:
+        # All classes are named: scikit-learn would close the gaps that absent ones leave in the order.
+        kappa = cohen_kappa_score(gold, predicted, labels=range(classes), weights="quadratic")
+    return {"quadratic_kappa": kappa, "mean_absolute_error": np.abs(gold - predicted).mean()}
+
+
+def _multi_label_metrics(
+    labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray, logits: np.ndarray
+) -> dict[str, float]:
     _, _, f1, support = _per_class_columns(labels, gold, predicted)
     micro_precision, micro_recall, micro_f1, _ = precision_recall_fscore_support(
         gold, predicted, average="micro", zero_division=0
@@ -282,6 +327,7 @@ def _multi_label_metrics(labels: LabelSpace, gold: np.ndarray, predicted: np.nda
         "samples_f1": f1_score(gold, predicted, average="samples", zero_division=1),
         "exact_match": (gold == predicted).all(axis=1).mean(),
         "hamming_loss": (gold != predicted).mean(),
+        "expected_calibration_error": calibration_error(*confidences(labels, gold, logits)),
     }
     return {name: float(value) for name, value in metrics.items()}
 
@@ -291,10 +337,3 @@ def _per_class_columns(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Returns precision, recall, F1 and support, each (K,), whether or not a class occurs."""
     return precision_recall_fscore_support(gold, predicted, labels=range(len(labels)), zero_division=0)
-
-
-def _calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Expected calibration error, Guo et al. 2017 (arXiv 1706.04599), Eq. 3, with 15 bins of equal width."""
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, weights=correct - confidence, minlength=CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(confidence))

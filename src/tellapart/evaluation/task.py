@@ -87,6 +87,7 @@ def unseen_metrics(
     train: TextSplit,
     split: TextSplit,
     logits: np.ndarray,
+    thresholds: float | np.ndarray = 0.5,
     *,
     without_positive: WithoutPositive = "skip",
 ) -> dict[str, float] | None:
@@ -97,6 +98,7 @@ def unseen_metrics(
         train: The rows that were trained on.
         split: The rows to evaluate, labelled.
         logits: (N, K), in the order of `split`.
+        thresholds: Multi-label only, see `tellapart.evaluation.metrics.predicted_ids`.
         without_positive: Ranking only, see `tellapart.evaluation.ranking.ranking_metrics`.
 
     Returns:
@@ -108,7 +110,9 @@ def unseen_metrics(
         return None
     rows: dict[str, float] = {"rows": len(unseen)}
     try:
-        own = task_metrics(labels, split.select(unseen), logits[unseen], without_positive=without_positive)
+        own = task_metrics(
+            labels, split.select(unseen), logits[unseen], thresholds, without_positive=without_positive
+        )
     except DataError:  # no row is left, or no question with a right answer
         return rows
     return rows | own

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from tellapart.evaluation.calibration import ReliabilityBin
 from tellapart.evaluation.comparison import Comparison, MethodResult
 from tellapart.evaluation.metrics import METRICS, Metric
 from tellapart.inspection.confusion import look_alike_classes, row_shares
@@ -52,6 +53,43 @@ def line_chart(caption: str, series: Mapping[str, Points]) -> Html:
         legend.append(Html(f'<span style="color:var(--{kind})">●</span> {text(name)}'))
     key = Html(f" — {join(legend, ' &nbsp; ')}") if len(drawn) > 1 else ""
     return Html(f"<figure><figcaption>{text(caption)}{key}</figcaption>{_svg(width, height, parts)}</figure>")
+
+
+def reliability_chart(caption: str, series: Mapping[str, Sequence[ReliabilityBin]]) -> Html:
+    """Draws accuracy over confidence, a dot a bin, the larger the more predictions; the diagonal is calibrated.
+
+    Args:
+        caption: What is drawn.
+        series: Name to bins, one or two; without any bin the chart is empty markup.
+    """
+    drawn = {name: bins for name, bins in series.items() if bins}
+    if not drawn:
+        return Html("")
+    side, left, bottom, top = 300, 44, 40, 12
+    most = max(one.count for bins in drawn.values() for one in bins)
+
+    def place(confidence: float, accuracy: float) -> tuple[float, float]:
+        return left + confidence * (side - left - 12), side - bottom - accuracy * (side - bottom - top)
+
+    ticks = (0.0, 0.25, 0.5, 0.75, 1.0)
+    parts = [_grid_line(place(0, tick), place(1, tick)) for tick in ticks]
+    parts.append(_grid_line(place(0, 0), place(1, 1)))
+    parts += [_label(left - 6, place(0, tick)[1] + 4, f"{100 * tick:g}", "end") for tick in ticks]
+    parts += [_label(place(tick, 0)[0], side - bottom + 16, f"{100 * tick:g}", "middle") for tick in ticks]
+    parts.append(
+        _label(place(0.5, 0)[0], side - 6, "confidence (%), against the share that is right", "middle")
+    )
+    legend = []
+    kinds = ("hit",) if len(drawn) == 1 else ("miss", "hit")
+    for kind, (name, bins) in zip(kinds, drawn.items(), strict=False):
+        for one in bins:
+            hint = f"{name}: {one.count} at {100 * one.confidence:.0f} %, of which {100 * one.accuracy:.0f} % right"
+            radius = 2 + 7 * math.sqrt(one.count / most)
+            parts.append(_dot(*place(one.confidence, one.accuracy), kind, hint, radius, opacity=0.7))
+        legend.append(Html(f'<span style="color:var(--{kind})">●</span> {text(name)}'))
+    key = Html(f" — {join(legend, ' &nbsp; ')}") if len(drawn) > 1 else ""
+    picture = _svg(side, side, parts, natural_size=True)
+    return Html(f"<figure><figcaption>{text(caption)}{key}</figcaption>{picture}</figure>")
 
 
 def heat_map(matrix: np.ndarray, names: Sequence[str]) -> Html:

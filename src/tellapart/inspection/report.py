@@ -8,6 +8,7 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
+from tellapart.evaluation.calibration import ReliabilityBin
 from tellapart.evaluation.comparison import Comparison, ConfusablePair
 from tellapart.evaluation.comparison_tables import (
     comparison_rows,
@@ -18,7 +19,13 @@ from tellapart.evaluation.comparison_tables import (
 from tellapart.evaluation.metrics import METRICS, ClassMetrics, metric_label
 from tellapart.evaluation.significance import POWER
 from tellapart.files import replacing
-from tellapart.inspection.charts import CLASSES_SHOWN, dot_plot, heat_map, line_chart
+from tellapart.inspection.charts import (
+    CLASSES_SHOWN,
+    dot_plot,
+    heat_map,
+    line_chart,
+    reliability_chart,
+)
 from tellapart.inspection.confusion import ConfusedPair, most_confused_pairs
 from tellapart.inspection.page import Html, bar_cell, cards, join, page, section, table, text
 from tellapart.inspection.shortening import shorten
@@ -59,6 +66,8 @@ def write_report(
     recipe_yaml: str,
     errors: Sequence[WrongPrediction],
     note: str = "",
+    reliability: Mapping[str, Sequence[ReliabilityBin]] | None = None,
+    thresholds: Mapping[str, float] | None = None,
 ) -> None:
     """Writes the report of one run as a single HTML file without script or outside assets.
 
@@ -73,6 +82,9 @@ def write_report(
         recipe_yaml: The resolved recipe.
         errors: All wrong predictions; the most confident are shown, and some for each confused pair.
         note: What to know of the metrics.
+        reliability: Name to bins, from `tellapart.evaluation.calibration.reliability_bins`: the probabilities of the
+            model, or those before and after a temperature.
+        thresholds: Label to the probability from which it is predicted, where these are not all one half.
 
     Raises:
         OutputError: The file could not be written.
@@ -86,6 +98,11 @@ def write_report(
             note=note,
         ),
         section("Training", _curves(training_log)),
+        section(
+            "Calibration",
+            reliability_chart("How often the model is right", reliability or {}),
+            note="Above the diagonal the model is right more often than it says, below it less often.",
+        ),
         section("What is taken for what", heat_map(confusion, names), note=_heat_map_note(len(names))),
         section("Most confused classes", _confused_pairs(most_confused_pairs(confusion, names), errors)),
         section(
@@ -93,7 +110,7 @@ def write_report(
             _error_list(errors[:ERRORS_SHOWN], _TEXT_LENGTH),
             note=f"{min(len(errors), ERRORS_SHOWN)} of {len(errors)}",
         ),
-        section("Classes", _class_table(per_class), note="The worst first."),
+        section("Classes", _class_table(per_class, thresholds or {}), note="The worst first."),
         section(
             "Recipe", Html(f"<details><summary>recipe.yaml</summary><pre>{text(recipe_yaml)}</pre></details>")
         ),
@@ -235,14 +252,16 @@ def _labels(labels: str | list[str], kind: str) -> Html:
     return join((Html(f'<span class="{kind}">{text(name)}</span>') for name in names or ["no label"]), " ")
 
 
-def _class_table(per_class: Sequence[ClassMetrics]) -> Html:
+def _class_table(per_class: Sequence[ClassMetrics], thresholds: Mapping[str, float]) -> Html:
     worst_first = sorted(per_class, key=lambda entry: entry["f1"])
+    cut = ["predicted from (%)"] if thresholds else []
     return table(
-        ["class", "rows", "precision (%)", "recall (%)", "F1 (%)"],
+        ["class", "rows", *cut, "precision (%)", "recall (%)", "F1 (%)"],
         [
             [
                 entry["name"],
                 entry["support"],
+                *([f"{100 * thresholds[entry['name']]:.1f}"] if thresholds else []),
                 f"{100 * entry['precision']:.1f}",
                 f"{100 * entry['recall']:.1f}",
                 bar_cell(f"{100 * entry['f1']:.1f}", entry["f1"]),

@@ -48,7 +48,10 @@ _ENDINGS: dict[str, tuple[tuple[str, str], ...]] = {
 _FILES = tuple(f"{kind}.{part}" for part in _ENDINGS for kind in ("data", "index")) + tuple(
     f"{part}.exc" for part in _ENDINGS
 )
-_SENSE_COUNTS = ("cntlist.rev", "index.sense")  # both end a line in the sense's number and how often it was met
+_SENSE_COUNTS = (
+    "cntlist.rev",
+    "index.sense",
+)  # both end a line in the sense's number and how often it was met
 _PART_OF_SENSE = {"1": "noun", "2": "verb", "3": "adj", "4": "adv", "5": "adj"}
 _VERSION = re.compile(r"WordNet (\d+(?:\.\d+)+) Copyright")
 

@@ -14,7 +14,7 @@ METHODS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "cross-entropy": ("cross entropy", [{"objective": {"name": "cross-entropy"}}]),
     "negative-supervision": (
         "cross entropy + AAN: the mean similarity to texts of other labels",
-        [{"objective": {"name": "negative-supervision"}}],
+        [{"objective": {"name": "negative-supervision", "relations": "none"}}],
     ),
     "negative-supervision-am": (
         "cross entropy + AM: a margin between texts of the same and of other labels",
@@ -24,6 +24,10 @@ METHODS: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "cross entropy + ACE: one text of the same label among others",
         [{"objective": {"name": "negative-supervision-ace"}}],
     ),
+    "negative-supervision-prior": (
+        "AAN that pushes classes apart the harder the farther they are in an order or a hierarchy",
+        [{"objective": {"name": "negative-supervision", "relations": "prior"}}],
+    ),
     "label-distance": (
         "contrastive learning with label distance (CLLD), adapted to the confusion matrix",
         [{"objective": {"name": "label-distance", "distance": "adaptive"}}],
@@ -31,6 +35,10 @@ METHODS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "label-distance-static": (
         "CLLD with a fixed distance for the pairs you name",
         [{"objective": {"name": "label-distance", "distance": "static"}}],
+    ),
+    "label-distance-prior": (
+        "CLLD with a distance from the order or the hierarchy of the classes",
+        [{"objective": {"name": "label-distance", "distance": "prior"}}],
     ),
     "auxiliary-labels": (
         "two stages (RE): auxiliary labels beside the classes, then a fresh classifier on the frozen encoder",

@@ -49,8 +49,8 @@ def with_stages_of(path: str | Path, base: Recipe) -> Recipe:
 
     Args:
         path: A recipe file; its data and seed are not looked at.
-        base: Where those come from, and the encoder and the first stage's schedule where the file leaves them
-            open.
+        base: Where those come from, and the encoder, the decision and the first stage's schedule where the file
+            leaves them open.
 
     Raises:
         RecipeError: As `load_recipe`.
@@ -63,6 +63,7 @@ def with_stages_of(path: str | Path, base: Recipe) -> Recipe:
         | {
             "method": Path(path).stem,
             "encoder": content.get("encoder", {}) | given.get("encoder", {}),
+            "decision": content.get("decision", {}) | given.get("decision", {}),
             "stages": [
                 shared | stage if number == 0 else stage
                 for number, stage in enumerate(given.get("stages") or [{}])

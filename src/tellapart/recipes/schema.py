@@ -25,6 +25,8 @@ class DataRecipe(_Strict):
             `error`.
         label_delimiter: What separates the labels of a multi-label cell.
         multi_label: Whether rows have several labels; by default told by the column's type.
+        order: All class names from first to last, where they have an order.
+        hierarchy_separator: What separates the levels in class names that are paths ("." for comp.sys.mac).
         few_shot: Training rows a class, and as many validation rows where no validation split is given.
         train_rows: At most this many training rows, a stratified sample.
         test_rows: At most this many test rows, likewise.
@@ -40,6 +42,8 @@ class DataRecipe(_Strict):
     without_positive: Literal["skip", "zero", "error"] = "skip"
     label_delimiter: str | None = None
     multi_label: bool | None = None
+    order: list[str] | None = None
+    hierarchy_separator: str | None = None
     few_shot: Annotated[int, Field(ge=1)] | None = None
     train_rows: Annotated[int, Field(ge=2)] | None = None
     test_rows: Annotated[int, Field(ge=1)] | None = None
@@ -92,10 +96,13 @@ class AuxiliaryLabelsRecipe(ClassificationRecipe):
 
 
 class _NegativeSupervision(ClassificationRecipe):
+    """With `relations: prior` each negative weighs by how far its class is in the order or tree of `data`."""
+
     weight: Annotated[float, Field(ge=0)] = 1.0
     samples: Annotated[int, Field(ge=2)] | Literal["all"] = 4
     hard: bool = False
     different: Literal["not_identical", "disjoint"] = "not_identical"
+    relations: Literal["none", "prior"] = "none"
 
 
 class NegativeSupervisionRecipe(_NegativeSupervision):
@@ -122,7 +129,7 @@ class LabelDistanceRecipe(ClassificationRecipe):
     """(1 − weight) · main loss + weight · CLLD.
 
     `static` needs `pairs` of class names; `prior` needs either the classes in their `order`, or the
-    `hierarchy_separator` that turns class names into paths ("." for comp.sys.mac).
+    `hierarchy_separator` that turns class names into paths ("." for comp.sys.mac), here or in `data`.
     """
 
     name: Literal["label-distance"] = "label-distance"
@@ -233,6 +240,25 @@ class StageRecipe(_Strict):
     trainer: dict[str, Any] = {}
 
 
+Probability = Annotated[float, Field(gt=0, lt=1)]
+
+
+class DecisionRecipe(_Strict):
+    """How scores become labels once the stages are done.
+
+    Args:
+        thresholds: For several labels a row, the probability from which a label is predicted: one number; one a
+            label by its name, labels left out having one half; or `tuned`, the threshold with the highest F1 on the
+            validation rows, for each label.
+        temperature: `fitted`: logits are divided by the number that gives the validation labels the highest
+            likelihood, so that probabilities mean what they say; `folded`: so is the model's last layer, for
+            tools that know nothing of it; or `none`.
+    """
+
+    thresholds: Literal["tuned"] | Probability | dict[str, Probability] = 0.5
+    temperature: Literal["none", "fitted", "folded"] = "none"
+
+
 class Recipe(_Strict):
     """A whole run.
 
@@ -241,6 +267,7 @@ class Recipe(_Strict):
         data: The rows.
         encoder: The encoder.
         stages: What is trained, in order.
+        decision: How scores become labels.
         seed: Of everything random: splits, initial weights, order, dropout.
     """
 
@@ -248,6 +275,7 @@ class Recipe(_Strict):
     data: DataRecipe = DataRecipe()
     encoder: EncoderRecipe = EncoderRecipe()
     stages: Annotated[list[StageRecipe], Field(min_length=1)] = [StageRecipe()]
+    decision: DecisionRecipe = DecisionRecipe()
     seed: int = 0
 
     def to_yaml(self) -> str:

@@ -56,8 +56,8 @@ def compare(
 
     Args:
         recipe: Data, encoder and schedule for all; seeds count up from its `seed`.
-        methods: Names from `tellapart.recipes.methods()`, or recipe files, whose stages and encoder are taken
-            under the file's name; the first is the baseline.
+        methods: Names from `tellapart.recipes.methods()`, or recipe files, whose stages, encoder and decision are
+            taken under the file's name; the first is the baseline.
         output: The folder for `comparison.json`, `comparison.html` and the figures.
         trials: Seeds a method.
         settings: `path=value` changes, such as `stages.0.objective.tau=3`, for the methods that know the path.
@@ -183,10 +183,10 @@ def _trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: boo
     assert split.labels is not None
     logits = fitted.scores(split)
     gold = fitted.labels.encode(split.labels)
-    predicted = predicted_ids(fitted.labels, logits)
-    rule = recipe.data.without_positive
-    metrics = task_metrics(fitted.labels, split, logits, without_positive=rule)
-    unseen = unseen_metrics(fitted.labels, data.train, split, logits, without_positive=rule)
+    cuts, rule = fitted.decision.cuts, recipe.data.without_positive
+    predicted = predicted_ids(fitted.labels, logits, cuts)
+    metrics = task_metrics(fitted.labels, split, logits, cuts, without_positive=rule)
+    unseen = unseen_metrics(fitted.labels, data.train, split, logits, cuts, without_positive=rule)
     cell = {
         "method": recipe.method,
         "seed": recipe.seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ def evaluate(
     question_id: str | None = None,
     without_positive: WithoutPositive = "skip",
     label_delimiter: str | None = None,
+    order: Sequence[str] | None = None,
     quiet: bool = False,
 ) -> dict[str, float]:
-    """Measures a saved classifier.
+    """Measures a saved classifier, with the thresholds and the temperature that stand beside it.
 
     Args:
         model: A run folder or a plain checkpoint.
@@ -38,19 +40,23 @@ def evaluate(
         question_id: The column that groups the answers of a ranking task.
         without_positive: What a question without a right answer counts as: `skip`, `zero` or `error`.
         label_delimiter: What separates the labels of a multi-label cell.
+        order: All classes from first to last, for the metrics of ordered ones; by default the order that the model
+            was trained with, if any.
         quiet: Whether to show no progress.
 
     Returns:
         Every metric of the task by name, and `rows`.
 
     Raises:
-        DataError: The rows cannot be read, or have a label that the model does not know.
+        DataError: The rows cannot be read, or have a label that the model does not know, or the order does not
+            name each class once.
         ModelError: There is no classifier.
     """
     fitted = load_fitted(model)
+    labels = fitted.labels if order is None else fitted.labels.in_order(order)
     split = read_labelled(
         source,
-        fitted.labels,
+        labels,
         text=text,
         text_pair=text_pair,
         label=label,
@@ -60,7 +66,7 @@ def evaluate(
     logits = fitted.scores(split, quiet=quiet)
     return {
         "rows": len(split),
-        **task_metrics(fitted.labels, split, logits, without_positive=without_positive),
+        **task_metrics(labels, split, logits, fitted.decision.cuts, without_positive=without_positive),
     }
 
 

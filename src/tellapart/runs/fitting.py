@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ from tellapart.encoders.transformer import (
     save_classifier,
 )
 from tellapart.errors import RecipeError, UserError
+from tellapart.evaluation.decision import DECISION_FILE, Decision, read_decision, write_decision
 from tellapart.files import replacing
 from tellapart.objectives import Objective
 from tellapart.recipes import Recipe
+from tellapart.runs.decisions import check_decision, decide, with_relations
 from tellapart.runs.models import load_model
 from tellapart.runs.processes import is_main_process, wait_for_all
 from tellapart.runs.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
@@ -47,6 +49,7 @@ class Fitted:
         history: Logged losses and scores.
         objective: The last stage's objective.
         max_length: Longest input in tokens.
+        decision: How its scores become labels.
     """
 
     model: Any
@@ -56,9 +59,10 @@ class Fitted:
     history: list[dict[str, float]] = field(default_factory=list)
     objective: Objective | None = None
     max_length: int = 128
+    decision: Decision = field(default_factory=Decision)
 
     def scores(self, split: TextSplit, *, bf16: bool = False, quiet: bool = True) -> np.ndarray:
-        """Returns the logits of a split's rows, float32 (N, K).
+        """Returns the logits of a split's rows, float32 (N, K), the temperature of the decision in them.
 
         Args:
             split: The rows.
@@ -66,10 +70,10 @@ class Fitted:
             quiet: Whether to show no progress.
         """
         if isinstance(self.model, TfidfClassifier):
-            return self.model.scores(split)
+            return self.decision.calibrated(self.model.scores(split))
         rows = tokenise(split, self.tokenizer, max_length=self.max_length)
         with rows_bar(len(rows), quiet=quiet) as progress:
-            return score(self.model, rows, bf16=bf16, progress=progress)
+            return self.decision.calibrated(score(self.model, rows, bf16=bf16, progress=progress))
 
     def save(self, folder: str | Path) -> None:
         """Writes a plain checkpoint, whole or not at all.
@@ -82,11 +86,12 @@ class Fitted:
         with replacing(folder) as temporary:
             if isinstance(self.model, TfidfClassifier):
                 self.model.save(temporary)
-                return
-            # The length that training truncated at is the tokeniser's limit from here on, so that a
-            # pipeline truncates at the same place.
-            self.tokenizer.model_max_length = self.max_length
-            save_classifier(self.model, temporary, self.tokenizer)
+            else:
+                # The length that training truncated at is the tokeniser's limit from here on, so that a
+                # pipeline truncates at the same place.
+                self.tokenizer.model_max_length = self.max_length
+                save_classifier(self.model, temporary, self.tokenizer)
+            write_decision(temporary, self.decision, self.labels)
 
 
 def fit(
@@ -102,7 +107,7 @@ def fit(
     """Trains a recipe's method on data in memory.
 
     Args:
-        recipe: Encoder, stages and seed; its `data` section is not looked at.
+        recipe: Encoder, stages, decision and seed; of its `data` section what it says about the classes.
         data: The splits as they are; without validation rows the last weights are the result.
         folder: For checkpoints.
         resume: Whether to go on from the newest checkpoint there.
@@ -116,8 +121,10 @@ def fit(
     if data.train.labels is None:
         raise UserError("the training rows have no labels", "name their column: --label COLUMN")
     check_rankable(data, recipe.data.without_positive)
+    data = replace(data, labels=with_relations(data.labels, recipe.data))
+    check_decision(recipe.decision, data)
     if recipe.encoder.name == "tfidf":
-        return _fit_tfidf(recipe, data)
+        return _decided(_fit_tfidf(recipe, data), data.validation)
     transformers.set_seed(recipe.seed)
     model, tokenizer = load_model(recipe.encoder, data.labels)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -151,9 +158,15 @@ def fit(
         objective = result.objective or objective
     encoder = recipe.encoder.model_copy(update={"pooling": recipe.encoder.pooling or pooling_in_use(model)})
     resolved = recipe.model_copy(update={"stages": stages, "encoder": encoder})
-    return Fitted(
+    fitted = Fitted(
         model.eval(), tokenizer, data.labels, resolved, history, objective, recipe.encoder.max_length
     )
+    return _decided(fitted, data.validation)
+
+
+def _decided(fitted: Fitted, validation: TextSplit | None) -> Fitted:
+    assert fitted.recipe is not None
+    return replace(fitted, decision=decide(fitted.recipe.decision, fitted, validation))
 
 
 def _title(recipe: Recipe, number: int) -> str:
@@ -181,11 +194,20 @@ def load_fitted(folder: str | Path) -> Fitted:
     for candidate in (Path(folder), Path(folder) / "model"):
         if (candidate / TFIDF_CONFIG).is_file():
             model = TfidfClassifier.load(candidate)
-            return Fitted(model, None, model.labels)
+            return _as_it_decides(Fitted(model, None, model.labels), folder)
     model, tokenizer = load_classifier(folder)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     max_length = min(tokenizer.model_max_length, position_limit(model.config))
-    return Fitted(model, tokenizer, labels_of(model), max_length=max_length)
+    return _as_it_decides(Fitted(model, tokenizer, labels_of(model), max_length=max_length), folder)
+
+
+def _as_it_decides(fitted: Fitted, folder: str | Path) -> Fitted:
+    """The classifier with what stands beside it on thresholds, temperature and the order of the classes."""
+    for candidate in (Path(folder), Path(folder) / "model"):
+        if (candidate / DECISION_FILE).is_file():
+            decision, labels = read_decision(candidate / DECISION_FILE, fitted.labels)
+            return replace(fitted, decision=decision, labels=labels)
+    return fitted
 
 
 def _check_replaceable(folder: Path) -> None:

@@ -12,10 +12,8 @@ import numpy as np
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.data.tables import write_table
 from tellapart.errors import UserError
-from tellapart.evaluation.metrics import (
-    per_class,
-    predicted_ids,
-)
+from tellapart.evaluation.calibration import ReliabilityBin, reliability_bins
+from tellapart.evaluation.metrics import confidences, per_class, predicted_ids
 from tellapart.evaluation.task import seen_note
 from tellapart.files import replacing
 from tellapart.inspection.confusion import confusion_matrix
@@ -100,7 +98,8 @@ def write_run(
     shown = "test" if "test" in logits else "validation"
     if shown in logits:
         split = data.splits[shown]
-        write_table(prediction_table(fitted.labels, split, logits[shown]), folder / "predictions.parquet")
+        table = prediction_table(fitted.labels, split, logits[shown], fitted.decision.cuts)
+        write_table(table, folder / "predictions.parquet")
         _write_report(folder / "report.html", fitted, split, logits[shown], metrics, shown)
     with replacing(folder / "metrics.json") as temporary:
         temporary.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -111,9 +110,9 @@ def _write_report(
 ) -> None:
     assert fitted.recipe is not None
     assert split.labels is not None
-    labels = fitted.labels
+    labels, decision = fitted.labels, fitted.decision
     gold = labels.encode(split.labels)
-    predicted = predicted_ids(labels, logits)
+    predicted = predicted_ids(labels, logits, decision.cuts)
     unseen = metrics.get("test_unseen") if shown == "test" else None
     write_report(
         path,
@@ -124,16 +123,27 @@ def _write_report(
         names=labels.names,
         training_log=fitted.history,
         recipe_yaml=fitted.recipe.to_yaml(),
-        errors=_errors(labels, split, gold, logits),
+        errors=_errors(labels, split, gold, logits, decision.cuts),
         note=seen_note(len(split), unseen) if unseen else "",
+        reliability=_reliability(fitted, gold, logits),
+        thresholds=decision.to_dict(labels).get("thresholds"),
     )
 
 
+def _reliability(fitted: Fitted, gold: np.ndarray, logits: np.ndarray) -> dict[str, list[ReliabilityBin]]:
+    temperature = fitted.decision.temperature
+    after = reliability_bins(*confidences(fitted.labels, gold, logits))
+    if temperature == 1:
+        return {"as trained": after}
+    before = confidences(fitted.labels, gold, fitted.decision.uncalibrated(logits))
+    return {"as trained": reliability_bins(*before), f"with a temperature of {temperature:.2f}": after}
+
+
 def _errors(
-    labels: LabelSpace, split: TextSplit, gold: np.ndarray, logits: np.ndarray
+    labels: LabelSpace, split: TextSplit, gold: np.ndarray, logits: np.ndarray, cuts: float | np.ndarray
 ) -> list[WrongPrediction]:
-    predicted, probability = predicted_columns(labels, logits)
-    ids = predicted_ids(labels, logits)
+    predicted, probability = predicted_columns(labels, logits, cuts)
+    ids = predicted_ids(labels, logits, cuts)
     wrong = np.flatnonzero((ids != gold).any(1) if labels.multi_label else ids != gold)
     assert split.labels is not None
     return [

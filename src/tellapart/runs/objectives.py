@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+from torch import Tensor
 
 from tellapart.data.examples import LabelSpace
 from tellapart.errors import RecipeError, did_you_mean
@@ -18,6 +21,7 @@ from tellapart.objectives import (
     SupervisedContrastive,
 )
 from tellapart.objectives.auxiliary_labels import check_total
+from tellapart.objectives.distance_matrices import hierarchy_distance, ordinal_distance
 from tellapart.recipes import (
     AuxiliaryLabelsRecipe,
     CrossEntropyRecipe,
@@ -28,6 +32,7 @@ from tellapart.recipes import (
     RDropRecipe,
     SupervisedContrastiveRecipe,
 )
+from tellapart.runs.decisions import with_relations
 
 
 def build_objective(recipe: Any, labels: LabelSpace) -> Objective:
@@ -44,12 +49,14 @@ def build_objective(recipe: Any, labels: LabelSpace) -> Objective:
         case CrossEntropyRecipe() | AuxiliaryLabelsRecipe():
             return _classification(recipe, labels)
         case NegativeSupervisionRecipe():
-            return _classification(recipe, labels) + recipe.weight * NegativeSupervision(**_sampling(recipe))
+            negative = NegativeSupervision(**_sampling(recipe, labels))
+            return _classification(recipe, labels) + recipe.weight * negative
         case NegativeSupervisionMarginRecipe():
-            auxiliary = NegativeSupervisionMargin(**_sampling(recipe), margin=recipe.margin)
+            auxiliary = NegativeSupervisionMargin(**_sampling(recipe, labels), margin=recipe.margin)
             return _classification(recipe, labels) + recipe.weight * auxiliary
         case NegativeSupervisionCrossEntropyRecipe():
-            ranking = NegativeSupervisionCrossEntropy(**_sampling(recipe), temperature=recipe.temperature)
+            options = _sampling(recipe, labels) | {"temperature": recipe.temperature}
+            ranking = NegativeSupervisionCrossEntropy(**options)
             return _classification(recipe, labels) + recipe.weight * ranking
         case LabelDistanceRecipe():
             main = _classification(recipe, labels, both_views=recipe.both_views)
@@ -86,8 +93,23 @@ def total_outputs(recipe: Any, labels: LabelSpace) -> int | None:
     return recipe.total
 
 
-def _sampling(recipe: Any) -> dict[str, Any]:
-    return {"samples": recipe.samples, "hard": recipe.hard, "different": recipe.different}
+def _sampling(recipe: Any, labels: LabelSpace) -> dict[str, Any]:
+    options = {"samples": recipe.samples, "hard": recipe.hard, "different": recipe.different}
+    if recipe.relations == "none":
+        return options
+    return options | {"label_distance": prior_weights(_prior(labels))}
+
+
+def prior_weights(prior: dict[str, Any]) -> Tensor:
+    """Returns how much each two classes are to be pushed apart, float32 (K, K): 0 to 1 for the farthest two.
+
+    Args:
+        prior: `order`, the class ids from first to last; or `paths`, the levels of each class from the root.
+    """
+    # A distance that falls from 1 to 0 as classes move apart, turned around.
+    if "order" in prior:
+        return 1 - ordinal_distance(len(prior["order"]), tau=0.0, order=prior["order"])
+    return 1 - hierarchy_distance(prior["paths"], tau=0.0)
 
 
 def _label_distance(recipe: LabelDistanceRecipe, labels: LabelSpace) -> LabelDistance:
@@ -119,15 +141,27 @@ def _known_relations(recipe: LabelDistanceRecipe, labels: LabelSpace) -> dict[st
             ]
         }
     if recipe.distance == "prior":
-        if recipe.order is not None:
-            return {"order": [_class_id(name, labels, "order") for name in recipe.order]}
-        if recipe.hierarchy_separator is not None:
-            return {"paths": [name.split(recipe.hierarchy_separator) for name in labels.names]}
-        raise RecipeError(
-            "a prior label distance needs to know how the classes are related",
-            "give stages.0.objective.order (all classes, in order) or hierarchy_separator",
-        )
+        if recipe.order is not None or recipe.hierarchy_separator is not None:  # before what the data say
+            labels = with_relations(replace(labels, order=None, hierarchy_separator=None), recipe)
+        return _prior(labels)
     return {}
+
+
+def _prior(labels: LabelSpace) -> dict[str, Any]:
+    """How the classes are related, from the data: ids in order, or paths.
+
+    Raises:
+        RecipeError: Nothing is known.
+    """
+    if labels.order is not None:
+        return {"order": [labels.label2id[name] for name in labels.order]}
+    if labels.hierarchy_separator is not None:
+        return {"paths": [name.split(labels.hierarchy_separator) for name in labels.names]}
+    raise RecipeError(
+        "a prior distance of classes needs to know how they are related",
+        "name them in order (--ordered bad,fair,good), or say what separates the levels in their names"
+        " (--hierarchy .)",
+    )
 
 
 def _class_id(name: str, labels: LabelSpace, option: str) -> int:

@@ -26,7 +26,7 @@ def predict(
     text_pair: str | None = None,
     quiet: bool = False,
 ) -> int:
-    """Labels the rows of a file.
+    """Labels the rows of a file, with the thresholds and the temperature that stand beside the model.
 
     Args:
         model: A run folder or a plain checkpoint.
@@ -49,7 +49,8 @@ def predict(
     columns = find_columns(table.schema, text=text, text_pair=text_pair, labelled=False, where=str(file))
     split = read_examples(table, dataclasses.replace(columns, label=None), where=str(file))
     fitted = load_fitted(model)
-    labels, probability = predicted_columns(fitted.labels, fitted.scores(split, quiet=quiet))
+    logits = fitted.scores(split, quiet=quiet)
+    labels, probability = predicted_columns(fitted.labels, logits, fitted.decision.cuts)
     kept = table.select([name for name in table.column_names if name not in (PREDICTED, PROBABILITY)])
     listed = fitted.labels.multi_label
     added = {

@@ -107,15 +107,17 @@ def _swapped(split: TextSplit, swap: SynonymSwaps) -> tuple[TextSplit, list[int]
 def _answers(fitted: Fitted, split: TextSplit, quiet: bool) -> Answers:
     assert split.labels is not None
     logits = fitted.scores(split, quiet=quiet)
-    hits = predicted_ids(fitted.labels, logits) == fitted.labels.encode(split.labels)
+    cuts = fitted.decision.cuts
+    gold = fitted.labels.encode(split.labels)
+    hits = np.equal(predicted_ids(fitted.labels, logits, cuts), gold).reshape(len(split), -1)  # (N, 1 or K)
     texts = split.texts
     if split.text_pairs is not None:
         texts = [f"{first} ⏎ {second}" for first, second in zip(texts, split.text_pairs, strict=True)]
     return Answers(
         texts=texts,
-        given=_names(predicted_columns(fitted.labels, logits)[0]),
-        right=np.asarray(hits).reshape(len(split), -1).all(axis=1),
-        metrics=task_metrics(fitted.labels, split, logits),
+        given=_names(predicted_columns(fitted.labels, logits, cuts)[0]),
+        right=np.all(hits, axis=1),
+        metrics=task_metrics(fitted.labels, split, logits, cuts),
     )
 
 

@@ -11,6 +11,7 @@ from tellapart.data.splits import prepare_splits, sample
 from tellapart.errors import RecipeError
 from tellapart.evaluation.task import RELEVANT, is_ranking
 from tellapart.recipes import Recipe
+from tellapart.runs.decisions import with_relations
 
 
 def read_rows(recipe: Recipe) -> TextData:
@@ -18,7 +19,7 @@ def read_rows(recipe: Recipe) -> TextData:
 
     Raises:
         DataError: They cannot be used.
-        RecipeError: The recipe names none.
+        RecipeError: The recipe names none, or an order or a hierarchy that does not fit their classes.
     """
     given = recipe.data
     if given.source is None:
@@ -32,6 +33,7 @@ def read_rows(recipe: Recipe) -> TextData:
         label_delimiter=given.label_delimiter,
         multi_label=given.multi_label,
     )
+    data = dataclasses.replace(data, labels=with_relations(data.labels, given))
     if not is_ranking(data.labels, data.train):
         return data
     note = (

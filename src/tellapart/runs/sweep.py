@@ -298,6 +298,7 @@ class _Runs:
             fitted.labels,
             data.validation,
             fitted.scores(data.validation),
+            fitted.decision.cuts,
             without_positive=recipe.data.without_positive,
         )
         return metrics[self.rows.metric]

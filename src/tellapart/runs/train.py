@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from tellapart.data.examples import TextData
+from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.task import seen_note, task_metrics, unseen_metrics
 from tellapart.recipes import Recipe
 from tellapart.runs.environment import environment
-from tellapart.runs.fitting import fit
+from tellapart.runs.fitting import Fitted, fit
 from tellapart.runs.folder import CHECKPOINTS, claim_folder, write_run
 from tellapart.runs.processes import is_main_process
 from tellapart.runs.rows import load_data
@@ -79,7 +83,11 @@ def train(
         if split is not None and split.labels is not None:
             logits[name] = fitted.scores(split, quiet=quiet)
             metrics[name] = task_metrics(
-                fitted.labels, split, logits[name], without_positive=recipe.data.without_positive
+                fitted.labels,
+                split,
+                logits[name],
+                fitted.decision.cuts,
+                without_positive=recipe.data.without_positive,
             )
     if "test" in logits:
         assert data.test is not None
@@ -88,13 +96,31 @@ def train(
             data.train,
             data.test,
             logits["test"],
+            fitted.decision.cuts,
             without_positive=recipe.data.without_positive,
         )
         if unseen is not None:
             metrics["test_unseen"] = unseen
             notes.append(seen_note(len(data.test), unseen))
+    if fitted.decision != Decision():
+        metrics["decision"] = _decision_metrics(fitted, data, logits)
     metrics["environment"] = environment()
     if is_main_process():
         write_run(folder, fitted, data, logits, metrics)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return RunResult(folder, metrics, fitted.recipe, tuple(notes))
+
+
+def _decision_metrics(fitted: Fitted, data: TextData, logits: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What was fitted to the validation rows, and the metrics there would be without it."""
+    assert fitted.recipe is not None
+    before = {
+        name: task_metrics(
+            fitted.labels,
+            data.splits[name],
+            fitted.decision.uncalibrated(scores),
+            without_positive=fitted.recipe.data.without_positive,
+        )
+        for name, scores in logits.items()
+    }
+    return {**fitted.decision.to_dict(fitted.labels), "before": before}

@@ -1,0 +1,133 @@
+"""How a model's scores become probabilities and labels, and the file beside a model that says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tellapart.data.examples import LabelSpace
+from tellapart.errors import DataError, ModelError
+from tellapart.evaluation.thresholds import DEFAULT_THRESHOLD
+from tellapart.files import replacing
+
+DECISION_FILE = "tellapart.json"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What stands between logits and labels.
+
+    Args:
+        thresholds: For several labels a row: the probability from which each label is predicted, K of them; None
+            for one half throughout.
+        temperature: What logits are divided by before they become probabilities.
+        folded: Whether the model's last layer has been divided by the temperature already.
+    """
+
+    thresholds: tuple[float, ...] | None = None
+    temperature: float = 1.0
+    folded: bool = False
+
+    @property
+    def cuts(self) -> float | np.ndarray:
+        """The thresholds as metrics take them: one number for all labels, or (K,)."""
+        return DEFAULT_THRESHOLD if self.thresholds is None else np.array(self.thresholds)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing differs from what any Transformers tool does with the model."""
+        return self.thresholds is None and (self.temperature == 1 or self.folded)
+
+    def calibrated(self, scores: np.ndarray) -> np.ndarray:
+        """Turns what the model gives, (N, K), into logits that the temperature is in."""
+        return scores if self.folded or self.temperature == 1 else scores / self.temperature
+
+    def uncalibrated(self, logits: np.ndarray) -> np.ndarray:
+        """Turns calibrated logits into those of the model as it was trained."""
+        return logits if self.temperature == 1 else logits * self.temperature
+
+    def to_dict(self, labels: LabelSpace) -> dict[str, Any]:
+        """Returns the JSON form, thresholds by the names of their labels."""
+        content: dict[str, Any] = {"temperature": self.temperature, "temperature_folded": self.folded}
+        if self.thresholds is not None:
+            content["thresholds"] = dict(zip(labels.names, self.thresholds, strict=True))
+        return content
+
+
+def threshold_values(thresholds: Mapping[str, float], labels: LabelSpace) -> tuple[float, ...]:
+    """Puts thresholds that are given by name in the order of the labels; those left out are one half.
+
+    Raises:
+        DataError: There is no such label, rows have one label each, or a threshold does not lie between 0 and 1.
+    """
+    if not labels.multi_label:
+        raise DataError(
+            "thresholds decide on each of several labels, but the rows have one class each",
+            "leave them out: the most probable class is predicted",
+        )
+    labels.check_names(thresholds, "a threshold is given for")
+    for name, value in thresholds.items():
+        if not 0 < value <= 1:
+            raise DataError(
+                f'the threshold of "{name}" is {value}', "give a probability above 0, such as 0.3"
+            )
+    return tuple(float(thresholds.get(name, DEFAULT_THRESHOLD)) for name in labels.names)
+
+
+def write_decision(folder: str | Path, decision: Decision, labels: LabelSpace) -> None:
+    """Writes `tellapart.json` beside a model, if there is anything to say; a stale one is removed.
+
+    It holds `temperature`, `temperature_folded`, `thresholds` (label to probability), and the `order` of ordered
+    classes.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    content = decision.to_dict(labels) if decision != Decision() else {}
+    if labels.order is not None:
+        content["order"] = list(labels.order)
+    path = Path(folder) / DECISION_FILE
+    if not content:
+        path.unlink(missing_ok=True)
+        return
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_decision(path: str | Path, labels: LabelSpace) -> tuple[Decision, LabelSpace]:
+    """Reads what `write_decision` wrote.
+
+    Args:
+        path: The file.
+        labels: The model's classes.
+
+    Returns:
+        The decision, and the labels with their order.
+
+    Raises:
+        ModelError: The file cannot be read, or names labels that the model does not have.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        if content.get("order") is not None:
+            labels = labels.in_order(content["order"])
+        thresholds = content.get("thresholds")
+        decision = Decision(
+            None if thresholds is None else threshold_values(thresholds, labels),
+            float(content.get("temperature", 1.0)),
+            bool(content.get("temperature_folded", False)),
+        )
+        if not 0 < decision.temperature < float("inf"):
+            raise ValueError(f"the temperature is {decision.temperature}")
+    except DataError as error:
+        raise ModelError(f"{path} does not fit the model: {error.cause}", error.remedy) from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{path} cannot be read ({error})", "delete it to predict with thresholds of one half"
+        ) from error
+    return decision, labels

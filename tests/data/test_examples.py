@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from tellapart.data.examples import LabelSpace
+from tellapart.errors import DataError
+
+STARS = LabelSpace(("bad", "fair", "good"))
+
+
+def test_ranks_are_places_in_the_order_class_by_class():
+    ordered = STARS.in_order(["fair", "good", "bad"])
+    assert ordered.ranks.tolist() == [2, 0, 1]
+    assert (ordered.names, ordered.label2id) == (STARS.names, STARS.label2id)
+    assert STARS.ranks is None
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (["bad", "fair", "goood"], 'the class "goood", which the data do not have .did you mean "good"'),
+        (["good", "bad"], "leaves out fair"),
+        (["bad", "fair", "good", "bad"], "names bad twice"),
+        ([], "leaves out bad, fair, good"),
+    ],
+)
+def test_an_order_names_every_class_once(order, message):
+    with pytest.raises(DataError, match=message):
+        STARS.in_order(order)
+
+
+def test_a_hierarchy_needs_names_that_are_paths():
+    assert LabelSpace(("a.b", "c")).in_hierarchy(".").hierarchy_separator == "."
+    for separator in (".", ""):
+        with pytest.raises(DataError, match="no class name holds"):
+            STARS.in_hierarchy(separator)

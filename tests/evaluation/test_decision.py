@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tellapart.data.examples import LabelSpace
+from tellapart.errors import DataError, ModelError
+from tellapart.evaluation.decision import (
+    DECISION_FILE,
+    Decision,
+    read_decision,
+    threshold_values,
+    write_decision,
+)
+
+TAGS = LabelSpace(("money", "sport"), "multi_label_classification")
+STARS = LabelSpace(("bad", "fair", "good"))
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [Decision((0.3, 0.7)), Decision(temperature=1.7), Decision((0.2, 1.0), 2.5), Decision(None, 0.5, True)],
+)
+def test_a_decision_comes_back_from_its_file(tmp_path, decision):
+    write_decision(tmp_path, decision, TAGS)
+    assert read_decision(tmp_path / DECISION_FILE, TAGS) == (decision, TAGS)
+
+
+def test_the_order_of_the_classes_comes_back_too(tmp_path):
+    ordered = STARS.in_order(["good", "fair", "bad"])
+    write_decision(tmp_path, Decision(), ordered)
+    assert read_decision(tmp_path / DECISION_FILE, STARS) == (Decision(), ordered)
+
+
+def test_where_there_is_nothing_to_say_there_is_no_file(tmp_path):
+    write_decision(tmp_path, Decision((0.3, 0.7)), TAGS)
+    write_decision(tmp_path, Decision(), TAGS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_thresholds_stand_under_the_names_of_their_labels(tmp_path):
+    write_decision(tmp_path, Decision((0.3, 0.7)), TAGS)
+    content = json.loads((tmp_path / DECISION_FILE).read_text())
+    assert content["thresholds"] == {"money": 0.3, "sport": 0.7}
+    swapped = LabelSpace(("sport", "money"), TAGS.problem_type)
+    assert read_decision(tmp_path / DECISION_FILE, swapped)[0].thresholds == (0.7, 0.3)
+
+
+def test_labels_that_are_left_out_have_one_half():
+    assert threshold_values({"sport": 0.2}, TAGS) == (0.5, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "labels", "message"),
+    [
+        ({"sprot": 0.2}, TAGS, 'did you mean "sport"'),
+        ({"sport": 0.0}, TAGS, "is 0.0: give a probability above 0"),
+        ({"sport": 1.5}, TAGS, "is 1.5"),
+        ({"bad": 0.2}, STARS, "one class each"),
+    ],
+)
+def test_thresholds_that_do_not_fit_are_one_sentence(thresholds, labels, message):
+    with pytest.raises(DataError, match=message):
+        threshold_values(thresholds, labels)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"temperature": 0}',
+        '{"temperature": "warm"}',
+        '{"thresholds": {"sprot": 0.5}}',
+        '{"order": ["sport"]}',
+    ],
+)
+def test_a_file_that_does_not_fit_the_model_is_refused(tmp_path, content):
+    path = tmp_path / DECISION_FILE
+    path.write_text(content)
+    with pytest.raises(ModelError, match=str(path)):
+        read_decision(path, TAGS)
+
+
+def test_calibrating_divides_once_wherever_the_temperature_is():
+    scores = np.array([[2.0, -4.0]], dtype=np.float32)
+    beside, inside = Decision(temperature=2.0), Decision(temperature=2.0, folded=True)
+    assert beside.calibrated(scores).tolist() == [[1, -2]]
+    assert inside.calibrated(scores) is scores
+    assert Decision().calibrated(scores) is scores
+    for decision in (beside, inside):
+        assert decision.uncalibrated(np.array([[1.0, -2.0]])).tolist() == [[2, -4]]
+    assert Decision().cuts == 0.5
+    assert Decision((0.3, 0.7)).cuts.tolist() == [0.3, 0.7]
