@@ -28,15 +28,10 @@ RUNS = Path("runs")
 METHODS = ["cross-entropy", "auxiliary-labels"]
 
 SETS = {
-    "wikiqa": {"max_length": 64, "epochs": 1},
-    "mrpc": {"max_length": 80, "epochs": 3},
-    "nlpcc2016_kbqa_pairs": {
-        "max_length": 48,
-        "epochs": 3,
-        "train_rows": 12_000,
-        "test_rows": 6_000,
-    },
-    "chnsenticorp": {"max_length": 128, "epochs": 3, "train_rows": 4_000},
+    "wikiqa": {"max_length": 48, "epochs": 1},
+    "mrpc": {"max_length": 64, "epochs": 1},
+    "nlpcc2016_kbqa_pairs": {"max_length": 32, "epochs": 2, "train_rows": 6_000, "test_rows": 3_000},
+    "chnsenticorp": {"max_length": 96, "epochs": 2, "train_rows": 3_000},
 }
 CHINESE = ("nlpcc2016_kbqa_pairs", "chnsenticorp")
 

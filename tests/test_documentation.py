@@ -20,6 +20,7 @@ from tellapart.cli import app, options
 from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, ConfusablePair, MethodPair, MethodResult, Trial
 from tellapart.evaluation.metrics import METRICS
+from tellapart.evaluation.sweeps import SweepBaseline, SweepResult, SweepTrial
 from tellapart.recipes import (
     OBJECTIVES,
     ClassificationRecipe,
@@ -32,6 +33,7 @@ from tellapart.recipes import (
     methods,
     with_values,
 )
+from tellapart.recipes.spaces import SearchSpace, parse_spaces
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -84,7 +86,7 @@ def _context(arguments: list[str]) -> Any:
 def test_every_command_parses_and_describes_a_run(page, code):
     for arguments in _commands(code):
         context = _context(arguments)
-        if context is None or context.info_name not in ("train", "compare"):
+        if context is None or context.info_name not in ("train", "compare", "sweep"):
             continue
         parameters = dict(context.params)
         if parameters["recipe"]:
@@ -92,7 +94,9 @@ def test_every_command_parses_and_describes_a_run(page, code):
             parameters["recipe"] = file if file.is_file() else None  # else one that the reader writes
         settings = parameters.pop("settings")
         if "methods" not in parameters:
-            options.recipe_from(parameters | {"settings": settings})
+            recipe = options.recipe_from(parameters | {"settings": settings})
+            if "over" in parameters:
+                assert parse_spaces(recipe, parameters["over"])
             continue
         own = [setting for setting in settings if ".objective." in setting]
         shared = [setting for setting in settings if setting not in own]
@@ -215,8 +219,9 @@ def test_the_readme_has_the_methods_that_there_are():
     assert {name for name, _ in rows} == set(methods())
 
 
-def test_the_run_folder_reference_has_every_metric_and_every_key_of_a_comparison():
+def test_the_run_folder_reference_has_every_metric_and_every_key_of_a_comparison_and_a_sweep():
     text = (REFERENCE / "run-folder.md").read_text(encoding="utf-8")
     kinds = (Comparison, MethodResult, Trial, MethodPair, ConfusablePair)
+    kinds += (SweepResult, SweepTrial, SweepBaseline, SearchSpace)
     keys = {field.name for kind in kinds for field in fields(kind)}
     assert not (keys | set(METRICS)) - set(re.findall(r"`(\w+)`", text))

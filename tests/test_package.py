@@ -25,6 +25,24 @@ def test_importing_the_package_or_asking_for_help_imports_nothing_heavy(code):
     assert finished.stdout.splitlines()[-1].strip() == "loaded:"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import transformers, tellapart",
+        "import tellapart\ntellapart.register()\ntellapart.register()",
+        "import tellapart\ntellapart.Trainer",
+    ],
+)
+def test_transformers_knows_our_model_classes_once_both_packages_are_in_use(code):
+    check = (
+        f"{code}\nfrom transformers import AutoConfig, AutoModelForSequenceClassification as classifiers\n"
+        "config = AutoConfig.for_model('tellapart-fused')\n"
+        "print(classifiers._model_mapping[type(config)].__name__)"
+    )
+    finished = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert finished.stdout == "FusedForSequenceClassification\n"
+
+
 def test_every_public_name_is_there_and_listed():
     for name in tellapart.__all__:
         assert getattr(tellapart, name) is not None

@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.runs.compare import compare as compare
     from tellapart.runs.evaluate import evaluate as evaluate
     from tellapart.runs.predict import predict as predict
+    from tellapart.runs.sweep import sweep as sweep
     from tellapart.runs.train import train as train
     from tellapart.training.arguments import TrainingArguments as TrainingArguments
     from tellapart.training.trainer import Trainer as Trainer
@@ -67,6 +68,7 @@ _HOMES = {
     "compare": "runs.compare",
     "evaluate": "runs.evaluate",
     "predict": "runs.predict",
+    "sweep": "runs.sweep",
     "train": "runs.train",
     "Trainer": "training.trainer",
     "TrainingArguments": "training.arguments",

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tellapart.data import benchmarks
 from tellapart.data.benchmarks import fetch, registered
 from tellapart.data.hub import HubSource
+from tellapart.data.originals import PublishersSource
 from tellapart.data.reading import read_data
 from tellapart.errors import DataError, OutputError, TellapartWarning
 
@@ -115,6 +117,55 @@ def test_the_registry_is_sound_and_can_be_written_as_json() -> None:
         assert one.name == name
         assert one.sizes["train"] > 0
         assert one.sizes.keys() <= {"train", "validation", "test"}
+        if one.overlap is not None:
+            assert f"{one.overlap} " in one.note
+            assert "also in train" in one.note
+        if isinstance(one.source, PublishersSource):
+            assert one.originals
         if isinstance(one.source, HubSource):
             assert (one.source.columns.text_pair is not None) == (one.task in ("pair", "ranking"))
             assert (one.source.columns.question_id is not None) == (one.task == "ranking")
+
+
+def test_the_overlaps_that_were_counted_are_there_to_be_read() -> None:
+    counted = {name: one.overlap for name, one in registered().items() if one.overlap is not None}
+    assert counted == {
+        "r8": 4,
+        "r52": 6,
+        "trec6": 10,
+        "banking77": 6,
+        "sst5": 2,
+        "cola": 16,
+        "chnsenticorp": 331,
+    }
+
+
+PAIRS = {"sentence1": ["银行卡"], "sentence2": ["怎么开卡"]}
+HUB_ROWS = {
+    "bq": (PAIRS | {"score": [1]}, ("银行卡", "怎么开卡", "1")),
+    "lcqmc": (PAIRS | {"score": [0]}, ("银行卡", "怎么开卡", "0")),
+    "chnsenticorp": ({"text": ["很好"], "label": [1]}, ("很好", "positive")),
+    "tnews": ({"sentence": ["上课"], "label": ["108"], "idx": [0]}, ("上课", "news_edu")),
+}
+
+
+@pytest.mark.parametrize("name", HUB_ROWS)
+def test_the_chinese_sets_are_read_in_the_columns_of_their_copies_on_the_hub(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns, row = HUB_ROWS[name]
+
+    def load(*asked: str | None) -> datasets.DatasetDict:
+        source = registered()[name].source
+        assert isinstance(source, HubSource)
+        assert asked == (source.name, source.config)
+        return datasets.DatasetDict(dict.fromkeys(["train", "validation", "test"], rows))
+
+    rows = datasets.Dataset.from_dict(columns)
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    monkeypatch.setenv("TELLAPART_CACHE", str(tmp_path))
+    monkeypatch.delenv("TELLAPART_DATA", raising=False)
+    with pytest.warns(TellapartWarning, match="were expected"):
+        folder = fetch(name)
+    assert tuple(pq.read_table(folder / "train.parquet").to_pylist()[0].values()) == row
+    assert {path.stem for path in folder.glob("*.parquet")} == registered()[name].sizes.keys()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tellapart import __version__
-from tellapart.cli import check, compare, data, evaluate, predict, recipes, train
+from tellapart.cli import check, compare, data, evaluate, predict, recipes, sweep, train
 from tellapart.cli.messages import failures_in_one_line, notes_on_stderr
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("compare")(compare.compare)
+app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("check")(check.check)

@@ -10,6 +10,8 @@ from tellapart.cli import options as o
 
 app = typer.Typer(no_args_is_help=True, help="List and fetch benchmark sets.")
 
+_ARXIV = "arXiv"
+
 
 @app.command("list")
 def list_sets(json: o.Json = False) -> None:
@@ -29,18 +31,51 @@ def list_sets(json: o.Json = False) -> None:
 @app.command("fetch")
 def fetch_set(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name from [bold]tellapart data list[/].")],
+    first: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="DAY",
+            help="First day or month of the papers: 2019-01-31 or 2019-01.",
+            rich_help_panel=_ARXIV,
+        ),
+    ] = None,
+    last: Annotated[
+        str | None,
+        typer.Option("--to", metavar="DAY", help="Last day or month of the papers.", rich_help_panel=_ARXIV),
+    ] = None,
+    archive: Annotated[
+        str | None,
+        typer.Option("--archive", help="Whose papers and categories; cs by default.", rich_help_panel=_ARXIV),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", help="Of the split of the papers; 0 by default.", rich_help_panel=_ARXIV),
+    ] = None,
     json: o.Json = False,
 ) -> None:
     """Fetch a benchmark set into the cache and print its folder.
 
+    What is fetched from arXiv is kept day by day: the same command goes on where it was.
+
     [bold]Examples[/]
     tellapart data fetch r8
-    tellapart train r8 --output runs/r8
+    tellapart data fetch arxiv --from 2019-01 --to 2019-03 --archive cs
     """
     from tellapart.cli.tables import print_json
-    from tellapart.data.benchmarks import fetch
+    from tellapart.data.benchmarks import fetch, fetch_arxiv
+    from tellapart.errors import UserError
 
-    folder = fetch(name)
+    if (first, last, archive, seed) == (None, None, None, None):
+        folder = fetch(name)
+    elif name != "arxiv":
+        raise UserError(
+            f"--from, --to, --archive and --seed do not go with {name}", "leave them out, or fetch arxiv"
+        )
+    elif first is None or last is None:
+        raise UserError("it is not said which days are meant", "give both --from and --to")
+    else:
+        folder = fetch_arxiv(first, last, archive or "cs", seed or 0)
     if json:
         print_json({"name": name, "folder": str(folder)})
     else:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tellapart.data.benchmarks import BenchmarkSet
     from tellapart.data.checks import DataReport
     from tellapart.evaluation.comparison import Comparison
+    from tellapart.evaluation.sweeps import SweepResult
     from tellapart.runs.train import RunResult
 
 _PIPED_WIDTH = 160
@@ -70,8 +71,23 @@ def show_comparison(comparison: Comparison, folder: Path) -> None:
     if comparison.confusable_pairs:
         print("\nMost confused classes (errors a trial, both directions; change against the first method):")
         show_table(confusable_rows(comparison, _METHODS_BESIDE_EACH_OTHER))
+    _show_files(folder, {".html", ".json", ".png"})
+
+
+def show_sweep(result: SweepResult, folder: Path) -> None:
+    """Prints the table of trials, what they amount to, the files, and how to train with the best values."""
+    from tellapart.evaluation.sweeps import space_names, sweep_rows, sweep_sentences
+
+    show_table(sweep_rows(result), slice(len(space_names(result.spaces)), None))
+    for sentence in sweep_sentences(result):
+        print(sentence)
+    _show_files(folder, {".html", ".json", ".png", ".yaml"})
+    print(f"next: tellapart train --recipe {folder / 'best.yaml'}")
+
+
+def _show_files(folder: Path, suffixes: set[str]) -> None:
     print(f"written to {folder}:")
-    for file in sorted(path for path in folder.iterdir() if path.suffix in {".html", ".json", ".png"}):
+    for file in sorted(path for path in folder.iterdir() if path.suffix in suffixes):
         print(f"  {file.name}")
 
 

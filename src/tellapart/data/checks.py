@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -296,15 +297,18 @@ def _lengths(splits: Iterable[TextSplit], tokenizer: PreTrainedTokenizerBase, ma
     )
 
 
-def _token_counts(split: TextSplit, tokenizer: PreTrainedTokenizerBase, chunk: int = 10_000) -> np.ndarray:
+def _token_counts(split: TextSplit, tokenizer: Any, chunk: int = 10_000) -> np.ndarray:
+    """Tokens of each row; of several tokenisers' that of the longest."""
+    parts = getattr(tokenizer, "parts", [tokenizer])
     counts: list[int] = []
     for start in range(0, len(split), chunk):
         rows = slice(start, start + chunk)
         pairs = None if split.text_pairs is None else split.text_pairs[rows]
-        encoded = tokenizer(
-            split.texts[rows], pairs, truncation=False, return_attention_mask=False, verbose=False
-        )
-        counts += map(len, encoded["input_ids"])
+        encoded = [
+            part(split.texts[rows], pairs, truncation=False, return_attention_mask=False, verbose=False)
+            for part in parts
+        ]
+        counts += map(max, *(map(len, part["input_ids"]) for part in encoded), itertools.repeat(0))
     return np.array(counts)
 
 

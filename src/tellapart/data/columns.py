@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -133,6 +133,16 @@ def match_column(schema: pa.Schema, wanted: str, where: str) -> str:
             f"choose one of its columns: {', '.join(schema.names)}",
         )
     return found
+
+
+def written_columns(columns: Columns, schema: pa.Schema, where: str) -> Columns:
+    """Returns columns as a table writes their names.
+
+    Raises:
+        DataError: One of them is missing.
+    """
+    written = {role: name and match_column(schema, name, where) for role, name in vars(columns).items()}
+    return replace(columns, **written)
 
 
 def is_string(kind: pa.DataType) -> bool:

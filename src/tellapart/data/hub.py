@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from tellapart.data.columns import Columns
 from tellapart.data.sources import split_tables
-from tellapart.data.values import examples_table, is_unlabelled, read_examples
+from tellapart.data.values import is_unlabelled, standard_table
 from tellapart.errors import DataError
 
 
@@ -38,21 +38,14 @@ class HubSource:
         """Loads the splits that have labels, in columns `text`, `text_pair`, `label(s)`, `question_id`.
 
         Raises:
-            DataError: The set could not be loaded.
+            DataError: The set could not be loaded, or has other columns or labels than it had.
         """
         loaded = hub_tables(self.name, self.config, self.splits)
         return {
-            split: self._standard(table, f"{self.name} ({split})")
+            split: standard_table(table, self.columns, self.label_names, where=f"{self.name} ({split})")
             for split, table in loaded.items()
             if not is_unlabelled(table, str(self.columns.label))
         }
-
-    def _standard(self, table: pa.Table, where: str) -> pa.Table:
-        examples = read_examples(table, self.columns, where=where)
-        if self.label_names:
-            labels = [self.label_names[str(label)] for label in examples.labels or []]
-            examples = replace(examples, labels=labels)
-        return examples_table(examples)
 
 
 def hub_tables(

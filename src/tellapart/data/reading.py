@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from tellapart.data.benchmarks import fetch, local_folder, registered
-from tellapart.data.columns import Columns, find_columns, match_column
+from tellapart.data.benchmarks import local_folder, named_tables, registered
+from tellapart.data.columns import Columns, find_columns, written_columns
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.data.hub import hub_tables
 from tellapart.data.sources import SPLIT_NAMES, as_table, folder_tables, split_tables
@@ -104,7 +104,7 @@ def read_data(
         where = _where(found, name)
         splits[name] = read_examples(
             table,
-            _present(columns, table.schema, where),
+            written_columns(columns, table.schema, where),
             label_delimiter=label_delimiter,
             multi_label=lists,
             where=where,
@@ -173,12 +173,8 @@ def _named(name: str) -> SourceTables:
         return SourceTables(name, folder_tables(path))
     if path.is_file():
         return SourceTables(name, {"train": read_table(path)})
-    own = local_folder(name)
-    if own is not None:
-        return SourceTables(name, folder_tables(own))
-    if name in registered():
-        note = registered()[name].note
-        return SourceTables(name, folder_tables(fetch(name)), (f"{name}: {note}.",) if note else ())
+    if local_folder(name) is not None or name in registered():
+        return SourceTables(name, *named_tables(name))
     if file_format(path) is not None:
         read_table(path)  # raises: there is no such file
     if not _HUB_NAME.fullmatch(name):
@@ -198,12 +194,6 @@ def _where(found: SourceTables, split: str) -> str:
     if found.name == "memory":
         return f"the {split} rows"
     return found.name if len(found.tables) == 1 else f"the {split} split of {found.name}"
-
-
-def _present(columns: Columns, schema: pa.Schema, where: str) -> Columns:
-    """Returns the columns as another split writes their names."""
-    written = {role: name and match_column(schema, name, where) for role, name in vars(columns).items()}
-    return replace(columns, **written)
 
 
 def _empty_texts(splits: Mapping[str, TextSplit]) -> list[str]:

@@ -42,7 +42,7 @@ def file_format(path: Path) -> str | None:
     return None if compressed and kind in ("JSON", "Parquet") else kind
 
 
-def read_table(path: str | Path) -> pa.Table:
+def read_table(path: str | Path, kind: str | None = None) -> pa.Table:
     """Reads one file.
 
     All columns of CSV and TSV files are text: `001`, `1.0`, `true` and `NA` stay as they are written, and
@@ -51,6 +51,7 @@ def read_table(path: str | Path) -> pa.Table:
 
     Args:
         path: A file with one of the suffixes of `FORMATS`.
+        kind: What the file holds, a value of `FORMATS`; None to tell from the suffix.
 
     Returns:
         The rows, at least one.
@@ -63,7 +64,7 @@ def read_table(path: str | Path) -> pa.Table:
     if not path.is_file():
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"there is no file {path}{did_you_mean(path.name, siblings)}", "check the path")
-    kind = _required_format(path, DataError)
+    kind = kind or _required_format(path, DataError)
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty", "give a file with rows")
     try:

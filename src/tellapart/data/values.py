@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tellapart.data.columns import Columns, is_list, is_string, written_name
+from tellapart.data.columns import Columns, is_list, is_string, written_columns, written_name
 from tellapart.data.examples import TextSplit
 from tellapart.data.textfiles import kind_of
 from tellapart.errors import DataError
@@ -81,6 +82,32 @@ def examples_table(split: TextSplit) -> pa.Table:
         "question_id": split.question_ids,
     }
     return pa.table({name: values for name, values in columns.items() if values is not None})
+
+
+def standard_table(
+    table: pa.Table, columns: Columns, label_names: Mapping[str, str], *, where: str = "the data"
+) -> pa.Table:
+    """Returns the rows of a task with one label a row as `examples_table` does, with names for the labels.
+
+    Args:
+        table: The rows.
+        columns: Where to look.
+        label_names: The name of each label, and no other label may occur; empty to keep them as they are.
+        where: What to call the data in messages.
+
+    Raises:
+        DataError: As in `read_examples`; or a column is missing, or a label has no name.
+    """
+    examples = read_examples(table, written_columns(columns, table.schema, where), where=where)
+    if not label_names:
+        return examples_table(examples)
+    labels = [str(label) for label in examples.labels or []]
+    for row, label in enumerate(labels, start=1):
+        if label not in label_names:
+            raise DataError(
+                f'{where} has the label "{label}" in row {row}', f"only {', '.join(label_names)} may occur"
+            )
+    return examples_table(replace(examples, labels=[label_names[label] for label in labels]))
 
 
 def _texts(table: pa.Table, name: str, where: str) -> list[str]:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from tellapart.data.batching import TokenisedDataset
-from tellapart.encoders.pooling import Pooling
+from tellapart.encoders.pooling import pooling_of
 from tellapart.encoders.scoring import represent
-from tellapart.encoders.transformer import final_linear
+from tellapart.encoders.transformer import encoders_of, final_linear
 from tellapart.errors import ModelError
 from tellapart.files import replacing
 
@@ -64,9 +64,7 @@ def cached_representations(
         temporary.mkdir()
 
         def allocate(shape: tuple[int, int]) -> np.ndarray:
-            return np.lib.format.open_memmap(
-                temporary / _VECTORS, mode="w+", dtype=np.float32, shape=shape
-            )
+            return np.lib.format.open_memmap(temporary / _VECTORS, mode="w+", dtype=np.float32, shape=shape)
 
         vectors = represent(model, dataset, bf16=bf16, progress=progress, allocate=allocate)
         vectors.flush()  # type: ignore[attr-defined]
@@ -78,8 +76,8 @@ def cached_representations(
 
 def _fingerprint(model: Any, dataset: TokenisedDataset, bf16: bool) -> str:
     """SHA-256 of all that decides on the vectors: weights except the final layer's, pooling, tokens, precision."""
-    poolings = [module.pooling for module in model.modules() if isinstance(module, Pooling)]
-    kind = (type(model).__name__, poolings, getattr(model.config, "classifier_pooling", None), bf16)
+    poolings = [pooling_of(encoder.config) for encoder in encoders_of(model)]
+    kind = (type(model).__name__, poolings, getattr(model.config, "fusion", None), bf16)
     digest = hashlib.sha256(repr(kind).encode())
     head = {id(parameter) for parameter in final_linear(model).parameters()}
     encoder = {name: value.detach() for name, value in model.named_parameters() if id(value) not in head}

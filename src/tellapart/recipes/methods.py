@@ -85,7 +85,7 @@ def method_recipe(method: str, base: Recipe | None = None) -> Recipe:
     ]
     content |= {"method": method, "stages": stages}
     if method == "tfidf":
-        content["encoder"] = {**content.get("encoder", {}), "name": "tfidf"}
+        content["encoder"] = {**content.get("encoder", {}), "name": "tfidf", "second": None}
     return validated(content)
 
 

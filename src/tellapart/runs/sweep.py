@@ -1,0 +1,341 @@
+"""A search over a recipe's values on one's own data: which score does each give on the validation rows?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+from transformers import TrainerCallback
+
+from tellapart.data.examples import TextData
+from tellapart.errors import (
+    DataError,
+    MissingDependencyError,
+    OutputError,
+    RecipeError,
+    TellapartError,
+    TellapartWarning,
+    UserError,
+)
+from tellapart.evaluation.metrics import METRICS, find_metric, main_metric
+from tellapart.evaluation.sweeps import (
+    SweepBaseline,
+    SweepResult,
+    parameters_text,
+    summary,
+    value_text,
+)
+from tellapart.evaluation.task import is_ranking, task_metrics
+from tellapart.files import replacing
+from tellapart.inspection.sweep_figure import save_sweep_plot
+from tellapart.inspection.sweep_report import write_sweep_report
+from tellapart.recipes import Recipe, method_recipe, validated
+from tellapart.recipes.spaces import parse_spaces, with_parameters
+from tellapart.runs.environment import environment
+from tellapart.runs.fitting import fit
+from tellapart.runs.folder import CHECKPOINTS, claim_folder
+from tellapart.runs.rows import read_rows, split_data
+from tellapart.runs.study import OpenTrial, SweepStudy, import_optuna, open_study
+
+if TYPE_CHECKING:
+    import optuna
+
+BASELINE = "cross-entropy"
+CONFIDENCE = 0.95
+STEPS_A_SEED = 1000
+"""A run's course in the steps that Optuna compares trials by, however many evaluations it has."""
+
+# What a stage learns belongs to the method; its schedule is shared by method and baseline.
+_OF_THE_METHOD = ("objective", "learns", "solver", "perturbation", "perturbation_size")
+_OF_THE_MAIN_LOSS = ("class_weight", "label_smoothing", "focal_gamma")
+
+
+def sweep(
+    recipe: Recipe,
+    spaces: Sequence[str],
+    output: str | Path,
+    *,
+    trials: int | None = None,
+    seeds: int = 1,
+    baseline: str | None = None,
+    prune: bool = True,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> SweepResult:
+    """Trains a recipe with value after value and scores each on the validation rows.
+
+    A trial is one combination of values over all seeds. Two trials with one seed have the same split, initial
+    weights and order of the rows; the test rows are never looked at. Trials are kept in `study.db`, so that a
+    killed sweep goes on with `resume=True` where it was, to the same result.
+
+    Args:
+        recipe: Where the search starts from; seeds count up from its `seed`.
+        spaces: `path=values`, as `tellapart.recipes.spaces.parse_spaces` reads them.
+        output: The folder for `sweep.json`, `sweep.html`, `sweep.png`, `best.yaml` and `study.db`.
+        trials: How many combinations to try. By default all of them where lists are given; 20 otherwise.
+        seeds: Runs of each trial.
+        baseline: A method that runs with the same seeds and schedule; by default `cross-entropy`, or none if
+            that is the recipe's method. "none" for none.
+        prune: Whether a trial stops early when its score at an evaluation, or the mean after a seed, is below
+            the median of the trials before, once five are complete.
+        resume: Whether to go on with what is there; `trials` may have changed.
+        overwrite: Whether to throw away what is there.
+        quiet: Whether to show no progress.
+
+    Raises:
+        RecipeError: A space, the baseline or a number makes no sense.
+        DataError: The data cannot be used, or have no rows to validate on.
+        MissingDependencyError: Optuna is not installed.
+        UserError: The folder is in use or holds another sweep, or no trial could be finished.
+        OutputError: The folder cannot be written.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("a sweep runs in one process", "start it without torchrun or accelerate launch")
+    for name, number in (("trials", trials), ("seeds", seeds)):
+        if number is not None and number < 1:
+            raise RecipeError(f"there cannot be {number} {name}", f"use --{name} 1 or more")
+    searched = parse_spaces(recipe, spaces)
+    baseline_recipe = _baseline_recipe(recipe, baseline)
+    import_optuna()
+    rows = _Rows(recipe)
+    common = [recipe.to_yaml(), [repr(space) for space in searched], seeds, prune]
+    common.append(baseline_recipe and baseline_recipe.to_yaml())
+    folder = claim_folder(output, resume=resume, overwrite=overwrite)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made ({error.strerror})", "choose another --output") from error
+    runs = _Runs(recipe, rows, folder / CHECKPOINTS, seeds, quiet)
+    with open_study(
+        folder / "study.db",
+        greater_is_better=runs.metric.greater_is_better,
+        prune=prune,
+        fingerprint=hashlib.sha256(json.dumps(common).encode()).hexdigest(),
+    ) as study:
+        held_against = None if baseline_recipe is None else runs.baseline(baseline_recipe, study)
+        search = SweepStudy(study, searched, trials, recipe.seed)
+        for trial in search.open_trials():
+            runs.trial(trial, search)
+        search.check_any_complete()
+        found = search.results(CONFIDENCE)
+    result = SweepResult(
+        source=rows.read.source,
+        split_sizes=rows.sizes(runs.seeds[-1]),
+        encoder=recipe.encoder.name,
+        method=recipe.method,
+        metric=rows.metric,
+        confidence=CONFIDENCE,
+        seeds=runs.seeds,
+        spaces=searched,
+        trials=found,
+        baseline=held_against,
+        environment=environment() | {"optuna": import_optuna().__version__},
+    )
+    _write(folder, result, recipe)
+    return result
+
+
+class PruningCallback(TrainerCallback):
+    """Reports the validation score at every evaluation and stops the trial when it lies below the others.
+
+    What is reported is the mean over the seeds that are finished and the best score of the one that runs, which
+    is what it would end with if it stopped there.
+
+    Args:
+        trial: Optuna's trial.
+        metric: Its name in `METRICS`.
+        before: The scores of the seeds that are finished.
+        stages: How many stages a run has: each is an equal part of its course.
+    """
+
+    def __init__(self, trial: optuna.Trial, metric: str, before: Sequence[float], stages: int) -> None:
+        self.trial, self.metric, self.before, self.stages = trial, metric, list(before), stages
+        self.stage = -1
+        self.scores: list[float] = []
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Notes that a stage begins: only the last one's scores say what the run will end with."""
+        self.stage += 1
+        self.scores = []
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict | None = None, **_: Any) -> None:
+        """Reports and perhaps stops.
+
+        Raises:
+            optuna.TrialPruned: The trial is to stop.
+        """
+        score = (metrics or {}).get(f"eval_{self.metric}")
+        if score is None:
+            return
+        self.scores.append(float(score))
+        share = (self.stage + state.global_step / max(1, state.max_steps)) / self.stages
+        if share < 1:  # the end is reported with the score of the whole run
+            best = max(self.scores) if METRICS[self.metric].greater_is_better else min(self.scores)
+            step = int(STEPS_A_SEED * (len(self.before) + share))
+            _report(self.trial, float(np.mean([*self.before, best])), step)
+
+
+def _report(trial: optuna.Trial, score: float, step: int) -> None:
+    trial.report(score, step)
+    if trial.should_prune():
+        raise import_optuna().TrialPruned
+
+
+class _Rows:
+    """The rows, read once, and split once for each seed.
+
+    Raises:
+        DataError: They cannot be used, or there are none to validate on.
+        RecipeError: The task does not have the recipe's metric.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.read = read_rows(recipe)
+        ranking = is_ranking(self.read.labels, self.read.train)
+        named = [stage.metric for stage in recipe.stages if stage.metric]
+        self.metric = named[-1] if named else main_metric(self.read.labels, ranking)
+        find_metric(self.read.labels, self.metric, ranking)
+        self._splits: dict[tuple[int, int | None], TextData] = {}
+        self.of(recipe)
+
+    def of(self, recipe: Recipe) -> TextData:
+        """Returns the splits of a recipe's seed, with as many training rows as it asks for."""
+        key = recipe.seed, recipe.data.train_rows
+        if key not in self._splits:
+            data = split_data(recipe, self.read)
+            if data.validation is None or data.validation.labels is None:
+                raise DataError(
+                    "there are no labelled validation rows to score trials on",
+                    "add a validation split, or more training rows to take it from",
+                )
+            self._splits[key] = data
+        return self._splits[key]
+
+    def sizes(self, seed: int) -> dict[str, int]:
+        """Returns split name to rows, as the recipe that the search starts from has them."""
+        splits = self.of(self.recipe.model_copy(update={"seed": seed})).splits
+        return {name: len(split) for name, split in splits.items()}
+
+
+class _Runs:
+    """Runs recipes over the seeds of a sweep, each in a scratch folder that is gone afterwards."""
+
+    def __init__(self, recipe: Recipe, rows: _Rows, scratch: Path, seeds: int, quiet: bool) -> None:
+        self.recipe, self.rows, self.scratch, self.quiet = recipe, rows, scratch, quiet
+        self.seeds = tuple(range(recipe.seed, recipe.seed + seeds))
+        self.metric = METRICS[rows.metric]
+
+    def baseline(self, recipe: Recipe, study: optuna.Study) -> SweepBaseline:
+        """Scores the baseline; from the study for the seeds that were finished before."""
+        done: dict[str, Any] = study.user_attrs.get("baseline", {})
+        for seed in self.seeds:
+            if str(seed) in done:
+                continue
+            start = time.perf_counter()
+            score = self._score(recipe, seed)
+            done[str(seed)] = {"score": score, "seconds": time.perf_counter() - start}
+            study.set_user_attr("baseline", done)
+            self._say(f"baseline {recipe.method}, seed {seed}: {self.metric.display(score)}")
+        scores = {seed: done[str(seed)]["score"] for seed in self.seeds}
+        seconds = sum(done[str(seed)]["seconds"] for seed in self.seeds)
+        return SweepBaseline(**summary(scores, seconds, CONFIDENCE), method=recipe.method)
+
+    def trial(self, trial: OpenTrial, search: SweepStudy) -> None:
+        """Runs a trial and records what came of it."""
+        start, scores = time.perf_counter(), dict[int, float]()
+        error: TellapartError | None = None
+        try:
+            self._score_seeds(trial, scores)
+            outcome = self.metric.display(search.complete(trial, scores, time.perf_counter() - start))
+        except import_optuna().TrialPruned:
+            search.prune(trial, scores, time.perf_counter() - start)
+            outcome = "stopped early"
+        except OutputError:
+            raise  # no fault of the values
+        except torch.OutOfMemoryError:
+            error = UserError("the memory does not suffice", "lower the batch size or the longest input")
+        except TellapartError as raised:
+            error = raised
+        if error is not None:
+            search.fail(trial, error, scores, time.perf_counter() - start)
+            outcome = f"failed: {error}"
+        values = ", ".join(f"{path}={value_text(value)}" for path, value in trial.parameters.items())
+        self._say(f"trial {trial.number + 1} of at most {search.trials}: {values}: {outcome}")
+
+    def _score_seeds(self, trial: OpenTrial, scores: dict[int, float]) -> None:
+        """Fills in the score of each seed; raises when the trial is to stop."""
+        recipe = with_parameters(self.recipe, trial.parameters)
+        for seed in self.seeds:
+            before = list(scores.values())
+            callback = PruningCallback(trial.handle, self.rows.metric, before, len(recipe.stages))
+            scores[seed] = self._score(recipe, seed, [callback])
+            if len(scores) < len(self.seeds):
+                _report(trial.handle, float(np.mean(list(scores.values()))), STEPS_A_SEED * len(scores))
+
+    def _score(self, recipe: Recipe, seed: int, callbacks: Sequence[TrainerCallback] = ()) -> float:
+        """Trains with a seed and returns the score on its validation rows."""
+        seeded = recipe.model_copy(update={"seed": seed})
+        data = self.rows.of(seeded)
+        try:
+            fitted = fit(seeded, data, self.scratch, quiet=self.quiet, callbacks=callbacks)
+        finally:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+        assert data.validation is not None
+        metrics = task_metrics(
+            fitted.labels,
+            data.validation,
+            fitted.scores(data.validation),
+            fitted.decision.cuts,
+            without_positive=recipe.data.without_positive,
+        )
+        return metrics[self.rows.metric]
+
+    def _say(self, sentence: str) -> None:
+        if not self.quiet:
+            tqdm.write(sentence, file=sys.stderr)
+
+
+def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
+    """The baseline on the recipe's data, encoder and schedule, with what the main loss is given there."""
+    if method == "none" or (method is None and recipe.method == BASELINE):
+        return None
+    content = recipe.model_dump(exclude_unset=True)
+    first = (content.get("stages") or [{}])[0]
+    schedule = {key: value for key, value in first.items() if key not in _OF_THE_METHOD}
+    encoder = dict(content.get("encoder", {}))
+    if recipe.encoder.name == "tfidf":
+        del encoder["name"]  # a method that learns has to have an encoder: the default one
+    shared = validated(content | {"encoder": encoder, "stages": [schedule]})
+    options = first.get("objective", {})
+    return with_parameters(
+        method_recipe(method or BASELINE, shared),
+        {f"stages.0.objective.{key}": options[key] for key in _OF_THE_MAIN_LOSS if key in options},
+    )
+
+
+def _write(folder: Path, result: SweepResult, recipe: Recipe) -> None:
+    with replacing(folder / "sweep.json") as temporary:
+        text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    with replacing(folder / "best.yaml") as temporary:
+        found = f"# The best of {len(result.trials)} trials: {parameters_text(result, result.best)}\n"
+        best = with_parameters(recipe, result.best.parameters)
+        temporary.write_text(found + best.to_yaml(), encoding="utf-8")
+    write_sweep_report(folder / "sweep.html", result)
+    try:
+        save_sweep_plot(result, folder / "sweep.png")
+    except MissingDependencyError as error:
+        warnings.warn(f"no figure was drawn: {error}", TellapartWarning, stacklevel=3)
