@@ -195,9 +195,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 checkpoint = Path(temporary) / "model"
                 self._fitted.save(checkpoint)
                 (checkpoint / _DESCRIPTION).write_text(content, encoding="utf-8")
-                (target / DECISION_FILE).unlink(
-                    missing_ok=True
-                )  # of an estimator that was saved there before
+                (target / DECISION_FILE).unlink(missing_ok=True)  # an earlier estimator's
                 for file in checkpoint.iterdir():
                     file.replace(target / file.name)
         except OutputError:

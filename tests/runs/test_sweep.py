@@ -9,6 +9,7 @@ import optuna
 import pytest
 
 from tellapart.errors import DataError, MissingDependencyError, OutputError, RecipeError, UserError
+from tellapart.evaluation.decision import Decision
 from tellapart.recipes import load_recipe, method_recipe, with_values
 from tellapart.runs import sweep as module
 from tellapart.runs.fitting import fit
@@ -39,7 +40,7 @@ class PretendedRuns:
             logits[:wrong] = np.roll(logits[:wrong], 1, axis=1)
             return logits
 
-        return SimpleNamespace(labels=data.labels, scores=scores)
+        return SimpleNamespace(labels=data.labels, scores=scores, decision=Decision())
 
 
 @pytest.fixture
