@@ -13,7 +13,15 @@ import transformers
 from tellapart.data.batching import tokenise
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.encoders.pooling import default_pooling
+from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.encoders.scoring import score
+from tellapart.encoders.scratch import (
+    BuiltEncoder,
+    build_encoder,
+    learns_from_scratch,
+    texts_of,
+    truncation_notes,
+)
 from tellapart.encoders.transformer import (
     labels_of,
     load_classifier,
@@ -25,8 +33,9 @@ from tellapart.encoders.transformer import (
 from tellapart.errors import RecipeError, UserError
 from tellapart.files import replacing
 from tellapart.objectives import Objective
-from tellapart.recipes import Recipe
+from tellapart.recipes import EncoderRecipe, Recipe
 from tellapart.runs.stages import run_stage
+from tellapart.training.defaults import default_max_length
 from tellapart.training.progress import rows_bar
 from tellapart.training.tfidf import CONFIG_FILE as TFIDF_CONFIG
 from tellapart.training.tfidf import TfidfClassifier
@@ -44,6 +53,7 @@ class Fitted:
         history: Logged losses and scores.
         objective: The last stage's objective.
         max_length: Longest input in tokens.
+        notes: What building the encoder found and did.
     """
 
     model: Any
@@ -53,6 +63,7 @@ class Fitted:
     history: list[dict[str, float]] = field(default_factory=list)
     objective: Objective | None = None
     max_length: int = 128
+    notes: tuple[str, ...] = ()
 
     def scores(self, split: TextSplit, *, bf16: bool = False, quiet: bool = True) -> np.ndarray:
         """Returns the logits of a split's rows, float32 (N, K).
@@ -113,14 +124,13 @@ def fit(
     if recipe.encoder.name == "tfidf":
         return _fit_tfidf(recipe, data)
     transformers.set_seed(recipe.seed)
-    tokenizer = load_tokenizer(recipe.encoder.name)
-    model = load_encoder(
-        recipe.encoder.name,
-        data.labels,
-        pooling=recipe.encoder.pooling,
-        classifier_dropout=recipe.encoder.classifier_dropout,
-    )
-    max_length = recipe.encoder.max_length
+    if recipe.encoder.name in FROM_SCRATCH:
+        recipe = _starting_at_random(recipe)
+        model, tokenizer, notes = _build_encoder(recipe, data)
+    else:
+        model, tokenizer, notes = _load_encoder(recipe, data)
+    from_scratch = learns_from_scratch(model.config)
+    max_length = recipe.encoder.max_length or default_max_length(from_scratch=from_scratch)
     if max_length > position_limit(model.config):
         raise RecipeError(
             f"max_length is {max_length} and the encoder {recipe.encoder.name} reads at most"
@@ -132,6 +142,7 @@ def fit(
     validation = None
     if data.validation is not None:
         validation = tokenise(data.validation, tokenizer, max_length=max_length, labels=data.labels)
+    notes += truncation_notes(model, train)
     stages, history, objective = [], [], None
     for number, stage in enumerate(recipe.stages):
         result = run_stage(
@@ -152,10 +163,58 @@ def fit(
         history += result.history
         objective = result.objective or objective
     encoder = recipe.encoder.model_copy(
-        update={"pooling": recipe.encoder.pooling or default_pooling(model.config.model_type)}
+        update={
+            "pooling": recipe.encoder.pooling or default_pooling(model.config.model_type),
+            "max_length": max_length,
+        }
     )
     resolved = recipe.model_copy(update={"stages": stages, "encoder": encoder})
-    return Fitted(model.eval(), tokenizer, data.labels, resolved, history, objective, max_length)
+    return Fitted(model.eval(), tokenizer, data.labels, resolved, history, objective, max_length, notes)
+
+
+def _load_encoder(recipe: Recipe, data: TextData) -> BuiltEncoder:
+    for key in ("embeddings", "embedding_size", "vocabulary_size", "tokens"):
+        if getattr(recipe.encoder, key) != EncoderRecipe.model_fields[key].default:
+            raise RecipeError(
+                f"encoder.{key} has no effect on {recipe.encoder.name}, which brings its own",
+                f"leave it out, or choose {' or '.join(FROM_SCRATCH)}",
+            )
+    model = load_encoder(
+        recipe.encoder.name,
+        data.labels,
+        pooling=recipe.encoder.pooling,
+        classifier_dropout=recipe.encoder.classifier_dropout,
+    )
+    return BuiltEncoder(model, load_tokenizer(recipe.encoder.name), ())
+
+
+def _build_encoder(recipe: Recipe, data: TextData) -> BuiltEncoder:
+    encoder = recipe.encoder
+    if encoder.pooling not in (None, "stock"):
+        raise RecipeError(f"{encoder.name} pools in its own way", "leave pooling out")
+    return build_encoder(
+        encoder.name,
+        data.labels,
+        texts_of(data.train),
+        further_texts=texts_of(data.validation),
+        embeddings=encoder.embeddings,
+        embedding_size=encoder.embedding_size,
+        vocabulary_size=encoder.vocabulary_size,
+        tokens=encoder.tokens,
+        classifier_dropout=encoder.classifier_dropout,
+        seed=recipe.seed,
+    )
+
+
+def _starting_at_random(recipe: Recipe) -> Recipe:
+    """The recipe for an encoder that has learned nothing: a regression on its vectors is no start."""
+    first, *others = recipe.stages
+    if first.learns == "head":
+        raise RecipeError(
+            f"the first stage learns the classifier alone, and {recipe.encoder.name} has learned nothing yet",
+            "choose a method that trains the encoder, or give the folder of a trained one as the encoder",
+        )
+    return recipe.model_copy(update={"stages": [first.model_copy(update={"start": "random"}), *others]})
 
 
 def _fit_tfidf(recipe: Recipe, data: TextData) -> Fitted:

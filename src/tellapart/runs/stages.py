@@ -16,6 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 from tellapart.data.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace
 from tellapart.encoders.scoring import represent
+from tellapart.encoders.scratch import learns_from_scratch
 from tellapart.encoders.transformer import final_linear, parameter_count
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.evaluation.metrics import classification_metrics, find_metric, main_metric
@@ -153,13 +154,15 @@ def _fit_head(stage: StageRecipe, model: Any, train: TokenisedDataset, seed: int
 
 def _decided(stage: StageRecipe, model: Any, rows: int, metric: str) -> StageRecipe:
     """Fills in what the user left open."""
-    rate = stage.learning_rate or default_learning_rate(parameter_count(model))
+    from_scratch = learns_from_scratch(model.config)
+    rate = stage.learning_rate or default_learning_rate(parameter_count(model), from_scratch=from_scratch)
+    head_rate = stage.head_learning_rate or default_head_learning_rate(rate, from_scratch=from_scratch)
     rows_a_step = stage.batch_size * stage.gradient_accumulation_steps * _ranks()
     return stage.model_copy(
         update={
             "learning_rate": rate,
-            "head_learning_rate": stage.head_learning_rate or default_head_learning_rate(rate),
-            "epochs": stage.epochs or float(default_epochs(rows, rows_a_step)),
+            "head_learning_rate": head_rate,
+            "epochs": stage.epochs or float(default_epochs(rows, rows_a_step, from_scratch=from_scratch)),
             "metric": metric,
         }
     )

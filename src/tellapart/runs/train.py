@@ -27,7 +27,7 @@ class RunResult:
         folder: The run folder.
         metrics: The content of `metrics.json`.
         recipe: The run with every open value decided.
-        notes: What reading and splitting the data found and did.
+        notes: What reading and splitting the data and building the encoder found and did.
     """
 
     folder: Path
@@ -86,4 +86,4 @@ def train(
     if is_main_process():
         write_run(folder, fitted, data, logits, metrics)
         shutil.rmtree(checkpoints, ignore_errors=True)
-    return RunResult(folder, metrics, fitted.recipe, data.notes)
+    return RunResult(folder, metrics, fitted.recipe, data.notes + fitted.notes)

@@ -103,6 +103,8 @@ class Trainer(transformers.Trainer):
             callbacks=callbacks,
             **options,
         )
+        if hasattr(model, "constrain_"):
+            self.add_callback(_ConstrainWeights(model))
         if args.device.type == "cpu" and getattr(args, "fast_dropout", True):
             use_fast_dropout(model)
         # Encoder classifiers take **kwargs but ignore num_items_in_batch; nothing may be passed to them.
@@ -292,6 +294,16 @@ class Trainer(transformers.Trainer):
 
     def _load_best_model(self) -> None:
         self._module.load(str(self.state.best_model_checkpoint), objective=False)
+
+
+class _ConstrainWeights(transformers.TrainerCallback):
+    """Has a model with limits on its weights hold them after every step of the optimiser."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._model.constrain_()
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
