@@ -30,7 +30,7 @@ class RunResult:
         folder: The run folder.
         metrics: The content of `metrics.json`.
         recipe: The run with every open value decided.
-        notes: What reading and splitting the data found and did.
+        notes: What reading and splitting the data and building the encoder found and did.
     """
 
     folder: Path
@@ -77,7 +77,7 @@ def train(
     assert fitted.recipe is not None
     metrics = {"method": recipe.method, "training_seconds": round(seconds, 2)}
     metrics["rows"] = {name: len(split) for name, split in data.splits.items()}
-    logits, notes = {}, list(data.notes)
+    logits, notes = {}, [*data.notes, *fitted.notes]
     for name in ("validation", "test"):
         split = data.splits.get(name)
         if split is not None and split.labels is not None:
