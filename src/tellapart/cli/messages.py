@@ -45,7 +45,10 @@ def failures_in_one_line(debug: bool) -> Iterator[None]:
         yield
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has swallowed the KeyboardInterrupt by now
-            print("interrupted: train and compare go on where they were with --resume.", file=sys.stderr)
+            print(
+                "interrupted: train, compare and pretrain go on where they were with --resume.",
+                file=sys.stderr,
+            )
         raise
     except Exception as error:
         if debug:

@@ -72,6 +72,9 @@ RUN_FILES = {
     "comparison.json",
     "comparison.html",
     "comparison.png",
+    "generator",
+    "log.jsonl",
+    "curves.png",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from tellapart.data.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace
+from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.scoring import represent
 from tellapart.encoders.transformer import final_linear, parameter_count
 from tellapart.errors import RecipeError, did_you_mean
@@ -28,7 +30,6 @@ from tellapart.training.defaults import (
     default_head_learning_rate,
     default_learning_rate,
 )
-from tellapart.training.precision import use_bf16
 from tellapart.training.probe import fit_linear
 from tellapart.training.progress import ProgressBar
 from tellapart.training.trainer import Trainer, last_checkpoint
@@ -195,7 +196,7 @@ def _arguments(
         "save_strategy": "no",
         "restore_callback_states_from_checkpoint": True,
     }
-    options |= _checked(stage.trainer)
+    options |= trainer_options(stage.trainer, TrainingArguments, _OWN_ARGUMENTS)
     steps = _total_steps(options, rows)
     options.setdefault("logging_steps", max(1, steps // 50))
     if evaluated:
@@ -216,19 +217,29 @@ def _arguments(
     return TrainingArguments(**options)
 
 
-def _checked(trainer_options: dict[str, Any]) -> dict[str, Any]:
-    known = {field.name for field in dataclasses.fields(TrainingArguments)}
-    for name in trainer_options:
-        if name in _OWN_ARGUMENTS:
-            raise RecipeError(
-                f'the trainer option "{name}" has a key of its own', f"set {_OWN_ARGUMENTS[name]} instead"
-            )
+def trainer_options(
+    given: dict[str, Any], arguments: type[transformers.TrainingArguments], own: Mapping[str, str]
+) -> dict[str, Any]:
+    """Returns the options that a recipe passes on to the trainer.
+
+    Args:
+        given: The recipe's `trainer`.
+        arguments: What the options are arguments of.
+        own: Arguments that the recipe sets by keys of its own, and these keys.
+
+    Raises:
+        RecipeError: There is no such option, or it has a key of its own.
+    """
+    known = {field.name for field in dataclasses.fields(arguments)}
+    for name in given:
+        if name in own:
+            raise RecipeError(f'the trainer option "{name}" has a key of its own', f"set {own[name]} instead")
         if name not in known:
             raise RecipeError(
                 f'there is no trainer option "{name}"' + did_you_mean(name, known),
                 "use the names of transformers.TrainingArguments",
             )
-    return dict(trainer_options)
+    return dict(given)
 
 
 def _total_steps(options: dict[str, Any], rows: int) -> int:
