@@ -31,12 +31,12 @@ from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset, 
 from tellapart.data.examples import TextData
 from tellapart.data.reading import read_data
 from tellapart.data.splits import prepare_splits, sample
+from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.scratch import build_encoder, texts_of
 from tellapart.encoders.transformer import load_encoder, load_tokenizer, parameter_count
 from tellapart.runs.environment import environment
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.defaults import default_head_learning_rate, default_learning_rate
-from tellapart.training.precision import use_bf16
 from tellapart.training.trainer import Trainer
 
 RESULTS = Path(__file__).parent / "results"

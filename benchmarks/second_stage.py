@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from tellapart.encoders.cache import cached_representations
+from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.transformer import load_encoder, load_tokenizer
 from tellapart.files import replacing
 from tellapart.recipes import method_recipe, with_values
@@ -24,7 +25,6 @@ from tellapart.runs.heads import train_fresh_head
 from tellapart.runs.rows import load_data
 from tellapart.runs.stages import run_stage
 from tellapart.runs.tasks import Task
-from tellapart.training.precision import use_bf16
 
 RESULTS = Path(__file__).parent / "results"
 EPOCHS = 10

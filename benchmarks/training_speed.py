@@ -30,6 +30,7 @@ from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset, 
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.data.reading import read_data
 from tellapart.data.splits import prepare_splits
+from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import load_encoder, load_tokenizer, parameter_count
@@ -37,7 +38,6 @@ from tellapart.files import replacing
 from tellapart.runs.environment import environment
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.defaults import default_head_learning_rate, default_learning_rate
-from tellapart.training.precision import use_bf16
 from tellapart.training.trainer import Trainer
 
 RESULTS = Path(__file__).parent / "results"

@@ -46,7 +46,8 @@ def failures_in_one_line(debug: bool) -> Iterator[None]:
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has swallowed the KeyboardInterrupt by now
             print(
-                "interrupted: train, compare and sweep go on where they were with --resume.", file=sys.stderr
+                "interrupted: train, compare, sweep and pretrain go on where they were with --resume.",
+                file=sys.stderr,
             )
         raise
     except Exception as error:

@@ -16,13 +16,11 @@ from tellapart.recipes.schema import Recipe
 from tellapart.recipes.validation import validated
 
 
-def load_recipe(path: str | Path) -> Recipe:
-    """Reads a recipe from YAML.
-
-    A file may name only a `method` and what differs from it: the method's stages are filled in.
+def read_mapping(path: str | Path) -> dict[str, Any]:
+    """Reads a YAML file that holds keys and values.
 
     Raises:
-        RecipeError: The file is missing, no YAML, or has a key or value that no recipe has.
+        RecipeError: The file is missing, or holds something else.
     """
     file = Path(path)
     if not file.is_file():
@@ -39,6 +37,18 @@ def load_recipe(path: str | Path) -> Recipe:
         ) from None
     if not isinstance(content, dict):
         raise RecipeError(f"{path} holds no recipe", "write keys such as method, data, encoder, stages")
+    return content
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Reads a recipe from YAML.
+
+    A file may name only a `method` and what differs from it: the method's stages are filled in.
+
+    Raises:
+        RecipeError: The file is missing, no YAML, or has a key or value that no recipe has.
+    """
+    content = read_mapping(path)
     if "method" in content and "stages" not in content and content["method"] in METHODS:
         return method_recipe(content["method"], validated(content))
     return validated(content)
@@ -87,11 +97,20 @@ def with_values(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
         path, equals, value = assignment.partition("=")
         if not equals or not path:
             raise RecipeError(f'"{assignment}" is no assignment', "write --set stages.0.epochs=5")
-        _assign(content, recipe, path.split("."), _parsed(value, path), path)
+        _assign(content, recipe, path.split("."), parsed_value(value, path), path)
     return validated(content)
 
 
-def _parsed(value: str, path: str) -> Any:
+def parsed_value(value: str, path: str) -> Any:
+    """Returns the value of an assignment, which is YAML.
+
+    Args:
+        value: What stands after the equals sign.
+        path: What stands before it, for messages.
+
+    Raises:
+        RecipeError: It is no YAML.
+    """
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:

@@ -73,6 +73,9 @@ RUN_FILES = {
     "best.yaml",
     "study.db",
     "study.db-journal",  # of a process that was killed while it wrote
+    "generator",
+    "log.jsonl",
+    "curves.png",
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from tellapart.encoders.cache import cached_representations
+from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.scoring import represent
 from tellapart.encoders.transformer import final_linear
 from tellapart.errors import RecipeError
@@ -18,7 +19,6 @@ from tellapart.runs.objectives import build_objective
 from tellapart.runs.processes import process_number
 from tellapart.runs.tasks import Task
 from tellapart.training.head import Head, train_head
-from tellapart.training.precision import use_bf16
 from tellapart.training.probe import fit_linear
 from tellapart.training.requirements import class_counts
 

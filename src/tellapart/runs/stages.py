@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import transformers
 from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
+from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.scratch import learns_from_scratch
 from tellapart.encoders.transformer import parameter_count, save_classifier
 from tellapart.errors import RecipeError, did_you_mean
@@ -33,7 +34,6 @@ from tellapart.training.defaults import (
 )
 from tellapart.training.learning import learning_names, only_learning
 from tellapart.training.module import load_exactly, save_exactly
-from tellapart.training.precision import use_bf16
 from tellapart.training.progress import ProgressBar
 from tellapart.training.trainer import Trainer, last_checkpoint
 
@@ -227,7 +227,7 @@ def _arguments(
         "save_strategy": "no",
         "restore_callback_states_from_checkpoint": True,
     }
-    options |= _checked(stage.trainer)
+    options |= trainer_options(stage.trainer, TrainingArguments, _OWN_ARGUMENTS)
     steps = _total_steps(options, rows)
     options.setdefault("logging_steps", max(1, steps // 50))
     if evaluated:
@@ -248,19 +248,29 @@ def _arguments(
     return TrainingArguments(**options)
 
 
-def _checked(trainer_options: dict[str, Any]) -> dict[str, Any]:
-    known = {field.name for field in dataclasses.fields(TrainingArguments)}
-    for name in trainer_options:
-        if name in _OWN_ARGUMENTS:
-            raise RecipeError(
-                f'the trainer option "{name}" has a key of its own', f"set {_OWN_ARGUMENTS[name]} instead"
-            )
+def trainer_options(
+    given: dict[str, Any], arguments: type[transformers.TrainingArguments], own: Mapping[str, str]
+) -> dict[str, Any]:
+    """Returns the options that a recipe passes on to the trainer.
+
+    Args:
+        given: The recipe's `trainer`.
+        arguments: What the options are arguments of.
+        own: Arguments that the recipe sets by keys of its own, and these keys.
+
+    Raises:
+        RecipeError: There is no such option, or it has a key of its own.
+    """
+    known = {field.name for field in dataclasses.fields(arguments)}
+    for name in given:
+        if name in own:
+            raise RecipeError(f'the trainer option "{name}" has a key of its own', f"set {own[name]} instead")
         if name not in known:
             raise RecipeError(
                 f'there is no trainer option "{name}"' + did_you_mean(name, known),
                 "use the names of transformers.TrainingArguments",
             )
-    return dict(trainer_options)
+    return dict(given)
 
 
 def _total_steps(options: dict[str, Any], rows: int) -> int:

@@ -16,7 +16,7 @@ class TrainingArguments(transformers.TrainingArguments):
             default `learning_rate`.
         bucket_window: Batches in a window inside which rows are sorted by length. More means less padding;
             1 leaves rows in random order.
-        fast_dropout: Whether to draw dropout masks on CPUs as `tellapart.training.dropout` does.
+        fast_dropout: Whether to draw dropout masks on CPUs as `tellapart.encoders.dropout` does.
         perturbation: `fgm` or `random`: each step's rows pass a second time through perturbed token embeddings, and
             both gradients are added; `none`. See `tellapart.training.perturbation`.
         perturbation_size: Euclidean length of the perturbation of each encoder's embeddings.

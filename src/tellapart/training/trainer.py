@@ -17,12 +17,12 @@ from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
 from tellapart.data.batching import BucketDataLoader, LengthBucketBatchSampler, TokenisedDataset
+from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import final_linear
 from tellapart.errors import RecipeError, TellapartError
 from tellapart.objectives.base import Objective, RunFacts
 from tellapart.objectives.cross_entropy import CrossEntropy
-from tellapart.training.dropout import use_fast_dropout
 from tellapart.training.module import OBJECTIVE_FILE, ObjectiveModel
 from tellapart.training.perturbation import EmbeddingPerturbation, Perturbation
 from tellapart.training.requirements import (

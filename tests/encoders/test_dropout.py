@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from tellapart.training.dropout import (
+from tellapart.encoders.dropout import (
     ATTENTION_NAME,
     FastDropout,
     fast_attention,
@@ -89,8 +89,8 @@ def test_attention_has_the_expectation_of_sdpa(masked):
         assert torch.equal(fast_attention(layer, query, key, moved, given, dropout=0.2)[0], first)
 
 
-def test_a_model_keeps_its_evaluation_and_its_config_file(tiny_model, tmp_path):
-    model = tiny_model(pooling="stock").eval()
+def test_a_model_keeps_its_evaluation_and_its_config_file(make_model):
+    model = make_model("bert")
     inputs = {
         "input_ids": torch.tensor([[5, 6, 7], [8, 9, 0]]),
         "attention_mask": torch.tensor([[1, 1, 1], [1, 1, 0]]),

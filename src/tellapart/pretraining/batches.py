@@ -1,0 +1,220 @@
+"""Batches of masked sequences of similar length, without an end: pass after pass over the corpus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from tellapart.data.batching import LengthBucketBatchSampler
+from tellapart.errors import DataError
+from tellapart.pretraining.corpus import Corpus
+from tellapart.pretraining.masking import Masking
+
+
+@dataclass(frozen=True)
+class Request:
+    """The sequences of one batch.
+
+    Args:
+        epoch: Passes over the corpus before this one; it decides what is masked.
+        rows: Numbers of the sequences.
+    """
+
+    epoch: int
+    rows: np.ndarray
+
+
+class MaskedSequences(Dataset):
+    """A corpus whose sequences come masked, a batch a request.
+
+    Args:
+        corpus: The sequences.
+        masking: How they are masked.
+        pad_id: Pads shorter sequences.
+    """
+
+    def __init__(self, corpus: Corpus, masking: Masking, pad_id: int) -> None:
+        self.corpus, self.masking, self.pad_id = corpus, masking, pad_id
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    def __getitems__(self, request: Request) -> dict[str, Tensor]:
+        """Returns the batch of a request (what a DataLoader calls)."""
+        return self.batch(request.rows, request.epoch)
+
+    def batch(self, rows: Sequence[int] | np.ndarray, epoch: int = 0) -> dict[str, Tensor]:
+        """Returns masked sequences.
+
+        Returns:
+            `input_ids` (B, L) and `attention_mask` (B, L); `positions` (P,), the places b·L + l of the chosen tokens,
+            ascending; `labels` (P,), the ids that were there. All int64.
+        """
+        rows = np.asarray(rows)
+        ids, mask, words = self._padded(rows)
+        masked, chosen = self.masking(ids, rows, epoch, words)
+        positions = np.flatnonzero(chosen)
+        arrays = {
+            "input_ids": masked,
+            "attention_mask": mask,
+            "positions": positions,
+            "labels": ids.ravel()[positions],
+        }
+        return {name: torch.from_numpy(array.astype(np.int64, copy=False)) for name, array in arrays.items()}
+
+    def _padded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Returns ids (B, L) with special tokens, which places are not padding, and the starts of words."""
+        corpus = self.corpus
+        prefix, suffix = corpus.facts.prefix, corpus.facts.suffix
+        lengths = corpus.lengths[rows][:, None]
+        before, width = len(prefix), int(corpus.widths[rows].max())
+        places = np.arange(width)[None, :] - before
+        inside = (places >= 0) & (places < lengths)
+        where = (corpus.starts[rows][:, None] + places)[inside]
+        ids = np.full((len(rows), width), self.pad_id, dtype=np.int64)
+        ids[:, :before] = prefix
+        for offset, token in enumerate(suffix):
+            ids[np.arange(len(rows)), before + lengths[:, 0] + offset] = token
+        ids[inside] = corpus.tokens[where]
+        words = None
+        if corpus.words is not None:
+            words = np.ones(ids.shape, dtype=np.bool_)
+            words[inside] = corpus.words[where]
+        return ids, places < lengths + len(suffix), words
+
+
+class StepSampler(Sampler[Request]):
+    """The batches of a run's steps, one after the other, `accumulation` of them a step.
+
+    What stands in a batch is a pure function of the seed and of the step's number, so that a resumed run goes on as
+    the uninterrupted one would. The batches of a step, on all ranks together, hold sequences of similar length.
+
+    Args:
+        widths: Tokens of each sequence as the model sees it.
+        steps: Optimiser steps of the whole run.
+        batch_size: Sequences a batch on one rank.
+        batch_tokens: In place of `batch_size`: tokens a batch, padding included, at most where sequences allow it.
+        seed: Of the arrangement.
+        accumulation: Batches a step on one rank.
+        ranks: Number of processes.
+        rank: This process.
+        window: Steps in a window inside which sequences are sorted by length.
+
+    Raises:
+        DataError: There are fewer sequences than batches in a step.
+    """
+
+    def __init__(
+        self,
+        widths: np.ndarray,
+        steps: int,
+        *,
+        batch_size: int = 32,
+        batch_tokens: int | None = None,
+        seed: int = 0,
+        accumulation: int = 1,
+        ranks: int = 1,
+        rank: int = 0,
+        window: int = 64,
+    ) -> None:
+        self.widths, self.steps, self.seed, self.window = np.asarray(widths), steps, seed, window
+        self.batch_size, self.batch_tokens = batch_size, batch_tokens
+        self.accumulation, self.ranks, self.rank = accumulation, ranks, rank
+        if len(self.widths) < self.shares:
+            raise DataError(
+                f"{len(self.widths)} sequence(s) cannot fill the {self.shares} batches of a step",
+                "give more text, or lower gradient_accumulation_steps or the number of processes",
+            )
+
+    @property
+    def shares(self) -> int:
+        """Batches of a step on all ranks together."""
+        return self.accumulation * self.ranks
+
+    def __len__(self) -> int:
+        return self.steps * self.accumulation
+
+    def __iter__(self) -> Iterator[Request]:
+        step = epoch = 0
+        while step < self.steps:
+            for rows in self.arrangement(epoch)[: self.steps - step]:
+                # Dealt out one by one from the sorted rows, so that all shares are about equally wide.
+                for share in range(self.accumulation):
+                    yield Request(epoch, rows[share * self.ranks + self.rank :: self.shares])
+                step += 1
+            epoch += 1
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of the first pass over the corpus; those of others are as many, or about as many (`batch_tokens`)."""
+        if self.batch_tokens is not None:
+            return len(self.arrangement(0))
+        full, rest = divmod(len(self.widths), self.batch_size * self.shares)
+        return full + (rest >= self.shares)
+
+    def arrangement(self, epoch: int) -> list[np.ndarray]:
+        """Returns the numbers of the sequences of each step of an epoch."""
+        if self.batch_tokens is None:
+            sampler = LengthBucketBatchSampler(
+                torch.from_numpy(self.widths),
+                self.batch_size * self.shares,
+                seed=self.seed,
+                window=self.window,
+            )
+            sampler.set_epoch(epoch)
+            # The last rows may be too few to give every batch of a step one.
+            return [rows for rows in sampler.global_batches() if len(rows) >= self.shares]
+        random = np.random.default_rng((self.seed, epoch))
+        order = random.permutation(len(self.widths))
+        budget = self.batch_tokens * self.shares
+        rows_a_window = max(1, math.ceil(self.window * budget / float(self.widths.mean())))
+        steps = []
+        for start in range(0, len(order), rows_a_window):
+            rows = order[start : start + rows_a_window]
+            steps += self._within(rows[np.argsort(self.widths[rows], kind="stable")], budget)
+        return [steps[index] for index in random.permutation(len(steps))]
+
+    def _within(self, rows: np.ndarray, budget: int) -> list[np.ndarray]:
+        """Cuts rows, shortest first, into steps of at most `budget` tokens, padding included."""
+        steps, start, widths = [], 0, self.widths[rows]
+        while start < len(rows):
+            fitting = widths[start : start + budget // int(widths[start]) + 1]
+            count = int((fitting * np.arange(1, len(fitting) + 1) <= budget).sum())
+            steps.append(rows[start : start + max(count, self.shares)])
+            start += len(steps[-1])
+        if len(steps) > 1 and len(steps[-1]) < self.shares:
+            steps[-2:] = [np.concatenate(steps[-2:])]
+        return [step for step in steps if len(step) >= self.shares]
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def step_loader(
+    dataset: MaskedSequences, sampler: StepSampler, *, workers: int = 0, pin_memory: bool = False
+) -> DataLoader:
+    """Returns a loader of a run's batches.
+
+    Args:
+        dataset: The sequences.
+        sampler: Their arrangement.
+        workers: Processes that prepare batches ahead; 0 prepares them in this one.
+        pin_memory: For copies to a GPU.
+    """
+    return DataLoader(
+        dataset,
+        batch_sampler=cast(Any, sampler),  # a request is what a list of rows is elsewhere
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        # Of its own, so that starting workers draws nothing from the stream that dropout draws from.
+        generator=torch.Generator(),
+    )

@@ -1,0 +1,134 @@
+"""Checkpoints of a run: safetensors and JSON, under their final name only when they are complete."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+OPTIMIZER_TENSORS, OPTIMIZER_JSON = "optimizer.safetensors", "optimizer.json"
+_WRITING, _REMOVING = ".writing", ".removing"
+
+
+def last_checkpoint(folder: str | Path) -> str | None:
+    """Returns the newest checkpoint of a run, or None; removes what a killed run left half-written."""
+    for name in (_WRITING, _REMOVING):
+        shutil.rmtree(Path(folder) / name, ignore_errors=True)
+    found = _numbered(Path(folder))
+    return str(found[max(found)]) if found else None
+
+
+@contextlib.contextmanager
+def staged(folder: Path, name: str, *, main: bool, wait: Any, keep: int | None) -> Iterator[Path]:
+    """Yields a folder to write a checkpoint into; it gets its name when the block has ended well.
+
+    Args:
+        folder: Where checkpoints stand.
+        name: `checkpoint-<step>`.
+        main: Whether this process renames and removes, of several that write.
+        wait: Called to wait for the other processes.
+        keep: Newest checkpoints that stay; None for all.
+    """
+    staging = folder / _WRITING
+    try:
+        yield staging
+        wait()
+        if main:
+            target = folder / name
+            if target.is_dir():
+                _remove(target)
+            (staging / name).replace(target)
+            numbers = sorted(_numbered(folder))
+            for number in numbers[: -keep if keep else 0]:
+                _remove(_numbered(folder)[number])
+    finally:
+        if main:
+            shutil.rmtree(staging, ignore_errors=True)
+        wait()
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    found = {path.name.removeprefix("checkpoint-"): path for path in folder.glob("checkpoint-*")}
+    return {int(number): path for number, path in found.items() if number.isdigit()}
+
+
+def _remove(checkpoint: Path) -> None:
+    """Takes the name away first: a kill in between must not leave half a checkpoint under it."""
+    away = checkpoint.with_name(_REMOVING)
+    shutil.rmtree(away, ignore_errors=True)
+    checkpoint.replace(away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+def save_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
+    """Writes the state of an optimiser and its schedule."""
+    content = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    rest: dict[str, dict[str, Any]] = {}
+    for index, state in content["state"].items():
+        for name, value in state.items():
+            if torch.is_tensor(value):
+                tensors[f"{index}.{name}"] = value.detach().cpu().contiguous()
+            else:
+                rest.setdefault(str(index), {})[name] = value
+    save_file(tensors, folder / OPTIMIZER_TENSORS)
+    described = {
+        "param_groups": content["param_groups"],
+        "state": rest,
+        "scheduler": scheduler.state_dict(),
+    }
+    (folder / OPTIMIZER_JSON).write_text(json.dumps(described), encoding="utf-8")
+
+
+def load_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
+    """Reads what `save_optimizer` wrote, bit for bit."""
+    described = json.loads((folder / OPTIMIZER_JSON).read_text(encoding="utf-8"))
+    state: dict[int, dict[str, Any]] = {
+        int(index): dict(values) for index, values in described["state"].items()
+    }
+    for name, value in load_file(folder / OPTIMIZER_TENSORS).items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": described["param_groups"]})
+    scheduler.load_state_dict(described["scheduler"])
+
+
+def save_random_state(file: Path) -> None:
+    """Writes the states of Python's, NumPy's and torch's generators."""
+    _, words, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  libraries draw from it
+    version, inner, gauss = random.getstate()
+    tensors = {
+        "torch": torch.get_rng_state(),
+        "numpy": torch.from_numpy(np.asarray(words).astype(np.int64)),
+        "python": torch.tensor(inner, dtype=torch.int64),
+    }
+    if torch.cuda.is_available():
+        tensors |= {f"cuda.{index}": state for index, state in enumerate(torch.cuda.get_rng_state_all())}
+    rest = {"numpy": [position, has_gauss, cached], "python": [version, gauss]}
+    save_file(tensors, file, metadata={"rest": json.dumps(rest)})
+
+
+def load_random_state(file: Path) -> None:
+    """Restores what `save_random_state` wrote."""
+    from safetensors import safe_open
+
+    tensors = load_file(file)
+    with safe_open(file, framework="pt") as opened:
+        rest = json.loads(opened.metadata()["rest"])
+    torch.set_rng_state(tensors["torch"])
+    words = tensors["numpy"].numpy().astype(np.uint32)
+    np.random.set_state(("MT19937", words, *rest["numpy"]))  # noqa: NPY002
+    version, gauss = rest["python"]
+    random.setstate((version, tuple(tensors["python"].tolist()), gauss))
+    if torch.cuda.is_available():
+        states = [tensors[f"cuda.{index}"] for index in range(torch.cuda.device_count())]
+        torch.cuda.set_rng_state_all(states)

@@ -1,0 +1,303 @@
+"""A corpus, tokenised once into files that are mapped into memory: its size is bounded by the disk alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+
+from tellapart.errors import DataError, ModelError
+from tellapart.files import replacing
+from tellapart.pretraining.texts import TextSource
+
+META_FILE, TOKENS_FILE, LENGTHS_FILE, WORDS_FILE = "meta.json", "tokens.npy", "lengths.npy", "words.npy"
+
+SequenceKind = Literal["lines", "documents"]
+
+# Texts, and characters, that are tokenised at a time.
+_BATCH_TEXTS, _BATCH_CHARACTERS = 2048, 1 << 22
+
+
+@dataclass(frozen=True)
+class CorpusFacts:
+    """What tokenising found.
+
+    Args:
+        fingerprint: Of the texts, the tokeniser and the settings.
+        prefix: Special tokens before each sequence.
+        suffix: Special tokens after it.
+        texts: Lines or documents with any token.
+        empty: Lines or documents without.
+        cut: Texts that were longer than a sequence and became several.
+        sequences: Sequences.
+        tokens: Tokens, special ones not counted.
+    """
+
+    fingerprint: str
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    texts: int
+    empty: int
+    cut: int
+    sequences: int
+    tokens: int
+
+
+class Corpus:
+    """Token ids of all sequences in one flat array on disk.
+
+    Args:
+        folder: What `build_corpus` wrote.
+
+    Attributes:
+        facts: What tokenising found.
+        tokens: int32 (T,), memory-mapped; special tokens are not in it.
+        lengths: Tokens of each sequence, int64 (N,), special tokens not counted.
+        starts: Where each sequence begins in `tokens`, int64 (N,).
+        words: Whether a token begins a word, bool (T,), or None where words were not asked for.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        meta = json.loads((self.folder / META_FILE).read_text(encoding="utf-8"))
+        self.facts = CorpusFacts(**meta | {name: tuple(meta[name]) for name in ("prefix", "suffix")})
+        self.tokens = np.load(self.folder / TOKENS_FILE, mmap_mode="r")
+        self.lengths = np.load(self.folder / LENGTHS_FILE).astype(np.int64)
+        self.starts = np.cumsum(self.lengths) - self.lengths
+        words = self.folder / WORDS_FILE
+        self.words = np.load(words, mmap_mode="r") if words.is_file() else None
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __reduce__(self) -> tuple[type[Corpus], tuple[Path]]:
+        """Workers that are not forked open the files again instead of getting their content."""
+        return Corpus, (self.folder,)
+
+    @property
+    def widths(self) -> np.ndarray:
+        """Tokens of each sequence as the model sees it, special tokens included, int64 (N,)."""
+        return self.lengths + len(self.facts.prefix) + len(self.facts.suffix)
+
+
+def build_corpus(
+    source: TextSource,
+    tokenizer: Any,
+    folder: str | Path,
+    *,
+    max_length: int,
+    sequences: SequenceKind = "lines",
+    whole_words: bool = False,
+    must_match: bool = False,
+    progress: Callable[[int], Any] | None = None,
+) -> Corpus:
+    """Tokenises texts, or takes over what an earlier run tokenised in the same way.
+
+    Args:
+        source: The texts.
+        tokenizer: A Transformers tokeniser.
+        folder: Where the files go; written whole or not at all.
+        max_length: Longest sequence in tokens, special tokens included.
+        sequences: `lines`: each line that is not empty is a sequence, a longer one is cut into equal parts.
+            `documents`: each document is cut into sequences of full length.
+        whole_words: Whether to note where words begin, as the tokeniser's own splitting has it.
+        must_match: Whether to raise when the folder holds another corpus, instead of replacing it.
+        progress: Called with the number of texts after each batch of them.
+
+    Raises:
+        DataError: There is no text, a file is not text, or (`must_match`) the corpus is another one.
+        ModelError: `whole_words` with a tokeniser that does not know words.
+    """
+    target = Path(folder)
+    prefix, suffix = special_ends(tokenizer)
+    room = max_length - len(prefix) - len(suffix)
+    if whole_words and not getattr(tokenizer, "is_fast", False):
+        raise ModelError("this tokeniser does not say which tokens form a word", "leave out whole_words")
+    fingerprint = _fingerprint(source, tokenizer, max_length, sequences, whole_words)
+    if (target / META_FILE).is_file():
+        found = Corpus(target)
+        if found.facts.fingerprint == fingerprint:
+            return found
+        if must_match:
+            raise DataError(
+                "the texts, the tokeniser or the length are not those that the run began with",
+                "give it what it began with, or start anew with --overwrite",
+            )
+    with replacing(target) as temporary:
+        temporary.mkdir()
+        counts = _write(source, tokenizer, temporary, room, sequences, whole_words, progress)
+        if not counts["sequences"]:
+            raise DataError(f"there is no text in {source.name}", "give a file with lines of text")
+        facts = CorpusFacts(fingerprint, prefix, suffix, **counts)
+        (temporary / META_FILE).write_text(json.dumps(asdict(facts), indent=2) + "\n", encoding="utf-8")
+    return Corpus(target)
+
+
+def special_ends(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Returns the special tokens that a tokeniser puts before and after a text."""
+    encoded = tokenizer("a", return_special_tokens_mask=True)
+    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
+    inside = [place for place, is_special in enumerate(special) if not is_special]
+    return tuple(ids[: inside[0]]), tuple(ids[inside[-1] + 1 :])
+
+
+def _fingerprint(source: TextSource, tokenizer: Any, *settings: Any) -> str:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    described = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    parts = [source.fingerprint(), hashlib.sha256(described.encode()).hexdigest(), json.dumps(settings)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _write(
+    source: TextSource,
+    tokenizer: Any,
+    folder: Path,
+    room: int,
+    sequences: SequenceKind,
+    whole_words: bool,
+    progress: Callable[[int], Any] | None,
+) -> dict[str, int]:
+    """Streams the texts through the tokeniser into the files; returns the counts of `CorpusFacts`."""
+    counts = dict.fromkeys(("texts", "empty", "cut", "sequences", "tokens"), 0)
+    with (
+        _NpyWriter(folder / TOKENS_FILE, np.int32) as tokens,
+        _NpyWriter(folder / LENGTHS_FILE, np.int32) as lengths,
+        _NpyWriter(folder / WORDS_FILE, np.bool_) if whole_words else _Nowhere() as words,
+    ):
+        for unit in _tokenised(source, tokenizer, sequences, whole_words, progress):
+            found = 0
+            for ids, starts in unit:
+                tokens.append(ids)
+                words.append(starts)
+                found += len(ids)
+            if not found:
+                counts["empty"] += 1
+                continue
+            parts = _cut(found, room, sequences)
+            lengths.append(parts)
+            counts["texts"] += 1
+            counts["cut"] += len(parts) > 1
+            counts["sequences"] += len(parts)
+            counts["tokens"] += found
+    return counts
+
+
+def _cut(tokens: int, room: int, sequences: SequenceKind) -> np.ndarray:
+    """Returns the lengths of the sequences that a text of so many tokens becomes."""
+    if sequences == "documents":
+        full, rest = divmod(tokens, room)
+        return np.array([room] * full + [rest] * (rest > 0))
+    parts = -(-tokens // room)
+    return np.full(parts, tokens // parts) + (np.arange(parts) < tokens % parts)
+
+
+def _tokenised(
+    source: TextSource,
+    tokenizer: Any,
+    sequences: SequenceKind,
+    whole_words: bool,
+    progress: Callable[[int], Any] | None,
+) -> Iterator[Iterable[tuple[np.ndarray, np.ndarray]]]:
+    """Yields each line or document as the ids, and the starts of words, of its pieces."""
+
+    def encoded(texts: Iterable[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for batch in _batches(texts):
+            yield from _encode(tokenizer, batch, whole_words)
+            if progress is not None:
+                progress(len(batch))
+
+    if sequences == "lines" or not source.files:  # a row of a table is one text either way
+        for piece in encoded(source.lines()):
+            yield (piece,)
+    else:
+        yield from map(encoded, source.documents())
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    characters = 0
+    for text in texts:
+        batch.append(text)
+        characters += len(text)
+        if len(batch) >= _BATCH_TEXTS or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _encode(
+    tokenizer: Any, texts: Sequence[str], whole_words: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    )
+    for row, ids in enumerate(encoded["input_ids"]):
+        starts = np.ones(len(ids), dtype=np.bool_)
+        if whole_words and len(ids):
+            # Special tokens that a text spells out belong to no word (None): each stands for itself.
+            words = np.array([-1 if word is None else word for word in encoded.word_ids(row)])
+            starts[1:] = (words[1:] != words[:-1]) | (words[1:] < 0)
+        yield np.array(ids, dtype=np.int32), starts
+
+
+class _NpyWriter:
+    """Appends to a flat .npy file whose length is known only at the end."""
+
+    _HEADER = 128
+
+    def __init__(self, path: Path, dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
+        self.count = 0
+        self._file = path.open("wb")
+        self._file.write(bytes(self._HEADER))
+
+    def append(self, values: np.ndarray) -> None:
+        self._file.write(np.ascontiguousarray(values, dtype=self.dtype).data)
+        self.count += len(values)
+
+    def __enter__(self) -> _NpyWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Version 1.0 of the format: magic, two bytes of version, two of length, a dictionary padded by spaces.
+        described = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.count,)}
+        text = repr(described).ljust(self._HEADER - 11) + "\n"
+        self._file.seek(0)
+        self._file.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1"))
+        self._file.close()
+
+
+class _Nowhere:
+    """What a file that nobody asked for is written to."""
+
+    def append(self, values: np.ndarray) -> None:
+        pass
+
+    def __enter__(self) -> _Nowhere:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+def sequence_notes(facts: CorpusFacts, sequences: SequenceKind, max_length: int) -> list[str]:
+    """Returns what the user should know about a corpus, as sentences."""
+    notes = [f"{facts.sequences:,} sequences with {facts.tokens:,} tokens."]
+    if facts.cut and sequences == "lines":
+        notes.append(f"{facts.cut:,} line(s) were longer than {max_length} tokens and were cut.")
+    if facts.empty:
+        notes.append(f"{facts.empty:,} empty line(s) were left out.")
+    return notes

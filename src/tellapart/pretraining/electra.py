@@ -1,0 +1,134 @@
+"""Replaced token detection, with or without correction of reasonable predictions.
+
+Clark et al. 2020, ELECTRA: Pre-training Text Encoders as Discriminators Rather Than Generators; Zhang et al. 2023,
+Language Model Pre-training on True Negatives, appendix A.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tellapart.errors import ModelError
+from tellapart.pretraining.corrections import discriminator_labels, sentence_regularisation
+from tellapart.pretraining.language_model import GENERATOR_FOLDER, MODEL_FOLDER, MaskedHead
+from tellapart.pretraining.mlm import load_plain, save_plain
+from tellapart.pretraining.terms import MASKED, TOKENS, Corrections, PretrainingModel, Term, filled
+
+
+class ReplacedTokenDetection(PretrainingModel):
+    """A generator fills in masked tokens; a discriminator tells which tokens it replaced.
+
+    Both have one and the same embedding layer. What the discriminator reads is sampled, and no gradient flows through
+    it back into the generator.
+
+    Args:
+        generator: An `ElectraForMaskedLM`.
+        discriminator: An `ElectraForPreTraining`; its embedding layer becomes the generator's too.
+        corrections: What is done about reasonable predictions.
+        discriminator_weight: Of its loss; the generator's has 1.
+        predictions: `sample` from the generator's distribution, or its `argmax`.
+        temperature: Of the distribution.
+
+    Raises:
+        ModelError: The two do not fit together.
+    """
+
+    def __init__(
+        self,
+        generator: Any,
+        discriminator: Any,
+        corrections: Corrections = Corrections(),  # noqa: B008  frozen
+        *,
+        discriminator_weight: float = 50.0,
+        predictions: Literal["sample", "argmax"] = "sample",
+        temperature: float = 1.0,
+    ) -> None:
+        super().__init__(corrections)
+        _share_embeddings(generator, discriminator)
+        self.generator, self.discriminator = generator, discriminator
+        self.head = MaskedHead(generator)
+        self.predictions, self.temperature = predictions, temperature
+        self.terms = {"mlm": Term(1.0, MASKED), "discriminator": Term(discriminator_weight, TOKENS)}
+        if corrections.soft:
+            self.terms["soft"] = Term(corrections.weight, MASKED)
+        if corrections.sentence:
+            self.terms["sentence"] = Term(corrections.weight, TOKENS)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, labels: Tensor
+    ) -> dict[str, Tensor]:
+        """Fills in the masked tokens, and tells them from the original ones.
+
+        Args:
+            input_ids: Masked ids (B, L).
+            attention_mask: 1 where there is no padding, (B, L).
+            positions: Places b·L + l of the masked tokens, (P,).
+            labels: Gold ids, (P,).
+
+        Returns:
+            The sum of each of `terms`; `correct`, the number of masked tokens that were filled in right; and
+            `detected`, the number of tokens that the discriminator judged right.
+        """
+        logits = self.head(positions, input_ids=input_ids, attention_mask=attention_mask)
+        predictions = self._predicted(logits.detach())
+        self.observe(labels, predictions, positions, input_ids.shape)
+        embeddings = self.discriminator.get_input_embeddings().weight
+        with torch.autocast(input_ids.device.type, enabled=False):
+            result = self.masked_terms(logits, labels, predictions, embeddings)
+        original = filled(input_ids, positions, labels)
+        sampled = filled(input_ids, positions, predictions)
+        hidden = self.discriminator.base_model(input_ids=sampled, attention_mask=attention_mask)[0]
+        scores = self.discriminator.discriminator_predictions(hidden).float()  # (B, L)
+        replaced = discriminator_labels(original, sampled, self.corrections.hard_table)
+        with torch.autocast(input_ids.device.type, enabled=False):
+            each = functional.binary_cross_entropy_with_logits(scores, replaced.float(), reduction="none")
+            result["discriminator"] = (each * attention_mask).sum()
+        if self.corrections.sentence:
+            result["sentence"] = self._sentence(hidden, original, attention_mask)
+        right = ((scores.detach() > 0) == replaced.bool()) & attention_mask.bool()
+        return result | {"correct": (predictions == labels).sum(), "detected": right.sum()}
+
+    def _predicted(self, logits: Tensor) -> Tensor:
+        """Returns the tokens that fill the masks, (P,)."""
+        if self.predictions == "argmax":
+            return logits.argmax(-1)
+        # By the inverse of the distribution function: one random number a place, where Gumbel noise takes V.
+        cumulative = (logits.float() / self.temperature).softmax(-1).cumsum(-1)
+        drawn = torch.rand(len(logits), 1, device=logits.device) * cumulative[:, -1:]
+        return torch.searchsorted(cumulative, drawn, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+
+    def _sentence(self, hidden: Tensor, original: Tensor, attention_mask: Tensor) -> Tensor:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.corrections.detach_original):
+            target = self.discriminator.base_model(input_ids=original, attention_mask=attention_mask)[0]
+        with torch.autocast(hidden.device.type, enabled=False):
+            mean = sentence_regularisation(
+                hidden, target, attention_mask, detach_original=self.corrections.detach_original
+            )
+        return mean * attention_mask.sum()
+
+    def save(self, folder: str | Path, tokenizer: Any) -> None:
+        """Writes `model/` (the discriminator) and `generator/`, plain Transformers checkpoints."""
+        save_plain(self.generator, Path(folder) / GENERATOR_FOLDER, tokenizer)
+        save_plain(self.discriminator, Path(folder) / MODEL_FOLDER, tokenizer)
+
+    def load(self, folder: str | Path) -> None:
+        """Reads what `save` wrote, bit for bit."""
+        load_plain(self.generator, Path(folder) / GENERATOR_FOLDER)
+        load_plain(self.discriminator, Path(folder) / MODEL_FOLDER)
+
+
+def _share_embeddings(generator: Any, discriminator: Any) -> None:
+    own, shared = generator.base_model.embeddings, discriminator.base_model.embeddings
+    shapes = [{name: value.shape for name, value in one.state_dict().items()} for one in (own, shared)]
+    if shapes[0] != shapes[1]:
+        raise ModelError(
+            "the generator's embeddings have another shape than the discriminator's",
+            "give a generator of the same embedding_size and vocabulary",
+        )
+    generator.base_model.embeddings = shared
+    generator.generator_lm_head.weight = shared.word_embeddings.weight

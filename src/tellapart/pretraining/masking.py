@@ -1,0 +1,146 @@
+"""Which tokens are masked, and by what: a pure function of the seed, the epoch, the sequence and the place in it.
+
+Every decision takes its own number from a counter, not from a stream (Salmon et al. 2011, Parallel random numbers:
+as easy as 1, 2, 3). So a sequence is masked the same way in any batch, in any worker and in a run that was resumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# Multipliers of SplitMix64 (Steele, Lea and Flood 2014, Fast splittable pseudorandom number generators).
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+# What a number is for. Each place of a sequence has one number for each.
+_CHOICE, _ACTION, _TOKEN, _COUNT = range(4)
+_PURPOSES = 4
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How tokens are chosen and replaced.
+
+    Args:
+        mask_id: Replaces most of the chosen tokens.
+        ordinary: Ids that are no special tokens, int64: random replacements come from them, and only they are
+            chosen.
+        share: Of the ordinary tokens of a sequence, those that are chosen. The number is rounded up or down at
+            random so that it is right on average, and is at least 1.
+        masked: Share of the chosen tokens that become `mask_id`.
+        random: Share that become a random token. The rest stays as it is.
+        seed: Of every choice.
+    """
+
+    mask_id: int
+    ordinary: np.ndarray
+    share: float = 0.15
+    masked: float = 0.8
+    random: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        is_ordinary = np.zeros(int(self.ordinary.max()) + 1, dtype=np.bool_)
+        is_ordinary[self.ordinary] = True
+        object.__setattr__(self, "_is_ordinary", is_ordinary)
+
+    def __call__(
+        self, ids: np.ndarray, samples: np.ndarray, epoch: int, words: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Masks a batch.
+
+        Args:
+            ids: Token ids, int64 (B, L), each row from its sequence's first token on; padding is a special token.
+            samples: The number of each row's sequence in the corpus, (B,).
+            epoch: Passes over the corpus before this one.
+            words: Whether a token begins a word, bool (B, L); then all tokens of a word are chosen together.
+
+        Returns:
+            The masked ids (B, L), and which tokens were chosen, bool (B, L).
+        """
+        keys = _keys(self.seed, epoch, samples)
+        candidates = self._candidates(ids)
+        wanted = self.share * candidates.sum(1) + _uniform(keys, np.zeros(1), _COUNT)[:, 0]  # (B,)
+        places = np.arange(ids.shape[1])
+        order = np.where(candidates, _uniform(keys, places, _CHOICE), 2.0)
+        if words is None:
+            chosen = _smallest(order, np.maximum(wanted.astype(np.int64), 1)) & candidates
+        else:
+            chosen = _words_within(order, wanted, words, candidates)
+        action = _uniform(keys, places, _ACTION)
+        result = ids.copy()
+        result[chosen & (action < self.masked)] = self.mask_id
+        swapped = chosen & (action >= self.masked) & (action < self.masked + self.random)
+        if swapped.any():
+            drawn = _uniform(keys, places, _TOKEN)[swapped]
+            result[swapped] = self.ordinary[(drawn * len(self.ordinary)).astype(np.int64)]
+        return result, chosen
+
+    def _candidates(self, ids: np.ndarray) -> np.ndarray:
+        is_ordinary: np.ndarray = self._is_ordinary  # type: ignore[attr-defined]
+        return is_ordinary[np.minimum(ids, len(is_ordinary) - 1)] & (ids < len(is_ordinary))
+
+
+def masking_for(tokenizer: Any, *, vocabulary_size: int, **options: Any) -> Masking:
+    """Returns the masking for a tokeniser.
+
+    Args:
+        tokenizer: A Transformers tokeniser with a mask token.
+        vocabulary_size: Ids that the model knows; a tokeniser may have fewer.
+        options: `share`, `masked`, `random` and `seed` of `Masking`.
+    """
+    ids = np.arange(min(len(tokenizer), vocabulary_size))
+    return Masking(tokenizer.mask_token_id, ids[~np.isin(ids, tokenizer.all_special_ids)], **options)
+
+
+def _mixed(numbers: np.ndarray) -> np.ndarray:
+    """Returns well-mixed 64-bit numbers, one for each."""
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * _FIRST
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * _SECOND
+    return numbers ^ (numbers >> np.uint64(31))
+
+
+def _keys(seed: int, epoch: int, samples: np.ndarray) -> np.ndarray:
+    """Returns a key for each sequence, uint64 (B,)."""
+    key = np.zeros(1, dtype=np.uint64)
+    for number in (seed, epoch):
+        key = _mixed(key + np.array([number], dtype=np.int64).view(np.uint64) * _STEP + _STEP)
+    return _mixed(key + np.asarray(samples, dtype=np.int64).view(np.uint64) * _STEP + _STEP)
+
+
+def _uniform(keys: np.ndarray, places: np.ndarray, purpose: int) -> np.ndarray:
+    """Returns a number in [0, 1) for each key (B,) and place (L,), float64 (B, L)."""
+    counters = places.astype(np.uint64) * np.uint64(_PURPOSES) + np.uint64(purpose + 1)
+    return (_mixed(keys[:, None] + counters * _STEP) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _smallest(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Marks the `counts` (B,) smallest values of each row (B, L)."""
+    last = np.minimum(counts, values.shape[1]) - 1
+    return values <= np.take_along_axis(np.sort(values, axis=1), last[:, None], axis=1)
+
+
+def _words_within(
+    order: np.ndarray, wanted: np.ndarray, words: np.ndarray, candidates: np.ndarray
+) -> np.ndarray:
+    """Marks whole words, in the order of their first token's number, until `wanted` tokens are reached.
+
+    The last word counts if its middle is reached, so that long words do not shift the number on average.
+    """
+    rows, width = order.shape
+    begins = words | ~candidates  # what is special is a word of its own
+    begins[:, 1:] |= ~candidates[:, :-1]
+    begins[:, 0] = True
+    word = np.cumsum(begins, axis=1)  # (B, L), from 1 up
+    first = np.maximum.accumulate(np.where(begins, np.arange(width), 0), axis=1)
+    order = np.take_along_axis(order, first, axis=1)
+    flat = word + np.arange(rows)[:, None] * (width + 1)
+    size = np.bincount(flat.ravel(), minlength=rows * (width + 1))[flat]
+    sorting = np.argsort(order, axis=1, kind="stable")
+    rank = np.empty_like(sorting)
+    np.put_along_axis(rank, sorting, np.broadcast_to(np.arange(width), rank.shape), axis=1)
+    before = np.take_along_axis(rank, first, axis=1)  # tokens of the words that come earlier
+    return candidates & ((before + (size + 1) / 2 <= wanted[:, None]) | (before == 0))

@@ -1,0 +1,154 @@
+"""What a step of pre-training adds up: terms of the loss, each a sum with what it is to be divided by, and counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import torch
+import torch.distributed as distributed
+from torch import Tensor, nn
+
+from tellapart.pretraining.corrections import (
+    CorrectionRates,
+    hard_correction,
+    masked_mean_cross_entropy,
+    soft_regularisation,
+)
+from tellapart.pretraining.synonyms import SynonymTable
+
+CorrectionName = Literal["none", "hard", "soft", "soft-sentence", "hard+soft"]
+
+MASKED: Final = "masked"
+TOKENS: Final = "tokens"
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What is done about predictions that are wrong and reasonable.
+
+    Args:
+        table: Synonyms; needed for `hard`, and for counting them.
+        hard: Whether predictions that are synonyms of the gold token leave the loss (Eq. 2).
+        soft: Whether 1 − cos of the gold and the predicted token's embeddings is added (Eq. 3).
+        sentence: Whether the divergence of the sentence with the predictions filled in from the original is added.
+        weight: Of `soft` and `sentence`.
+        detach_original: Whether the original sentence's states take no gradient in `sentence`.
+    """
+
+    table: SynonymTable | None = None
+    hard: bool = False
+    soft: bool = False
+    sentence: bool = False
+    weight: float = 1.0
+    detach_original: bool = True
+
+    @classmethod
+    def named(
+        cls, name: CorrectionName, table: SynonymTable | None = None, weight: float = 1.0
+    ) -> Corrections:
+        """Returns the corrections with a name.
+
+        Args:
+            name: `none`, `hard`, `soft`, `soft-sentence` or `hard+soft`.
+            table: Synonyms.
+            weight: Of what is added to the loss.
+        """
+        return cls(
+            table=table,
+            hard=name in ("hard", "hard+soft"),
+            soft=name in ("soft", "hard+soft"),
+            sentence=name == "soft-sentence",
+            weight=weight,
+        )
+
+    @property
+    def hard_table(self) -> SynonymTable | None:
+        """The table where predictions are corrected by it, else None."""
+        return self.table if self.hard else None
+
+
+@dataclass(frozen=True)
+class Term:
+    """How a term enters the loss.
+
+    Args:
+        weight: Its factor.
+        over: What its sum is divided by: the `masked` places of the whole step, or all its `tokens`.
+    """
+
+    weight: float
+    over: Literal["masked", "tokens"]
+
+
+class PretrainingModel(nn.Module):
+    """A model that returns the sums of its terms; base of masked language modelling and ELECTRA.
+
+    Args:
+        corrections: What is done about reasonable predictions.
+
+    Attributes:
+        terms: How each term enters the loss, by name.
+        rates: Corrected predictions since the last reset, when there is a table.
+    """
+
+    terms: dict[str, Term]
+
+    def __init__(self, corrections: Corrections) -> None:
+        super().__init__()
+        self.corrections = corrections
+        self.rates = CorrectionRates()
+
+    def masked_terms(
+        self, logits: Tensor, labels: Tensor, predictions: Tensor, embeddings: Tensor
+    ) -> dict[str, Tensor]:
+        """Returns the sums of `mlm` and, if asked for, `soft`, over this batch's masked places.
+
+        Args:
+            logits: (P, V).
+            labels: Gold ids (P,).
+            predictions: What stands in for them, (P,).
+            embeddings: The input embedding table (V, d).
+        """
+        table = self.corrections.hard_table
+        kept = labels if table is None else hard_correction(labels, predictions, table)
+        mean = masked_mean_cross_entropy(logits, kept)
+        sums = {"mlm": mean * (len(labels) if table is None else _scaled_count(kept))}
+        if self.corrections.soft:
+            sums["soft"] = soft_regularisation(embeddings, labels, predictions) * len(labels)
+        return sums
+
+    def observe(self, labels: Tensor, predictions: Tensor, positions: Tensor, shape: torch.Size) -> None:
+        """Counts corrections in a batch of `shape` (B, L), when there is a table."""
+        table = self.corrections.table
+        if table is not None:
+            rows = torch.div(positions, shape[1], rounding_mode="floor")
+            self.rates.update(labels, predictions, table, rows=rows, sequences=shape[0])
+
+    def save(self, folder: str | Path, tokenizer: Any) -> None:
+        """Writes plain Transformers checkpoints with the tokeniser below a folder, each whole or not at all."""
+        raise NotImplementedError
+
+    def load(self, folder: str | Path) -> None:
+        """Reads what `save` wrote, bit for bit."""
+        raise NotImplementedError
+
+
+def _scaled_count(kept: Tensor) -> Tensor:
+    """Returns what this rank's mean is multiplied by so that all ranks' sums, over the masked places, are the mean.
+
+    The mean of Eq. 2 is over the places that are left, on all ranks; a step divides by the places that were masked,
+    which is known before. So each sum is scaled by masked over left, both counted on all ranks.
+    """
+    own = (kept != -100).sum()
+    counts = torch.stack([own, torch.tensor(len(kept), device=kept.device)]).double()
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+        distributed.all_reduce(counts)
+    left, masked = counts
+    return (own * masked / left.clamp(min=1)).float()
+
+
+def filled(input_ids: Tensor, positions: Tensor, tokens: Tensor) -> Tensor:
+    """Returns the ids (B, L) with `tokens` (P,) at `positions` (P,)."""
+    return input_ids.flatten().index_copy(0, positions, tokens).view_as(input_ids)

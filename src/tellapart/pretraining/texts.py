@@ -1,0 +1,156 @@
+"""Raw texts to learn a language from: text files, folders of them, or a column of a table; read piece by piece."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+
+from tellapart.data.columns import find_columns, is_string
+from tellapart.data.reading import read_splits
+from tellapart.data.sources import is_saved_dataset
+from tellapart.data.tables import file_format
+from tellapart.data.textfiles import explain
+from tellapart.errors import DataError, did_you_mean
+
+TEXT_SUFFIXES = (".txt", ".text")
+"""What files of a folder are read as plain text; each may be followed by `.gz`."""
+
+# Characters read at a time. A longer line comes in several pieces: a file without line ends needs no more memory.
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """Where raw texts come from: files, or the column of a table.
+
+    Args:
+        name: What the user named.
+        files: Plain text files, in order.
+        column: The texts of a table, for a source that is none of files.
+        notes: What to know about the source, for the run's log.
+    """
+
+    name: str
+    files: tuple[Path, ...] = ()
+    column: pa.ChunkedArray | None = None
+    notes: tuple[str, ...] = ()
+
+    def documents(self) -> Iterator[Iterator[str]]:
+        """Yields each document as its lines with their ends: a file is one, and so is a row of a table.
+
+        Raises:
+            DataError: A file is not UTF-8 text.
+        """
+        for path in self.files:
+            yield _lines(path)
+        if self.column is not None:
+            for chunk in self.column.chunks:
+                for start in range(0, len(chunk), 1000):
+                    for text in chunk[start : start + 1000].to_pylist():
+                        yield iter(() if text is None else (text,))
+
+    def lines(self) -> Iterator[str]:
+        """Yields each line of the files, or each row of the table, without its end; empty ones too.
+
+        Raises:
+            DataError: A file is not UTF-8 text.
+        """
+        for document in self.documents():
+            for line in document:
+                yield line.strip()
+
+    def fingerprint(self) -> str:
+        """Returns a SHA-256 of the content."""
+        digest = hashlib.sha256()
+        for path in self.files:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        if self.column is not None:
+            for document in self.documents():
+                for text in document:
+                    digest.update(f"{len(text)}:{text}".encode(errors="surrogatepass"))
+        return digest.hexdigest()
+
+
+def open_texts(source: str | Path, *, text: str | None = None) -> TextSource:
+    """Finds raw texts.
+
+    Args:
+        source: A text file; a folder with files of `TEXT_SUFFIXES`, at any depth; or what
+            `tellapart.data.reading.read_splits` takes, of which the training rows are read.
+        text: The column of the texts, for a table; found by its name when not given.
+
+    Raises:
+        DataError: There is no such thing, or it is not clear which column to read.
+    """
+    path = Path(source).expanduser()
+    if path.is_file() and file_format(path) is None:
+        return _text_files(str(source), (path,), text)
+    if path.is_dir() and not is_saved_dataset(path):
+        files = tuple(sorted(entry for entry in path.rglob("*") if _is_text_file(entry)))
+        if files:
+            return _text_files(str(source), files, text)
+    if not path.exists() and path.suffix.lower() in (*TEXT_SUFFIXES, ".gz"):
+        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"there is no file {source}{did_you_mean(path.name, siblings)}", "check the path")
+    return _table_column(source, text)
+
+
+def _text_files(name: str, files: tuple[Path, ...], text: str | None) -> TextSource:
+    if text is not None:
+        raise DataError(f'{name} is plain text and has no column "{text}"', "leave out --text")
+    return TextSource(name, files)
+
+
+def _is_text_file(path: Path) -> bool:
+    stem = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    return stem.suffix.lower() in TEXT_SUFFIXES and path.is_file() and not path.name.startswith(".")
+
+
+def _table_column(source: str | Path, text: str | None) -> TextSource:
+    found = read_splits(source)
+    if "train" not in found.tables:
+        raise DataError(
+            f"{found.name} has no training rows, only {', '.join(found.tables)}",
+            "name the file to read: a text file, or a table",
+        )
+    table = found.tables["train"]
+    name = find_columns(table.schema, text=text, labelled=False, where=found.name).text
+    column = table.column(name)
+    if not is_string(column.type):
+        raise DataError(f'column "{name}" of {found.name} holds no texts', "name another with --text COLUMN")
+    notes = list(found.notes)
+    if text is None:
+        notes.append(f'Texts from the column "{name}".')
+    others = [split for split in found.tables if split != "train"]
+    if others:
+        notes.append(f"Of {found.name} only the train split is read, not {' and '.join(others)}.")
+    return TextSource(found.name, column=column, notes=tuple(notes))
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with (
+        gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as opened,
+        io.TextIOWrapper(cast(BinaryIO, opened), encoding="utf-8-sig", newline="\n") as stream,
+    ):
+        number = 0
+        while True:
+            try:
+                line = stream.readline(_PIECE)
+            except (UnicodeDecodeError, OSError, EOFError) as error:
+                raise explain(path, "text", "", error) from error
+            if not line:
+                return
+            number += 1
+            if "\0" in line:
+                raise DataError(
+                    f"{path} is not text: line {number} has a zero byte", "give plain text in UTF-8"
+                )
+            yield line

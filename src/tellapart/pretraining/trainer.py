@@ -1,0 +1,246 @@
+"""A `transformers.Trainer` for masked language modelling and ELECTRA, exact in its means and in resuming."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from tellapart.encoders.dropout import use_fast_dropout
+from tellapart.errors import RecipeError, TellapartError
+from tellapart.pretraining.batches import MaskedSequences, StepSampler, step_loader
+from tellapart.pretraining.checkpoints import (
+    load_optimizer,
+    load_random_state,
+    save_optimizer,
+    save_random_state,
+    staged,
+)
+from tellapart.pretraining.terms import MASKED, TOKENS, PretrainingModel
+
+
+class PretrainingTrainer(transformers.Trainer):
+    """Trains a `PretrainingModel` for `args.max_steps` steps; otherwise Transformers' own Trainer.
+
+    What differs: batches are bucketed by length and never end; each term is a mean over the whole step, exact for
+    accumulation and for several ranks; checkpoints appear whole or not at all, and hold no pickles.
+
+    Args:
+        model: Masked language modelling, or ELECTRA.
+        args: `transformers.TrainingArguments` with `max_steps`.
+        sequences: The masked corpus.
+        tokenizer: Saved beside the model.
+        batch_tokens: Tokens a batch, in place of `per_device_train_batch_size` sequences.
+        window: Steps in a window inside which sequences are sorted by length.
+        fast_dropout: Whether to draw dropout masks on CPUs as `tellapart.encoders.dropout` does.
+        callbacks: Transformers callbacks.
+
+    Raises:
+        RecipeError: The arguments ask for what would not do what they say here.
+    """
+
+    # What compute_loss returns is a share of the whole accumulated batch already.
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: PretrainingModel,
+        args: transformers.TrainingArguments,
+        sequences: MaskedSequences,
+        tokenizer: Any,
+        *,
+        batch_tokens: int | None = None,
+        window: int = 64,
+        fast_dropout: bool = True,
+        callbacks: list[transformers.TrainerCallback] | None = None,
+    ) -> None:
+        _refuse(args)
+        args.remove_unused_columns = False
+        super().__init__(model=model, args=args, train_dataset=sequences, callbacks=callbacks)
+        if args.device.type == "cpu" and fast_dropout:
+            for part in model.modules():
+                if isinstance(part, transformers.PreTrainedModel) and part.base_model is not part:
+                    use_fast_dropout(part)
+        self.model_accepts_loss_kwargs = False
+        self._tokenizer = tokenizer
+        self._batch_tokens, self._window = batch_tokens, window
+        self._sums: dict[str, Tensor] = {}
+        self._counts = dict.fromkeys((MASKED, TOKENS), 0)
+        self._since = time.perf_counter()
+        self._epoch_steps = 1
+        self._flos_per_token = 6 * sum(parameter.numel() for parameter in model.parameters())
+
+    @property
+    def _module(self) -> PretrainingModel:
+        return self.accelerator.unwrap_model(self.model)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Returns a loader of the whole run's batches, this rank's share of each."""
+        args = self.args
+        sampler = StepSampler(
+            self.train_dataset.corpus.widths,
+            args.max_steps,
+            batch_size=args.per_device_train_batch_size,
+            batch_tokens=self._batch_tokens,
+            seed=args.seed if args.data_seed is None else args.data_seed,
+            accumulation=args.gradient_accumulation_steps,
+            ranks=args.world_size,
+            rank=args.process_index,
+            window=self._window,
+        )
+        self._epoch_steps = sampler.epoch_steps
+        return step_loader(
+            self.train_dataset,
+            sampler,
+            workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory and args.device.type == "cuda",
+        )
+
+    # ---- Loss ----
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> dict[str, float]:
+        """Counts the masked places and the tokens of a step on all ranks: what its terms are means over."""
+        counts = torch.tensor(
+            [
+                sum(len(batch["labels"]) for batch in batch_samples),
+                sum(int(batch["attention_mask"].sum()) for batch in batch_samples),
+            ],
+            dtype=torch.float64,
+        )
+        if self.args.world_size > 1:
+            counts = self.accelerator.reduce(counts.float().to(device)).double()
+        masked, tokens = counts.tolist()
+        self._counts[MASKED] += masked
+        self._counts[TOKENS] += tokens
+        return {MASKED: max(masked, 1.0), TOKENS: max(tokens, 1.0)}
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Returns this batch's share of the step's loss."""
+        outputs = model(**inputs)
+        ranks = self.args.world_size  # over which gradients are averaged, while the counts are sums
+        loss: Any = 0.0
+        for name, term in self._module.terms.items():
+            loss = loss + outputs[name] * (term.weight * ranks / num_items_in_batch[term.over])
+        for name, value in outputs.items():
+            value = value.detach().double()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs each term, unweighted, accuracies, correction rates and the speed; stops a run that diverged."""
+        if "loss" in logs and self._sums:
+            if not np.isfinite(logs["loss"]):
+                raise TellapartError(
+                    f"the loss is {logs['loss']} at step {self.state.global_step}",
+                    "lower the learning rate, or train with --set precision=fp32",
+                )
+            logs |= self._watched()
+        # To Transformers the whole run is one epoch.
+        self.state.epoch = self.state.global_step / self._epoch_steps
+        super().log(logs, start_time)
+
+    def _watched(self) -> dict[str, float]:
+        rates = self._module.rates
+        names = list(self._sums)
+        sums = torch.stack(
+            [*(self._sums[name] for name in names), *rates.counts.to(self.args.device).double()]
+        )
+        if self.args.world_size > 1:
+            sums = self.accelerator.reduce(sums.float()).double()
+        rates.counts = sums[len(names) :].long().cpu()
+        values = dict(zip(names, sums.tolist(), strict=False))
+        masked, tokens = max(self._counts[MASKED], 1.0), max(self._counts[TOKENS], 1.0)
+        over = {name: self._counts[term.over] for name, term in self._module.terms.items()}
+        watched = {f"loss_{name}": values[name] / max(count, 1.0) for name, count in over.items()}
+        watched["masked_accuracy"] = values["correct"] / masked
+        if "detected" in values:
+            watched["discriminator_accuracy"] = values["detected"] / tokens
+        if self._module.corrections.table is not None:
+            watched["corrected_predictions"] = rates.prediction_level
+            watched["corrected_sequences"] = rates.iteration_level
+        now = time.perf_counter()
+        watched["tokens_per_second"] = round(self._counts[TOKENS] / (now - self._since), 1)
+        self._since, self._sums, self._counts = now, {}, dict.fromkeys((MASKED, TOKENS), 0)
+        rates.reset()
+        return watched
+
+    def floating_point_ops(self, inputs: dict[str, Tensor]) -> int:
+        """Returns 6 · parameters · tokens, without walking over the parameters at every step."""
+        return self._flos_per_token * inputs["input_ids"].numel()
+
+    def _clip_grad_norm(self, model: Any) -> Tensor:
+        """Clips as Transformers does, but touches the gradients only when they are too long."""
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not norm <= self.args.max_grad_norm:
+            torch.nn.utils.clip_grads_with_norm_(model.parameters(), self.args.max_grad_norm, norm)
+        return norm
+
+    # ---- Checkpoints ----
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        args, folder = self.args, Path(self.args.output_dir)
+        limit = args.save_total_limit
+        with staged(
+            folder,
+            f"checkpoint-{self.state.global_step}",
+            main=args.should_save,
+            wait=self.accelerator.wait_for_everyone,
+            keep=limit,
+        ) as staging:
+            args.output_dir, args.save_total_limit = str(staging), None
+            try:
+                super()._save_checkpoint(model, trial)
+            finally:
+                args.output_dir, args.save_total_limit = str(folder), limit
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        self._module.save(Path(output_dir or self.args.output_dir), self._tokenizer)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self._module.load(resume_from_checkpoint)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.args.should_save:
+            save_optimizer(Path(output_dir), self.optimizer, self.lr_scheduler)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            load_optimizer(Path(checkpoint), self.optimizer, self.lr_scheduler)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        save_random_state(Path(output_dir) / self._random_file)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None and (Path(checkpoint) / self._random_file).is_file():
+            load_random_state(Path(checkpoint) / self._random_file)
+
+    @property
+    def _random_file(self) -> str:
+        return f"random_state_{self.args.process_index}.safetensors"
+
+
+def _refuse(args: transformers.TrainingArguments) -> None:
+    if args.max_steps <= 0:
+        raise RecipeError("a run over a corpus has no end of its own", "give max_steps")
+    for name in ("label_smoothing_factor", "deepspeed", "fsdp", "auto_find_batch_size"):
+        if getattr(args, name, None):
+            raise RecipeError(f"{name} has no effect here", "leave it out")
+    if args.n_gpu > 1:
+        raise RecipeError(
+            f"one process sees {args.n_gpu} GPUs",
+            "start one process a GPU: torchrun --nproc_per_node N, or show one with CUDA_VISIBLE_DEVICES=0",
+        )

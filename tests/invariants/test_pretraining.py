@@ -1,0 +1,84 @@
+"""What a step of pre-training is does not depend on how it is computed: on two processes, after a crash."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tellapart.encoders.transformer import load_tokenizer
+from tellapart.pretraining.synonyms import SynonymTable
+from tellapart.pretraining.vocabulary import vocabulary_fingerprint
+from tellapart.recipes.pretraining import PretrainRecipe, with_pretraining_values
+from tellapart.runs.pretrain import pretrain
+
+
+@pytest.fixture(scope="module")
+def many_synonyms(tiny_encoder, tmp_path_factory) -> Path:
+    """A table in which every token is a synonym of every even one."""
+    tokenizer = load_tokenizer(tiny_encoder)
+    size = len(tokenizer)
+    keys = torch.arange(size * size)
+    wanted = (keys // size % 2 == 0) & (keys // size != keys % size)
+    path = tmp_path_factory.mktemp("synonyms") / "many.safetensors"
+    SynonymTable(keys[wanted], size, vocabulary_fingerprint(tokenizer), "test").save(path)
+    return path
+
+
+def _recipe(*settings: str) -> PretrainRecipe:
+    return with_pretraining_values(PretrainRecipe(), settings)
+
+
+def test_two_processes_step_like_one_with_hard_correction(
+    command, weights, steady_encoder, many_synonyms, ticket_file, tmp_path
+):
+    settings = [
+        "max_length=24", "steps=12", "learning_rate=0.3", "trainer.optim=sgd", "weight_decay=0",
+        "correction=hard+soft", f"synonyms={many_synonyms}", "precision=fp32", f"encoder={steady_encoder}",
+    ]  # fmt: skip
+    pretrain(_recipe(f"texts={ticket_file}", *settings, "batch_size=16"), tmp_path / "1", quiet=True)
+    flags = [f"--set={setting}" for setting in (*settings, "batch_size=8")]
+    command("pretrain", ticket_file, *flags, "--quiet", "--output", tmp_path / "2", ranks=2)
+    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_a_killed_run_resumes_to_the_same_bits(weights, tiny_encoder, many_synonyms, ticket_file, tmp_path):
+    settings = [
+        "max_length=24", "steps=150", "save_every=10", "batch_size=8", "correction=hard+soft",
+        f"synonyms={many_synonyms}", f"encoder={tiny_encoder}",
+    ]  # fmt: skip
+    recipe = _recipe(f"texts={ticket_file}", *settings)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run = subprocess.Popen(
+        [sys.executable, "-m", "tellapart", "pretrain", str(ticket_file), "--quiet", "--output", str(killed)]
+        + [f"--set={setting}" for setting in settings],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    seen: set[str] = set()
+    deadline = time.monotonic() + 120
+    while len(seen) <= 3 and run.poll() is None and time.monotonic() < deadline:
+        seen |= {path.name for path in (killed / "checkpoints").glob("checkpoint-*")}
+        time.sleep(0.005)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert len(seen) > 3, "the run ended before it could be killed"
+    assert not (killed / "model").exists()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the process that was killed: sums are split by threads
+    try:
+        pretrain(recipe, killed, resume=True, quiet=True)
+        pretrain(recipe, whole, quiet=True)
+    finally:
+        torch.set_num_threads(threads)
+    for name, value in weights(whole).items():
+        assert torch.equal(weights(killed)[name], value), name

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from tellapart.errors import DataError
+from tellapart.pretraining import corpus as module
+from tellapart.pretraining.corpus import Corpus, build_corpus, sequence_notes
+from tellapart.pretraining.texts import open_texts
+
+
+def _sequences(corpus: Corpus) -> list[list[int]]:
+    places = zip(corpus.starts, corpus.lengths, strict=True)
+    return [corpus.tokens[start : start + length].tolist() for start, length in places]
+
+
+def _ids(tokenizer, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+@pytest.fixture
+def notes(tmp_path):
+    """Two lines, an empty one, and one of 50 words."""
+    path = tmp_path / "notes.txt"
+    path.write_text("my card is lost\nhe took it\n\n" + "the card " * 25 + "\n")
+    return path
+
+
+def test_each_line_that_is_not_empty_is_a_sequence(text_file, corpus, tokenizer):
+    lines = text_file.read_text().splitlines()
+    assert _sequences(corpus) == [_ids(tokenizer, line) for line in lines if line]
+    assert corpus.facts.prefix == (tokenizer.cls_token_id,)
+    assert corpus.facts.suffix == (tokenizer.sep_token_id,)
+    assert corpus.widths.tolist() == [len(tokenizer(line)["input_ids"]) for line in lines]
+
+
+def test_a_long_line_becomes_parts_of_about_one_length(notes, tokenizer, tmp_path):
+    corpus = build_corpus(open_texts(notes), tokenizer, tmp_path / "c", max_length=16)
+    parts = _sequences(corpus)[2:]
+    assert [token for part in parts for token in part] == _ids(tokenizer, "the card " * 25)
+    lengths = [len(part) for part in parts]
+    assert max(lengths) <= 14
+    assert max(lengths) - min(lengths) <= 1
+    facts = corpus.facts
+    assert (facts.texts, facts.empty, facts.cut, facts.sequences) == (3, 1, 1, 2 + len(parts))
+    told = " ".join(sequence_notes(facts, "lines", 16))
+    assert "1 line(s) were longer than 16 tokens" in told
+    assert "1 empty line(s)" in told
+
+
+def test_a_document_is_cut_into_full_sequences_across_its_lines(notes, tokenizer, tmp_path):
+    corpus = build_corpus(open_texts(notes), tokenizer, tmp_path / "c", max_length=16, sequences="documents")
+    found = _sequences(corpus)
+    assert [token for part in found for token in part] == _ids(tokenizer, notes.read_text())
+    assert {len(part) for part in found[:-1]} == {14}
+    assert corpus.facts.texts == 1
+
+
+def test_what_was_tokenised_once_is_taken_over_until_something_changes(notes, tokenizer, tmp_path):
+    def build(**options):
+        return build_corpus(open_texts(notes), tokenizer, tmp_path / "c", **{"max_length": 16} | options)
+
+    before = build().facts
+    stamp = (tmp_path / "c" / "tokens.npy").stat().st_mtime_ns
+    assert build().facts == before
+    assert (tmp_path / "c" / "tokens.npy").stat().st_mtime_ns == stamp
+    assert build(max_length=12).facts != before
+    notes.write_text("other words\n")
+    with pytest.raises(DataError, match="not those that the run began with"):
+        build(must_match=True)
+    assert build().facts.texts == 1
+
+
+def test_the_files_are_plain_arrays(corpus):
+    folder = corpus.folder
+    tokens, lengths = np.load(folder / "tokens.npy"), np.load(folder / "lengths.npy")
+    assert (tokens.dtype, lengths.dtype) == (np.int32, np.int32)
+    assert (len(tokens), len(lengths)) == (corpus.facts.tokens, corpus.facts.sequences)
+    assert json.loads((folder / "meta.json").read_text())["tokens"] == len(tokens)
+    assert isinstance(corpus.tokens, np.memmap)
+
+
+def test_a_corpus_travels_to_workers_by_its_name(corpus):
+    sent = pickle.dumps(corpus)
+    assert len(sent) < 500
+    assert _sequences(pickle.loads(sent)) == _sequences(corpus)
+
+
+def test_words_begin_where_the_tokeniser_splits(tmp_path, tokenizer):
+    path = tmp_path / "a.txt"
+    path.write_text("someone stolen, zzyzx [MASK] [MASK]\n")
+    corpus = build_corpus(open_texts(path), tokenizer, tmp_path / "c", max_length=40, whole_words=True)
+    tokens = tokenizer.convert_ids_to_tokens(corpus.tokens.tolist())
+    expected = [not token.startswith("##") for token in tokens]
+    assert corpus.words is not None
+    assert corpus.words.tolist() == expected
+    assert not all(expected)
+
+
+def test_only_a_bounded_number_of_texts_is_tokenised_at_a_time(text_file, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_BATCH_TEXTS", 7)
+    seen: list[int] = []
+    build_corpus(open_texts(text_file), tokenizer, tmp_path / "c", max_length=24, progress=seen.append)
+    assert max(seen) == 7
+    assert sum(seen) == len(text_file.read_text().splitlines())
+
+
+@pytest.mark.parametrize("content", ["", "\n \n\t\n"])
+def test_no_text_is_an_error_and_leaves_nothing(tmp_path, tokenizer, content):
+    (tmp_path / "empty.txt").write_text(content)
+    with pytest.raises(DataError, match="there is no text in "):
+        build_corpus(open_texts(tmp_path / "empty.txt"), tokenizer, tmp_path / "c", max_length=16)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.txt"]

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from tellapart.errors import DataError
+from tellapart.pretraining import texts
+from tellapart.pretraining.texts import open_texts
+
+
+def test_lines_come_without_their_ends_and_the_empty_ones_too(tmp_path):
+    path = tmp_path / "notes"  # any name that is no table's
+    path.write_bytes("\ufeffone\r\n\r\n  two three \nlast".encode())
+    assert list(open_texts(path).lines()) == ["one", "", "two three", "last"]
+
+
+def test_a_folder_is_read_in_the_order_of_its_paths_and_only_its_text_files(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "one.txt").write_text("third\n")
+    (tmp_path / "a.txt").write_text("first\n")
+    with gzip.open(tmp_path / "b" / "a.txt.gz", "wt") as file:
+        file.write("second\n")
+    (tmp_path / ".hidden.txt").write_text("never\n")
+    (tmp_path / "picture.png").write_bytes(b"\0")
+    source = open_texts(tmp_path)
+    assert list(source.lines()) == ["first", "second", "third"]
+    assert [list(document) for document in source.documents()] == [["first\n"], ["second\n"], ["third\n"]]
+
+
+def test_a_table_gives_its_text_column_and_says_which(ticket_file, tickets):
+    source = open_texts(ticket_file)
+    assert list(source.lines()) == [text for text, _ in tickets]
+    assert source.notes == ('Texts from the column "text".',)
+    assert list(open_texts(ticket_file, text="label").lines()) == [label for _, label in tickets]
+
+
+def test_of_a_folder_of_splits_the_training_rows_are_read(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.csv").write_text(f"text,label\nof {split},a\nmore,b\n")
+    source = open_texts(tmp_path)
+    assert next(source.lines()) == "of train"
+    assert "only the train split is read, not test" in source.notes[-1]
+
+
+def test_a_line_without_an_end_comes_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(texts, "_PIECE", 4)
+    path = tmp_path / "long.txt"
+    path.write_text("äöü1234567\nab\n", encoding="utf-8")
+    assert list(open_texts(path).lines()) == ["äöü1", "2345", "67", "ab"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"a text\nand\0a zero\n", "line 2 has a zero byte"),
+        (b"fine\nna\xefve\n", "is not UTF-8: line 2, byte 7"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is not UTF-8: line 1"),
+    ],
+)
+def test_what_is_not_text_is_refused_and_the_line_named(tmp_path, content, sentence):
+    path = tmp_path / "odd.txt"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=sentence):
+        list(open_texts(path).lines())
+
+
+def test_mistakes_in_the_source_are_named(tmp_path, ticket_file):
+    (tmp_path / "notes.txt").write_text("a\n")
+    with pytest.raises(DataError, match=r'note\.txt \(did you mean "notes\.txt"'):
+        open_texts(tmp_path / "note.txt")
+    with pytest.raises(DataError, match="plain text and has no column"):
+        open_texts(tmp_path / "notes.txt", text="body")
+    with pytest.raises(DataError, match='no column "bdy"'):
+        open_texts(ticket_file, text="bdy")
+    (tmp_path / "numbers.jsonl").write_text('{"text": 1}\n')
+    with pytest.raises(DataError, match="holds no texts"):
+        open_texts(tmp_path / "numbers.jsonl", text="text")
+
+
+def test_the_fingerprint_follows_the_content(tmp_path, ticket_file):
+    path = tmp_path / "a.txt"
+    path.write_text("one\n")
+    first = open_texts(path).fingerprint()
+    (tmp_path / "b.txt").write_text("one\n")
+    assert open_texts(tmp_path / "b.txt").fingerprint() == first
+    path.write_text("two\n")
+    assert open_texts(path).fingerprint() != first
+    assert open_texts(ticket_file).fingerprint() != open_texts(ticket_file, text="label").fingerprint()

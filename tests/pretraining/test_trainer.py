@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from transformers import TrainerCallback
+
+from tellapart.errors import RecipeError, TellapartError
+from tellapart.pretraining.checkpoints import last_checkpoint
+from tellapart.pretraining.electra import ReplacedTokenDetection
+from tellapart.pretraining.mlm import MaskedLanguageModelling
+from tellapart.pretraining.terms import Corrections
+from tellapart.pretraining.trainer import PretrainingTrainer
+
+from .test_mlm import table_of
+
+
+def _arguments(folder: Path, **options: Any) -> transformers.TrainingArguments:
+    return transformers.TrainingArguments(
+        output_dir=str(folder),
+        **{
+            "max_steps": 6,
+            "per_device_train_batch_size": 16,
+            "learning_rate": 0.01,
+            "use_cpu": True,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "save_strategy": "no",
+            "logging_steps": 2,
+            "logging_nan_inf_filter": False,
+        }
+        | options,
+    )
+
+
+@pytest.fixture
+def trainer(sequences, tokenizer, tmp_path) -> Callable[..., PretrainingTrainer]:
+    def make(model: Any, callbacks: Any = None, folder: str = "run", **options: Any) -> PretrainingTrainer:
+        arguments = _arguments(tmp_path / folder, **options)
+        made = PretrainingTrainer(model, arguments, sequences, tokenizer, callbacks=callbacks)
+        made.remove_callback(transformers.trainer_callback.PrinterCallback)
+        return made
+
+    return make
+
+
+def _weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def _synonyms_of_everything() -> Any:
+    """A table in which every token is a synonym of every even one."""
+    return table_of([(gold, other) for gold in range(0, 200, 2) for other in range(200) if other != gold])
+
+
+@pytest.mark.parametrize("name", ["none", "soft", "soft-sentence"])
+def test_accumulated_batches_step_like_one(language_model, trainer, name):
+    found = []
+    for size, accumulation in ((16, 1), (4, 4)):
+        model = MaskedLanguageModelling(language_model(), Corrections.named(name))
+        trainer(
+            model,
+            optim="sgd",
+            learning_rate=0.5,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=accumulation,
+        ).train()
+        found.append(_weights(model))
+    for key, value in found[0].items():
+        torch.testing.assert_close(found[1][key], value, atol=1e-5, rtol=1e-4)
+    assert not torch.equal(found[0]["model.cls.predictions.bias"], torch.zeros(200))
+
+
+def test_a_step_is_the_gradient_of_the_mean_over_the_step(language_model, trainer, sequences):
+    model = MaskedLanguageModelling(language_model())
+    by_hand = copy.deepcopy(model.model)
+    run = trainer(
+        model, optim="sgd", learning_rate=0.5, max_steps=1, max_grad_norm=0.0, lr_scheduler_type="constant"
+    )
+    request = next(iter(run.get_train_dataloader().batch_sampler))
+    run.train()
+    batch = sequences.batch(request.rows, request.epoch)
+    labels = torch.full_like(batch["input_ids"].flatten(), -100)
+    labels[batch["positions"]] = batch["labels"]
+    by_hand(
+        batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels.view_as(batch["input_ids"])
+    ).loss.backward()
+    for name, parameter in by_hand.named_parameters():
+        expected = parameter.detach() - 0.5 * parameter.grad
+        torch.testing.assert_close(model.model.get_parameter(name).detach(), expected, atol=1e-6, rtol=1e-5)
+
+
+class _Stop(TrainerCallback):
+    """Ends a run as a crash would."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("objective", "workers"), [("mlm", 0), ("mlm", 2), ("electra", 2)])
+def test_a_run_that_was_stopped_resumes_to_the_same_bits(
+    language_model, electra_pair, trainer, tmp_path, objective, workers
+):
+    """With dropout, samples, AdamW, a table, and more than one pass over the texts."""
+
+    def model() -> Any:
+        rates = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+        corrections = Corrections.named("hard+soft", _synonyms_of_everything())
+        if objective == "mlm":
+            return MaskedLanguageModelling(language_model(**rates), corrections)
+        return ReplacedTokenDetection(*electra_pair(**rates), corrections)
+
+    options = {"max_steps": 16, "save_strategy": "steps", "save_steps": 5, "dataloader_num_workers": workers}
+    whole = model()
+    transformers.set_seed(0)
+    uninterrupted = trainer(whole, folder="whole", **options)
+    uninterrupted.train()
+    transformers.set_seed(0)
+    stopped = trainer(model(), [_Stop(13)], folder="stopped", **options)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train()
+    checkpoint = last_checkpoint(tmp_path / "stopped")
+    assert Path(checkpoint or "").name == "checkpoint-10"
+    again = model()
+    for parameter in again.parameters():
+        parameter.data.add_(1.0)  # what is not restored shows
+    torch.manual_seed(77)
+    resumed = trainer(again, folder="stopped", **options)
+    resumed.train(resume_from_checkpoint=checkpoint)
+    assert all(torch.equal(value, _weights(again)[name]) for name, value in _weights(whole).items())
+    logged = [
+        {key: value for key, value in entry.items() if not key.startswith(("train_", "tokens_", "total_"))}
+        for entry in (uninterrupted.state.log_history, resumed.state.log_history)[0]
+    ]
+    assert [entry["step"] for entry in logged] == [entry["step"] for entry in resumed.state.log_history]
+    last = resumed.state.log_history[-2]
+    assert last["loss_mlm"] == logged[-2]["loss_mlm"]
+
+
+def test_a_checkpoint_has_no_pickle_and_is_there_whole_or_not_at_all(
+    language_model, trainer, tmp_path, monkeypatch
+):
+    def run() -> PretrainingTrainer:
+        model = MaskedLanguageModelling(language_model())
+        return trainer(model, save_strategy="steps", save_steps=2, save_total_limit=1)
+
+    run().train()
+    folder = tmp_path / "run"
+    assert [path.name for path in folder.iterdir()] == ["checkpoint-6"]
+    suffixes = {path.suffix for path in (folder / "checkpoint-6").rglob("*") if path.is_file()}
+    assert suffixes <= {".json", ".safetensors", ".bin"}
+    assert not list((folder / "checkpoint-6").rglob("*.pt*"))
+
+    def fail(*_: Any) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("tellapart.pretraining.trainer.save_random_state", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        run().train()
+    assert [path.name for path in folder.iterdir()] == ["checkpoint-6"]
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    for name in (".writing/checkpoint-9", ".removing", "checkpoint-3", "checkpoint-12", "checkpoint-x"):
+        (tmp_path / name).mkdir(parents=True)
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-12")
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-3", "checkpoint-12", "checkpoint-x"}
+    assert last_checkpoint(tmp_path / "nothing") is None
+
+
+def test_what_is_logged_adds_up(language_model, trainer, sequences):
+    model = MaskedLanguageModelling(
+        language_model(), Corrections.named("hard+soft", _synonyms_of_everything())
+    )
+    run = trainer(model, max_steps=4)
+    run.train()
+    entries = [entry for entry in run.state.log_history if "loss" in entry]
+    assert [entry["step"] for entry in entries] == [2, 4]
+    for entry in entries:
+        assert entry["loss"] == pytest.approx(entry["loss_mlm"] + entry["loss_soft"], rel=1e-2)
+        assert 0 < entry["corrected_predictions"] < 1
+        assert 0 < entry["corrected_sequences"] < 1
+        assert 0 <= entry["masked_accuracy"] < 1
+        assert entry["tokens_per_second"] > 0
+        assert entry["epoch"] == pytest.approx(entry["step"] / 12)  # 192 sequences, 16 a step
+
+
+def test_electra_logs_both_accuracies_and_both_losses(electra_pair, trainer):
+    run = trainer(ReplacedTokenDetection(*electra_pair()))
+    run.train()
+    entry = run.state.log_history[-2]
+    assert entry["loss"] == pytest.approx(entry["loss_mlm"] + 50 * entry["loss_discriminator"], rel=2e-2)
+    assert 0 < entry["discriminator_accuracy"] <= 1
+    assert "corrected_predictions" not in entry
+
+
+def test_the_gradient_is_clipped_as_transformers_does(language_model, trainer):
+    found = []
+    for plain in (False, True):
+        model = MaskedLanguageModelling(language_model())
+        run = trainer(model, max_grad_norm=0.05, optim="sgd", learning_rate=1.0, max_steps=3)
+        if plain:
+            run._clip_grad_norm = lambda model: torch.nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+        run.train()
+        found.append(_weights(model))
+    for name, value in found[0].items():
+        torch.testing.assert_close(value, found[1][name])
+
+
+def test_a_run_that_diverges_stops_with_advice(language_model, trainer):
+    model = language_model()
+    model.cls.predictions.bias.data.fill_(float("nan"))
+    with pytest.raises(TellapartError, match="the loss is nan at step 2: lower the learning rate"):
+        trainer(MaskedLanguageModelling(model)).train()
+
+
+@pytest.mark.parametrize("options", [{"max_steps": -1}, {"label_smoothing_factor": 0.1}])
+def test_arguments_that_would_not_do_what_they_say_are_refused(language_model, trainer, options):
+    with pytest.raises(RecipeError):
+        trainer(MaskedLanguageModelling(language_model()), **options)
+
+
+def test_the_log_can_be_written_as_json(language_model, trainer):
+    run = trainer(MaskedLanguageModelling(language_model()))
+    run.train()
+    assert json.loads(json.dumps(run.state.log_history)) == run.state.log_history
