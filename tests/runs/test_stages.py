@@ -167,6 +167,7 @@ def test_vectors_of_another_model_stop_a_resumed_run_before_it_trains(two_stages
         ("stages.1.perturbation=fgm", "never runs the encoder"),
         ("stages.1.objective.label_smoothing=0.1", "solver=adamw"),
         ("stages.1.metric=mean_average_precision", "no metric"),
+        ("stages.0={objective: {name: supcon}, batches: balanced, texts_per_class: 5}", "shared evenly"),
     ],
 )
 def test_what_a_stage_cannot_do_is_refused_before_the_first_one_runs(

@@ -211,6 +211,9 @@ class StageRecipe(_Strict):
         perturbation_size: Its Euclidean length, one for each encoder.
         warmup_share: Share of the steps in which the rate rises.
         weight_decay: AdamW's.
+        batches: How rows come together: `length`, at random and with rows of similar length; or `balanced`,
+            `texts_per_class` rows of each of as many classes as a batch has room for.
+        texts_per_class: Of balanced batches.
         evaluations: Evaluations on the validation rows, spread evenly over the stage.
         patience: Evaluations without a new best after which training stops; null: never.
         metric: What the best evaluation is chosen by; by default accuracy, or micro F1 for multi-label tasks.
@@ -230,6 +233,8 @@ class StageRecipe(_Strict):
     head_learning_rate: Annotated[float, Field(gt=0)] | None = None
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    batches: Literal["length", "balanced"] = "length"
+    texts_per_class: Annotated[int, Field(ge=2)] = 4
     evaluations: Annotated[int, Field(ge=1)] = 10
     patience: Annotated[int, Field(ge=1)] | None = None
     metric: str | None = None

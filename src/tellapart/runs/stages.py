@@ -16,6 +16,7 @@ import transformers
 from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
+from tellapart.data.balancing import check_balanced
 from tellapart.encoders.transformer import parameter_count, save_classifier
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.files import replacing
@@ -47,6 +48,8 @@ _OWN_ARGUMENTS = {
     "head_learning_rate": "head_learning_rate",
     "weight_decay": "weight_decay",
     "metric_for_best_model": "metric",
+    "batches": "batches",
+    "texts_per_class": "texts_per_class",
     "perturbation": "perturbation",
     "perturbation_size": "perturbation_size",
 }
@@ -85,8 +88,12 @@ def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
             task.find_metric(stage.metric)
         if stage.learns == "head":
             check_head_stage(stage)
-        elif not isinstance(stage.learns, str):
+            continue
+        if not isinstance(stage.learns, str):
             learning_names(model, stage.learns)
+        if stage.batches == "balanced":
+            assert task.train.labels is not None
+            check_balanced(task.train.labels, stage.batch_size * _ranks(), stage.texts_per_class)
 
 
 def finish_stage(folder: Path, model: Any, tokenizer: Any, result: StageResult) -> None:
@@ -213,6 +220,8 @@ def _arguments(
         "head_learning_rate": stage.head_learning_rate,
         "warmup_steps": stage.warmup_share,
         "weight_decay": stage.weight_decay,
+        "batches": stage.batches,
+        "texts_per_class": stage.texts_per_class,
         "bf16": use_bf16(stage.precision, device),
         "perturbation": stage.perturbation,
         "perturbation_size": stage.perturbation_size,

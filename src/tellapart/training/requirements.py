@@ -11,6 +11,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from tellapart.data.balancing import check_balanced
 from tellapart.data.batching import TokenisedDataset
 from tellapart.encoders.transformer import has_dropout
 from tellapart.errors import ModelError, RecipeError, UserError
@@ -58,6 +59,16 @@ def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset 
         raise RecipeError(
             f"this objective needs rows of {needs.classes_per_batch} classes", "give rows of more classes"
         )
+
+
+def check_batches(args: transformers.TrainingArguments, dataset: TokenisedDataset | None) -> None:
+    """Refuses, before anything runs, batches that cannot be formed as the arguments ask."""
+    kind = getattr(args, "batches", "length")
+    if kind not in ("length", "balanced"):
+        raise RecipeError(f'there are no batches called "{kind}"', "use length or balanced")
+    if kind == "balanced" and dataset is not None and dataset.labels is not None:
+        rows = args.per_device_train_batch_size * args.world_size
+        check_balanced(dataset.labels, rows, args.texts_per_class)
 
 
 def refuse_arguments(args: transformers.TrainingArguments, options: dict[str, Any]) -> None:
