@@ -36,6 +36,7 @@ from tellapart.training.module import load_exactly, save_exactly
 from tellapart.training.precision import use_bf16
 from tellapart.training.progress import ProgressBar
 from tellapart.training.trainer import Trainer, last_checkpoint
+from tellapart.training.views import encoder_dropout
 
 # What a stage sets itself: changing these by `trainer` would contradict the recipe's own keys.
 _OWN_ARGUMENTS = {
@@ -166,7 +167,8 @@ def run_stage(
     objective = build_objective(stage.objective, task.labels)
     evaluated = task.validation is not None
     arguments = _arguments(stage, len(task.train), evaluated, greater_is_better, folder, seed, resumable)
-    with only_learning(model, None if isinstance(stage.learns, str) else stage.learns):
+    learns = None if isinstance(stage.learns, str) else stage.learns
+    with only_learning(model, learns), encoder_dropout(model, stage.views_dropout):
         trainer = Trainer(
             model,
             arguments,

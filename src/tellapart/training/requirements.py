@@ -47,7 +47,8 @@ def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset 
         raise ModelError(
             f"this objective compares two passes over a text, and {type(model).__name__} has no dropout that"
             " would make them differ",
-            "choose an encoder with dropout, or set hidden_dropout_prob in its config",
+            "give it some for the stage with --set stages.0.views_dropout=0.1"
+            " (in Python: tellapart.training.views.encoder_dropout), or choose an encoder with dropout",
         )
     if dataset is None or dataset.labels is None:
         return
