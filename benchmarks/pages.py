@@ -13,12 +13,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from tellapart.evaluation.comparison import (
-    Comparison,
-    comparison_rows,
-    comparison_verdicts,
-    confusable_rows,
-)
+from tellapart.evaluation.comparison import Comparison
+from tellapart.evaluation.comparison_tables import comparison_rows, comparison_verdicts, confusable_rows
 from tellapart.evaluation.trials import verdict
 from tellapart.training import defaults
 
@@ -174,6 +170,40 @@ def second_stage_page() -> str:
     )
 
 
+def encoder_speed_page() -> str:
+    result = json.loads((RESULTS / "encoder_speed.json").read_text(encoding="utf-8"))
+    given, tokens = result["command"], result["mean_tokens"]
+    flags = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in given.items())
+    parts = [
+        "# Training speed of TextCNN and HAN",
+        "Two pairs, in turn in one process. What counts is the ratio within a pair.",
+    ]
+    sections = {
+        "textcnn": (
+            f"TextCNN beside MiniLM: {given['data']}, {result['textcnn']['texts']} texts",
+            "One epoch each with the defaults of `tellapart train`, on the same rows in batches of "
+            f"{given['batch_size']}, texts of at most {given['max_length']} tokens, on average "
+            f"{tokens['textcnn']:.0f} words for TextCNN and {tokens['minilm']:.0f} word pieces for MiniLM.",
+        ),
+        "han": (
+            f"HAN beside a loop over sentences: {given['document_data']}, {result['han']['texts']} documents",
+            "The same training steps of the same network, all sentences of a batch in one packed GRU, or one "
+            f"after the other; {tokens['han']:.0f} words a document on average.",
+        ),
+    }
+    for key, (heading, text) in sections.items():
+        rows = [["encoder", "texts a second (median)"]]
+        for name, speeds in result[key]["texts_per_second"].items():
+            rows.append([name, f"{statistics.median(speeds):.1f}"])
+        ratios = ", ".join(f"{ratio:.1f}" for ratio in result[key]["ratios"])
+        parts += [f"## {heading}", text, table(rows), f"Ratio, pair by pair: {ratios}."]
+    parts += [
+        f"```bash\npython benchmarks/encoder_speed.py {flags}\n```",
+        hardware(result["environment"]) + " JSON: `benchmarks/results/encoder_speed.json`.",
+    ]
+    return "\n\n".join(parts)
+
+
 def defaults_page() -> str:
     result = json.loads((RESULTS / "defaults.json").read_text(encoding="utf-8"))
     scores: dict[str, dict[tuple[str, float], list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -205,8 +235,14 @@ def defaults_page() -> str:
                     f"{defaults.MAXIMUM_EPOCHS}",
                 ],
                 ["batch size, warm-up, weight decay", "32; a tenth of the steps; 0.01"],
+                ["longest input in tokens", f"{defaults.MAX_LENGTH}"],
             ]
         ),
+        "Encoders that learn from the texts of the run alone (`textcnn`, `han`) have all to learn: "
+        f"{defaults.SCRATCH_RATE:g} for the encoder and the classifier alike, a random start, enough epochs for "
+        f"{defaults.SCRATCH_MINIMUM_STEPS} steps, from {defaults.SCRATCH_MINIMUM_EPOCHS} to "
+        f"{defaults.SCRATCH_MAXIMUM_EPOCHS}, and {defaults.SCRATCH_MAX_LENGTH} tokens. These are customary values; "
+        "no grid was run for them.",
         "Parameters are counted without embeddings. The rates of larger encoders are the customary ones for "
         "BERT's sizes; only MiniLM was measured here. Accuracy (%) on **validation** rows, mean over the seeds:",
     ]
@@ -243,6 +279,7 @@ def index_page() -> str:
                     *lines,
                     "- [Training speed against the stock Trainer](training-speed.md)",
                     "- [What the second stage costs](second-stage.md)",
+                    "- [Training speed of TextCNN and HAN](encoder-speed.md)",
                 ]
             ),
             "The defaults of `tellapart train` and the runs behind them: [defaults](../reference/defaults.md).",
@@ -260,6 +297,7 @@ def pages() -> dict[Path, str]:
     contents = {evidence / f"{name}.md": comparison_page(name) for name in available()}
     contents[evidence / "training-speed.md"] = speed_page()
     contents[evidence / "second-stage.md"] = second_stage_page()
+    contents[evidence / "encoder-speed.md"] = encoder_speed_page()
     contents[evidence / "README.md"] = index_page()
     contents[ROOT / "docs" / "reference" / "defaults.md"] = defaults_page()
     return {path: content.rstrip() + "\n" for path, content in contents.items()}

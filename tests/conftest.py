@@ -61,3 +61,52 @@ def tiny_encoder(tickets: list[tuple[str, str]], tmp_path_factory: pytest.TempPa
     BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+_SYNSETS: dict[str, list[tuple[str, str, str]]] = {
+    # part of speech: (type, lemmas, pointer) of each synset
+    "noun": [
+        ("n", "loss misplacement", "@ 00000000 n 0000"),
+        ("n", "card calling_card", ""),
+        ("n", "rest remainder", ""),
+        ("n", "Goose", ""),
+    ],
+    "verb": [
+        ("v", "lose misplace", ""),
+        ("v", "stay remain rest", "@ 00000000 v 0000"),
+        ("v", "persist remain stay", ""),
+        ("v", "take rob", ""),
+    ],
+    "adj": [
+        ("a", "primary chief main(a)", ""),
+        ("s", "missing lost(p)", ""),
+        ("s", "stolen taken robbed", ""),
+        ("a", "on galore(ip)", ""),
+    ],
+    "adv": [("r", "today nowadays", "")],
+}
+_IRREGULAR = {"noun": "geese goose\n", "verb": "lost lose\ntook take\ntaken take\n", "adj": "", "adv": ""}
+
+
+@pytest.fixture(scope="session")
+def tiny_wordnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the twelve files of a WordNet of a few synsets."""
+    folder = tmp_path_factory.mktemp("wordnet")
+    licence = "  1 This software and database\n  2 WordNet 9.1 Copyright 2006 by nobody.\n"
+    for part, synsets in _SYNSETS.items():
+        data, offsets = licence, {}
+        for kind, lemmas, pointer in synsets:
+            words = lemmas.split()
+            offset = len(data)
+            data += f"{offset:08d} 00 {kind} {len(words):02x} {' '.join(f'{word} 0' for word in words)} "
+            data += f'{int(bool(pointer)):03d} {pointer} | what it means; "as in | this"  \n'
+            for word in words:
+                offsets.setdefault(word.split("(")[0].lower(), []).append(offset)
+        index = licence
+        for lemma, found in sorted(offsets.items()):
+            places = " ".join(f"{offset:08d}" for offset in found)
+            index += f"{lemma} {synsets[0][0]} {len(found)} 1 @ {len(found)} 0 {places}  \n"
+        (folder / f"data.{part}").write_text(data)
+        (folder / f"index.{part}").write_text(index)
+        (folder / f"{part}.exc").write_text(_IRREGULAR[part])
+    return folder

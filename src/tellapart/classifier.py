@@ -33,9 +33,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         method: What is minimised: a name from `tellapart recipes`.
-        encoder: `minilm`, a folder, or a Hub name.
+        encoder: `minilm`, `textcnn`, `han`, a folder, or a Hub name.
         pooling: `mean`, `cls` or `stock`; by default `mean` where a plain checkpoint can hold it.
-        max_length: Longest input in tokens.
+        max_length: Longest input in tokens; by default 128, and 512 for `textcnn` and `han`.
         epochs: Passes over the training rows, at most.
         batch_size: Rows a step.
         learning_rate: Of the encoder.
@@ -63,7 +63,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         *,
         encoder: str = "minilm",
         pooling: str | None = None,
-        max_length: int = 128,
+        max_length: int | None = None,
         epochs: float | None = None,
         batch_size: int = 32,
         learning_rate: float | None = None,

@@ -10,7 +10,7 @@ import tellapart as package
 from tellapart.cli import messages
 from tellapart.errors import DataError, TellapartWarning
 
-VERBS = ("train", "compare", "evaluate", "predict", "check", "data", "recipes")
+VERBS = ("train", "compare", "sweep", "evaluate", "predict", "check", "data", "recipes", "synonyms")
 
 
 def test_help_names_every_verb_and_each_verb_has_help_of_its_own(tellapart):

@@ -8,6 +8,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from tellapart.encoders import han, textcnn  # noqa: F401  known to the Auto classes
+
 SMALL = {
     "vocab_size": 60,
     "hidden_size": 16,
@@ -29,6 +31,8 @@ OPTIONS = {
     "albert": SMALL | {"embedding_size": 8},
     "electra": SMALL | {"embedding_size": 16},
     "modernbert": MODERNBERT,
+    "tellapart-textcnn": {"vocab_size": 60, "embedding_size": 8, "filters": 6},
+    "tellapart-han": {"vocab_size": 60, "embedding_size": 8, "gru_size": 5},
 }
 
 

@@ -22,6 +22,7 @@ from tellapart.encoders.transformer import (
 from tellapart.errors import ModelError
 
 FAMILIES = ["bert", "roberta", "distilbert", "albert", "electra", "deberta-v2", "xlm-roberta", "modernbert"]
+FAMILIES += ["tellapart-textcnn", "tellapart-han"]
 LABELS = LabelSpace(("billing", "refund"))
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from tellapart.errors import DataError, UserError
-from tellapart.evaluation.comparison import (
-    Comparison,
-    Trial,
-    build_comparison,
+from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
+from tellapart.evaluation.comparison_tables import (
     comparison_rows,
     comparison_verdicts,
     confusable_rows,
+    significance_rows,
+    unseen_sentence,
 )
 
 NAMES = ("ham", "spam", "eggs")
@@ -28,7 +28,7 @@ def _trials(*scores: float | None, seconds: float = 10.0) -> list[Trial]:
 
 
 def _build(
-    trials: dict[str, list[Trial]], confusions: dict[str, list[np.ndarray]] | None = None
+    trials: dict[str, list[Trial]], confusions: dict[str, list[np.ndarray]] | None = None, **options: object
 ) -> Comparison:
     return build_comparison(
         trials,
@@ -39,6 +39,7 @@ def _build(
         split_sizes={"train": 30, "test": 12},
         encoder="minilm",
         environment={"torch": "2.13.0", "threads": 2},
+        **options,
     )
 
 
@@ -96,21 +97,94 @@ def test_a_pair_that_grew_but_stays_minor_is_not_listed():
 
 def test_the_json_form_survives_a_file(comparison):
     content = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == 2
     assert content["methods"]["label-distance"]["trials"][0] == {
         "seed": 0,
         "score": 0.75,
         "metrics": {"accuracy": 0.75},
         "seconds": 20.0,
         "error": None,
+        "seen_rows": 0,
+        "unseen_score": None,
     }
     assert content["pairs"][0].keys() >= {"baseline", "method", "difference", "interval", "p_value", "wins"}
     assert Comparison.from_dict(content) == comparison
 
 
+def _as_version_1(comparison: Comparison) -> dict:
+    """What the first version wrote."""
+    content = comparison.to_dict() | {"schema_version": 1}
+    for result in content["methods"].values():
+        for trial in result["trials"]:
+            del trial["seen_rows"], trial["unseen_score"]
+    newer = ("standard_deviation", "wilcoxon_p_value", "adjusted_p_value", "comparisons", "flips")
+    for pair in content["pairs"]:
+        for key in (*newer, "minimum_detectable_difference"):
+            del pair[key]
+    return content
+
+
+def test_a_comparison_of_the_first_version_gets_what_it_lacks_from_its_trials(comparison):
+    assert Comparison.from_dict(_as_version_1(comparison)) == comparison
+    damaged = _as_version_1(comparison)
+    damaged["methods"]["frozen"]["trials"][0]["score"] = "high"
+    with pytest.raises(DataError, match=r"methods\.frozen\.trials\.0\.score"):
+        Comparison.from_dict(damaged)
+
+
+def test_each_baseline_has_its_own_number_of_comparisons(comparison):
+    pairs = {(pair.baseline, pair.method): pair for pair in comparison.pairs}
+    assert pairs["cross-entropy", "label-distance"].comparisons == 2
+    assert (
+        pairs["cross-entropy", "label-distance"].adjusted_p_value
+        > pairs["cross-entropy", "label-distance"].p_value
+    )
+    assert pairs["label-distance", "frozen"].comparisons == 1
+
+
+def test_rows_that_only_one_method_has_right_are_counted_where_all_trials_tell_them():
+    right, wrong = np.ones(4, dtype=bool), np.array([True, False, False, False])
+    correct = {"a": {0: wrong, 1: wrong}, "b": {0: right, 1: right}, "c": {0: right}}
+    compared = _build(
+        {"a": _trials(0.25, 0.25), "b": _trials(1.0, 0.9), "c": _trials(1.0, 0.8)},
+        correct=correct,
+        texts={0: np.arange(4), 1: np.arange(4)},
+    )
+    gained, unknown = compared.pair("b").flips, compared.pair("c").flips
+    assert (gained.gained, gained.lost, gained.texts_gained, gained.p_value) == (6, 0, 3, 0.25)
+    assert unknown is None
+    first, second = comparison_verdicts(compared)
+    assert first.endswith("; 6 rows corrected and 0 spoilt, by texts 3 against 0 (McNemar p = 0.25)")
+    assert "McNemar" not in second
+    assert Comparison.from_dict(compared.to_dict()) == compared
+
+
+def test_the_table_of_tests_has_a_row_a_method(comparison):
+    header, first, second = significance_rows(comparison)
+    assert header[:3] == ["method", "t", "Holm"]
+    pair = comparison.pair("label-distance")
+    assert first[:3] == ["label-distance", f"{pair.p_value:.2g}", f"{pair.adjusted_p_value:.2g}"]
+    assert first[5:7] == ["", ""]
+    assert second[0] == "frozen"
+
+
+def _seen(rows: int, *scores: float | None) -> list[Trial]:
+    return [Trial(seed, 0.5, {}, 1.0, None, rows, score) for seed, score in enumerate(scores)]
+
+
+def test_scores_without_the_rows_that_were_trained_on_stand_in_a_sentence(comparison):
+    assert unseen_sentence(comparison) == ""
+    leaky = _build({"a": _seen(3, 0.5, 0.6), "b": _seen(4, 0.7, 0.8)})
+    assert unseen_sentence(leaky) == (
+        "Without the 3 to 4 evaluated rows whose text is also in train, accuracy (%): a 55.00, b 75.00."
+    )
+    all_seen = _build({"a": _seen(12, None), "b": _seen(12, None)})
+    assert unseen_sentence(all_seen) == "The texts of all evaluated rows are also in train."
+
+
 def test_other_content_is_refused_with_the_place(comparison):
     for wrong in ({}, [], {"schema_version": 99}):
-        with pytest.raises(DataError, match="schema version 1"):
+        with pytest.raises(DataError, match="schema version 2"):
             Comparison.from_dict(wrong)
     damaged = comparison.to_dict()
     damaged["methods"]["frozen"]["mean"] = "high"

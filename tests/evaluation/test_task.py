@@ -14,7 +14,13 @@ from tellapart.evaluation.metrics import (
     metric_names,
 )
 from tellapart.evaluation.ranking import ranking_metrics
-from tellapart.evaluation.task import is_ranking, task_metrics
+from tellapart.evaluation.task import (
+    is_ranking,
+    seen_note,
+    task_metrics,
+    unseen_metrics,
+    unseen_rows,
+)
 
 ANSWERS = LabelSpace(("no", "yes"))
 TOPICS = LabelSpace(("a", "b", "c"))
@@ -113,3 +119,39 @@ def test_ranking_metrics_can_be_chosen_by_in_ranking_tasks_alone():
         assert not RANKING_NAMES & set(metric_names(labels))
         with pytest.raises(RecipeError, match="no metric"):
             find_metric(labels, "mean_average_precision")
+
+
+def test_a_row_is_unseen_unless_its_text_was_trained_on_in_any_case_and_spacing():
+    train = TextSplit(["My card", "lost  it"], labels=["a", "b"])
+    split = TextSplit(["my  CARD ", "my card is", "Lost it", ""], labels=["a"] * 4)
+    assert unseen_rows(train, split).tolist() == [False, True, False, True]
+    pairs = TextSplit(["my card", "my card"], ["yes", "no"])
+    assert unseen_rows(TextSplit(["My card"], ["No"]), pairs).tolist() == [True, False]
+
+
+def test_the_metrics_without_the_rows_that_were_trained_on_are_those_of_the_others():
+    train = TextSplit(["one", "two"], labels=["a", "b"])
+    split = TextSplit(["ONE", "three", "four"], labels=["a", "b", "c"])
+    logits = np.eye(3)[[1, 1, 0]]
+    found = unseen_metrics(TOPICS, train, split, logits)
+    others = split.select([1, 2])
+    assert found == {"rows": 2, **task_metrics(TOPICS, others, logits[1:])}
+    assert found["accuracy"] == 0.5
+    assert seen_note(3, found) == (
+        "1 of 3 test rows have a text that is also in train; on the other 2, accuracy (%) is 50.00."
+    )
+    assert unseen_metrics(TOPICS, train, others, logits[1:]) is None
+    only_seen = unseen_metrics(TOPICS, train, split.select([0]), logits[:1])
+    assert only_seen == {"rows": 0}
+    assert seen_note(1, only_seen) == "1 of 1 test rows have a text that is also in train."
+
+
+def test_a_question_with_an_answer_that_was_trained_on_leaves_as_a_whole():
+    train = TextSplit(["row 1"], labels=["no"], question_ids=["other"])
+    split = _answers(["yes", "no", "yes", "no"], ["p", "p", "q", "q"])
+    assert unseen_rows(train, split).tolist() == [False, False, True, True]
+    logits = np.array([[0.0, 1.0], [0.0, 2.0], [0.0, 2.0], [0.0, 1.0]])
+    found = unseen_metrics(ANSWERS, train, split, logits)
+    assert (found["rows"], found["mean_reciprocal_rank"]) == (2, 1.0)
+    lost = _answers(["yes", "no", "no", "no"], ["p", "p", "q", "q"])
+    assert unseen_metrics(ANSWERS, train, lost, logits) == {"rows": 2}  # nothing left that can be ranked

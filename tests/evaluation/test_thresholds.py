@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
@@ -16,6 +16,7 @@ def _f1(gold: np.ndarray, chances: np.ndarray, threshold: float) -> float:
 
 
 @settings(deadline=None, max_examples=150)
+@example([(False, 1), (True, 0)])
 @given(COLUMNS)
 def test_no_other_threshold_has_a_higher_f1(column):
     gold = np.array([positive for positive, _ in column])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tellapart.errors import UserError
-from tellapart.evaluation.trials import paired_difference, summarise, verdict
+from tellapart.evaluation.trials import corrected, paired_difference, summarise, verdict
 
 BASELINE = {1: 0.80, 2: 0.82, 3: 0.78, 4: 0.81, 5: 0.79}
 BETTER = {1: 0.83, 2: 0.84, 3: 0.80, 4: 0.85, 5: 0.81}
@@ -70,6 +70,10 @@ def test_a_difference_agrees_with_the_paired_t_test_and_the_exact_permutations()
     assert pair.p_value == pytest.approx(expected.pvalue)
     assert pair.interval == pytest.approx(expected.confidence_interval())
     assert pair.permutation_p_value == pytest.approx(2 / 2**5)  # all five signs agree
+    assert pair.wilcoxon_p_value == pytest.approx(2 / 2**5)
+    assert pair.standard_deviation == pytest.approx(np.std([0.03, 0.02, 0.02, 0.04, 0.02], ddof=1))
+    assert (pair.comparisons, pair.adjusted_p_value) == (1, pair.p_value)
+    assert pair.minimum_detectable_difference == pytest.approx(1.682 * 0.0089443, abs=1e-5)
     assert (pair.wins, pair.ties, pair.losses, pair.trials) == (5, 0, 0, 5)
 
 
@@ -106,6 +110,8 @@ def test_a_difference_that_never_varies_is_judged_by_its_signs():
 def test_one_pair_claims_nothing():
     pair = paired_difference({7: 0.8}, {7: 0.9})
     assert (pair.interval, pair.p_value, pair.permutation_p_value) == (None, None, None)
+    assert (pair.wilcoxon_p_value, pair.adjusted_p_value, pair.standard_deviation) == (None, None, None)
+    assert pair.minimum_detectable_difference is None
     assert verdict(pair) == "+10.00 points on one seed, which cannot show a difference"
 
 
@@ -126,6 +132,35 @@ def test_a_lower_loss_is_called_better_and_has_no_points():
 def test_a_gain_within_the_noise_is_not_claimed():
     pair = paired_difference({1: 0.7, 2: 0.8, 3: 0.9}, {1: 0.75, 2: 0.79, 3: 0.92})
     assert verdict(pair).startswith("no difference that 3 seeds could show: +2.00 points (95 % interval -")
+    assert verdict(pair).endswith("; detectable with power 0.8: 9.79 points)")
+
+
+def test_a_gain_that_one_of_many_methods_would_show_by_chance_is_not_claimed():
+    clear, faint = paired_difference(BASELINE, BETTER), paired_difference(BASELINE, BASELINE | {1: 0.84})
+    assert verdict(clear).startswith("better")
+    first, *others = corrected([clear, *[faint] * 30])
+    assert first.adjusted_p_value == pytest.approx(31 * clear.p_value)
+    assert first.minimum_detectable_difference > clear.minimum_detectable_difference
+    assert (first.difference, first.interval, first.p_value) == (
+        clear.difference,
+        clear.interval,
+        clear.p_value,
+    )
+    assert verdict(first).startswith(
+        "no difference that 5 seeds could show: +2.60 points (95 % interval +1.49"
+    )
+    assert f"Holm-adjusted p = {31 * clear.p_value:.2g} for 31 comparisons" in verdict(first)
+    assert others[0].adjusted_p_value == 1
+    two, _ = corrected([clear, faint])
+    assert verdict(two) == (
+        "better by 2.60 points (95 % interval 1.49 to 3.71, 5 paired seeds, Holm-adjusted p = 0.0058 "
+        "for 2 comparisons)"
+    )
+
+
+def test_a_comparison_of_one_seed_counts_for_nothing_in_the_correction():
+    clear, single = paired_difference(BASELINE, BETTER), paired_difference({1: 0.8}, {1: 0.9})
+    assert corrected([single, clear]) == [single, clear]
 
 
 @settings(deadline=None, max_examples=60)

@@ -33,6 +33,46 @@ def test_methods_meet_on_the_same_seeds_and_rows(recipe, tmp_path):
     assert not any(path.is_dir() for path in (tmp_path / "out" / "trials").iterdir())
 
 
+def test_trials_tell_which_rows_are_right_and_which_were_trained_on(recipe, tickets, tmp_path):
+    source = tmp_path / "leaky"
+    source.mkdir()
+    labelled = [{"text": text, "label": label} for text, label in tickets]
+    (source / "train.json").write_text(json.dumps(labelled[::2]))
+    (source / "test.json").write_text(json.dumps(labelled[1::2] + labelled[:10]))
+    leaky = with_values(recipe, [f"data.source={source}"])
+    comparison = compare(leaky, ["tfidf", "frozen"], tmp_path / "out", trials=2, quiet=True)
+    cells = {
+        (method, seed): json.loads((tmp_path / "out" / "trials" / f"{method}-seed{seed}.json").read_text())
+        for method in ("tfidf", "frozen")
+        for seed in (0, 1)
+    }
+    right = {}
+    for key, cell in cells.items():
+        bits = "".join(f"{int(digit, 16):04b}" for digit in cell["correct"])
+        right[key] = [bit == "1" for bit in bits[:106]]
+        assert sum(right[key]) / 106 == pytest.approx(cell["metrics"]["accuracy"])
+        assert set(bits[106:]) <= {"0"}
+        trial = comparison.methods[key[0]].trials[key[1]]
+        assert (trial.seen_rows, trial.unseen_score) == (cell["seen_rows"], cell["unseen_score"])
+        assert 0 < trial.seen_rows <= 5  # some of the five are validation rows
+        assert cell["unseen"]["rows"] == 106 - trial.seen_rows
+        assert cell["unseen"]["accuracy"] == trial.unseen_score
+    flips = comparison.pair("frozen").flips
+    sides = [
+        pair for seed in (0, 1) for pair in zip(right["tfidf", seed], right["frozen", seed], strict=True)
+    ]
+    assert (flips.gained, flips.lost) == (sides.count((False, True)), sides.count((True, False)))
+    assert comparison.methods["tfidf"].trials[0].seen_rows == comparison.methods["frozen"].trials[0].seen_rows
+    # A trial that an older version wrote has no such rows: the comparison goes on without them.
+    old = tmp_path / "out" / "trials" / "frozen-seed1.json"
+    old.write_text(
+        json.dumps({k: v for k, v in cells["frozen", 1].items() if k not in ("correct", "seen_rows")})
+    )
+    resumed = compare(leaky, ["tfidf", "frozen"], tmp_path / "out", trials=2, resume=True, quiet=True)
+    assert resumed.pair("frozen").flips is None
+    assert resumed.pair("frozen").difference == comparison.pair("frozen").difference
+
+
 def test_an_interrupted_comparison_goes_on_where_it_was(recipe, tmp_path, monkeypatch):
     whole = compare(recipe, ["tfidf", "frozen"], tmp_path / "whole", trials=2, quiet=True)
     real, calls = module.fit, []

@@ -33,6 +33,34 @@ def test_the_metrics_are_those_of_the_model_that_was_saved(recipe, tmp_path):
     assert measured == {"rows": len(data.test), **metrics}
 
 
+def test_test_rows_that_are_also_in_train_are_noted_and_left_out_once(recipe, tickets, tmp_path):
+    labelled = [{"text": text, "label": label} for text, label in tickets]
+    source = tmp_path / "leaky"
+    source.mkdir()
+    for name, rows in {"train": labelled[:150:3], "test": labelled[:30]}.items():
+        (source / f"{name}.json").write_text(json.dumps(rows + labelled[-60::3]))
+    leaky = with_values(recipe, [f"data.source={source}", "encoder.name=tfidf"])
+    result = train(leaky, tmp_path / "run", quiet=True)
+    data = load_data(leaky)
+    known = {text.casefold() for text in data.train.texts}
+    unseen = [row for row, text in enumerate(data.test.texts) if text.casefold() not in known]
+    assert 0 < len(unseen) < len(data.test)
+    assert result.metrics["test_unseen"]["rows"] == len(unseen)
+    fitted = load_fitted(tmp_path / "run")
+    rows = data.test.select(unseen)
+    expected = classification_metrics(fitted.labels, fitted.labels.encode(rows.labels), fitted.scores(rows))
+    assert {"rows": len(unseen), **expected} == pytest.approx(result.metrics["test_unseen"])
+    (note,) = [note for note in result.notes if "also in train" in note]
+    assert f"on the other {len(unseen)}, accuracy" in note
+    assert note in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_without_shared_texts_there_is_no_word_of_them(recipe, tmp_path):
+    result = train(with_values(recipe, ["encoder.name=tfidf"]), tmp_path / "run", quiet=True)
+    assert "test_unseen" not in result.metrics
+    assert not any("also in train" in note for note in result.notes)
+
+
 def test_the_resolved_recipe_gives_the_same_model_again(recipe, tmp_path):
     from tellapart.recipes import load_recipe
 

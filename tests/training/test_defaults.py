@@ -7,8 +7,12 @@ from tellapart.training.defaults import (
     MAXIMUM_EPOCHS,
     MINIMUM_EPOCHS,
     MINIMUM_STEPS,
+    SCRATCH_MAXIMUM_EPOCHS,
+    SCRATCH_MINIMUM_EPOCHS,
     default_epochs,
+    default_head_learning_rate,
     default_learning_rate,
+    default_max_length,
 )
 
 
@@ -24,6 +28,15 @@ def test_small_sets_are_seen_more_often_within_bounds():
     between = default_epochs(3200, 32)
     assert MINIMUM_EPOCHS < between < MAXIMUM_EPOCHS
     assert between * 100 >= MINIMUM_STEPS
+
+
+def test_encoders_that_learn_from_scratch_learn_faster_longer_and_from_longer_texts():
+    assert default_learning_rate(360_000, from_scratch=True) > default_learning_rate(360_000)
+    assert default_learning_rate(10**9, from_scratch=True) == default_learning_rate(1, from_scratch=True)
+    assert default_head_learning_rate(1e-3, from_scratch=True) == 1e-3 < default_head_learning_rate(1e-3)
+    assert default_max_length(from_scratch=True) > default_max_length()
+    for rows, bound in ((50, SCRATCH_MAXIMUM_EPOCHS), (1_000_000, SCRATCH_MINIMUM_EPOCHS)):
+        assert default_epochs(rows, 32, from_scratch=True) == bound > default_epochs(rows, 32)
 
 
 def test_bf16_is_taken_only_where_it_is_native(monkeypatch):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tellapart import __version__
-from tellapart.cli import check, compare, data, evaluate, predict, recipes, sweep, train
+from tellapart.cli import check, compare, data, evaluate, predict, recipes, sweep, synonyms, train
 from tellapart.cli.messages import failures_in_one_line, notes_on_stderr
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("predict")(predict.predict)
 app.command("check")(check.check)
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")
+app.add_typer(synonyms.app, name="synonyms")
 
 
 def _print_version(wanted: bool) -> None:

@@ -34,7 +34,7 @@ def check(
         label=label,
         label_delimiter=label_delimiter,
         encoder=encoder or "minilm",
-        max_length=max_length or 128,
+        max_length=max_length,
     )
     if json:
         print_json(report.to_dict())

@@ -69,7 +69,8 @@ Hierarchy = Annotated[
 FewShot = Annotated[int | None, _option("--few-shot", help="Training rows a class.", panel=_DATA)]
 
 Encoder = Annotated[
-    str | None, _option("--encoder", help="minilm (default), a folder, or a Hub name.", panel=_MODEL)
+    str | None,
+    _option("--encoder", help="minilm (default), textcnn, han, a folder, or a Hub name.", panel=_MODEL),
 ]
 SecondEncoder = Annotated[
     str | None,
@@ -84,7 +85,10 @@ Pooling = Annotated[
     _option("--pooling", help="mean (default where it can be had), cls or stock.", panel=_MODEL),
 ]
 MaxLength = Annotated[
-    int | None, _option("--max-length", help="Longest input in tokens; 128 by default.", panel=_MODEL)
+    int | None,
+    _option(
+        "--max-length", help="Longest input in tokens; 128 by default, 512 for textcnn and han.", panel=_MODEL
+    ),
 ]
 
 Method = Annotated[

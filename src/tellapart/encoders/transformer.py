@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from transformers.utils import logging as transformers_logging
 
 from tellapart.data.examples import LabelSpace
+from tellapart.encoders import han, textcnn  # noqa: F401  known to the Auto classes from here on
 from tellapart.encoders.fused_tokenizer import TOKENIZER_FILE, FusedTokenizer
 from tellapart.encoders.pooling import (
     CONFIG_KEY,

@@ -1,22 +1,30 @@
-"""Methods side by side over paired seeds: the content of `comparison.json`, and the rows of its tables."""
+"""Methods side by side over paired seeds: the content of `comparison.json`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import combinations
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from tellapart.errors import DataError, UserError
-from tellapart.evaluation.metrics import METRICS, metric_label
-from tellapart.evaluation.trials import Interval, PairedDifference, paired_difference, summarise, verdict
+from tellapart.evaluation.metrics import METRICS
+from tellapart.evaluation.significance import Flips, pooled_mcnemar
+from tellapart.evaluation.trials import (
+    Interval,
+    PairedDifference,
+    corrected,
+    paired_difference,
+    summarise,
+)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-_PAIRS_SHOWN = 10
+PAIRS_SHOWN = 10
+"""Pairs of classes that a comparison names of each kind."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,8 @@ class Trial:
         metrics: All metrics of the run.
         seconds: Wall time of training and evaluation.
         error: Why the run failed, else None.
+        seen_rows: Evaluated rows whose text is also in train, see `tellapart.evaluation.task.unseen_rows`.
+        unseen_score: The score on the other rows; None where there are no seen rows, or only such.
     """
 
     seed: int
@@ -36,6 +46,8 @@ class Trial:
     metrics: dict[str, float]
     seconds: float
     error: str | None = None
+    seen_rows: int = 0
+    unseen_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,10 +78,19 @@ class MethodResult:
 
 @dataclass(frozen=True, kw_only=True)
 class MethodPair(PairedDifference):
-    """The difference between two methods over the seeds that both finished."""
+    """The difference between two methods over the seeds that both finished.
+
+    It is corrected for the number of all pairs with the same `baseline`.
+
+    Args:
+        baseline: The earlier of the two methods.
+        method: The later one.
+        flips: The rows on which just one of them is right; None where the trials do not tell.
+    """
 
     baseline: str
     method: str
+    flips: Flips | None = None
 
 
 @dataclass(frozen=True)
@@ -135,25 +156,31 @@ class Comparison:
 
     @classmethod
     def from_dict(cls, content: Any) -> Comparison:
-        """Reads the JSON form.
+        """Reads the JSON form; of schema version 1 too, what that lacks being computed from its trials.
 
         Raises:
             DataError: It is not a comparison, or one of another schema version.
         """
         version = content.get("schema_version") if isinstance(content, dict) else None
-        if version != SCHEMA_VERSION:
+        if version not in (1, SCHEMA_VERSION):
             raise DataError(
                 f"this is no comparison of schema version {SCHEMA_VERSION} (found: {version})",
                 "give a comparison.json that this version of tellapart wrote",
             )
         try:
-            return TypeAdapter(Comparison).validate_python(content)
+            if version == 1:
+                content = {**content, "pairs": [], "schema_version": SCHEMA_VERSION}
+            comparison = TypeAdapter(Comparison).validate_python(content)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise DataError(
                 f"the comparison is damaged at {place} ({first['msg']})", "run the comparison again"
             ) from error
+        if version == 1:
+            pairs = _method_pairs(comparison.methods, comparison.metric, comparison.confidence)
+            return replace(comparison, pairs=pairs)
+        return comparison
 
 
 def build_comparison(
@@ -167,6 +194,8 @@ def build_comparison(
     encoder: str,
     environment: Mapping[str, Any],
     confidence: float = 0.95,
+    correct: Mapping[str, Mapping[int, np.ndarray]] = MappingProxyType({}),
+    texts: Mapping[int, np.ndarray] = MappingProxyType({}),
 ) -> Comparison:
     """Turns raw results into a comparison.
 
@@ -180,6 +209,8 @@ def build_comparison(
         encoder: Folder, Hub name or registered name.
         environment: Versions, device and threads the runs had; JSON values.
         confidence: Of the intervals, between 0 and 1.
+        correct: Method to seed to whether each evaluated row is right, bool (N,); trials may be missing.
+        texts: Seed to the number of each evaluated row's text, int (N,): equal where the text is.
 
     Raises:
         UserError: There is no method, or two methods ran with different seeds.
@@ -199,78 +230,10 @@ def build_comparison(
         confidence=confidence,
         seeds=next(iter(seeds_by_method.values())),
         methods=methods,
-        pairs=_method_pairs(methods, metric, confidence),
+        pairs=_method_pairs(methods, metric, confidence, correct, texts),
         confusable_pairs=_confusable_pairs(confusions, class_names),
         environment=dict(environment),
     )
-
-
-def comparison_rows(comparison: Comparison) -> list[list[str]]:
-    """Returns the table of methods; the first row is the header."""
-    metric, level = METRICS[comparison.metric], f"{100 * comparison.confidence:g} % interval"
-    rows = [
-        [
-            "method",
-            metric_label(comparison.metric),
-            level,
-            f"vs {comparison.baseline}",
-            level,
-            "won / tied / lost",
-            "seconds",
-        ]
-    ]
-    for method, result in comparison.methods.items():
-        failed = len(result.trials) - len(result.scores)
-        note = f" ({failed} of {len(result.trials)} failed)" if failed else ""
-        pair = comparison.pair(method)
-        rows.append(
-            [
-                method + note,
-                "" if result.mean is None else metric.display(result.mean),
-                _interval_text(result.interval, comparison.metric),
-                metric.display(pair.difference, signed=True) if pair else "",
-                _interval_text(pair.interval, comparison.metric, signed=True) if pair else "",
-                f"{pair.wins} / {pair.ties} / {pair.losses}" if pair else "",
-                "" if result.seconds is None else f"{result.seconds:.1f}",
-            ]
-        )
-    return rows
-
-
-def confusable_rows(comparison: Comparison, most_methods: int | None = None) -> list[list[str]]:
-    """Returns the table of class pairs with the errors of each method; the first row is the header.
-
-    Args:
-        comparison: What was found.
-        most_methods: Columns of methods at most: the baseline, then the best by their means, with the class
-            pairs that one of these confuses most; None for all.
-    """
-    if not comparison.confusable_pairs:
-        return [["classes"]]
-    before, *others = comparison.confusable_pairs[0].errors
-    if most_methods is not None:
-        sign = 1 if METRICS[comparison.metric].greater_is_better else -1
-        ranked = sorted(others, key=lambda name: -sign * (comparison.methods[name].mean or 0.0))
-        others = [name for name in others if name in ranked[: most_methods - 1]]
-    pairs = list(comparison.confusable_pairs)
-    if most_methods is not None:
-        pairs = sorted(pairs, key=lambda pair: -max(pair.errors[name] for name in (before, *others)))
-        pairs = pairs[:_PAIRS_SHOWN]
-    rows = [["classes", before, *others]]
-    for pair in pairs:
-        errors = pair.errors
-        changes = [f"{errors[name]:.1f} ({errors[name] - errors[before]:+.1f})" for name in others]
-        rows.append([f"{pair.a} ↔ {pair.b}", f"{errors[before]:.1f}", *changes])
-    return rows
-
-
-def comparison_verdicts(comparison: Comparison) -> list[str]:
-    """Returns a sentence for each method on what the trials show against the baseline."""
-    return [
-        f"{pair.method} against {pair.baseline}: {verdict(pair, comparison.metric)}"
-        for pair in comparison.pairs
-        if pair.baseline == comparison.baseline
-    ]
 
 
 def _method_result(trials: Sequence[Trial], confidence: float) -> MethodResult:
@@ -289,20 +252,42 @@ def _method_result(trials: Sequence[Trial], confidence: float) -> MethodResult:
 
 
 def _method_pairs(
-    methods: Mapping[str, MethodResult], metric: str, confidence: float
+    methods: Mapping[str, MethodResult],
+    metric: str,
+    confidence: float,
+    correct: Mapping[str, Mapping[int, np.ndarray]] = MappingProxyType({}),
+    texts: Mapping[int, np.ndarray] = MappingProxyType({}),
 ) -> tuple[MethodPair, ...]:
-    pairs = []
-    for (baseline, first), (method, second) in combinations(methods.items(), 2):
-        shared = first.scores.keys() & second.scores.keys()
-        if shared:
-            paired = paired_difference(
-                {seed: first.scores[seed] for seed in shared},
-                {seed: second.scores[seed] for seed in shared},
-                confidence,
-                METRICS[metric].greater_is_better,
-            )
-            pairs.append(MethodPair(baseline=baseline, method=method, **asdict(paired)))
+    pairs: list[MethodPair] = []
+    names = list(methods)
+    for place, baseline in enumerate(names):
+        against_it = []
+        for method in names[place + 1 :]:
+            before, after = methods[baseline].scores, methods[method].scores
+            shared = before.keys() & after.keys()
+            if shared:
+                paired = paired_difference(
+                    {seed: before[seed] for seed in shared},
+                    {seed: after[seed] for seed in shared},
+                    confidence,
+                    METRICS[metric].greater_is_better,
+                )
+                flips = _flips(correct.get(baseline, {}), correct.get(method, {}), texts, shared)
+                against_it.append(MethodPair(baseline=baseline, method=method, flips=flips, **asdict(paired)))
+        pairs += corrected(against_it)
     return tuple(pairs)
+
+
+def _flips(
+    before: Mapping[int, np.ndarray],
+    after: Mapping[int, np.ndarray],
+    texts: Mapping[int, np.ndarray],
+    seeds: Collection[int],
+) -> Flips | None:
+    """None unless the rows of all seeds are known: a count of some of them would say something else."""
+    if not all(seed in before and seed in after and seed in texts for seed in seeds):
+        return None
+    return pooled_mcnemar(before, after, {seed: texts[seed] for seed in seeds})
 
 
 def _confusable_pairs(
@@ -331,13 +316,6 @@ def _pair_errors(matrices: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _worst_pairs(errors: np.ndarray) -> list[tuple[int, int]]:
-    flat = np.argsort(-errors, axis=None, kind="stable")[:_PAIRS_SHOWN]
+    flat = np.argsort(-errors, axis=None, kind="stable")[:PAIRS_SHOWN]
     rows, columns = np.unravel_index(flat, errors.shape)
     return [(int(a), int(b)) for a, b in zip(rows, columns, strict=True) if errors[a, b] > 0]
-
-
-def _interval_text(interval: Interval | None, metric: str, signed: bool = False) -> str:
-    if interval is None:
-        return ""
-    low, high = (METRICS[metric].display(bound, signed) for bound in interval)
-    return f"{low} to {high}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError
-from tellapart.evaluation.metrics import classification_metrics
+from tellapart.evaluation.metrics import METRICS, classification_metrics, metric_label
 from tellapart.evaluation.ranking import WithoutPositive, ranking_metrics
 
 RELEVANT = 1
@@ -57,3 +59,76 @@ def task_metrics(
     margins = exact[:, RELEVANT] - exact[:, 1 - RELEVANT]
     ranked = ranking_metrics(margins, gold == RELEVANT, split.question_ids, without_positive=without_positive)
     return ranked | metrics
+
+
+def unseen_rows(train: TextSplit, split: TextSplit) -> np.ndarray:
+    """Finds the rows whose text was not trained on; texts that differ at most in case and white space are one.
+
+    Where rows have question ids, a question with a row that was trained on counts as seen as a whole: a part of it
+    would be ranked by itself.
+
+    Args:
+        train: The rows that were trained on.
+        split: The rows to evaluate.
+
+    Returns:
+        bool (N,), one a row of `split`.
+    """
+    known = set(train.keys())
+    seen = np.fromiter((key in known for key in split.keys()), bool, len(split))  # noqa: SIM118  no dict
+    if split.question_ids is not None:
+        questions = {question for question, row in zip(split.question_ids, seen, strict=True) if row}
+        seen = np.fromiter((question in questions for question in split.question_ids), bool, len(split))
+    return ~seen
+
+
+def unseen_metrics(
+    labels: LabelSpace,
+    train: TextSplit,
+    split: TextSplit,
+    logits: np.ndarray,
+    thresholds: float | np.ndarray = 0.5,
+    *,
+    without_positive: WithoutPositive = "skip",
+) -> dict[str, float] | None:
+    """Computes the metrics of a task on the rows whose text was not trained on, where some were.
+
+    Args:
+        labels: The classes.
+        train: The rows that were trained on.
+        split: The rows to evaluate, labelled.
+        logits: (N, K), in the order of `split`.
+        thresholds: Multi-label only, see `tellapart.evaluation.metrics.predicted_ids`.
+        without_positive: Ranking only, see `tellapart.evaluation.ranking.ranking_metrics`.
+
+    Returns:
+        `rows`, how many they are, then their metrics as `task_metrics` gives them; None if no row was trained on.
+        Where every row was, or the others cannot be ranked, there is `rows` alone.
+    """
+    unseen = np.flatnonzero(unseen_rows(train, split))
+    if len(unseen) == len(split):
+        return None
+    rows: dict[str, float] = {"rows": len(unseen)}
+    try:
+        own = task_metrics(
+            labels, split.select(unseen), logits[unseen], thresholds, without_positive=without_positive
+        )
+    except DataError:  # no row is left, or no question with a right answer
+        return rows
+    return rows | own
+
+
+def seen_note(rows: int, unseen: Mapping[str, float], name: str = "test") -> str:
+    """Says in one sentence that some rows were trained on, and what the main metric is without them.
+
+    Args:
+        rows: All evaluated rows.
+        unseen: What `unseen_metrics` gave for them.
+        name: Of their split.
+    """
+    left = int(unseen["rows"])
+    note = f"{rows - left} of {rows} {name} rows have a text that is also in train"
+    main = next((metric for metric in unseen if metric in METRICS), None)
+    if main is None:
+        return note + "."
+    return f"{note}; on the other {left}, {metric_label(main)} is {METRICS[main].display(unseen[main])}."

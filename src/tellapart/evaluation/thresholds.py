@@ -38,7 +38,7 @@ def _best_threshold(positive: np.ndarray, chance: np.ndarray) -> float:
     # A cut after row n predicts the first n rows; rows of one probability stay together.
     below = np.append(sorted_chance[1:], 0.0)
     possible = sorted_chance > below
-    if not possible.any():
+    if not possible.any() or f1[possible].max() == 0:  # no threshold finds a positive row
         return DEFAULT_THRESHOLD
     best = np.flatnonzero(possible & (f1 >= f1[possible].max() - 1e-12))
     thresholds = [_inside(below[cut], sorted_chance[cut]) for cut in best]

@@ -9,13 +9,15 @@ evaluate; they do not tell what other rows would give.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
 
 from tellapart.errors import UserError
 from tellapart.evaluation.metrics import METRICS
+from tellapart.evaluation.significance import POWER, holm, minimum_detectable_difference, wilcoxon_p_value
 
 Interval = tuple[float, float]
 
@@ -48,12 +50,20 @@ class PairedDifference:
 
     Args:
         difference: Mean of method − baseline.
+        standard_deviation: Of the differences (n − 1); None for one pair.
         interval: Confidence interval of the difference by Student's t; None for one pair. If the
             differences do not vary, it is the point itself.
         p_value: Two-sided paired t test; None for one pair. Where the differences do not vary, t has no
             value and this is `permutation_p_value`.
         permutation_p_value: Two-sided sign-flip test: exact up to 13 pairs, from 9,999 draws beyond. It
             assumes less than t, but n pairs cannot bring it below 2 / 2ⁿ. None for one pair.
+        wilcoxon_p_value: Two-sided signed-rank test, see `tellapart.evaluation.significance`; with the same
+            bound. None for one pair.
+        adjusted_p_value: `p_value` after Holm's correction for `comparisons`; None for one pair.
+        comparisons: How many methods were held against the baseline.
+        minimum_detectable_difference: The true difference that the t test would show with a chance of 0.8 at the
+            level (1 − `confidence`) / `comparisons`, given how much the differences vary; None for one pair, or
+            where they do not vary.
         wins: Seeds on which the method is better.
         ties: Seeds on which both are equal.
         losses: Seeds on which the method is worse.
@@ -62,9 +72,14 @@ class PairedDifference:
     """
 
     difference: float
+    standard_deviation: float | None
     interval: Interval | None
     p_value: float | None
     permutation_p_value: float | None
+    wilcoxon_p_value: float | None
+    adjusted_p_value: float | None
+    comparisons: int
+    minimum_detectable_difference: float | None
     wins: int
     ties: int
     losses: int
@@ -87,7 +102,7 @@ def summarise(scores: Sequence[float], confidence: float = 0.95) -> TrialSummary
         raise UserError("there are no trials to summarise", "let at least one trial finish")
     return TrialSummary(
         mean=float(values.mean()),
-        standard_deviation=float(values.std(ddof=1)) if len(values) > 1 else None,
+        standard_deviation=_standard_deviation(values),
         interval=_mean_interval(values, confidence),
         trimmed_mean=float(np.sort(values)[1:-1].mean()) if len(values) > 2 else None,
         trials=len(values),
@@ -122,11 +137,18 @@ def paired_difference(
     if np.ptp(differences) < _TOLERANCE:
         differences[:] = differences[0]
     gains = differences if greater_is_better else -differences
+    p_value = _t_p_value(differences)
+    deviation = _standard_deviation(differences)
     return PairedDifference(
         difference=float(differences.mean()),
+        standard_deviation=deviation,
         interval=_mean_interval(differences, confidence),
-        p_value=_t_p_value(differences),
+        p_value=p_value,
         permutation_p_value=_sign_flip_p_value(differences),
+        wilcoxon_p_value=wilcoxon_p_value(differences),
+        adjusted_p_value=p_value,
+        comparisons=1,
+        minimum_detectable_difference=_detectable(deviation, len(differences), 1 - confidence),
         wins=int((gains > 0).sum()),
         ties=int((gains == 0).sum()),
         losses=int((gains < 0).sum()),
@@ -135,12 +157,39 @@ def paired_difference(
     )
 
 
+Difference = TypeVar("Difference", bound=PairedDifference)
+
+
+def corrected(pairs: Sequence[Difference]) -> list[Difference]:
+    """Corrects the differences of several methods to one baseline for their number.
+
+    Several methods against one baseline are several chances of a false alarm. Holm's correction holds the chance of
+    any at 1 − `confidence`. The intervals stay as they are, each for itself.
+
+    Args:
+        pairs: One a method; those of a single seed have no p-value and count for nothing.
+    """
+    tested = [pair for pair in pairs if pair.p_value is not None]
+    adjusted = iter(holm([pair.p_value for pair in tested if pair.p_value is not None]))
+    result = []
+    for pair in pairs:
+        if pair.p_value is not None:
+            level = (1 - pair.confidence) / len(tested)
+            pair = replace(
+                pair,
+                adjusted_p_value=next(adjusted),
+                comparisons=len(tested),
+                minimum_detectable_difference=_detectable(pair.standard_deviation, pair.trials, level),
+            )
+        result.append(pair)
+    return result
+
+
 def verdict(pair: PairedDifference, metric: str = "accuracy") -> str:
     """Says in one sentence what the pairs show, and no more than that.
 
-    "Better" and "worse" are said only where the p-value lies below 1 − `confidence`, which for a t interval
-    is the same as the interval leaving out 0. Several methods against one baseline are several chances of a
-    false alarm: the p-values are not corrected for that.
+    "Better" and "worse" are said only where the p-value, adjusted for the number of comparisons, lies below
+    1 − `confidence`. For a single comparison that is the same as the t interval leaving out 0.
 
     Args:
         pair: The comparison, from `paired_difference`.
@@ -149,22 +198,29 @@ def verdict(pair: PairedDifference, metric: str = "accuracy") -> str:
     kind = METRICS[metric]
     unit = " points" if kind.percentage else ""
     change = kind.display(pair.difference, signed=True) + unit
-    if pair.interval is None or pair.p_value is None:
+    if pair.interval is None or pair.p_value is None or pair.adjusted_p_value is None:
         return f"{change} on one seed, which cannot show a difference"
     low, high = pair.interval
     if low == high == 0:
         return f"the same score on all {pair.trials} seeds"
+    several = f", Holm-adjusted p = {pair.adjusted_p_value:.2g} for {pair.comparisons} comparisons"
+    adjusted = several if pair.comparisons > 1 else ""
     if low == high:
-        return f"{change} on each of {pair.trials} seeds (sign-flip p = {pair.p_value:.2g})"
+        return f"{change} on each of {pair.trials} seeds (sign-flip p = {pair.p_value:.2g}{adjusted})"
     level = f"{100 * pair.confidence:g} % interval"
-    if pair.p_value >= 1 - pair.confidence:
+    if pair.adjusted_p_value >= 1 - pair.confidence:
         spread = f"{kind.display(low, signed=True)} to {kind.display(high, signed=True)}"
-        return f"no difference that {pair.trials} seeds could show: {change} ({level} {spread})"
+        detectable = ""
+        if pair.minimum_detectable_difference is not None:
+            detectable = (
+                f"; detectable with power {POWER:g}: {kind.display(pair.minimum_detectable_difference)}{unit}"
+            )
+        return f"no difference that {pair.trials} seeds could show: {change} ({level} {spread}{adjusted}{detectable})"
     word = "better" if (pair.difference > 0) == kind.greater_is_better else "worse"
     nearer, farther = sorted((abs(low), abs(high)))
     spread = f"{kind.display(nearer)} to {kind.display(farther)}"
     size = kind.display(abs(pair.difference)) + unit
-    return f"{word} by {size} ({level} {spread}, {pair.trials} paired seeds)"
+    return f"{word} by {size} ({level} {spread}, {pair.trials} paired seeds{adjusted})"
 
 
 def _mean_interval(values: np.ndarray, confidence: float) -> Interval | None:
@@ -179,6 +235,18 @@ def _mean_interval(values: np.ndarray, confidence: float) -> Interval | None:
         return mean, mean
     half_width = float(stats.t.ppf((1 + confidence) / 2, df=len(values) - 1) * stats.sem(values))
     return mean - half_width, mean + half_width
+
+
+def _standard_deviation(values: np.ndarray) -> float | None:
+    if len(values) < 2:
+        return None
+    return float(values.std(ddof=1)) if np.ptp(values) else 0.0
+
+
+def _detectable(deviation: float | None, trials: int, significance: float) -> float | None:
+    if deviation is None:
+        return None
+    return minimum_detectable_difference(deviation, trials, significance=significance)
 
 
 def _t_p_value(differences: np.ndarray) -> float | None:

@@ -9,13 +9,15 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 
 from tellapart.evaluation.calibration import ReliabilityBin
-from tellapart.evaluation.comparison import (
-    Comparison,
-    ConfusablePair,
+from tellapart.evaluation.comparison import Comparison, ConfusablePair
+from tellapart.evaluation.comparison_tables import (
     comparison_rows,
     comparison_verdicts,
+    significance_rows,
+    unseen_sentence,
 )
 from tellapart.evaluation.metrics import METRICS, ClassMetrics, metric_label
+from tellapart.evaluation.significance import POWER
 from tellapart.files import replacing
 from tellapart.inspection.charts import (
     CLASSES_SHOWN,
@@ -63,6 +65,7 @@ def write_report(
     training_log: Sequence[Mapping[str, Any]],
     recipe_yaml: str,
     errors: Sequence[WrongPrediction],
+    note: str = "",
     reliability: Mapping[str, Sequence[ReliabilityBin]] | None = None,
     thresholds: Mapping[str, float] | None = None,
 ) -> None:
@@ -78,6 +81,7 @@ def write_report(
         training_log: The trainer's `state.log_history`; may be empty.
         recipe_yaml: The resolved recipe.
         errors: All wrong predictions; the most confident are shown, and some for each confused pair.
+        note: What to know of the metrics.
         reliability: Name to bins, from `tellapart.evaluation.calibration.reliability_bins`: the probabilities of the
             model, or those before and after a temperature.
         thresholds: Label to the probability from which it is predicted, where these are not all one half.
@@ -91,6 +95,7 @@ def write_report(
         section(
             "Metrics",
             cards((metric_label(n), METRICS[n].display(v)) for n, v in metrics.items() if n in METRICS),
+            note=note,
         ),
         section("Training", _curves(training_log)),
         section(
@@ -128,14 +133,26 @@ def write_comparison_report(path: Path | str, comparison: Comparison) -> None:
     sizes = ", ".join(f"{rows} {split}" for split, rows in comparison.split_sizes.items())
     verdicts = join(Html(f"<li>{text(sentence)}</li>") for sentence in comparison_verdicts(comparison))
     header, *rows = comparison_rows(comparison)
+    tests = significance_rows(comparison)
     sections = [
-        section("What the trials show", Html(f"<ul>{verdicts}</ul>") if verdicts else ""),
+        section(
+            "What the trials show",
+            Html(f"<ul>{verdicts}</ul>") if verdicts else "",
+            note=unseen_sentence(comparison),
+        ),
         section(
             "Methods",
             table(header, rows),
             dot_plot(comparison),
             note=f"Small dots are seeds, large ones means with their {level} interval. Methods are compared seed "
             "by seed, so a difference can be clear where the intervals of the means overlap.",
+        ),
+        section(
+            "Tests",
+            table(tests[0], tests[1:]) if tests[1:] else "",
+            note=f"P-values against {comparison.baseline}. Holm: that of the t test, adjusted for the number of "
+            "methods; the verdicts go by it. McNemar: over the evaluated texts, each once; gained and lost count "
+            f"rows over all seeds. Detectable: what these trials would show with power {POWER:g}.",
         ),
         section(
             "Classes taken for each other",

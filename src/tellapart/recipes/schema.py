@@ -55,20 +55,30 @@ class EncoderRecipe(_Strict):
     """What turns texts into vectors.
 
     Args:
-        name: `minilm`, a folder, a Hub name; `tfidf` for the sanity row.
+        name: `minilm`, a folder, a Hub name; `textcnn` or `han`, which learn from the run's texts alone; `tfidf` for
+            the sanity row.
         second: A second encoder, with its own tokeniser, whose vectors are fused with the first one's.
         fusion: How they are: `concat`, or `mean` or `sum` of vectors of one width.
         pooling: `mean`, `cls` or `stock`; by default `mean` where a plain checkpoint can hold it.
-        max_length: Longest input in tokens.
+        max_length: Longest input in tokens; by default 128, and 512 for `textcnn` and `han`.
         classifier_dropout: Rate before the final linear layer; by default the checkpoint's own.
+        embeddings: Of `textcnn` and `han`, as all that follow: `random`; `cbow`, trained on the training and the
+            validation texts; or a file of word vectors.
+        embedding_size: Width of the embeddings; by default the file's, else 300 for `textcnn` and 200 for `han`.
+        vocabulary_size: Most tokens.
+        tokens: `words`, `characters` or `subwords`; `auto` takes subwords for scripts without spaces, else words.
     """
 
     name: str = "minilm"
     second: str | None = None
     fusion: Literal["concat", "mean", "sum"] = "concat"
     pooling: Literal["mean", "cls", "stock"] | None = None
-    max_length: Annotated[int, Field(ge=4)] = 128
+    max_length: Annotated[int, Field(ge=4)] | None = None
     classifier_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    embeddings: str = "random"
+    embedding_size: Annotated[int, Field(ge=1)] | None = None
+    vocabulary_size: Annotated[int, Field(ge=4)] = 30_000
+    tokens: Literal["auto", "words", "characters", "subwords"] = "auto"
 
 
 class ClassificationRecipe(_Strict):

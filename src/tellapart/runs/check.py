@@ -6,7 +6,10 @@ from typing import Any
 
 from tellapart.data.checks import DataReport, check_data
 from tellapart.data.reading import read_data
+from tellapart.encoders.resolve import FROM_SCRATCH
+from tellapart.encoders.scratch import build_tokenizer, texts_of
 from tellapart.encoders.transformer import load_tokenizer
+from tellapart.training.defaults import default_max_length
 
 
 def check(
@@ -17,7 +20,7 @@ def check(
     label: str | None = None,
     label_delimiter: str | None = None,
     encoder: str = "minilm",
-    max_length: int = 128,
+    max_length: int | None = None,
 ) -> DataReport:
     """Looks for duplicates, leaks between splits, contradicting labels, empty texts, small classes, truncation.
 
@@ -28,10 +31,13 @@ def check(
         label: The label column.
         label_delimiter: What separates the labels of a multi-label cell.
         encoder: Whose tokens are counted.
-        max_length: The length in tokens that training would truncate at.
+        max_length: The length in tokens that training would truncate at; by default what training takes.
 
     Raises:
         DataError: The data cannot be read at all.
     """
     data = read_data(source, text=text, text_pair=text_pair, label=label, label_delimiter=label_delimiter)
-    return check_data(data, tokenizer=load_tokenizer(encoder), max_length=max_length)
+    from_scratch = encoder in FROM_SCRATCH
+    tokenizer = build_tokenizer(encoder, texts_of(data.train)) if from_scratch else load_tokenizer(encoder)
+    max_length = max_length or default_max_length(from_scratch=from_scratch)
+    return check_data(data, tokenizer=tokenizer, max_length=max_length)

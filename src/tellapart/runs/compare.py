@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from tellapart.data.examples import LabelSpace, TextData
+from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.errors import MissingDependencyError, RecipeError, TellapartWarning, UserError
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
 from tellapart.evaluation.metrics import find_metric, main_metric, predicted_ids
-from tellapart.evaluation.task import is_ranking, task_metrics
+from tellapart.evaluation.task import is_ranking, task_metrics, unseen_metrics
 from tellapart.files import replacing
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.inspection.figures import (
@@ -89,15 +89,19 @@ def compare(
     folder = claim_folder(output, resume=resume, overwrite=overwrite)
     cells: dict[str, list[dict[str, Any]]] = {method: [] for method in recipes}
     sizes: dict[str, int] = {}
+    texts: dict[int, np.ndarray] = {}
+    numbers: dict[str, int] = {}
     for seed in range(recipe.seed, recipe.seed + trials):
         data = split_data(recipe.model_copy(update={"seed": seed}), rows)
         sizes = {name: len(split) for name, split in data.splits.items()}
+        keys = _evaluated(data).keys()
+        texts[seed] = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
         for method, its_recipe in recipes.items():
             seeded = its_recipe.model_copy(update={"seed": seed})
             cells[method].append(_trial(seeded, data, folder / TRIALS, metric, quiet))
     comparison = build_comparison(
         {
-            method: [Trial(**{key: cell[key] for key in _TRIAL_KEYS}) for cell in its_cells]
+            method: [Trial(**{key: cell[key] for key in _TRIAL_KEYS if key in cell}) for cell in its_cells]
             for method, its_cells in cells.items()
         },
         {
@@ -110,6 +114,15 @@ def compare(
         split_sizes=sizes,
         encoder=recipe.encoder.name,
         environment=environment(),
+        correct={
+            method: {
+                cell["seed"]: _unpacked(cell["correct"], len(texts[cell["seed"]]))
+                for cell in its_cells
+                if "correct" in cell
+            }
+            for method, its_cells in cells.items()
+        },
+        texts=texts,
     )
     _write(folder, comparison, cells, rows.labels)
     return comparison
@@ -133,7 +146,23 @@ def _changed(recipes: dict[str, Recipe], setting: str) -> dict[str, Recipe]:
     return changed
 
 
-_TRIAL_KEYS = ("seed", "score", "metrics", "seconds")
+_TRIAL_KEYS = ("seed", "score", "metrics", "seconds", "seen_rows", "unseen_score")
+
+
+def _evaluated(data: TextData) -> TextSplit:
+    """The rows that methods are compared on."""
+    split = data.test or data.validation
+    assert split is not None
+    return split
+
+
+def _packed(right: np.ndarray) -> str:
+    """Writes down whether each row is right, four rows a character."""
+    return np.packbits(right).tobytes().hex()
+
+
+def _unpacked(written: str, rows: int) -> np.ndarray:
+    return np.unpackbits(np.frombuffer(bytes.fromhex(written), dtype=np.uint8), count=rows).astype(bool)
 
 
 def _trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: bool) -> dict[str, Any]:
@@ -150,20 +179,24 @@ def _trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: boo
         fitted = fit(recipe, data, scratch, quiet=quiet)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    split = data.test or data.validation
-    assert split is not None
+    split = _evaluated(data)
     assert split.labels is not None
     logits = fitted.scores(split)
     gold = fitted.labels.encode(split.labels)
-    cuts = fitted.decision.cuts
-    metrics = task_metrics(fitted.labels, split, logits, cuts, without_positive=recipe.data.without_positive)
+    cuts, rule = fitted.decision.cuts, recipe.data.without_positive
     predicted = predicted_ids(fitted.labels, logits, cuts)
+    metrics = task_metrics(fitted.labels, split, logits, cuts, without_positive=rule)
+    unseen = unseen_metrics(fitted.labels, data.train, split, logits, cuts, without_positive=rule)
     cell = {
         "method": recipe.method,
         "seed": recipe.seed,
         "score": metrics[metric],
         "metrics": metrics,
         "seconds": round(time.perf_counter() - start, 3),
+        "unseen": unseen,
+        "seen_rows": len(split) - int(unseen["rows"]) if unseen else 0,
+        "unseen_score": unseen.get(metric) if unseen else None,
+        "correct": _packed((predicted == gold).reshape(len(split), -1).all(axis=1)),
         "confusion": confusion_matrix(fitted.labels, gold, predicted).tolist(),
         "label_distance": _label_distances(fitted),
         "fingerprint": fingerprint,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.data.columns import find_columns
+from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.data.reading import read_splits
 from tellapart.data.values import read_examples
 from tellapart.evaluation.ranking import WithoutPositive
@@ -53,6 +54,46 @@ def evaluate(
     """
     fitted = load_fitted(model)
     labels = fitted.labels if order is None else fitted.labels.in_order(order)
+    split = read_labelled(
+        source,
+        labels,
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        question_id=question_id,
+        label_delimiter=label_delimiter,
+    )
+    logits = fitted.scores(split, quiet=quiet)
+    return {
+        "rows": len(split),
+        **task_metrics(labels, split, logits, fitted.decision.cuts, without_positive=without_positive),
+    }
+
+
+def read_labelled(
+    source: Any,
+    labels: LabelSpace,
+    *,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
+    question_id: str | None = None,
+    label_delimiter: str | None = None,
+) -> TextSplit:
+    """Reads the labelled rows that a saved classifier is to be held against.
+
+    Args:
+        source: As for `evaluate`, and so the names of the columns.
+        labels: The classes of the classifier.
+        text: The text column.
+        text_pair: The second text's column.
+        label: The label column.
+        question_id: The column of question ids.
+        label_delimiter: What separates the labels of a cell.
+
+    Raises:
+        DataError: The rows cannot be read.
+    """
     found = read_splits(source)
     name = next(name for name in ("test", "validation", "train") if name in found.tables)
     table = found.tables[name]
@@ -60,15 +101,10 @@ def evaluate(
     columns = find_columns(
         table.schema, text=text, text_pair=text_pair, label=label, question_id=question_id, where=where
     )
-    split = read_examples(
+    return read_examples(
         table,
         columns,
         label_delimiter=label_delimiter,
         multi_label=labels.multi_label,
         where=where,
     )
-    logits = fitted.scores(split, quiet=quiet)
-    return {
-        "rows": len(split),
-        **task_metrics(labels, split, logits, fitted.decision.cuts, without_positive=without_positive),
-    }

@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 from tellapart.data.batching import tokenise
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.encoders.scoring import score
+from tellapart.encoders.scratch import truncation_notes
 from tellapart.encoders.transformer import (
     labels_of,
     load_classifier,
@@ -28,7 +29,7 @@ from tellapart.files import replacing
 from tellapart.objectives import Objective
 from tellapart.recipes import Recipe
 from tellapart.runs.decisions import check_decision, decide, with_relations
-from tellapart.runs.models import load_model
+from tellapart.runs.models import input_length, load_model, starting_at_random
 from tellapart.runs.processes import is_main_process, wait_for_all
 from tellapart.runs.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
 from tellapart.runs.tasks import Task, check_rankable
@@ -50,6 +51,7 @@ class Fitted:
         objective: The last stage's objective.
         max_length: Longest input in tokens.
         decision: How its scores become labels.
+        notes: What building the encoder found and did.
     """
 
     model: Any
@@ -60,6 +62,7 @@ class Fitted:
     objective: Objective | None = None
     max_length: int = 128
     decision: Decision = field(default_factory=Decision)
+    notes: tuple[str, ...] = ()
 
     def scores(self, split: TextSplit, *, bf16: bool = False, quiet: bool = True) -> np.ndarray:
         """Returns the logits of a split's rows, float32 (N, K), the temperature of the decision in them.
@@ -126,10 +129,13 @@ def fit(
     if recipe.encoder.name == "tfidf":
         return _decided(_fit_tfidf(recipe, data), data.validation)
     transformers.set_seed(recipe.seed)
-    model, tokenizer = load_model(recipe.encoder, data.labels)
+    recipe = starting_at_random(recipe)
+    model, tokenizer, notes = load_model(recipe.encoder, data, recipe.seed)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    task = Task.of(data, tokenizer, recipe.encoder.max_length, recipe.data.without_positive)
+    max_length = input_length(recipe.encoder, model)
+    task = Task.of(data, tokenizer, max_length, recipe.data.without_positive)
     check_stages(recipe.stages, model, task)
+    notes += truncation_notes(model, task.train)
     stages, history, objective = [], [], None
     for number, stage in enumerate(recipe.stages):
         stage_folder = Path(folder) / f"stage-{number}"
@@ -156,10 +162,12 @@ def fit(
         stages.append(result.recipe)
         history += [{**entry, "stage": number} for entry in result.history]
         objective = result.objective or objective
-    encoder = recipe.encoder.model_copy(update={"pooling": recipe.encoder.pooling or pooling_in_use(model)})
+    encoder = recipe.encoder.model_copy(
+        update={"pooling": recipe.encoder.pooling or pooling_in_use(model), "max_length": max_length}
+    )
     resolved = recipe.model_copy(update={"stages": stages, "encoder": encoder})
     fitted = Fitted(
-        model.eval(), tokenizer, data.labels, resolved, history, objective, recipe.encoder.max_length
+        model.eval(), tokenizer, data.labels, resolved, history, objective, max_length, notes=notes
     )
     return _decided(fitted, data.validation)
 

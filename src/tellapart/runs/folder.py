@@ -14,6 +14,7 @@ from tellapart.data.tables import write_table
 from tellapart.errors import UserError
 from tellapart.evaluation.calibration import ReliabilityBin, reliability_bins
 from tellapart.evaluation.metrics import confidences, per_class, predicted_ids
+from tellapart.evaluation.task import seen_note
 from tellapart.files import replacing
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.inspection.report import WrongPrediction, write_report
@@ -64,6 +65,8 @@ RUN_FILES = {
     "comparison.json",
     "comparison.html",
     "comparison.png",
+    "robustness.json",
+    "robustness.html",
     "sweep.json",
     "sweep.html",
     "sweep.png",
@@ -110,6 +113,7 @@ def _write_report(
     labels, decision = fitted.labels, fitted.decision
     gold = labels.encode(split.labels)
     predicted = predicted_ids(labels, logits, decision.cuts)
+    unseen = metrics.get("test_unseen") if shown == "test" else None
     write_report(
         path,
         title=f"{fitted.recipe.method} on {fitted.recipe.data.source or 'data'}",
@@ -120,6 +124,7 @@ def _write_report(
         training_log=fitted.history,
         recipe_yaml=fitted.recipe.to_yaml(),
         errors=_errors(labels, split, gold, logits, decision.cuts),
+        note=seen_note(len(split), unseen) if unseen else "",
         reliability=_reliability(fitted, gold, logits),
         thresholds=decision.to_dict(labels).get("thresholds"),
     )

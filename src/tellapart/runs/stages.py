@@ -17,6 +17,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from tellapart.data.balancing import check_balanced
+from tellapart.encoders.scratch import learns_from_scratch
 from tellapart.encoders.transformer import parameter_count, save_classifier
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.files import replacing
@@ -187,15 +188,18 @@ def run_stage(
 
 def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
     """Fills in what the user left open."""
-    rate = stage.learning_rate or default_learning_rate(parameter_count(model))
+    from_scratch = learns_from_scratch(model.config)
+    rate = stage.learning_rate or default_learning_rate(parameter_count(model), from_scratch=from_scratch)
+    head_rate = stage.head_learning_rate or default_head_learning_rate(rate, from_scratch=from_scratch)
     rows_a_step = stage.batch_size * stage.gradient_accumulation_steps * _ranks()
     total = total_outputs(stage.objective, task.labels)
     return stage.model_copy(
         update={
             "objective": stage.objective.model_copy(update={"total": total}),
             "learning_rate": rate,
-            "head_learning_rate": stage.head_learning_rate or default_head_learning_rate(rate),
-            "epochs": stage.epochs or float(default_epochs(len(task.train), rows_a_step)),
+            "head_learning_rate": head_rate,
+            "epochs": stage.epochs
+            or float(default_epochs(len(task.train), rows_a_step, from_scratch=from_scratch)),
         }
     )
 

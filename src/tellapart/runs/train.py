@@ -13,7 +13,7 @@ import numpy as np
 
 from tellapart.data.examples import TextData
 from tellapart.evaluation.decision import Decision
-from tellapart.evaluation.task import task_metrics
+from tellapart.evaluation.task import seen_note, task_metrics, unseen_metrics
 from tellapart.recipes import Recipe
 from tellapart.runs.environment import environment
 from tellapart.runs.fitting import Fitted, fit
@@ -30,7 +30,7 @@ class RunResult:
         folder: The run folder.
         metrics: The content of `metrics.json`.
         recipe: The run with every open value decided.
-        notes: What reading and splitting the data found and did.
+        notes: What reading and splitting the data and building the encoder found and did.
     """
 
     folder: Path
@@ -77,7 +77,7 @@ def train(
     assert fitted.recipe is not None
     metrics = {"method": recipe.method, "training_seconds": round(seconds, 2)}
     metrics["rows"] = {name: len(split) for name, split in data.splits.items()}
-    logits = {}
+    logits, notes = {}, [*data.notes, *fitted.notes]
     for name in ("validation", "test"):
         split = data.splits.get(name)
         if split is not None and split.labels is not None:
@@ -89,13 +89,26 @@ def train(
                 fitted.decision.cuts,
                 without_positive=recipe.data.without_positive,
             )
+    if "test" in logits:
+        assert data.test is not None
+        unseen = unseen_metrics(
+            fitted.labels,
+            data.train,
+            data.test,
+            logits["test"],
+            fitted.decision.cuts,
+            without_positive=recipe.data.without_positive,
+        )
+        if unseen is not None:
+            metrics["test_unseen"] = unseen
+            notes.append(seen_note(len(data.test), unseen))
     if fitted.decision != Decision():
         metrics["decision"] = _decision_metrics(fitted, data, logits)
     metrics["environment"] = environment()
     if is_main_process():
         write_run(folder, fitted, data, logits, metrics)
         shutil.rmtree(checkpoints, ignore_errors=True)
-    return RunResult(folder, metrics, fitted.recipe, data.notes)
+    return RunResult(folder, metrics, fitted.recipe, tuple(notes))
 
 
 def _decision_metrics(fitted: Fitted, data: TextData, logits: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -11,28 +11,47 @@ HEAD_RATE_FACTOR = 10.0
 MINIMUM_STEPS = 500
 MINIMUM_EPOCHS = 3
 MAXIMUM_EPOCHS = 10
+MAX_LENGTH = 128
+
+# Encoders that start from random weights have all to learn, and a step of theirs costs little.
+SCRATCH_RATE = 1e-3
+SCRATCH_MINIMUM_STEPS = 1500
+SCRATCH_MINIMUM_EPOCHS = 10
+SCRATCH_MAXIMUM_EPOCHS = 40
+SCRATCH_MAX_LENGTH = 512
 
 
-def default_learning_rate(parameters: int) -> float:
-    """Returns the encoder's learning rate by its size.
+def default_learning_rate(parameters: int, *, from_scratch: bool = False) -> float:
+    """Returns the encoder's learning rate: one for those that learn from scratch, else by size.
 
     Args:
         parameters: Of the base model, without embeddings.
+        from_scratch: Whether the encoder is of a kind that starts from random weights.
     """
+    if from_scratch:
+        return SCRATCH_RATE
     return next(rate for limit, rate in RATES if parameters < limit)
 
 
-def default_head_learning_rate(learning_rate: float) -> float:
-    """Returns the rate of the fresh classifier: it has everything to learn, the encoder little."""
-    return HEAD_RATE_FACTOR * learning_rate
+def default_head_learning_rate(learning_rate: float, *, from_scratch: bool = False) -> float:
+    """Returns the rate of the fresh classifier: it has everything to learn, a pre-trained encoder little."""
+    return learning_rate if from_scratch else HEAD_RATE_FACTOR * learning_rate
 
 
-def default_epochs(rows: int, rows_a_step: int) -> int:
-    """Returns enough passes for `MINIMUM_STEPS` steps, within bounds.
+def default_epochs(rows: int, rows_a_step: int, *, from_scratch: bool = False) -> int:
+    """Returns enough passes for `MINIMUM_STEPS` (`SCRATCH_MINIMUM_STEPS`) steps, within bounds.
 
     Args:
         rows: Training rows.
         rows_a_step: Rows of an optimiser step, on all processes.
+        from_scratch: Whether the encoder is of a kind that starts from random weights.
     """
-    steps_an_epoch = math.ceil(rows / rows_a_step)
-    return min(MAXIMUM_EPOCHS, max(MINIMUM_EPOCHS, math.ceil(MINIMUM_STEPS / steps_an_epoch)))
+    steps, least, most = MINIMUM_STEPS, MINIMUM_EPOCHS, MAXIMUM_EPOCHS
+    if from_scratch:
+        steps, least, most = SCRATCH_MINIMUM_STEPS, SCRATCH_MINIMUM_EPOCHS, SCRATCH_MAXIMUM_EPOCHS
+    return min(most, max(least, math.ceil(steps / math.ceil(rows / rows_a_step))))
+
+
+def default_max_length(*, from_scratch: bool = False) -> int:
+    """Returns the longest input in tokens: long texts cost encoders that learn from scratch little."""
+    return SCRATCH_MAX_LENGTH if from_scratch else MAX_LENGTH

@@ -108,6 +108,8 @@ class Trainer(transformers.Trainer):
             callbacks=callbacks,
             **options,
         )
+        if hasattr(model, "constrain_"):
+            self.add_callback(_ConstrainWeights(model))
         if args.device.type == "cpu" and getattr(args, "fast_dropout", True):
             use_fast_dropout(model)
         # Encoder classifiers take **kwargs but ignore num_items_in_batch; nothing may be passed to them.
@@ -351,6 +353,16 @@ def _perturbation(args: transformers.TrainingArguments, model: Any) -> Embedding
     if kind not in get_args(Perturbation):
         raise RecipeError(f'there is no perturbation "{kind}"', "use fgm, random or none")
     return EmbeddingPerturbation(model, kind, getattr(args, "perturbation_size", 1.0), args.seed)
+
+
+class _ConstrainWeights(transformers.TrainerCallback):
+    """Has a model with limits on its weights hold them after every step of the optimiser."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._model.constrain_()
 
 
 def last_checkpoint(folder: str | Path) -> str | None:

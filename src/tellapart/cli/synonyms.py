@@ -1,0 +1,154 @@
+"""`tellapart synonyms`: the tables that tell pre-training which wrong predictions are as good as the right one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tellapart.cli import options as o
+
+app = typer.Typer(no_args_is_help=True, help="Build and look into tables of synonyms for pre-training.")
+
+
+class Source(StrEnum):
+    """Where synonyms come from."""
+
+    wordnet = "wordnet"
+    vectors = "vectors"
+
+
+_TABLE_HELP = (
+    "A file from [bold]tellapart synonyms build[/], or wordnet: the table that comes with tellapart."
+)
+
+
+@app.command("build")
+def build_table(
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The file to write.")],
+    encoder: o.Encoder = None,
+    source: Annotated[
+        Source, typer.Option("--source", help="WordNet, or the neighbours of word vectors.")
+    ] = Source.wordnet,
+    wordnet: Annotated[
+        Path | None,
+        typer.Option("--wordnet", metavar="FOLDER", help="Folder of WordNet's files; else found."),
+    ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option("--vectors", metavar="FILE", help="Word vectors: GloVe, or word2vec text or binary."),
+    ] = None,
+    neighbours: Annotated[
+        int, typer.Option("--neighbours", help="With vectors: how many synonyms a word has.", min=1)
+    ] = 10,
+    keep_stop_words: Annotated[
+        bool, typer.Option("--keep-stop-words", help="Keep English stop words, on both sides.")
+    ] = False,
+    symmetric: Annotated[
+        bool, typer.Option("--symmetric", help="Add the opposite of every pair of words.")
+    ] = False,
+    json: o.Json = False,
+) -> None:
+    """Build the table of synonyms for an encoder's vocabulary.
+
+    [bold]Examples[/]
+    tellapart synonyms build --encoder minilm --output synonyms.safetensors
+    tellapart synonyms build --source vectors --vectors glove.txt --output FILE
+    """
+    from tellapart.encoders.transformer import load_tokenizer
+    from tellapart.errors import RecipeError
+    from tellapart.pretraining.synonyms import build_wordnet_table
+    from tellapart.pretraining.vectors import build_vector_table
+    from tellapart.pretraining.wordnet import WordNet
+
+    if (vectors is not None) != (source is Source.vectors):
+        raise RecipeError(
+            "word vectors are needed with --source vectors, and only there",
+            "give --source vectors --vectors FILE, or neither",
+        )
+    tokenizer = load_tokenizer(encoder or "minilm")
+    stop_words = not keep_stop_words
+    if vectors is None:
+        table = build_wordnet_table(tokenizer, WordNet(wordnet), stop_words=stop_words, symmetric=symmetric)
+    else:
+        table = build_vector_table(
+            tokenizer, vectors, neighbours=neighbours, stop_words=stop_words, symmetric=symmetric
+        )
+    table.save(output)
+    if json:
+        from tellapart.cli.tables import print_json
+
+        print_json({"file": str(output), "source": table.source, **table.stats()})
+    else:
+        print(f"{table.source}: {len(table):,} pairs, written to {output}")
+
+
+@app.command("inspect")
+def inspect_table(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help=_TABLE_HELP)],
+    words: Annotated[list[str], typer.Argument(metavar="WORD…", help="Words of the vocabulary.")],
+    encoder: o.Encoder = None,
+    json: o.Json = False,
+) -> None:
+    """Show the synonyms of words, and the words that they are a synonym of.
+
+    [bold]Examples[/]
+    tellapart synonyms inspect wordnet primary stayed
+    """
+    from tellapart.cli.tables import print_json
+    from tellapart.encoders.transformer import load_tokenizer
+    from tellapart.pretraining.synonyms import word_synonyms
+    from tellapart.pretraining.tables import synonym_table
+
+    tokenizer = load_tokenizer(encoder or "minilm")
+    loaded = synonym_table(table, tokenizer)
+    found = [word_synonyms(loaded, tokenizer, word) for word in words]
+    if json:
+        print_json(
+            [{"word": one.word, "synonyms": one.synonyms, "synonym_of": one.synonym_of} for one in found]
+        )
+        return
+    for one in found:
+        print(one.word)
+        print(f"  synonyms:   {', '.join(one.synonyms) or '–'}")
+        print(f"  synonym of: {', '.join(one.synonym_of) or '–'}")
+
+
+@app.command("stats")
+def count_table(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help=_TABLE_HELP)] = "wordnet",
+    json: o.Json = False,
+) -> None:
+    """Count how much of the vocabulary a table covers.
+
+    [bold]Examples[/]
+    tellapart synonyms stats
+    tellapart synonyms stats synonyms.safetensors --json
+    """
+    from tellapart.cli.tables import print_json, show_table
+    from tellapart.pretraining.synonyms import SynonymTable
+    from tellapart.pretraining.tables import WORDNET, shipped_table
+
+    loaded = shipped_table() if table == WORDNET else SynonymTable.load(table)
+    counts = loaded.stats()
+    if json:
+        print_json({"source": loaded.source, "options": dict(loaded.options), **counts})
+        return
+    others = counts["vocabulary"] - counts["stop_words"]
+
+    def row(name: str, count: int, share: bool = True) -> list[str]:
+        return [name, f"{count:,}", f"{count / max(others, 1):.2%}" if share else ""]
+
+    show_table(
+        [
+            [loaded.source, "count", "share"],
+            row("tokens", counts["vocabulary"], share=False),
+            row("stop words, left out", counts["stop_words"], share=False),
+            row("other tokens", others),
+            row("known to the source", counts["in_source"]),
+            row("with a synonym that is a token", counts["with_synonyms"]),
+            row("pairs", counts["pairs"], share=False),
+        ]
+    )

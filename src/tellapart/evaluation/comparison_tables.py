@@ -1,0 +1,138 @@
+"""A comparison in tables and sentences: what the terminal, the report and the pages of evidence show of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tellapart.evaluation.comparison import PAIRS_SHOWN, Comparison, MethodPair
+from tellapart.evaluation.metrics import METRICS, metric_label
+from tellapart.evaluation.trials import Interval, verdict
+
+
+def comparison_rows(comparison: Comparison) -> list[list[str]]:
+    """Returns the table of methods; the first row is the header."""
+    metric, level = METRICS[comparison.metric], f"{100 * comparison.confidence:g} % interval"
+    rows = [
+        [
+            "method",
+            metric_label(comparison.metric),
+            level,
+            f"vs {comparison.baseline}",
+            level,
+            "won / tied / lost",
+            "seconds",
+        ]
+    ]
+    for method, result in comparison.methods.items():
+        failed = len(result.trials) - len(result.scores)
+        note = f" ({failed} of {len(result.trials)} failed)" if failed else ""
+        pair = comparison.pair(method)
+        rows.append(
+            [
+                method + note,
+                "" if result.mean is None else metric.display(result.mean),
+                _interval_text(result.interval, comparison.metric),
+                metric.display(pair.difference, signed=True) if pair else "",
+                _interval_text(pair.interval, comparison.metric, signed=True) if pair else "",
+                f"{pair.wins} / {pair.ties} / {pair.losses}" if pair else "",
+                "" if result.seconds is None else f"{result.seconds:.1f}",
+            ]
+        )
+    return rows
+
+
+def confusable_rows(comparison: Comparison, most_methods: int | None = None) -> list[list[str]]:
+    """Returns the table of class pairs with the errors of each method; the first row is the header.
+
+    Args:
+        comparison: What was found.
+        most_methods: Columns of methods at most: the baseline, then the best by their means, with the class
+            pairs that one of these confuses most; None for all.
+    """
+    if not comparison.confusable_pairs:
+        return [["classes"]]
+    before, *others = comparison.confusable_pairs[0].errors
+    if most_methods is not None:
+        sign = 1 if METRICS[comparison.metric].greater_is_better else -1
+        ranked = sorted(others, key=lambda name: -sign * (comparison.methods[name].mean or 0.0))
+        others = [name for name in others if name in ranked[: most_methods - 1]]
+    pairs = list(comparison.confusable_pairs)
+    if most_methods is not None:
+        pairs = sorted(pairs, key=lambda pair: -max(pair.errors[name] for name in (before, *others)))
+        pairs = pairs[:PAIRS_SHOWN]
+    rows = [["classes", before, *others]]
+    for pair in pairs:
+        errors = pair.errors
+        changes = [f"{errors[name]:.1f} ({errors[name] - errors[before]:+.1f})" for name in others]
+        rows.append([f"{pair.a} ↔ {pair.b}", f"{errors[before]:.1f}", *changes])
+    return rows
+
+
+def comparison_verdicts(comparison: Comparison) -> list[str]:
+    """Returns a sentence for each method on what the trials show against the baseline."""
+    return [
+        f"{pair.method} against {pair.baseline}: {verdict(pair, comparison.metric)}{_flips_text(pair)}"
+        for pair in comparison.pairs
+        if pair.baseline == comparison.baseline
+    ]
+
+
+def significance_rows(comparison: Comparison) -> list[list[str]]:
+    """Returns the table of the tests behind the verdicts, a row a method; the first row is the header."""
+    metric = METRICS[comparison.metric]
+    rows = [["method", "t", "Holm", "sign flips", "Wilcoxon", "McNemar", "gained / lost", "detectable"]]
+    for pair in comparison.pairs:
+        if pair.baseline == comparison.baseline:
+            flips, detectable = pair.flips, pair.minimum_detectable_difference
+            rows.append(
+                [
+                    pair.method,
+                    _p_text(pair.p_value),
+                    _p_text(pair.adjusted_p_value),
+                    _p_text(pair.permutation_p_value),
+                    _p_text(pair.wilcoxon_p_value),
+                    _p_text(flips.p_value if flips else None),
+                    f"{flips.gained} / {flips.lost}" if flips else "",
+                    "" if detectable is None else metric.display(detectable),
+                ]
+            )
+    return rows
+
+
+def unseen_sentence(comparison: Comparison) -> str:
+    """Returns the means on the rows whose text is not in train; empty where no evaluated text is in train."""
+    trials = [trial for result in comparison.methods.values() for trial in result.trials]
+    seen = sorted({trial.seen_rows for trial in trials if trial.seen_rows})
+    means = []
+    for method, result in comparison.methods.items():
+        scores = [trial.unseen_score for trial in result.trials if trial.unseen_score is not None]
+        if scores:
+            means.append(f"{method} {METRICS[comparison.metric].display(float(np.mean(scores)))}")
+    if not means:
+        return "The texts of all evaluated rows are also in train." if seen else ""
+    count = str(seen[0]) if len(seen) == 1 else f"{seen[0]} to {seen[-1]}"
+    return (
+        f"Without the {count} evaluated rows whose text is also in train, {metric_label(comparison.metric)}: "
+        f"{', '.join(means)}."
+    )
+
+
+def _interval_text(interval: Interval | None, metric: str, signed: bool = False) -> str:
+    if interval is None:
+        return ""
+    low, high = (METRICS[metric].display(bound, signed) for bound in interval)
+    return f"{low} to {high}"
+
+
+def _p_text(p_value: float | None) -> str:
+    return "" if p_value is None else f"{p_value:.2g}"
+
+
+def _flips_text(pair: MethodPair) -> str:
+    if pair.flips is None:
+        return ""
+    flips = pair.flips
+    return (
+        f"; {flips.gained} rows corrected and {flips.lost} spoilt, by texts {flips.texts_gained} against "
+        f"{flips.texts_lost} (McNemar p = {flips.p_value:.2g})"
+    )
