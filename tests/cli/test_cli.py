@@ -10,7 +10,19 @@ import tellapart as package
 from tellapart.cli import messages
 from tellapart.errors import DataError, TellapartWarning
 
-VERBS = ("train", "compare", "sweep", "evaluate", "predict", "check", "data", "recipes", "synonyms")
+VERBS = (
+    "train",
+    "compare",
+    "sweep",
+    "evaluate",
+    "predict",
+    "check",
+    "data",
+    "recipes",
+    "synonyms",
+    "pretrain",
+    "pretrain-stats",
+)
 
 
 def test_help_names_every_verb_and_each_verb_has_help_of_its_own(tellapart):

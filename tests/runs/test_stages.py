@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -167,6 +168,7 @@ def test_vectors_of_another_model_stop_a_resumed_run_before_it_trains(two_stages
         ("stages.1.perturbation=fgm", "never runs the encoder"),
         ("stages.1.objective.label_smoothing=0.1", "solver=adamw"),
         ("stages.1.metric=mean_average_precision", "no metric"),
+        ("stages.0={objective: {name: supcon}, batches: balanced, texts_per_class: 5}", "shared evenly"),
     ],
 )
 def test_what_a_stage_cannot_do_is_refused_before_the_first_one_runs(
@@ -228,3 +230,22 @@ def test_a_ranking_set_is_chosen_and_reported_by_its_ranking(recipe, tmp_path):
     assert result.recipe.stages[0].metric == "mean_average_precision"
     assert {"precision_at_1", "mean_reciprocal_rank"} <= result.metrics["test"].keys()
     assert any('labelled "1"' in note for note in result.notes)
+
+
+def test_an_encoder_without_dropout_gets_some_for_the_stage_and_keeps_its_config(
+    recipe, tiny_encoder, tmp_path
+):
+    folder = tmp_path / "encoder"
+    shutil.copytree(tiny_encoder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    rates = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config | rates))
+    quiet = with_values(method_recipe("r-drop", recipe), [f"encoder.name={folder}"])
+    with pytest.raises(ModelError, match=r"no dropout.*views_dropout=0\.1"):
+        fit(quiet, load_data(quiet), tmp_path / "a", quiet=True)
+    given = with_values(quiet, ["stages.0.views_dropout=0.1", "stages.0.epochs=1"])
+    fitted = fit(given, load_data(given), tmp_path / "b", quiet=True)
+    assert any(entry.get("loss_r_drop", 0) > 1e-6 for entry in fitted.history)
+    fitted.save(tmp_path / "model")
+    saved = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert {name: saved[name] for name in rates} == rates

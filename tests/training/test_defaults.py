@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from tellapart.training import precision
+from tellapart.encoders import precision
 from tellapart.training.defaults import (
     MAXIMUM_EPOCHS,
     MINIMUM_EPOCHS,

@@ -107,6 +107,56 @@ def test_accumulated_batches_step_like_one_batch(tiny_model, rows, tmp_path):
         torch.testing.assert_close(parts[name], value, atol=1e-6, rtol=1e-5, msg=name)
 
 
+def test_balanced_batches_reach_the_objective_and_accumulate_to_the_same_step(tiny_model, rows, tmp_path):
+    data = rows(70)
+    data.labels[:50] = 0  # most rows are of one class
+    seen = []
+
+    class Watching(CrossEntropy):
+        def forward(self, batch):
+            seen.append(sorted(batch.labels.tolist()))
+            return super().forward(batch)
+
+    def trained(batch_size: int, accumulation: int) -> dict[str, torch.Tensor]:
+        arguments = _arguments(
+            tmp_path,
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=accumulation,
+            optim="sgd",
+            batches="balanced",
+            texts_per_class=4,
+        )
+        trainer = Trainer(tiny_model(dropout=0.0), arguments, objective=Watching(), train_dataset=data)
+        trainer.train()
+        return trainer.classifier.state_dict()
+
+    whole = trained(24, 1)
+    assert seen == [[0] * 8 + [1] * 8 + [2] * 8] * 6  # two epochs of three steps
+    seen.clear()
+    parts = trained(8, 3)
+    assert all(len(set(labels)) == 2 for labels in seen)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, atol=1e-6, rtol=1e-5, msg=name)
+
+
+def test_a_run_on_balanced_batches_resumes_to_the_same_bits(tiny_model, rows, tmp_path):
+    def trainer(folder: str, **options) -> Trainer:
+        arguments = _arguments(
+            tmp_path / folder, batches="balanced", save_strategy="steps", save_steps=5, **options
+        )
+        return Trainer(
+            tiny_model(), arguments, objective=CrossEntropy() + NegativeSupervision(), train_dataset=rows(48)
+        )
+
+    whole = trainer("whole")
+    whole.train()
+    assert whole.state.global_step == 12
+    again = trainer("again")
+    again.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-5"))
+    for name, value in whole.classifier.state_dict().items():
+        assert torch.equal(again.classifier.state_dict()[name], value), name
+
+
 def test_the_head_learns_at_its_own_rate(tiny_model, rows, tmp_path):
     trainer = Trainer(
         tiny_model(),
@@ -186,6 +236,12 @@ def test_settings_that_would_do_something_else_are_refused(tiny_model, rows, tmp
         Trainer(tiny_model(), _arguments(tmp_path), train_dataset=data, compute_loss_func=lambda *_: None)
     with pytest.raises(ModelError, match="no dropout"):
         Trainer(tiny_model(dropout=0.0), _arguments(tmp_path), objective=RDrop(), train_dataset=data)
+    for options, message in (
+        ({"batches": "random"}, "no batches called"),
+        ({"batches": "balanced", "texts_per_class": 3}, "cannot be shared evenly"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            Trainer(tiny_model(), _arguments(tmp_path, **options), train_dataset=data)
     one_class = rows(classes=1)
     with pytest.raises(RecipeError, match="rows of 2 classes"):
         Trainer(tiny_model(), _arguments(tmp_path), objective=NegativeSupervision(), train_dataset=one_class)

@@ -296,9 +296,15 @@ def _as_it_is(batch: Any) -> Any:
 
 
 class BucketDataLoader(DataLoader):
-    """A loader over a `TokenisedDataset` whose epoch can be set; workers only slice and pad."""
+    """A loader over a `TokenisedDataset` whose epoch can be set; workers only slice and pad.
 
-    def __init__(self, dataset: TokenisedDataset, sampler: LengthBucketBatchSampler, **options: Any) -> None:
+    Args:
+        dataset: The rows.
+        sampler: Row numbers batch by batch, with `set_epoch`.
+        options: What `DataLoader` takes.
+    """
+
+    def __init__(self, dataset: TokenisedDataset, sampler: Sampler[list[int]], **options: Any) -> None:
         super().__init__(dataset, batch_sampler=sampler, collate_fn=_as_it_is, **options)
 
     def set_epoch(self, epoch: int) -> None:

@@ -221,6 +221,11 @@ class StageRecipe(_Strict):
         perturbation_size: Its Euclidean length, one for each encoder.
         warmup_share: Share of the steps in which the rate rises.
         weight_decay: AdamW's.
+        batches: How rows come together: `length`, at random and with rows of similar length; or `balanced`,
+            `texts_per_class` rows of each of as many classes as a batch has room for.
+        texts_per_class: Of balanced batches.
+        views_dropout: Rate of all dropout inside the encoder during this stage; by default its own rates. Encoders
+            without any (ModernBERT, ALBERT) need it for objectives that compare two passes over a text.
         evaluations: Evaluations on the validation rows, spread evenly over the stage.
         patience: Evaluations without a new best after which training stops; null: never.
         metric: What the best evaluation is chosen by; by default accuracy, or micro F1 for multi-label tasks.
@@ -240,6 +245,9 @@ class StageRecipe(_Strict):
     head_learning_rate: Annotated[float, Field(gt=0)] | None = None
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    batches: Literal["length", "balanced"] = "length"
+    texts_per_class: Annotated[int, Field(ge=2)] = 4
+    views_dropout: Annotated[float, Field(gt=0, lt=1)] | None = None
     evaluations: Annotated[int, Field(ge=1)] = 10
     patience: Annotated[int, Field(ge=1)] | None = None
     metric: str | None = None

@@ -16,6 +16,7 @@ import transformers
 from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
+from tellapart.data.balancing import check_balanced
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.scratch import learns_from_scratch
 from tellapart.encoders.transformer import parameter_count, save_classifier
@@ -36,6 +37,7 @@ from tellapart.training.learning import learning_names, only_learning
 from tellapart.training.module import load_exactly, save_exactly
 from tellapart.training.progress import ProgressBar
 from tellapart.training.trainer import Trainer, last_checkpoint
+from tellapart.training.views import encoder_dropout
 
 # What a stage sets itself: changing these by `trainer` would contradict the recipe's own keys.
 _OWN_ARGUMENTS = {
@@ -48,6 +50,8 @@ _OWN_ARGUMENTS = {
     "head_learning_rate": "head_learning_rate",
     "weight_decay": "weight_decay",
     "metric_for_best_model": "metric",
+    "batches": "batches",
+    "texts_per_class": "texts_per_class",
     "perturbation": "perturbation",
     "perturbation_size": "perturbation_size",
 }
@@ -86,8 +90,12 @@ def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
             task.find_metric(stage.metric)
         if stage.learns == "head":
             check_head_stage(stage)
-        elif not isinstance(stage.learns, str):
+            continue
+        if not isinstance(stage.learns, str):
             learning_names(model, stage.learns)
+        if stage.batches == "balanced":
+            assert task.train.labels is not None
+            check_balanced(task.train.labels, stage.batch_size * _ranks(), stage.texts_per_class)
 
 
 def finish_stage(folder: Path, model: Any, tokenizer: Any, result: StageResult) -> None:
@@ -160,7 +168,8 @@ def run_stage(
     objective = build_objective(stage.objective, task.labels)
     evaluated = task.validation is not None
     arguments = _arguments(stage, len(task.train), evaluated, greater_is_better, folder, seed, resumable)
-    with only_learning(model, None if isinstance(stage.learns, str) else stage.learns):
+    learns = None if isinstance(stage.learns, str) else stage.learns
+    with only_learning(model, learns), encoder_dropout(model, stage.views_dropout):
         trainer = Trainer(
             model,
             arguments,
@@ -217,6 +226,8 @@ def _arguments(
         "head_learning_rate": stage.head_learning_rate,
         "warmup_steps": stage.warmup_share,
         "weight_decay": stage.weight_decay,
+        "batches": stage.batches,
+        "texts_per_class": stage.texts_per_class,
         "bf16": use_bf16(stage.precision, device),
         "perturbation": stage.perturbation,
         "perturbation_size": stage.perturbation_size,

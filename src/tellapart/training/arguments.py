@@ -9,13 +9,16 @@ import transformers
 
 @dataclass
 class TrainingArguments(transformers.TrainingArguments):
-    """`transformers.TrainingArguments` plus five fields; every other option keeps its meaning.
+    """`transformers.TrainingArguments` plus seven fields; every other option keeps its meaning.
 
     Args:
         head_learning_rate: Rate of everything outside the base model, the objective's parameters included; by
             default `learning_rate`.
         bucket_window: Batches in a window inside which rows are sorted by length. More means less padding;
             1 leaves rows in random order.
+        batches: `length`, rows at random with those of similar length; or `balanced`, `texts_per_class` rows of each
+            of several classes (see `tellapart.data.balancing.ClassBalancedBatchSampler`).
+        texts_per_class: Of balanced batches.
         fast_dropout: Whether to draw dropout masks on CPUs as `tellapart.encoders.dropout` does.
         perturbation: `fgm` or `random`: each step's rows pass a second time through perturbed token embeddings, and
             both gradients are added; `none`. See `tellapart.training.perturbation`.
@@ -24,6 +27,8 @@ class TrainingArguments(transformers.TrainingArguments):
 
     head_learning_rate: float | None = field(default=None)
     bucket_window: int = field(default=64)
+    batches: str = field(default="length")
+    texts_per_class: int = field(default=4)
     fast_dropout: bool = field(default=True)
     perturbation: str = field(default="none")
     perturbation_size: float = field(default=1.0)

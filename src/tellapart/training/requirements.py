@@ -11,6 +11,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from tellapart.data.balancing import check_balanced
 from tellapart.data.batching import TokenisedDataset
 from tellapart.encoders.transformer import has_dropout
 from tellapart.errors import ModelError, RecipeError, UserError
@@ -46,7 +47,8 @@ def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset 
         raise ModelError(
             f"this objective compares two passes over a text, and {type(model).__name__} has no dropout that"
             " would make them differ",
-            "choose an encoder with dropout, or set hidden_dropout_prob in its config",
+            "give it some for the stage with --set stages.0.views_dropout=0.1"
+            " (in Python: tellapart.training.views.encoder_dropout), or choose an encoder with dropout",
         )
     if dataset is None or dataset.labels is None:
         return
@@ -58,6 +60,16 @@ def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset 
         raise RecipeError(
             f"this objective needs rows of {needs.classes_per_batch} classes", "give rows of more classes"
         )
+
+
+def check_batches(args: transformers.TrainingArguments, dataset: TokenisedDataset | None) -> None:
+    """Refuses, before anything runs, batches that cannot be formed as the arguments ask."""
+    kind = getattr(args, "batches", "length")
+    if kind not in ("length", "balanced"):
+        raise RecipeError(f'there are no batches called "{kind}"', "use length or balanced")
+    if kind == "balanced" and dataset is not None and dataset.labels is not None:
+        rows = args.per_device_train_batch_size * args.world_size
+        check_balanced(dataset.labels, rows, args.texts_per_class)
 
 
 def refuse_arguments(args: transformers.TrainingArguments, options: dict[str, Any]) -> None:

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 import transformers
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
+from tellapart.data.balancing import ClassBalancedBatchSampler
 from tellapart.data.batching import BucketDataLoader, LengthBucketBatchSampler, TokenisedDataset
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.scoring import score
@@ -26,6 +27,7 @@ from tellapart.objectives.cross_entropy import CrossEntropy
 from tellapart.training.module import OBJECTIVE_FILE, ObjectiveModel
 from tellapart.training.perturbation import EmbeddingPerturbation, Perturbation
 from tellapart.training.requirements import (
+    check_batches,
     check_objective,
     class_counts,
     refuse_arguments,
@@ -84,6 +86,7 @@ class Trainer(transformers.Trainer):
         self._tokenizer = processing_class
         train_dataset = self._tokenised(train_dataset)
         check_objective(objective, model, train_dataset)
+        check_batches(args, train_dataset)
         objective.prepare(
             RunFacts(
                 num_labels=model.config.num_labels,
@@ -145,24 +148,34 @@ class Trainer(transformers.Trainer):
         if self.train_dataset is None:
             raise RecipeError("the trainer has no rows to learn from", "give it a train_dataset")
         args = self.args
-        sampler = LengthBucketBatchSampler(
-            self.train_dataset.lengths,
-            self._train_batch_size,
-            seed=args.seed if args.data_seed is None else args.data_seed,
-            window=getattr(args, "bucket_window", 64),
-            accumulation=args.gradient_accumulation_steps,
-            ranks=args.world_size,
-            rank=args.process_index,
-            drop_last=args.dataloader_drop_last,
-        )
         return BucketDataLoader(
             self.train_dataset,
-            sampler,
+            self._train_batches(),
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory and args.device.type == "cuda",
             persistent_workers=args.dataloader_persistent_workers,
             prefetch_factor=args.dataloader_prefetch_factor,
         )
+
+    def _train_batches(self) -> Sampler[list[int]]:
+        args, rows = self.args, self.train_dataset
+        options = {
+            "seed": args.seed if args.data_seed is None else args.data_seed,
+            "accumulation": args.gradient_accumulation_steps,
+            "ranks": args.world_size,
+            "rank": args.process_index,
+            "drop_last": args.dataloader_drop_last,
+        }
+        if getattr(args, "batches", "length") == "balanced":
+            return ClassBalancedBatchSampler(
+                rows.labels,
+                rows.lengths,
+                self._train_batch_size,
+                texts_per_class=args.texts_per_class,
+                **options,
+            )
+        window = getattr(args, "bucket_window", 64)
+        return LengthBucketBatchSampler(rows.lengths, self._train_batch_size, window=window, **options)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
         """Returns a loader that only carries the rows; `evaluation_loop` batches them itself."""
