@@ -29,7 +29,7 @@ class _Tokenizer:
         self.letters, self.pad_token_id, self.padding_side = letters, pad_token_id, padding_side
 
     def __call__(
-        self, texts: list[str], pairs: list[str] | None, *, max_length: int, **_: Any
+        self, texts: list[str], pairs: list[str] | None, *, max_length: int | None = None, **_: Any
     ) -> dict[str, list[list[int]]]:
         pieces = [list(text) if self.letters else text.split() for text in texts]
         return {"input_ids": [[len(piece) + 10 for piece in row][:max_length] for row in pieces]}
@@ -115,3 +115,10 @@ def test_tokenisations_of_different_rows_are_refused():
     first = TokenisedDataset({"input_ids": np.array([1, 2, 3])}, np.array([1, 2]))
     with pytest.raises(DataError, match="2 and 1 rows"):
         JointDataset([first, TokenisedDataset({"input_ids": np.array([1])}, np.array([1]))])
+
+
+def test_a_row_is_cut_where_any_part_cut_it(rows):
+    parts = [part.cut.tolist() for part in rows.parts]
+    assert parts == [[False, False, False], [True, False, True]]  # three words at most, up to nine letters
+    assert rows.cut.tolist() == [True, False, True]
+    assert rows.cut_share == pytest.approx(2 / 3)

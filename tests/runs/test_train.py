@@ -61,6 +61,23 @@ def test_without_shared_texts_there_is_no_word_of_them(recipe, tmp_path):
     assert not any("also in train" in note for note in result.notes)
 
 
+def test_rows_that_were_cut_are_said_and_counted(recipe, tmp_path):
+    short = with_values(recipe, ["encoder.max_length=6", "stages.0.epochs=1"])
+    result = train(short, tmp_path / "run", quiet=True)
+    fitted, data = load_fitted(tmp_path / "run"), load_data(short)
+
+    def share(split: TextSplit) -> float:
+        return float(np.mean([len(ids) > 6 for ids in fitted.tokenizer(split.texts)["input_ids"]]))
+
+    assert 0 < share(data.test) < 1
+    splits = {name: share(split) for name, split in data.splits.items()}
+    assert result.metrics["cut"] == pytest.approx({"max_length": 6, **splits})
+    assert any("are longer than 6 tokens and were cut" in note for note in result.notes)
+    whole = train(with_values(recipe, ["stages.0.epochs=1"]), tmp_path / "whole", quiet=True)
+    assert set(whole.metrics["cut"].values()) == {24, 0.0}
+    assert not any("were cut" in note for note in whole.notes)
+
+
 def test_the_resolved_recipe_gives_the_same_model_again(recipe, tmp_path):
     from tellapart.recipes import load_recipe
 

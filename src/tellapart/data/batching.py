@@ -27,7 +27,10 @@ class TokenisedDataset(Dataset):
         labels: Class ids (N,) or multi-hot (N, K), or None.
         padding: The id that pads each column.
         pad_left: Whether the tokeniser pads on the left.
+        cut: Which rows lost tokens to the longest length, bool (N,); None where that is not known.
     """
+
+    cut: Tensor | None = None
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class TokenisedDataset(Dataset):
         labels: np.ndarray | None = None,
         padding: Mapping[str, int] | None = None,
         pad_left: bool = False,
+        cut: np.ndarray | None = None,
     ) -> None:
         self.columns = {name: torch.as_tensor(column, dtype=torch.int32) for name, column in columns.items()}
         self.lengths = torch.as_tensor(lengths, dtype=torch.int64)
@@ -43,6 +47,12 @@ class TokenisedDataset(Dataset):
         self.labels = None if labels is None else torch.as_tensor(labels)
         self.padding = {**_RAGGED, **(padding or {})}
         self.pad_left = pad_left
+        self.cut = None if cut is None else torch.as_tensor(cut, dtype=torch.bool)
+
+    @property
+    def cut_share(self) -> float | None:
+        """The share of the rows that lost tokens to the longest length, 0 to 1; None where that is not known."""
+        return None if self.cut is None or not len(self.cut) else float(self.cut.float().mean())
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -114,7 +124,11 @@ class TokenisedDataset(Dataset):
 
     @classmethod
     def _from_lists(
-        cls, ragged: Mapping[str, list], labels: np.ndarray | None, tokenizer: Any
+        cls,
+        ragged: Mapping[str, list],
+        labels: np.ndarray | None,
+        tokenizer: Any,
+        cut: np.ndarray | None = None,
     ) -> TokenisedDataset:
         lengths = np.fromiter((len(row) for row in ragged["input_ids"]), dtype=np.int64)
         flat = {name: _flatten(rows, int(lengths.sum())) for name, rows in ragged.items()}
@@ -125,7 +139,7 @@ class TokenisedDataset(Dataset):
                 "token_type_ids": getattr(tokenizer, "pad_token_type_id", 0) or 0,
             }
         left = getattr(tokenizer, "padding_side", "right") == "left"
-        return cls(flat, lengths, labels, padding, left)
+        return cls(flat, lengths, labels, padding, left, cut)
 
 
 def _flatten(rows: Iterable[Iterable[int]], total: int) -> np.ndarray:
@@ -173,7 +187,23 @@ def tokenise(
     if split.text_pairs is None:
         ragged.pop("token_type_ids", None)  # all zero: models fill that in themselves
     ids = labels.encode(split.labels) if labels is not None and split.labels is not None else None
-    return TokenisedDataset._from_lists(ragged, ids, tokenizer)
+    return TokenisedDataset._from_lists(
+        ragged, ids, tokenizer, _cut_rows(split, tokenizer, encoded, max_length)
+    )
+
+
+def _cut_rows(split: TextSplit, tokenizer: Any, encoded: Any, max_length: int) -> np.ndarray:
+    """Which rows lost tokens, bool (N,); of those as long as they may be, those that have more."""
+    cut = np.fromiter((len(row) >= max_length for row in encoded["input_ids"]), dtype=bool)
+    full = np.flatnonzero(cut)
+    encodings = getattr(encoded, "encodings", None)
+    if encodings is not None:  # the tokenizers library keeps what it cuts off
+        cut[full] = [bool(encodings[row].overflowing) for row in full]
+    elif len(full):
+        rows = split.select(full)
+        whole = tokenizer(rows.texts, rows.text_pairs, truncation=False, padding=False, verbose=False)
+        cut[full] = [len(row) > max_length for row in whole["input_ids"]]
+    return cut
 
 
 class LengthBucketBatchSampler(Sampler[list[int]]):

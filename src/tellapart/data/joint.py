@@ -21,6 +21,7 @@ class JointDataset(TokenisedDataset):
         parts: The same.
         lengths: Tokens of each row, all parts together, int (N,).
         labels: Class ids (N,) or multi-hot (N, K), or None.
+        cut: Which rows lost tokens in any part, bool (N,), or None.
 
     Raises:
         DataError: The parts do not have the same number of rows.
@@ -36,6 +37,8 @@ class JointDataset(TokenisedDataset):
         self.parts = list(parts)
         self.lengths = torch.stack([part.lengths for part in parts]).sum(0)
         self.labels = parts[0].labels
+        cuts = [part.cut for part in parts if part.cut is not None]
+        self.cut = torch.stack(cuts).any(0) if cuts else None
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
         """Returns `input_ids`, `attention_mask` … (B, L₁), `input_ids_2` … (B, L₂) and so on, and `labels`."""

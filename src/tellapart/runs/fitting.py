@@ -12,7 +12,7 @@ import torch
 import transformers
 from transformers import TrainerCallback
 
-from tellapart.data.batching import tokenise
+from tellapart.data.batching import TokenisedDataset, tokenise
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.encoders.scoring import score
 from tellapart.encoders.scratch import truncation_notes
@@ -51,7 +51,8 @@ class Fitted:
         objective: The last stage's objective.
         max_length: Longest input in tokens.
         decision: How its scores become labels.
-        notes: What building the encoder found and did.
+        notes: What building the encoder and tokenising the rows found and did.
+        cut: Split to the share of its rows that were longer than `max_length` and were cut, of those the stages read.
     """
 
     model: Any
@@ -63,18 +64,34 @@ class Fitted:
     max_length: int = 128
     decision: Decision = field(default_factory=Decision)
     notes: tuple[str, ...] = ()
+    cut: dict[str, float] = field(default_factory=dict)
 
-    def scores(self, split: TextSplit, *, bf16: bool = False, quiet: bool = True) -> np.ndarray:
+    def tokenised(self, split: TextSplit) -> TokenisedDataset | None:
+        """Returns a split's rows as the model reads them; None for TF-IDF."""
+        if isinstance(self.model, TfidfClassifier):
+            return None
+        return tokenise(split, self.tokenizer, max_length=self.max_length)
+
+    def scores(
+        self,
+        split: TextSplit,
+        *,
+        rows: TokenisedDataset | None = None,
+        bf16: bool = False,
+        quiet: bool = True,
+    ) -> np.ndarray:
         """Returns the logits of a split's rows, float32 (N, K), the temperature of the decision in them.
 
         Args:
             split: The rows.
+            rows: The same, from `tokenised`, where that has been done.
             bf16: Whether to run under bf16 autocast.
             quiet: Whether to show no progress.
         """
         if isinstance(self.model, TfidfClassifier):
             return self.decision.calibrated(self.model.scores(split))
-        rows = tokenise(split, self.tokenizer, max_length=self.max_length)
+        if rows is None:
+            rows = tokenise(split, self.tokenizer, max_length=self.max_length)
         with rows_bar(len(rows), quiet=quiet) as progress:
             return self.decision.calibrated(score(self.model, rows, bf16=bf16, progress=progress))
 
@@ -135,7 +152,7 @@ def fit(
     max_length = input_length(recipe.encoder, model)
     task = Task.of(data, tokenizer, max_length, recipe.data.without_positive)
     check_stages(recipe.stages, model, task)
-    notes += truncation_notes(model, task.train)
+    notes += truncation_notes(model, task.train) + task.cut_notes(max_length)
     stages, history, objective = [], [], None
     for number, stage in enumerate(recipe.stages):
         stage_folder = Path(folder) / f"stage-{number}"
@@ -167,7 +184,15 @@ def fit(
     )
     resolved = recipe.model_copy(update={"stages": stages, "encoder": encoder})
     fitted = Fitted(
-        model.eval(), tokenizer, data.labels, resolved, history, objective, max_length, notes=notes
+        model.eval(),
+        tokenizer,
+        data.labels,
+        resolved,
+        history,
+        objective,
+        max_length,
+        notes=notes,
+        cut=task.cut_shares,
     )
     return _decided(fitted, data.validation)
 

@@ -53,6 +53,22 @@ class Task:
         )
 
     @property
+    def cut_shares(self) -> dict[str, float]:
+        """The share of the rows that were longer than they may be, `train` and `validation`."""
+        splits = {"train": self.train, "validation": self.validation}
+        shares = {name: rows.cut_share for name, rows in splits.items() if rows is not None}
+        return {name: share for name, share in shares.items() if share is not None}
+
+    def cut_notes(self, max_length: int) -> tuple[str, ...]:
+        """Returns a sentence about training rows that were cut, or nothing where there are none."""
+        if self.train.cut is None or not self.train.cut.any():
+            return ()
+        count, rows = int(self.train.cut.sum()), len(self.train)
+        return (
+            f"{count} of {rows} training rows ({count / rows:.1%}) are longer than {max_length} tokens and were cut.",
+        )
+
+    @property
     def main_metric(self) -> str:
         """The metric that the best evaluation is chosen by unless the user names another."""
         return main_metric(self.labels, ranking=self.ranking)

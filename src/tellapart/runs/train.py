@@ -77,11 +77,14 @@ def train(
     assert fitted.recipe is not None
     metrics = {"method": recipe.method, "training_seconds": round(seconds, 2)}
     metrics["rows"] = {name: len(split) for name, split in data.splits.items()}
-    logits, notes = {}, [*data.notes, *fitted.notes]
+    logits, notes, cut = {}, [*data.notes, *fitted.notes], dict(fitted.cut)
     for name in ("validation", "test"):
         split = data.splits.get(name)
         if split is not None and split.labels is not None:
-            logits[name] = fitted.scores(split, quiet=quiet)
+            rows = fitted.tokenised(split)
+            if rows is not None and rows.cut_share is not None:
+                cut[name] = rows.cut_share
+            logits[name] = fitted.scores(split, rows=rows, quiet=quiet)
             metrics[name] = task_metrics(
                 fitted.labels,
                 split,
@@ -89,6 +92,8 @@ def train(
                 fitted.decision.cuts,
                 without_positive=recipe.data.without_positive,
             )
+    if cut:
+        metrics["cut"] = {"max_length": fitted.max_length, **cut}
     if "test" in logits:
         assert data.test is not None
         unseen = unseen_metrics(
