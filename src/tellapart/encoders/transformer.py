@@ -36,7 +36,7 @@ def load_tokenizer(encoder: str) -> Any:
         ModelError: There is none, or it cannot be read.
     """
     path = resolve_encoder(encoder)
-    with _readable(encoder):
+    with readable(encoder):
         if (Path(path) / TOKENIZER_FILE).is_file():
             return FusedTokenizer.from_pretrained(path)
         return AutoTokenizer.from_pretrained(path)
@@ -68,7 +68,7 @@ def load_encoder(
         ModelError: The encoder cannot be read or has no sequence classification head.
     """
     fused, path = _fused(), resolve_encoder(encoder)
-    with _readable(encoder):
+    with readable(encoder):
         config = AutoConfig.from_pretrained(path)
         if config.model_type == fused.FusedConfig.model_type:
             return fused.with_fresh_classifier(
@@ -106,7 +106,7 @@ def load_classifier(folder: str | Path) -> tuple[Any, Any]:
         ModelError: The folder holds no sequence classifier.
     """
     fused, path = _fused(), resolve_encoder(str(folder))
-    with _readable(str(folder)):
+    with readable(str(folder)):
         config = AutoConfig.from_pretrained(path)
         architectures = config.architectures or []
         if not any(name.endswith("ForSequenceClassification") for name in architectures):
@@ -131,7 +131,7 @@ def save_classifier(model: Any, folder: str | Path, tokenizer: Any = None) -> No
         folder: Where to write; the caller makes the write atomic where that matters.
         tokenizer: Saved beside it when given.
     """
-    with _quiet():
+    with without_reports():
         folded(model).save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
@@ -265,10 +265,10 @@ def _fused() -> Any:
 
 
 @contextlib.contextmanager
-def _readable(name: str) -> Iterator[None]:
+def readable(name: str) -> Iterator[None]:
     """Turns what the Hub and broken files raise into one sentence."""
     try:
-        with _quiet():
+        with without_reports():
             yield
     except ModelError:
         raise
@@ -281,7 +281,7 @@ def _readable(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def without_reports() -> Iterator[None]:
     """No load reports and no bars for single files."""
     verbosity = transformers_logging.get_verbosity()
     bar = transformers_logging.is_progress_bar_enabled()
