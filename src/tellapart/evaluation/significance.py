@@ -208,7 +208,7 @@ def _continuity_corrected_correlation(before: np.ndarray, after: np.ndarray) -> 
     margins = float(both + first) * (second + neither) * (both + second) * (first + neither)
     if margins == 0:
         return 0.0
-    product = both * neither - first * second
+    product = float(both * neither - first * second)
     if product > 0:
-        product = max(product - len(before) / 2, 0)
-    return float(product / np.sqrt(margins))
+        product = max(product - len(before) / 2, 0.0)
+    return product / float(np.sqrt(margins))
