@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,17 @@ def tiny_wordnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"index.{part}").write_text(index)
         (folder / f"{part}.exc").write_text(_IRREGULAR[part])
     return folder
+
+
+@pytest.fixture(scope="session")
+def squad_file(tickets: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """When it was is asked of every ticket, in the format of SQuAD 2.0; those without an ending do not tell."""
+    paragraphs = []
+    for number, (text, _) in enumerate(tickets):
+        ending = next(ending.strip() for ending in reversed(_ENDINGS) if text.endswith(ending))
+        answers = [{"text": ending, "answer_start": len(text) - len(ending)}] if ending else []
+        question = {"id": f"q{number}", "question": "when?", "answers": answers}
+        paragraphs.append({"context": text, "qas": [question]})
+    path = tmp_path_factory.mktemp("squad") / "when.json"
+    path.write_text(json.dumps({"version": "2.0", "data": [{"title": "tickets", "paragraphs": paragraphs}]}))
+    return path

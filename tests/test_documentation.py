@@ -86,7 +86,7 @@ def _context(arguments: list[str]) -> Any:
 def test_every_command_parses_and_describes_a_run(page, code):
     for arguments in _commands(code):
         context = _context(arguments)
-        if context is None or context.info_name not in ("train", "compare", "sweep"):
+        if context is None or "recipe" not in context.params:
             continue
         parameters = dict(context.params)
         if parameters["recipe"]:

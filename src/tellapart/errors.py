@@ -48,12 +48,18 @@ class ModelError(UserError):
 
 
 class MissingDependencyError(UserError):
-    """An optional package is not installed."""
+    """An optional package is not installed.
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
+    Args:
+        package: Its name.
+        extra: The extra of tellapart that has it; None where the package itself has to be asked for.
+        purpose: What needs it.
+    """
+
+    def __init__(self, package: str, extra: str | None, purpose: str) -> None:
         super().__init__(
             f"{purpose} needs the package {package}, which is not installed",
-            f"pip install 'tellapart[{extra}]'",
+            f"pip install 'tellapart[{extra}]'" if extra else f"pip install {package}",
         )
 
 

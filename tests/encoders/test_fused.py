@@ -22,6 +22,7 @@ from transformers import (
 
 from tellapart.data.batching import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.encoders import dropout
 from tellapart.encoders.dropout import ATTENTION_NAME, use_fast_dropout
 from tellapart.encoders.fused import (
     FusedConfig,
@@ -49,7 +50,6 @@ from tellapart.encoders.transformer import (
     set_classifier_dropout,
 )
 from tellapart.errors import ModelError
-from tellapart.training import dropout
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.trainer import Trainer
 

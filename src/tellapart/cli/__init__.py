@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from tellapart import __version__
-from tellapart.cli import check, compare, data, evaluate, predict, pretrain, recipes, sweep, synonyms, train
+from tellapart.cli import (
+    check,
+    compare,
+    data,
+    evaluate,
+    predict,
+    pretrain,
+    recipes,
+    robustness,
+    spans,
+    sweep,
+    synonyms,
+    train,
+)
 from tellapart.cli.messages import failures_in_one_line, notes_on_stderr
 
 app = typer.Typer(
@@ -23,9 +36,11 @@ app.command("compare")(compare.compare)
 app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("robustness")(robustness.robustness)
 app.command("check")(check.check)
 app.command("pretrain")(pretrain.pretrain)
 app.command("pretrain-stats")(pretrain.pretrain_stats)
+app.add_typer(spans.app, name="spans")
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(synonyms.app, name="synonyms")

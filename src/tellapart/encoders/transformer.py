@@ -132,7 +132,7 @@ def save_classifier(model: Any, folder: str | Path, tokenizer: Any = None) -> No
         folder: Where to write; the caller makes the write atomic where that matters.
         tokenizer: Saved beside it when given.
     """
-    with quiet():
+    with without_reports():
         folded(model).save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
@@ -269,7 +269,7 @@ def _fused() -> Any:
 def readable(name: str) -> Iterator[None]:
     """Turns what the Hub and broken files raise into one sentence."""
     try:
-        with quiet():
+        with without_reports():
             yield
     except ModelError:
         raise
@@ -282,7 +282,7 @@ def readable(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def without_reports() -> Iterator[None]:
     """No load reports and no bars for single files."""
     verbosity = transformers_logging.get_verbosity()
     bar = transformers_logging.is_progress_bar_enabled()

@@ -210,5 +210,5 @@ def _continuity_corrected_correlation(before: np.ndarray, after: np.ndarray) -> 
         return 0.0
     product = float(both * neither - first * second)
     if product > 0:
-        product = max(product - len(before) / 2, 0)
-    return float(product / np.sqrt(margins))
+        product = max(product - len(before) / 2, 0.0)
+    return product / float(np.sqrt(margins))

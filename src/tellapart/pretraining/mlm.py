@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from tellapart.encoders.resolve import resolve_encoder
-from tellapart.encoders.transformer import quiet
 from tellapart.files import replacing
 from tellapart.pretraining.corrections import sentence_regularisation
 from tellapart.pretraining.language_model import MODEL_FOLDER, MaskedHead
@@ -96,7 +95,7 @@ def save_plain(model: Any, folder: Path, tokenizer: Any) -> None:
     Raises:
         OutputError: The folder cannot be written.
     """
-    with replacing(folder) as temporary, quiet():
+    with replacing(folder) as temporary, without_reports():
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
 
@@ -107,6 +106,6 @@ def load_plain(model: Any, folder: Path) -> None:
     Raises:
         ModelError: There is none.
     """
-    with quiet():
+    with without_reports():
         loaded = type(model).from_pretrained(resolve_encoder(str(folder)), dtype=torch.float32)
     model.load_state_dict(loaded.state_dict())

@@ -52,6 +52,7 @@ _SENSE_COUNTS = (
     "cntlist.rev",
     "index.sense",
 )  # both end a line in the sense's number and how often it was met
+_SENSE_COUNT = re.compile(r"(\S+)%([1-5]):\S*(?: \d{8})? (\d+) (\d+)\s*$")
 _PART_OF_SENSE = {"1": "noun", "2": "verb", "3": "adj", "4": "adv", "5": "adj"}
 _VERSION = re.compile(r"WordNet (\d+(?:\.\d+)+) Copyright")
 
@@ -151,11 +152,9 @@ class WordNet:
         counts: dict[tuple[str, str, int], int] = {}
         file = next((self.folder / name for name in _SENSE_COUNTS if (self.folder / name).is_file()), None)
         for line in [] if file is None else _lines(file):
-            key, *_, number, count = line.split()
-            lemma, _, sense = key.partition("%")
-            part = _PART_OF_SENSE.get(sense[:1])
-            if part is not None and number.isdigit() and count.isdigit():
-                counts[part, lemma.lower(), int(number)] = int(count)
+            if found := _SENSE_COUNT.match(line):
+                lemma, part, number, count = found.groups()
+                counts[_PART_OF_SENSE[part], lemma.lower(), int(number)] = int(count)
         return counts
 
 

@@ -65,6 +65,7 @@ RUN_FILES = {
     "comparison.json",
     "comparison.html",
     "comparison.png",
+    "predictions.json",
     "robustness.json",
     "robustness.html",
     "sweep.json",

@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 
 from tellapart.data.examples import TextSplit
+from tellapart.data.squad import SquadExample, read_squad
+from tellapart.encoders.spans import load_span_model
 from tellapart.errors import RecipeError, did_you_mean
+from tellapart.evaluation.distractors import Distractors
 from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.robustness import ATTACKS, Answers, Attack, Robustness, compare_answers
+from tellapart.evaluation.spans import exact_match, span_metrics
 from tellapart.evaluation.synonym_swaps import SynonymSwaps, label_words
 from tellapart.evaluation.task import task_metrics
 from tellapart.files import replacing
@@ -23,6 +27,7 @@ from tellapart.runs.evaluate import read_labelled
 from tellapart.runs.fitting import Fitted, load_fitted
 from tellapart.runs.folder import claim_folder
 from tellapart.runs.predictions import predicted_columns
+from tellapart.runs.spans import answer
 
 
 def robustness(
@@ -46,12 +51,14 @@ def robustness(
 
     Args:
         model: A run folder or a plain checkpoint.
-        source: Labelled rows, as for `tellapart.runs.evaluate.evaluate`.
+        source: Labelled rows, as for `tellapart.runs.evaluate.evaluate`; for `add-sentence` a file in the format of
+            SQuAD.
         output: The folder to write.
-        attack: `swap-synonyms`, see `tellapart.evaluation.synonym_swaps`.
-        share: Of a text's words, at most so many are replaced.
+        attack: `swap-synonyms`, see `tellapart.evaluation.synonym_swaps`; or `add-sentence`, see
+            `tellapart.evaluation.distractors`, for models that answer questions.
+        share: Of a text's words, at most so many are replaced. Synonyms only.
         seed: Another one chooses other words.
-        protect: Words that stay, besides those of the class names.
+        protect: Words that stay, besides those of the class names. Synonyms only.
         wordnet: WordNet's folder; by default where it is usually installed.
         text: The text column; found by its name when not given.
         text_pair: The second text's column.
@@ -70,29 +77,65 @@ def robustness(
         raise RecipeError(
             f'there is no attack "{attack}"{did_you_mean(attack, ATTACKS)}', f"use {' or '.join(ATTACKS)}"
         )
-    folder = claim_folder(output, resume=False, overwrite=overwrite)
-    fitted = load_fitted(model)
-    split = read_labelled(
-        source, fitted.labels, text=text, text_pair=text_pair, label=label, label_delimiter=label_delimiter
-    )
-    swap = SynonymSwaps(
-        WordNet(wordnet), share=share, seed=seed, protected={*label_words(fitted.labels.names), *protect}
-    )
-    transformed, changes = _swapped(split, swap)
-    gold = _names(split.labels or [])
-    result = compare_answers(
-        _answers(fitted, split, quiet),
-        _answers(fitted, transformed, quiet),
-        gold,
-        changes,
-        attack=attack,
-        settings={"share": share, "seed": seed, "protected": sorted(protect)},
-        model=str(model),
-        source=str(source) if isinstance(source, str | Path) else "memory",
-        metric="exact_match" if fitted.labels.multi_label else "accuracy",
-    )
+    named = {"model": str(model), "source": str(source) if isinstance(source, str | Path) else "memory"}
+    dictionary = WordNet(wordnet)
+    if attack == "add-sentence":
+        examples, span_model = read_squad(source), load_span_model(model)
+        folder = claim_folder(output, resume=False, overwrite=overwrite)
+        distract = Distractors(examples, dictionary, seed=seed)
+        result = _add_sentences(span_model, examples, distract, quiet, settings={"seed": seed}, **named)
+    else:
+        fitted = load_fitted(model)
+        columns = {"text": text, "text_pair": text_pair, "label": label, "label_delimiter": label_delimiter}
+        split = read_labelled(source, fitted.labels, **columns)
+        protected = {*label_words(fitted.labels.names), *protect}
+        swap = SynonymSwaps(dictionary, share=share, seed=seed, protected=protected)
+        folder = claim_folder(output, resume=False, overwrite=overwrite)
+        settings = {"share": share, "seed": seed, "protected": sorted(protect)}
+        result = _swap_synonyms(fitted, split, swap, quiet, settings=settings, **named)
     _write(folder, result)
     return result
+
+
+def _swap_synonyms(
+    fitted: Fitted, split: TextSplit, swap: SynonymSwaps, quiet: bool, **described: Any
+) -> Robustness:
+    transformed, changes = _swapped(split, swap)
+    return compare_answers(
+        _labels(fitted, split, quiet),
+        _labels(fitted, transformed, quiet),
+        _names(split.labels or []),
+        changes,
+        attack="swap-synonyms",
+        metric="exact_match" if fitted.labels.multi_label else "accuracy",
+        **described,
+    )
+
+
+def _add_sentences(
+    span_model: tuple[Any, Any],
+    examples: Sequence[SquadExample],
+    distract: Distractors,
+    quiet: bool,
+    **described: Any,
+) -> Robustness:
+    transformed = [distract(example) for example in examples]
+
+    def spans(rows: Sequence[SquadExample]) -> Answers:
+        given = answer(*span_model, rows, quiet=quiet)
+        right = [exact_match(given[row.id], [gold.text for gold in row.answers]) == 1 for row in rows]
+        texts = [f"{row.question} ⏎ {row.context}" for row in rows]
+        return Answers(texts, list(given.values()), np.array(right), span_metrics(rows, given))
+
+    return compare_answers(
+        spans(examples),
+        spans([after or before for before, after in zip(examples, transformed, strict=True)]),
+        [_names([[*dict.fromkeys(gold.text for gold in row.answers)]])[0] for row in examples],
+        [int(after is not None) for after in transformed],
+        attack="add-sentence",
+        metric="exact_match",
+        **described,
+    )
 
 
 def _swapped(split: TextSplit, swap: SynonymSwaps) -> tuple[TextSplit, list[int]]:
@@ -104,7 +147,7 @@ def _swapped(split: TextSplit, swap: SynonymSwaps) -> tuple[TextSplit, list[int]
     return dataclasses.replace(split, texts=texts, text_pairs=pairs[0] if pairs else None), changes
 
 
-def _answers(fitted: Fitted, split: TextSplit, quiet: bool) -> Answers:
+def _labels(fitted: Fitted, split: TextSplit, quiet: bool) -> Answers:
     assert split.labels is not None
     logits = fitted.scores(split, quiet=quiet)
     cuts = fitted.decision.cuts
@@ -116,13 +159,13 @@ def _answers(fitted: Fitted, split: TextSplit, quiet: bool) -> Answers:
     return Answers(
         texts=texts,
         given=_names(predicted_columns(fitted.labels, logits, cuts)[0]),
-        right=np.all(hits, axis=1),
+        right=np.asarray(hits.all(axis=1)),
         metrics=task_metrics(fitted.labels, split, logits, cuts),
     )
 
 
 def _names(labels: Sequence[Any]) -> list[str]:
-    return [label if isinstance(label, str) else ", ".join(label) or "no label" for label in labels]
+    return [label if isinstance(label, str) else ", ".join(label) or "none" for label in labels]
 
 
 def _write(folder: Path, result: Robustness) -> None:

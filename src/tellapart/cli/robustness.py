@@ -1,0 +1,100 @@
+"""`tellapart robustness`: a model on texts that were changed in a way that should not change its answers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tellapart.cli import options as o
+
+
+class Attack(StrEnum):
+    """What is done to the texts."""
+
+    swap_synonyms = "swap-synonyms"
+    add_sentence = "add-sentence"
+
+
+_PANEL = "Attack"
+
+
+def robustness(
+    model: o.Model,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="Labelled rows: all that train takes. For add-sentence a SQuAD file."
+        ),
+    ],
+    attack: Annotated[
+        Attack, typer.Option("--attack", help="What is done to the texts.", rich_help_panel=_PANEL)
+    ] = Attack.swap_synonyms,
+    share: Annotated[
+        float,
+        typer.Option("--share", help="Of a text's words, swapped at most.", rich_help_panel=_PANEL),
+    ] = 0.1,
+    protect: Annotated[
+        list[str],
+        typer.Option(
+            "--protect", metavar="WORD", help="Never swapped; may be repeated.", rich_help_panel=_PANEL
+        ),
+    ] = [],  # noqa: B006  typer copies it
+    wordnet: Annotated[
+        Path | None,
+        typer.Option(
+            "--wordnet",
+            metavar="FOLDER",
+            help="WordNet's files; by default where they are usually.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    seed: o.Seed = None,
+    text: o.Text = None,
+    text_pair: o.TextPair = None,
+    label: o.Label = None,
+    label_delimiter: o.LabelDelimiter = None,
+    output: o.Output = None,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """See what becomes of a model's answers when words give way to synonyms.
+
+    The table holds the answers to the changed texts against those to the same
+    texts as they were; the page in the folder shows which answers changed.
+
+    [bold]Examples[/]
+    tellapart robustness runs/tickets tickets.csv
+    tellapart robustness runs/tickets tickets.csv --share 0.2 --protect visa
+    tellapart robustness runs/spans dev.json --attack add-sentence
+    """
+    from tellapart.cli.tables import print_json, show_table
+    from tellapart.evaluation.robustness import robustness_rows, robustness_sentence
+    from tellapart.runs.robustness import robustness as run
+
+    folder = output or o.default_output(file, "robustness")
+    result = run(
+        model,
+        file,
+        folder,
+        attack=attack.value,
+        share=share,
+        seed=seed or 0,
+        protect=protect,
+        wordnet=wordnet,
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        label_delimiter=label_delimiter,
+        overwrite=overwrite,
+        quiet=quiet,
+    )
+    if json:
+        print_json(result.to_dict())
+        return
+    show_table(robustness_rows(result), numbers=slice(None))
+    print(robustness_sentence(result))
+    print(f"written to {folder}: robustness.html, robustness.json")

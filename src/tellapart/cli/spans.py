@@ -1,0 +1,139 @@
+"""`tellapart spans`: answers to questions, read out of a text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tellapart.cli import options as o
+
+app = typer.Typer(no_args_is_help=True, help="Answer questions out of a text (SQuAD format).")
+
+_Squad = Annotated[str, typer.Argument(metavar="DATA", help="A JSON file in the format of SQuAD.")]
+_Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A folder: what spans train wrote, or a Transformers model.")
+]
+
+
+@app.command("train")
+def train(
+    data: _Squad,
+    validation: Annotated[
+        Path | None,
+        typer.Option("--validation", metavar="FILE", help="Evaluated at the end.", rich_help_panel="Data"),
+    ] = None,
+    encoder: o.Encoder = None,
+    max_length: Annotated[
+        int, typer.Option("--max-length", help="Tokens of a window.", rich_help_panel="Model")
+    ] = 384,
+    stride: Annotated[
+        int, typer.Option("--stride", help="Tokens that two windows share.", rich_help_panel="Model")
+    ] = 128,
+    epochs: Annotated[
+        float, typer.Option("--epochs", help="Passes over the windows.", rich_help_panel="Training")
+    ] = 2.0,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", help="Windows a step.", rich_help_panel="Training")
+    ] = 16,
+    learning_rate: o.LearningRate = None,
+    seed: o.Seed = None,
+    output: o.Output = None,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train a stock Transformers model that marks the answer to a question in a text.
+
+    Questions without an answer are learnt as such. Long texts are read in
+    windows that overlap.
+
+    [bold]Examples[/]
+    tellapart spans train train.json --validation dev.json --output runs/spans
+    """
+    from tellapart.cli.tables import print_json
+    from tellapart.runs.spans import train_spans
+
+    folder = output or o.default_output(data, "spans")
+    metrics = train_spans(
+        data,
+        folder,
+        encoder=encoder or "minilm",
+        validation=validation,
+        max_length=max_length,
+        stride=stride,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed or 0,
+        overwrite=overwrite,
+        quiet=quiet,
+    )
+    if json:
+        print_json({"folder": str(folder), **metrics})
+        return
+    if "validation" in metrics:
+        _show(metrics["validation"])
+    print(f"written to {folder}")
+    print(f"next: tellapart spans predict {folder} FILE --output predictions.json")
+
+
+@app.command("predict")
+def predict(
+    model: _Model,
+    data: _Squad,
+    output: Annotated[Path, typer.Option("--output", help="JSON file to write.", show_default=False)],
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Answer the questions of a file; the output is what SQuAD's own scripts read.
+
+    [bold]Examples[/]
+    tellapart spans predict runs/spans dev.json --output predictions.json
+    """
+    from tellapart.cli.tables import print_json
+    from tellapart.runs.spans import predict_spans
+
+    predictions = predict_spans(model, data, output, quiet=quiet)
+    if json:
+        print_json({"output": str(output), "questions": len(predictions)})
+    else:
+        print(f"{len(predictions)} answers written to {output}")
+
+
+@app.command("evaluate")
+def evaluate(
+    answers: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model's folder; or its answers, a JSON file.")
+    ],
+    data: _Squad,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Measure answers by exact match and F1, as SQuAD's own scripts do.
+
+    [bold]Examples[/]
+    tellapart spans evaluate runs/spans dev.json
+    tellapart spans evaluate predictions.json dev.json
+    """
+    from tellapart.cli.tables import print_json
+    from tellapart.evaluation.spans import evaluate_squad
+    from tellapart.runs.spans import evaluate_spans
+
+    is_file = Path(answers).suffix == ".json"
+    metrics = evaluate_squad(data, answers) if is_file else evaluate_spans(answers, data, quiet=quiet)
+    if json:
+        print_json(metrics)
+    else:
+        _show(metrics)
+
+
+def _show(metrics: dict[str, float]) -> None:
+    from tellapart.cli.tables import show_table
+
+    shares = [name for name in metrics if name not in ("total", "missing")]
+    total, missing = int(metrics["total"]), int(metrics["missing"])
+    header = f"{total:,} questions" + (f", {missing:,} without a prediction" if missing else "")
+    rows = [[f"{name.replace('_', ' ')} (%)", f"{100 * metrics[name]:.2f}"] for name in shares]
+    show_table([["metric", header], *rows])

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from tellapart.data.squad import read_squad
+from tellapart.errors import DataError, ModelError, RecipeError, UserError
+from tellapart.recipes import with_values
+from tellapart.runs.evaluate import evaluate
+from tellapart.runs.robustness import robustness
+from tellapart.runs.train import train
+
+# lost, misplaced and today have a synonym each that the tagged texts know
+_MET = """lose%2:40:02:: 1 95
+misplace%2:40:00:: 1 3
+today%4:02:00:: 1 20
+nowadays%4:02:00:: 1 2
+"""
+
+
+@pytest.fixture(scope="module")
+def wordnet(tiny_wordnet, tmp_path_factory):
+    folder = shutil.copytree(tiny_wordnet, tmp_path_factory.mktemp("met") / "dict")
+    (folder / "cntlist.rev").write_text(_MET)
+    return folder
+
+
+@pytest.fixture
+def model(recipe, tmp_path):
+    train(with_values(recipe, ["encoder.name=tfidf"]), tmp_path / "model", quiet=True)
+    return tmp_path / "model"
+
+
+def test_words_of_the_classes_and_protected_ones_stay(model, ticket_file, wordnet, tmp_path):
+    result = robustness(
+        model, ticket_file, tmp_path / "out", share=0.34, wordnet=wordnet, quiet=True, protect=["nowadays"]
+    )
+    before = evaluate(model, ticket_file, quiet=True)
+    assert result.before == result.metrics_before["accuracy"] == before["accuracy"]
+    assert (result.rows, result.changes) == (192, result.changed_rows)
+    # "lost" is a class: its name stays in the texts; "today" has only a protected synonym
+    assert result.changed_rows == 0
+    assert (result.difference, result.flips.p_value) == (0, 1)
+
+
+def test_swapped_texts_are_what_the_model_is_asked(recipe, tickets, wordnet, tmp_path):
+    rows = [{"text": text, "label": f"class {label[0]}"} for text, label in tickets]
+    source = tmp_path / "renamed.json"
+    source.write_text(json.dumps(rows))
+    renamed = with_values(recipe, [f"data.source={source}", "encoder.name=tfidf"])
+    train(renamed, tmp_path / "model", quiet=True)
+    result = robustness(tmp_path / "model", source, tmp_path / "out", share=0.5, wordnet=wordnet, quiet=True)
+    swaps = {"lost": "misplaced", "misplaced": "lost", "today": "nowadays"}
+    swappable = [row for row in rows if swaps.keys() & set(row["text"].split())]
+    assert result.changed_rows == len(swappable)
+    written = json.loads((tmp_path / "out" / "robustness.json").read_text())
+    assert written == result.to_dict() | {
+        key: written[key] for key in ("interval", "became_wrong", "became_right")
+    }
+    made = tmp_path / "made.json"
+    made.write_text(
+        json.dumps([row | {"text": " ".join(swaps.get(w, w) for w in row["text"].split())} for row in rows])
+    )
+    assert result.metrics_after == {
+        key: value for key, value in evaluate(tmp_path / "model", made, quiet=True).items() if key != "rows"
+    }
+    for row in (*result.became_wrong, *result.became_right):
+        assert row.transformed == " ".join(swaps.get(word, word) for word in row.original.split())
+    assert "swap-synonyms" in (tmp_path / "out" / "robustness.html").read_text()
+
+
+def test_both_texts_of_a_pair_are_swapped(recipe, tickets, wordnet, tmp_path):
+    rows = [{"sentence1": text, "sentence2": text, "label": label[0]} for text, label in tickets]
+    source = tmp_path / "pairs.json"
+    source.write_text(json.dumps(rows))
+    paired = with_values(recipe, [f"data.source={source}", "encoder.name=tfidf"])
+    train(paired, tmp_path / "model", quiet=True)
+    result = robustness(tmp_path / "model", source, tmp_path / "out", share=0.2, wordnet=wordnet, quiet=True)
+    assert result.changes == 2 * result.changed_rows > 0
+
+
+def test_what_cannot_work_is_refused_and_nothing_is_lost(model, ticket_file, wordnet, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(RecipeError, match='no attack "swap-synonym" \\(did you mean "swap-synonyms"'):
+        robustness(model, ticket_file, out, attack="swap-synonym", wordnet=wordnet)
+    with pytest.raises(UserError, match="share"):
+        robustness(model, ticket_file, out, share=2, wordnet=wordnet)
+    with pytest.raises(DataError, match="WordNet"):
+        robustness(model, ticket_file, out, wordnet=tmp_path)
+    assert not out.exists()
+    robustness(model, ticket_file, out, wordnet=wordnet, quiet=True)
+    before = (out / "robustness.json").read_bytes()
+    with pytest.raises(UserError, match="not empty"):
+        robustness(model, ticket_file, out, wordnet=wordnet)
+    with pytest.raises(DataError):
+        robustness(model, tmp_path / "no.csv", out, wordnet=wordnet, overwrite=True)
+    assert (out / "robustness.json").read_bytes() == before
+    robustness(model, ticket_file, out, wordnet=wordnet, overwrite=True, quiet=True)
+
+
+def test_added_sentences_reach_the_model_and_leave_the_answers_where_they_are(
+    span_run, wordnet, squad_file, tmp_path
+):
+    content = json.loads(squad_file.read_text())
+    for paragraph in content["data"][0]["paragraphs"]:
+        paragraph["qas"][0]["question"] = "what was lost 3 times?"
+    asked = tmp_path / "asked.json"
+    asked.write_text(json.dumps(content))
+    folder = span_run[0]
+    result = robustness(folder, asked, tmp_path / "out", attack="add-sentence", wordnet=wordnet, quiet=True)
+    answered = [example for example in read_squad(asked) if example.answers]
+    assert 0 < result.changed_rows <= len(answered)
+    assert result.metric == "exact_match"
+    assert result.metrics_before.keys() == result.metrics_after.keys()
+    assert result.metrics_after["missing"] == 0
+    assert result.metrics_before["unanswerable_f1"] == result.metrics_after["unanswerable_f1"]
+    for row in result.became_wrong:
+        assert row.gold in row.transformed
+        assert len(row.transformed) > len(row.original)
+        assert row.before == row.gold
+    same = robustness(folder, asked, tmp_path / "again", attack="add-sentence", wordnet=wordnet, quiet=True)
+    assert same == result
+
+
+def test_an_attack_on_questions_needs_a_model_that_answers_them(model, squad_file, wordnet, tmp_path):
+    with pytest.raises(ModelError):
+        robustness(model, squad_file, tmp_path / "out", attack="add-sentence", wordnet=wordnet)
+    assert not (tmp_path / "out").exists()
