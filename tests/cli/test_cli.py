@@ -22,6 +22,8 @@ VERBS = (
     "synonyms",
     "pretrain",
     "pretrain-stats",
+    "robustness",
+    "spans",
 )
 
 
