@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tellapart.encoders.resolve import resolve_encoder
+from tellapart.encoders.transformer import without_reports
 from tellapart.files import replacing
 from tellapart.pretraining.corrections import sentence_regularisation
 from tellapart.pretraining.language_model import MODEL_FOLDER, MaskedHead
