@@ -16,7 +16,7 @@ import pytest
 import typer
 import yaml
 
-from tellapart.cli import app, options
+from tellapart.cli import app, options, pretrain
 from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, ConfusablePair, MethodPair, MethodResult, Trial
 from tellapart.evaluation.metrics import METRICS
@@ -89,6 +89,9 @@ def test_every_command_parses_and_describes_a_run(page, code):
         if context is None or "recipe" not in context.params:
             continue
         parameters = dict(context.params)
+        if context.info_name == "pretrain":
+            assert pretrain.recipe_from(parameters)
+            continue
         if parameters["recipe"]:
             file = ROOT / parameters["recipe"]
             parameters["recipe"] = file if file.is_file() else None  # else one that the reader writes
