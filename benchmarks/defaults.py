@@ -26,21 +26,37 @@ from tellapart.runs.fitting import fit
 from tellapart.runs.rows import split_data
 
 RESULT = Path(__file__).parent / "results" / "defaults.json"
+_SHORT = ["encoder.max_length=64", "stages.0.epochs=5", "stages.0.evaluations=1"]
 TASKS: dict[str, list[str]] = {
-    "banking77, 8 a class": ["data.source=banking77", "data.few_shot=8", "stages.0.epochs=5"],
-    "trec6, 1,000 rows": ["data.source=trec6", "data.train_rows=1000", "stages.0.epochs=5"],
+    "banking77, 8 a class": ["data.source=banking77", "data.few_shot=8", *_SHORT],
+    "trec6, 1,000 rows": ["data.source=trec6", "data.train_rows=1000", *_SHORT],
 }
 RATES = (5e-5, 1e-4, 2e-4)
 STARTS = ("probe", "random")
+
+# Encoders that learn from scratch always start at random.
+SCRATCH_TASKS: dict[str, list[str]] = {
+    "TextCNN, trec6": ["data.source=trec6", "encoder.name=textcnn"],
+    "TextCNN, chnsenticorp, 2,000 rows": [
+        "data.source=chnsenticorp",
+        "data.train_rows=2000",
+        "encoder.name=textcnn",
+    ],
+    "HAN, r8, 1,000 rows": ["data.source=r8", "data.train_rows=1000", "encoder.name=han"],
+}
+SCRATCH_RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+
+CELLS = [
+    *itertools.product(TASKS, RATES, STARTS),
+    *itertools.product(SCRATCH_TASKS, SCRATCH_RATES, ["random"]),
+]
 
 
 def cell(task: str, rate: float, start: str, seed: int) -> dict[str, Any]:
     recipe = with_values(
         Recipe(seed=seed),
         [
-            *TASKS[task],
-            "encoder.max_length=64",
-            "stages.0.evaluations=1",
+            *(TASKS | SCRATCH_TASKS)[task],
             f"stages.0.learning_rate={rate}",
             f"stages.0.start={start}",
         ],
@@ -62,6 +78,7 @@ def cell(task: str, rate: float, start: str, seed: int) -> dict[str, Any]:
         "accuracy": accuracy,
         "rows": len(data.validation),
         "seconds": seconds,
+        "processor": environment()["processor"],
     }
 
 
@@ -70,11 +87,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--tasks", default="", help="run only tasks whose name holds this")
     given = parser.parse_args()
     cells = json.loads(RESULT.read_text(encoding="utf-8"))["cells"] if RESULT.is_file() else []
     done = {(entry["task"], entry["learning_rate"], entry["start"], entry["seed"]) for entry in cells}
-    for seed, task, rate, start in itertools.product(range(given.seeds), TASKS, RATES, STARTS):
-        if (task, rate, start, seed) in done:
+    for seed, (task, rate, start) in itertools.product(range(given.seeds), CELLS):
+        if given.tasks not in task or (task, rate, start, seed) in done:
             continue
         cells.append(cell(task, rate, start, seed))
         print(json.dumps(cells[-1]), flush=True)

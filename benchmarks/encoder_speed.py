@@ -63,7 +63,7 @@ def epoch(name: str, data: TextData, given: argparse.Namespace) -> float:
     transformers.set_seed(0)
     model, rows = encoder(name, data, given.max_length)
     scratch = name != "minilm"
-    rate = default_learning_rate(parameter_count(model), from_scratch=scratch)
+    rate = default_learning_rate(parameter_count(model), scratch_kind=name if scratch else None)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,

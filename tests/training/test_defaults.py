@@ -3,6 +3,7 @@ from __future__ import annotations
 import torch
 
 from tellapart.encoders import precision
+from tellapart.encoders.scratch import CONFIGS
 from tellapart.training.defaults import (
     MAXIMUM_EPOCHS,
     MINIMUM_EPOCHS,
@@ -31,8 +32,10 @@ def test_small_sets_are_seen_more_often_within_bounds():
 
 
 def test_encoders_that_learn_from_scratch_learn_faster_longer_and_from_longer_texts():
-    assert default_learning_rate(360_000, from_scratch=True) > default_learning_rate(360_000)
-    assert default_learning_rate(10**9, from_scratch=True) == default_learning_rate(1, from_scratch=True)
+    for kind in CONFIGS:
+        rate = default_learning_rate(360_000, scratch_kind=kind)
+        assert rate > default_learning_rate(360_000)
+        assert rate == default_learning_rate(10**9, scratch_kind=kind)
     assert default_head_learning_rate(1e-3, from_scratch=True) == 1e-3 < default_head_learning_rate(1e-3)
     assert default_max_length(from_scratch=True) > default_max_length()
     for rows, bound in ((50, SCRATCH_MAXIMUM_EPOCHS), (1_000_000, SCRATCH_MINIMUM_EPOCHS)):

@@ -135,9 +135,14 @@ def texts_of(split: TextSplit | None) -> list[str]:
     return [] if split is None else [*split.texts, *(split.text_pairs or [])]
 
 
+def scratch_kind(config: Any) -> str | None:
+    """Returns the kind of a model that starts from random weights, `textcnn` or `han`; None for other models."""
+    return next((name for name, kind in CONFIGS.items() if kind.model_type == config.model_type), None)
+
+
 def learns_from_scratch(config: Any) -> bool:
     """Whether a model is of a kind that starts from random weights and is made to be trained on one task."""
-    return config.model_type in {kind.model_type for kind in CONFIGS.values()}
+    return scratch_kind(config) is not None
 
 
 def truncation_notes(model: Any, rows: TokenisedDataset) -> tuple[str, ...]:

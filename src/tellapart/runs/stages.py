@@ -18,7 +18,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from tellapart.data.balancing import check_balanced
 from tellapart.encoders.precision import use_bf16
-from tellapart.encoders.scratch import learns_from_scratch
+from tellapart.encoders.scratch import scratch_kind
 from tellapart.encoders.transformer import parameter_count, save_classifier
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.files import replacing
@@ -188,8 +188,9 @@ def run_stage(
 
 def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
     """Fills in what the user left open."""
-    from_scratch = learns_from_scratch(model.config)
-    rate = stage.learning_rate or default_learning_rate(parameter_count(model), from_scratch=from_scratch)
+    kind = scratch_kind(model.config)
+    from_scratch = kind is not None
+    rate = stage.learning_rate or default_learning_rate(parameter_count(model), scratch_kind=kind)
     head_rate = stage.head_learning_rate or default_head_learning_rate(rate, from_scratch=from_scratch)
     rows_a_step = stage.batch_size * stage.gradient_accumulation_steps * _ranks()
     total = total_outputs(stage.objective, task.labels)

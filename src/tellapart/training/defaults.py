@@ -14,22 +14,22 @@ MAXIMUM_EPOCHS = 10
 MAX_LENGTH = 128
 
 # Encoders that start from random weights have all to learn, and a step of theirs costs little.
-SCRATCH_RATE = 1e-3
+SCRATCH_RATES = {"textcnn": 2e-3, "han": 1e-3}
 SCRATCH_MINIMUM_STEPS = 1500
 SCRATCH_MINIMUM_EPOCHS = 10
 SCRATCH_MAXIMUM_EPOCHS = 40
 SCRATCH_MAX_LENGTH = 512
 
 
-def default_learning_rate(parameters: int, *, from_scratch: bool = False) -> float:
-    """Returns the encoder's learning rate: one for those that learn from scratch, else by size.
+def default_learning_rate(parameters: int, *, scratch_kind: str | None = None) -> float:
+    """Returns the encoder's learning rate: by kind for those that learn from scratch, else by size.
 
     Args:
         parameters: Of the base model, without embeddings.
-        from_scratch: Whether the encoder is of a kind that starts from random weights.
+        scratch_kind: `textcnn` or `han`; None for an encoder that does not start from random weights.
     """
-    if from_scratch:
-        return SCRATCH_RATE
+    if scratch_kind is not None:
+        return SCRATCH_RATES[scratch_kind]
     return next(rate for limit, rate in RATES if parameters < limit)
 
 
