@@ -21,16 +21,18 @@ from tellapart.runs.compare import compare
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs")
 
-_DOCUMENTS = {"train_rows": 2_000, "test_rows": 1_000}
+_DOCUMENTS = {"train_rows": 1_500, "test_rows": 1_000}
 ENTRIES: dict[str, dict[str, Any]] = {
     "han-arxiv": {
         "data": {"source": "arxiv_aapd_like", **_DOCUMENTS},
         "encoder": "han",
+        "epochs": 12,
         "methods": ["cross-entropy", "negative-supervision"],
     },
     "han-reuters": {
         "data": {"source": "reuters_modapte", **_DOCUMENTS},
         "encoder": "han",
+        "epochs": 12,
         "methods": ["cross-entropy", "negative-supervision"],
     },
     "textcnn-trec6": {
@@ -53,7 +55,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
 
 def recipe_for(name: str) -> Recipe:
     entry = ENTRIES[name]
-    return validated({"data": entry["data"], "encoder": {"name": entry["encoder"]}})
+    schedule = {"epochs": entry["epochs"]} if "epochs" in entry else {}
+    return validated({"data": entry["data"], "encoder": {"name": entry["encoder"]}, "stages": [schedule]})
 
 
 def main() -> None:
