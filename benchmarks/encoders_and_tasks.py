@@ -26,13 +26,15 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "han-arxiv": {
         "data": {"source": "arxiv_aapd_like", **_DOCUMENTS},
         "encoder": "han",
-        "epochs": 12,
+        "embeddings": "cbow",
+        "schedule": {"epochs": 12, "learning_rate": 2e-3},
         "methods": ["cross-entropy", "negative-supervision"],
     },
     "han-reuters": {
         "data": {"source": "reuters_modapte", **_DOCUMENTS},
         "encoder": "han",
-        "epochs": 12,
+        "embeddings": "cbow",
+        "schedule": {"epochs": 12, "learning_rate": 2e-3},
         "methods": ["cross-entropy", "negative-supervision"],
     },
     "textcnn-trec6": {
@@ -55,8 +57,8 @@ ENTRIES: dict[str, dict[str, Any]] = {
 
 def recipe_for(name: str) -> Recipe:
     entry = ENTRIES[name]
-    schedule = {"epochs": entry["epochs"]} if "epochs" in entry else {}
-    return validated({"data": entry["data"], "encoder": {"name": entry["encoder"]}, "stages": [schedule]})
+    encoder = {"name": entry["encoder"], "embeddings": entry.get("embeddings", "random")}
+    return validated({"data": entry["data"], "encoder": encoder, "stages": [entry.get("schedule", {})]})
 
 
 def main() -> None:
