@@ -69,7 +69,8 @@ COMPARISONS = {
         "HAN on abstracts: several labels a document",
         "python benchmarks/encoders_and_tasks.py han-arxiv",
         "A set of computer science abstracts made like AAPD, which it is not: 1,500 training and 1,000 test "
-        "documents a seed, twelve epochs at a rate of 2e-3, 54 labels. CBOW embeddings, all other weights start at random.",
+        "documents a seed, twelve epochs at a rate of 2e-3, 54 labels. CBOW embeddings, all other "
+        "weights start at random.",
     ),
     "han-reuters": (
         "HAN on Reuters news: several topics a document",
