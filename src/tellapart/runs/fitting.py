@@ -29,6 +29,7 @@ from tellapart.files import replacing
 from tellapart.objectives import Objective
 from tellapart.recipes import Recipe
 from tellapart.runs.decisions import check_decision, decide, with_relations
+from tellapart.runs.heads import start_at_frequencies
 from tellapart.runs.models import input_length, load_model, starting_at_random
 from tellapart.runs.processes import is_main_process, wait_for_all
 from tellapart.runs.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
@@ -153,6 +154,8 @@ def fit(
     task = Task.of(data, tokenizer, max_length, recipe.data.without_positive)
     check_stages(recipe.stages, model, task)
     notes += truncation_notes(model, task.train) + task.cut_notes(max_length)
+    if data.labels.multi_label and recipe.stages[0].start == "random":
+        start_at_frequencies(model, task)
     stages, history, objective = [], [], None
     for number, stage in enumerate(recipe.stages):
         stage_folder = Path(folder) / f"stage-{number}"
