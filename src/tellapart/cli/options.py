@@ -90,6 +90,14 @@ MaxLength = Annotated[
         "--max-length", help="Longest input in tokens; 128 by default, 512 for textcnn and han.", panel=_MODEL
     ),
 ]
+Windows = Annotated[
+    str | None,
+    _option(
+        "--windows",
+        help="Read texts longer than the encoder in windows, pooled by max, mean or learned attention.",
+        panel=_MODEL,
+    ),
+]
 
 Method = Annotated[
     str | None,
@@ -161,6 +169,7 @@ _PLACES = {
     "fusion": "encoder.fusion",
     "pooling": "encoder.pooling",
     "max_length": "encoder.max_length",
+    "windows": "encoder.windows",
     "epochs": "stages.0.epochs",
     "batch_size": "stages.0.batch_size",
     "learning_rate": "stages.0.learning_rate",
