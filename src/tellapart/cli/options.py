@@ -87,14 +87,16 @@ Pooling = Annotated[
 MaxLength = Annotated[
     int | None,
     _option(
-        "--max-length", help="Longest input in tokens; 128 by default, 512 for textcnn and han.", panel=_MODEL
+        "--max-length",
+        help="Longest input in tokens; 128 by default, 512 with windows, textcnn and han.",
+        panel=_MODEL,
     ),
 ]
 Windows = Annotated[
     str | None,
     _option(
         "--windows",
-        help="Read texts longer than the encoder in windows, pooled by max, mean or learned attention.",
+        help="Read long texts in windows, pooled by max, mean or learned attention; none by default.",
         panel=_MODEL,
     ),
 ]
