@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, RobertaTokenizer, pipeline
 
 from tellapart.data.batching import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
@@ -228,6 +228,18 @@ def test_the_parts_of_the_model_are_where_the_others_look_for_them(tiny_encoder)
     assert outer_tokens(tokenizer) == ([tokenizer.cls_token_id], [tokenizer.sep_token_id])
     assert reads_windows(model)
     assert not reads_windows(plain)
+
+
+def test_the_special_tokens_are_the_tokenisers_own():
+    words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "a", "b"]
+    roberta = RobertaTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[])
+    assert outer_tokens(roberta) == ([0], [2])
+
+    def scattered(text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        return {"input_ids": [0, 5, 2, 6, 2] if add_special_tokens else [5, 6]}
+
+    with pytest.raises(ModelError, match="does not keep a text together"):
+        outer_tokens(scattered)
 
 
 def test_defaults_follow_the_encoder(tiny_encoder):

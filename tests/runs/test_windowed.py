@@ -15,6 +15,7 @@ from tellapart.errors import DataError, ModelError, RecipeError
 from tellapart.recipes import method_recipe, with_values
 from tellapart.runs.evaluate import evaluate
 from tellapart.runs.fitting import fit, load_fitted
+from tellapart.runs.models import input_length, load_model
 from tellapart.runs.predict import predict
 from tellapart.runs.rows import load_data
 from tellapart.runs.train import train
@@ -139,6 +140,13 @@ def test_settings_that_do_not_fit_are_refused_before_training(
     recipe = with_values(long_recipe, settings)
     with pytest.raises(error, match=message):
         fit(recipe, load_data(recipe), tmp_path, quiet=True)
+
+
+def test_the_length_is_the_texts_and_not_what_the_encoder_reads_at_once(long_recipe):
+    encoder = with_values(long_recipe, ["encoder.max_length=null"]).encoder
+    model = load_model(encoder, load_data(long_recipe), seed=0).model
+    assert input_length(encoder, model) == 512
+    assert input_length(encoder.model_copy(update={"max_length": 5000}), model) == 5000
 
 
 def test_pairs_are_refused_in_training_and_later(long_recipe, tmp_path):

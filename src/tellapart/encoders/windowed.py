@@ -286,15 +286,12 @@ def with_fresh_classifier(
     settings = trained.config.part
     part = built_part(settings | {CONFIG_KEY: pooling or default_pooling(settings["model_type"])}, None)
     part.base_model.load_state_dict(trained.base_model.state_dict(), strict=False)
-    fresh = {
-        "part": settings_of(part.config),
-        "classifier_dropout": trained.config.classifier_dropout
-        if classifier_dropout is None
-        else classifier_dropout,
-    }
+    if classifier_dropout is None:
+        classifier_dropout = trained.config.classifier_dropout
     kept = ("windows", "window_length", "window_stride", "prefix", "suffix", "pad_token_id")
-    fresh |= {name: getattr(trained.config, name) for name in kept}
-    return WindowedForSequenceClassification(WindowedConfig(**fresh, **_naming(labels)), part)
+    options: dict[str, Any] = {name: getattr(trained.config, name) for name in kept} | _naming(labels)
+    config = WindowedConfig(settings_of(part.config), classifier_dropout=classifier_dropout, **options)
+    return WindowedForSequenceClassification(config, part)
 
 
 def _naming(labels: LabelSpace) -> dict[str, Any]:
