@@ -77,7 +77,7 @@ _HOMES = {
 __all__ = ["__version__", "register", *_HOMES]
 
 # The modules whose import registers a model class.
-_MODELS = ("encoders.fused", "encoders.textcnn", "encoders.han")
+_MODELS = ("encoders.fused", "encoders.windowed", "encoders.textcnn", "encoders.han")
 
 
 def register() -> None:

@@ -35,7 +35,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         method: What is minimised: a name from `tellapart recipes`.
         encoder: `minilm`, `textcnn`, `han`, a folder, or a Hub name.
         pooling: `mean`, `cls` or `stock`; by default `mean` where a plain checkpoint can hold it.
-        max_length: Longest input in tokens; by default 128, and 512 for `textcnn` and `han`.
+        max_length: Longest input in tokens; by default 128, and 512 with windows and for `textcnn` and `han`.
         epochs: Passes over the training rows, at most.
         batch_size: Rows a step.
         learning_rate: Of the encoder.

@@ -39,6 +39,7 @@ def compare(
     fusion: o.Fusion = None,
     pooling: o.Pooling = None,
     max_length: o.MaxLength = None,
+    windows: o.Windows = None,
     epochs: o.Epochs = None,
     batch_size: o.BatchSize = None,
     learning_rate: o.LearningRate = None,

@@ -87,7 +87,17 @@ Pooling = Annotated[
 MaxLength = Annotated[
     int | None,
     _option(
-        "--max-length", help="Longest input in tokens; 128 by default, 512 for textcnn and han.", panel=_MODEL
+        "--max-length",
+        help="Longest input in tokens; 128 by default, 512 with windows, textcnn and han.",
+        panel=_MODEL,
+    ),
+]
+Windows = Annotated[
+    str | None,
+    _option(
+        "--windows",
+        help="Read long texts in windows, pooled by max, mean or learned attention; none by default.",
+        panel=_MODEL,
     ),
 ]
 
@@ -161,6 +171,7 @@ _PLACES = {
     "fusion": "encoder.fusion",
     "pooling": "encoder.pooling",
     "max_length": "encoder.max_length",
+    "windows": "encoder.windows",
     "epochs": "stages.0.epochs",
     "batch_size": "stages.0.batch_size",
     "learning_rate": "stages.0.learning_rate",

@@ -24,6 +24,7 @@ def train(
     fusion: o.Fusion = None,
     pooling: o.Pooling = None,
     max_length: o.MaxLength = None,
+    windows: o.Windows = None,
     method: o.Method = None,
     epochs: o.Epochs = None,
     batch_size: o.BatchSize = None,

@@ -271,7 +271,7 @@ def _truncation(lengths: Lengths | None) -> Iterator[Finding]:
     if lengths.suggested >= lengths.percentile_99:
         advice = f"--max-length {lengths.suggested} keeps 99 % whole"
     else:
-        advice = f"the model takes {lengths.suggested} at most"
+        advice = f"the model takes {lengths.suggested} at most at once, and more with --windows"
     yield Finding(
         "truncation",
         "warning" if lengths.share >= TRUNCATION_WARNING else "info",

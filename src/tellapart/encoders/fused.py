@@ -20,25 +20,15 @@ from transformers.utils import can_return_tuple
 from tellapart.data.batching import part_suffix
 from tellapart.data.examples import LabelSpace
 from tellapart.encoders.fused_tokenizer import FusedTokenizer
-from tellapart.encoders.pooling import CONFIG_KEY, PoolingName, default_pooling, set_pooling
-from tellapart.encoders.transformer import final_linear, head_dropouts, load_encoder, load_tokenizer
+from tellapart.encoders.parts import built_part, settings_of, without_classifier
+from tellapart.encoders.pooling import CONFIG_KEY, PoolingName, default_pooling
+from tellapart.encoders.transformer import head_dropouts, load_encoder, load_tokenizer
+from tellapart.encoders.windowed import WindowedConfig
 from tellapart.errors import ModelError
 
 FusionName = Literal["concat", "mean", "sum"]
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
-
-# What a part's config says about a classifier that it no longer has, about files, and about the whole model.
-_NOT_A_PARTS_OWN = (
-    "architectures",
-    "auto_map",
-    "dtype",
-    "id2label",
-    "label2id",
-    "num_labels",
-    "problem_type",
-    "transformers_version",
-)
 
 
 class FusedConfig(PreTrainedConfig):
@@ -101,8 +91,8 @@ class FusedForSequenceClassification(PreTrainedModel):
         attention = config._attn_implementation  # before the next line writes a default into it
         super().__init__(config)
         _check_parts(config)
-        parts = parts or [_built_part(part, attention) for part in config.parts]
-        widths = [_without_classifier(part) for part in parts]
+        parts = parts or [built_part(part, attention) for part in config.parts]
+        widths = [without_classifier(part) for part in parts]
         for number, part in enumerate(parts, start=1):
             self.add_module(f"part_{number}", part)
         self.dropout = nn.Dropout(config.classifier_dropout)
@@ -197,26 +187,8 @@ def _check_parts(config: FusedConfig) -> None:
         )
     if any(part.get("model_type") == FusedConfig.model_type for part in config.parts):
         raise ModelError("a fused encoder cannot be a part of another one", "name its parts one by one")
-
-
-def _built_part(settings: dict[str, Any], attention: str | None) -> Any:
-    """A stock classifier with random weights from its settings, pooled as they say."""
-    config = AutoConfig.for_model(**settings)
-    pooling = vars(config).pop(CONFIG_KEY, "stock")
-    # SDPA is what a part takes by itself where it has it.
-    options = {} if attention in (None, "sdpa") else {"attn_implementation": attention}
-    part = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False, **options)
-    set_pooling(part, pooling)
-    return part
-
-
-def _without_classifier(part: Any) -> int:
-    """Lets a classifier return its pooled vector, undropped, in place; returns that vector's width."""
-    linear, dropouts = final_linear(part), head_dropouts(part)
-    names = {id(module): name for name, module in part.named_modules()}
-    for module in (linear, *dropouts):
-        part.set_submodule(names[id(module)], nn.Identity())
-    return linear.in_features
+    if any(part.get("model_type") == WindowedConfig.model_type for part in config.parts):
+        raise ModelError("an encoder that reads windows cannot be fused", "name one that does not")
 
 
 def load_fused_encoder(
@@ -280,7 +252,7 @@ def with_fresh_classifier(
     parts = []
     for settings, source in zip(trained.config.parts, trained.parts, strict=True):
         own_pooling = pooling or default_pooling(settings["model_type"])
-        part = _built_part(settings | {CONFIG_KEY: own_pooling}, None)
+        part = built_part(settings | {CONFIG_KEY: own_pooling}, None)
         part.base_model.load_state_dict(source.base_model.state_dict(), strict=False)
         parts.append(part)
     if classifier_dropout is None:
@@ -292,7 +264,7 @@ def _joined(
     parts: list[Any], labels: LabelSpace, fusion: FusionName, classifier_dropout: float
 ) -> FusedForSequenceClassification:
     config = FusedConfig(
-        [_settings(part.config) for part in parts],
+        [settings_of(part.config) for part in parts],
         fusion,
         classifier_dropout,
         id2label=labels.id2label,
@@ -300,10 +272,6 @@ def _joined(
         problem_type=labels.problem_type,
     )
     return FusedForSequenceClassification(config, parts)
-
-
-def _settings(config: PreTrainedConfig) -> dict[str, Any]:
-    return {key: value for key, value in config.to_diff_dict().items() if key not in _NOT_A_PARTS_OWN}
 
 
 AutoConfig.register(FusedConfig.model_type, FusedConfig, exist_ok=True)

@@ -63,16 +63,16 @@ def load_encoder(
 
     Returns:
         A Transformers sequence classifier in training form (see `tellapart.encoders.pooling`); a fused one (see
-        `tellapart.encoders.fused`) from a fused one's folder.
+        `tellapart.encoders.fused`) from a fused one's folder, and so a windowed one (`tellapart.encoders.windowed`).
 
     Raises:
         ModelError: The encoder cannot be read or has no sequence classification head.
     """
-    fused, path = _fused(), resolve_encoder(encoder)
+    composed, path = _composed(), resolve_encoder(encoder)
     with readable(encoder):
         config = AutoConfig.from_pretrained(path)
-        if config.model_type == fused.FusedConfig.model_type:
-            return fused.with_fresh_classifier(
+        if config.model_type in composed:
+            return composed[config.model_type].with_fresh_classifier(
                 path, labels, pooling=pooling, classifier_dropout=classifier_dropout
             )
         config.num_hidden_layers = encoder_layers(config)
@@ -106,7 +106,8 @@ def load_classifier(folder: str | Path) -> tuple[Any, Any]:
     Raises:
         ModelError: The folder holds no sequence classifier.
     """
-    fused, path = _fused(), resolve_encoder(str(folder))
+    path = resolve_encoder(str(folder))
+    _composed()
     with readable(str(folder)):
         config = AutoConfig.from_pretrained(path)
         architectures = config.architectures or []
@@ -116,7 +117,7 @@ def load_classifier(folder: str | Path) -> tuple[Any, Any]:
                 "train one: tellapart train DATA --encoder " + str(folder),
             )
         model = AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32)
-        if config.model_type == fused.FusedConfig.model_type:
+        if hasattr(config, "part_configs"):
             has_tokenizer = (Path(path) / TOKENIZER_FILE).is_file()
             return model.eval(), FusedTokenizer.from_pretrained(path) if has_tokenizer else None
         return unfolded(model).eval(), AutoTokenizer.from_pretrained(path)
@@ -125,7 +126,7 @@ def load_classifier(folder: str | Path) -> tuple[Any, Any]:
 def save_classifier(model: Any, folder: str | Path, tokenizer: Any = None) -> None:
     """Writes a plain Transformers checkpoint: config, safetensors, tokeniser.
 
-    A fused classifier, for which there is no stock class, is written as it is.
+    A fused or a windowed classifier, for which there is no stock class, is written as it is.
 
     Args:
         model: A classifier in training form.
@@ -178,7 +179,7 @@ def set_classifier_dropout(model: Any, rate: float) -> None:
 
 
 def encoders_of(model: Any) -> list[Any]:
-    """Returns the Transformers models whose encoders a classifier reads: the parts of a fused one, else itself."""
+    """Returns the Transformers models whose encoders a classifier reads: what it is made of, or itself."""
     return list(getattr(model, "parts", [model]))
 
 
@@ -258,11 +259,17 @@ def parameter_count(model: Any) -> int:
     return sum(math.prod(p.shape) for p in model.base_model.parameters() if id(p) not in embeddings)
 
 
-def _fused() -> Any:
-    """The module of fused encoders, which builds on this one; importing it makes their classes known."""
-    from tellapart.encoders import fused
+def _composed() -> dict[str, Any]:
+    """The modules of classifiers made of others, by model type; importing them makes their classes known.
 
-    return fused
+    They build on this one, and so are imported late.
+    """
+    from tellapart.encoders import fused, windowed
+
+    return {
+        fused.FusedConfig.model_type: fused,
+        windowed.WindowedConfig.model_type: windowed,
+    }
 
 
 @contextlib.contextmanager

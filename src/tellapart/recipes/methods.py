@@ -85,7 +85,12 @@ def method_recipe(method: str, base: Recipe | None = None) -> Recipe:
     ]
     content |= {"method": method, "stages": stages}
     if method == "tfidf":
-        content["encoder"] = {**content.get("encoder", {}), "name": "tfidf", "second": None}
+        content["encoder"] = {
+            **content.get("encoder", {}),
+            "name": "tfidf",
+            "second": None,
+            "windows": "none",
+        }
     return validated(content)
 
 

@@ -60,7 +60,11 @@ class EncoderRecipe(_Strict):
         second: A second encoder, with its own tokeniser, whose vectors are fused with the first one's.
         fusion: How they are: `concat`, or `mean` or `sum` of vectors of one width.
         pooling: `mean`, `cls` or `stock`; by default `mean` where a plain checkpoint can hold it.
-        max_length: Longest input in tokens; by default 128, and 512 for `textcnn` and `han`.
+        max_length: Longest input in tokens; by default 128, and 512 with windows and for `textcnn` and `han`.
+        windows: How long texts are read: `none`, cut to what the encoder reads at once; or window by window, the
+            windows' vectors pooled by `max`, `mean`, or `learned` attention.
+        window_length: Tokens of a window, special tokens included; by default 128, or what the encoder reads.
+        window_stride: Tokens that two neighbouring windows share, at least; by default an eighth of a window.
         classifier_dropout: Rate before the final linear layer; by default the checkpoint's own.
         embeddings: Of `textcnn` and `han`, as all that follow: `random`; `cbow`, trained on the training and the
             validation texts; or a file of word vectors.
@@ -74,6 +78,9 @@ class EncoderRecipe(_Strict):
     fusion: Literal["concat", "mean", "sum"] = "concat"
     pooling: Literal["mean", "cls", "stock"] | None = None
     max_length: Annotated[int, Field(ge=4)] | None = None
+    windows: Literal["none", "max", "mean", "learned"] = "none"
+    window_length: Annotated[int, Field(ge=4)] | None = None
+    window_stride: Annotated[int, Field(ge=0)] | None = None
     classifier_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     embeddings: str = "random"
     embedding_size: Annotated[int, Field(ge=1)] | None = None

@@ -23,6 +23,7 @@ from tellapart.encoders.transformer import (
     position_limit,
     save_classifier,
 )
+from tellapart.encoders.windowed import window_notes
 from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.decision import DECISION_FILE, Decision, read_decision, write_decision
 from tellapart.files import replacing
@@ -30,7 +31,13 @@ from tellapart.objectives import Objective
 from tellapart.recipes import Recipe
 from tellapart.runs.decisions import check_decision, decide, with_relations
 from tellapart.runs.heads import start_at_frequencies
-from tellapart.runs.models import input_length, load_model, starting_at_random
+from tellapart.runs.models import (
+    check_readable,
+    input_length,
+    load_model,
+    starting_at_random,
+    windows_in_use,
+)
 from tellapart.runs.processes import is_main_process, wait_for_all
 from tellapart.runs.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
 from tellapart.runs.tasks import Task, check_rankable
@@ -68,9 +75,14 @@ class Fitted:
     cut: dict[str, float] = field(default_factory=dict)
 
     def tokenised(self, split: TextSplit) -> TokenisedDataset | None:
-        """Returns a split's rows as the model reads them; None for TF-IDF."""
+        """Returns a split's rows as the model reads them; None for TF-IDF.
+
+        Raises:
+            DataError: They are pairs, and the model cannot read pairs.
+        """
         if isinstance(self.model, TfidfClassifier):
             return None
+        check_readable(self.model, split)
         return tokenise(split, self.tokenizer, max_length=self.max_length)
 
     def scores(
@@ -91,8 +103,8 @@ class Fitted:
         """
         if isinstance(self.model, TfidfClassifier):
             return self.decision.calibrated(self.model.scores(split))
-        if rows is None:
-            rows = tokenise(split, self.tokenizer, max_length=self.max_length)
+        rows = self.tokenised(split) if rows is None else rows
+        assert rows is not None
         with rows_bar(len(rows), quiet=quiet) as progress:
             return self.decision.calibrated(score(self.model, rows, bf16=bf16, progress=progress))
 
@@ -153,9 +165,11 @@ def fit(
     max_length = input_length(recipe.encoder, model)
     task = Task.of(data, tokenizer, max_length, recipe.data.without_positive)
     check_stages(recipe.stages, model, task)
-    notes += truncation_notes(model, task.train) + task.cut_notes(max_length)
     if data.labels.multi_label and recipe.stages[0].start == "random":
         start_at_frequencies(model, task)
+    notes += (
+        truncation_notes(model, task.train) + window_notes(model, task.train) + task.cut_notes(max_length)
+    )
     stages, history, objective = [], [], None
     for number, stage in enumerate(recipe.stages):
         stage_folder = Path(folder) / f"stage-{number}"
@@ -183,7 +197,11 @@ def fit(
         history += [{**entry, "stage": number} for entry in result.history]
         objective = result.objective or objective
     encoder = recipe.encoder.model_copy(
-        update={"pooling": recipe.encoder.pooling or pooling_in_use(model), "max_length": max_length}
+        update={
+            "pooling": recipe.encoder.pooling or pooling_in_use(model),
+            "max_length": max_length,
+            **windows_in_use(recipe.encoder, model),
+        }
     )
     resolved = recipe.model_copy(update={"stages": stages, "encoder": encoder})
     fitted = Fitted(
@@ -213,6 +231,8 @@ def _title(recipe: Recipe, number: int) -> str:
 def _fit_tfidf(recipe: Recipe, data: TextData) -> Fitted:
     if recipe.encoder.second is not None:
         raise RecipeError("TF-IDF cannot be fused with an encoder", "leave out --second-encoder")
+    if recipe.encoder.windows != "none":
+        raise RecipeError("TF-IDF reads whole texts without windows", "leave out --windows")
     stage = recipe.stages[-1]
     model = TfidfClassifier.fit(data.train, data.labels, seed=recipe.seed)
     return Fitted(model, None, data.labels, recipe.model_copy(update={"stages": [stage]}))

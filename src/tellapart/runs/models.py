@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from tellapart.data.examples import LabelSpace, TextData
+from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.encoders.fused import load_fused_encoder, load_fused_tokenizer
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.encoders.scratch import BuiltEncoder, build_encoder, learns_from_scratch, texts_of
 from tellapart.encoders.transformer import load_encoder, load_tokenizer, position_limit
-from tellapart.errors import RecipeError
+from tellapart.encoders.windowed import load_windowed_encoder, reads_windows
+from tellapart.errors import DataError, RecipeError
 from tellapart.recipes import EncoderRecipe, Recipe
 from tellapart.training.defaults import default_max_length
 
 # What only encoders that learn from the run's texts alone have.
 _SCRATCH_KEYS = ("embeddings", "embedding_size", "vocabulary_size", "tokens")
+
+# What only encoders that read windows have.
+_WINDOW_KEYS = ("window_length", "window_stride")
 
 
 def load_model(encoder: EncoderRecipe, data: TextData, seed: int) -> BuiltEncoder:
@@ -31,7 +35,9 @@ def load_model(encoder: EncoderRecipe, data: TextData, seed: int) -> BuiltEncode
     Raises:
         ModelError: An encoder cannot be read, or two do not fit together.
         RecipeError: A setting has no effect on this kind of encoder.
+        DataError: The encoder is to read windows, and the rows are pairs.
     """
+    _check_window_keys(encoder)
     if encoder.name in FROM_SCRATCH:
         return _from_scratch(encoder, data, seed)
     for key in _SCRATCH_KEYS:
@@ -40,16 +46,61 @@ def load_model(encoder: EncoderRecipe, data: TextData, seed: int) -> BuiltEncode
                 f"encoder.{key} has no effect on {encoder.name}, which brings its own",
                 f"leave it out, or choose {' or '.join(FROM_SCRATCH)}",
             )
-    return BuiltEncoder(*_pre_trained(encoder, data.labels), ())
+    model, tokenizer = _pre_trained(encoder, data.labels)
+    check_readable(model, data.train)
+    return BuiltEncoder(model, tokenizer, ())
 
 
 def _pre_trained(encoder: EncoderRecipe, labels: LabelSpace) -> tuple[Any, Any]:
     options: dict[str, Any] = {"pooling": encoder.pooling, "classifier_dropout": encoder.classifier_dropout}
+    if encoder.windows != "none":
+        if encoder.second is not None:
+            raise RecipeError(
+                "two fused encoders cannot read windows, which they would cut in different places",
+                "leave out --windows or --second-encoder",
+            )
+        return load_windowed_encoder(
+            encoder.name,
+            labels,
+            windows=encoder.windows,
+            window_length=encoder.window_length,
+            window_stride=encoder.window_stride,
+            **options,
+        )
     if encoder.second is None:
         return load_encoder(encoder.name, labels, **options), load_tokenizer(encoder.name)
     names = [encoder.name, encoder.second]
     tokenizer = load_fused_tokenizer(names)
     return load_fused_encoder(names, labels, fusion=encoder.fusion, **options), tokenizer
+
+
+def _check_window_keys(encoder: EncoderRecipe) -> None:
+    given = [key for key in _WINDOW_KEYS if getattr(encoder, key) is not None]
+    if given and encoder.windows == "none":
+        raise RecipeError(
+            f"encoder.{given[0]} has no effect without windows",
+            "choose how they are pooled, as --windows max",
+        )
+
+
+def check_readable(model: Any, split: TextSplit) -> None:
+    """Refuses pairs of texts for a model that reads windows.
+
+    Raises:
+        DataError: With the reason.
+    """
+    if split.text_pairs is not None and reads_windows(model):
+        raise DataError(
+            "the rows are pairs, and the model reads windows of single texts",
+            "train without --windows, or join the two texts into one column",
+        )
+
+
+def windows_in_use(encoder: EncoderRecipe, model: Any) -> dict[str, Any]:
+    """Returns a recipe's keys about windows with every open value decided; nothing where it asks for none."""
+    if encoder.windows == "none":
+        return {}
+    return {key: getattr(model.config, key) for key in ("windows", *_WINDOW_KEYS)}
 
 
 def _from_scratch(encoder: EncoderRecipe, data: TextData, seed: int) -> BuiltEncoder:
@@ -58,6 +109,8 @@ def _from_scratch(encoder: EncoderRecipe, data: TextData, seed: int) -> BuiltEnc
             f"{encoder.name} cannot be fused before it has learned anything",
             "train it first and give the folder, or leave out --second-encoder",
         )
+    if encoder.windows != "none":
+        raise RecipeError(f"{encoder.name} reads texts of any length without windows", "leave out --windows")
     if encoder.pooling not in (None, "stock"):
         raise RecipeError(f"{encoder.name} pools in its own way", "leave pooling out")
     return build_encoder(
@@ -95,9 +148,17 @@ def input_length(encoder: EncoderRecipe, model: Any) -> int:
     """Returns the longest input in tokens.
 
     Raises:
-        RecipeError: It is longer than the encoder reads.
+        RecipeError: It is longer than the encoder reads, or no text would have a second window.
     """
-    length = encoder.max_length or default_max_length(from_scratch=learns_from_scratch(model.config))
+    windowed = reads_windows(model)
+    length = encoder.max_length or default_max_length(
+        from_scratch=learns_from_scratch(model.config), windowed=windowed
+    )
+    if windowed and length <= model.config.window_length:
+        raise RecipeError(
+            f"texts are cut to {length} tokens, which fit into one window of {model.config.window_length}",
+            "use a larger --max-length, or leave out --windows",
+        )
     limit = position_limit(model.config)
     if length > limit:
         raise RecipeError(

@@ -13,6 +13,9 @@ MINIMUM_EPOCHS = 3
 MAXIMUM_EPOCHS = 10
 MAX_LENGTH = 128
 
+# Texts of several windows: what many encoders read at most at once, so that memory suffices wherever it did for that.
+WINDOWED_MAX_LENGTH = 512
+
 # Encoders that start from random weights have all to learn, and a step of theirs costs little.
 SCRATCH_RATES = {"textcnn": 2e-3, "han": 1e-3}
 SCRATCH_MINIMUM_STEPS = 1500
@@ -52,6 +55,13 @@ def default_epochs(rows: int, rows_a_step: int, *, from_scratch: bool = False) -
     return min(most, max(least, math.ceil(steps / math.ceil(rows / rows_a_step))))
 
 
-def default_max_length(*, from_scratch: bool = False) -> int:
-    """Returns the longest input in tokens: long texts cost encoders that learn from scratch little."""
+def default_max_length(*, from_scratch: bool = False, windowed: bool = False) -> int:
+    """Returns the longest input in tokens.
+
+    Args:
+        from_scratch: Whether the encoder is of a kind that starts from random weights: long texts cost it little.
+        windowed: Whether it reads long texts window by window.
+    """
+    if windowed:
+        return WINDOWED_MAX_LENGTH
     return SCRATCH_MAX_LENGTH if from_scratch else MAX_LENGTH
