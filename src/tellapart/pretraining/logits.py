@@ -1,8 +1,8 @@
 """Cross entropy and best guess over a vocabulary in one pass, without a copy of the logits in float32.
 
-Logits of P places over V tokens are by far the largest tensors of a step. PyTorch's cross entropy in float32 goes over
-them several times, forwards and backwards, and writes a new tensor of their size each time. Here a few rows at a time
-stay in the processor's cache while all is computed from them.
+Logits of P places over V tokens are by far the largest tensors of a step. PyTorch's cross entropy in float32 goes
+over them several times, forwards and backwards, and writes a new tensor of their size each time. Here a few rows at a
+time stay in the processor's cache while all is computed from them.
 """
 
 from __future__ import annotations
