@@ -81,7 +81,7 @@ class ReplacedTokenDetection(PretrainingModel):
         self.observe(labels, predictions, positions, input_ids.shape)
         embeddings = self.discriminator.get_input_embeddings().weight
         with torch.autocast(input_ids.device.type, enabled=False):
-            result = self.masked_terms(losses, labels, predictions, embeddings)
+            result = self.masked_terms(losses, labels, predictions, embeddings, tied=self.head.tied)
         original = filled(input_ids, positions, labels)
         sampled = filled(input_ids, positions, predictions)
         hidden = self.discriminator.base_model(input_ids=sampled, attention_mask=attention_mask)[0]

@@ -57,7 +57,7 @@ class MaskedLanguageModelling(PretrainingModel):
         self.observe(labels, predictions, positions, input_ids.shape)
         embeddings = self.model.get_input_embeddings().weight
         with torch.autocast(input_ids.device.type, enabled=False):
-            result = self.masked_terms(losses, labels, predictions, embeddings)
+            result = self.masked_terms(losses, labels, predictions, embeddings, tied=self.head.tied)
         if self.corrections.sentence:
             result["sentence"] = self._sentence(input_ids, attention_mask, positions, labels, predictions)
         return result | {"correct": (predictions == labels).sum()}

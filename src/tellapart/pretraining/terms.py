@@ -91,8 +91,6 @@ class PretrainingModel(nn.Module):
     Attributes:
         terms: How each term enters the loss, by name.
         rates: Corrected predictions since the last reset, when there is a table.
-        row_gradients: Whether the embedding table gets a dense gradient from the vocabulary head, so that those of
-            single rows may be sparse.
     """
 
     terms: dict[str, Term]
@@ -101,10 +99,9 @@ class PretrainingModel(nn.Module):
         super().__init__()
         self.corrections = corrections
         self.rates = CorrectionRates()
-        self.row_gradients = False
 
     def masked_terms(
-        self, losses: Tensor, labels: Tensor, predictions: Tensor, embeddings: Tensor
+        self, losses: Tensor, labels: Tensor, predictions: Tensor, embeddings: Tensor, *, tied: bool = False
     ) -> dict[str, Tensor]:
         """Returns the sums of `mlm` and, if asked for, `soft`, over this batch's masked places.
 
@@ -113,6 +110,8 @@ class PretrainingModel(nn.Module):
             labels: Gold ids (P,).
             predictions: What stands in for them, (P,).
             embeddings: The input embedding table (V, d).
+            tied: Whether the losses come from a head that shares the table. Then the table's gradient is dense in any
+                case, and autograd adds the few rows of `soft` to it in place, without a tensor of its size.
         """
         table = self.corrections.hard_table
         if table is None:
@@ -121,7 +120,8 @@ class PretrainingModel(nn.Module):
             kept = hard_correction(labels, predictions, table) != IGNORED
             sums = {"mlm": torch.where(kept, losses, 0.0).sum() * _masked_over_left(kept)}
         if self.corrections.soft:
-            mean = soft_regularisation(embeddings, labels, predictions, sparse=self.row_gradients)
+            sparse = tied and not torch.compiler.is_compiling()  # which knows no sparse gradients
+            mean = soft_regularisation(embeddings, labels, predictions, sparse=sparse)
             sums["soft"] = mean * len(labels)
         return sums
 

@@ -22,7 +22,6 @@ from tellapart.pretraining.checkpoints import (
     save_random_state,
     staged,
 )
-from tellapart.pretraining.embeddings import use_row_gradients
 from tellapart.pretraining.terms import MASKED, TOKENS, PretrainingModel
 
 
@@ -64,12 +63,10 @@ class PretrainingTrainer(transformers.Trainer):
         _refuse(args)
         args.remove_unused_columns = False
         super().__init__(model=model, args=args, train_dataset=sequences, callbacks=callbacks)
-        if args.device.type == "cpu":
-            parts = [part for part in model.modules() if _has_head(part)]
-            for part in parts if fast_dropout else ():
-                use_fast_dropout(part)
-            if not args.torch_compile:  # which knows no sparse gradients
-                model.row_gradients = any(map(use_row_gradients, parts))
+        if args.device.type == "cpu" and fast_dropout:
+            for part in model.modules():
+                if isinstance(part, transformers.PreTrainedModel) and part.base_model is not part:
+                    use_fast_dropout(part)
         self.model_accepts_loss_kwargs = False
         self._tokenizer = tokenizer
         self._batch_tokens, self._window = batch_tokens, window
@@ -234,10 +231,6 @@ class PretrainingTrainer(transformers.Trainer):
     @property
     def _random_file(self) -> str:
         return f"random_state_{self.args.process_index}.safetensors"
-
-
-def _has_head(part: Any) -> bool:
-    return isinstance(part, transformers.PreTrainedModel) and part.base_model is not part
 
 
 def _refuse(args: transformers.TrainingArguments) -> None:
