@@ -236,7 +236,7 @@ def pretraining_speed_page() -> str:
             parts += [
                 f"## {PRETRAINING_SHAPES[shape]}, device {given['device']}",
                 f"{measured['parameters'] / 1e6:.1f} M parameters. {Path(given['data']).name}: "
-                f"{measured['sequences']:,} texts of {measured['mean_tokens']:.0f} tokens on average, at most "
+                f"{measured['sequences']:,} sequences of {measured['mean_tokens']:.0f} tokens on average, at most "
                 f"{given['max_length']}, in batches of {given['batch_size']}.",
                 table(rows),
             ]
