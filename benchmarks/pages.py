@@ -234,6 +234,52 @@ def encoder_speed_page() -> str:
     return "\n\n".join(parts)
 
 
+def pretraining_speed_files() -> list[Path]:
+    return sorted(RESULTS.glob("pretraining_speed-*.json"))
+
+
+PRETRAINING_SHAPES = {
+    "small": "A new BERT of 4 layers, 256 wide",
+    "minilm": "MiniLM, the default encoder: 6 layers, 384 wide",
+}
+
+
+def pretraining_speed_page() -> str:
+    parts = [
+        "# Pre-training speed against the stock way, and what corrections cost",
+        "One pass of masked language modelling over the same texts, from the same weights, in batches of the same "
+        "size, in turn in one process. `stock` is `BertForMaskedLM`, `DataCollatorForLanguageModeling` and "
+        "`transformers.Trainer` with its defaults; `tellapart` is the loop of `tellapart pretrain` with its "
+        "defaults, and the other arms are the same with a correction. The texts are tokenised before the clock "
+        "starts, for all arms. Padding does not count as tokens.",
+    ]
+    for file in pretraining_speed_files():
+        result = json.loads(file.read_text(encoding="utf-8"))
+        given = result["command"]
+        for shape, measured in result["shapes"].items():
+            rows = [["arm", "tokens a second (median)", "time against tellapart", "pair by pair"]]
+            for arm, speeds in measured["tokens_per_second"].items():
+                ratios = measured["against"].get(arm, [])
+                ratio = f"{measured['median_against'][arm]:.3f}×" if ratios else "1"
+                each = ", ".join(f"{value:.2f}" for value in ratios)
+                rows.append([arm, f"{statistics.median(speeds):,.0f}", ratio, each])
+            parts += [
+                f"## {PRETRAINING_SHAPES[shape]}, device {given['device']}",
+                f"{measured['parameters'] / 1e6:.1f} M parameters. {Path(given['data']).name}: "
+                f"{measured['sequences']:,} sequences of {measured['mean_tokens']:.0f} tokens on average, at most "
+                f"{given['max_length']}, in batches of {given['batch_size']}.",
+                table(rows),
+            ]
+        pairs = len(next(iter(measured["tokens_per_second"].values())))
+        flags = [f"--{key.replace('_', '-')} {value}" for key, value in given.items()]
+        flags += [f"--pairs {pairs}", f"--threads {result['environment']['threads']}"]
+        parts += [
+            f"```bash\npython benchmarks/pretraining_speed.py {' '.join(flags)}\n```",
+            hardware(result["environment"]) + f" JSON: `benchmarks/results/{file.name}`.",
+        ]
+    return "\n\n".join(parts)
+
+
 def defaults_page() -> str:
     result = json.loads((RESULTS / "defaults.json").read_text(encoding="utf-8"))
     scores: dict[str, dict[tuple[str, float], list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -349,6 +395,11 @@ def index_page() -> str:
                     "- [Training speed against the stock Trainer](training-speed.md)",
                     "- [What the second stage costs](second-stage.md)",
                     "- [Training speed of TextCNN and HAN](encoder-speed.md)",
+                    *(
+                        ["- [Pre-training speed and what corrections cost](pretraining-speed.md)"]
+                        if pretraining_speed_files()
+                        else []
+                    ),
                 ]
             ),
             "The defaults of `tellapart train` and the runs behind them: [defaults](../reference/defaults.md).",
@@ -367,6 +418,8 @@ def pages() -> dict[Path, str]:
     contents[evidence / "training-speed.md"] = speed_page()
     contents[evidence / "second-stage.md"] = second_stage_page()
     contents[evidence / "encoder-speed.md"] = encoder_speed_page()
+    if pretraining_speed_files():
+        contents[evidence / "pretraining-speed.md"] = pretraining_speed_page()
     contents[evidence / "README.md"] = index_page()
     for name, comparisons in EXCERPTS.items():
         path = ROOT / "docs" / name

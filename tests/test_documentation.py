@@ -33,6 +33,7 @@ from tellapart.recipes import (
     methods,
     with_values,
 )
+from tellapart.recipes.pretraining import PretrainRecipe
 from tellapart.recipes.spaces import SearchSpace, parse_spaces
 
 ROOT = Path(__file__).parents[1]
@@ -205,6 +206,7 @@ def _own_options(objective: Any) -> dict[str, Any]:
         ("encoder", _defaults(EncoderRecipe)),
         ("stages", _defaults(StageRecipe)),
         ("every objective", {"name": None} | _defaults(ClassificationRecipe)),
+        ("pretrain", _defaults(PretrainRecipe)),
         *((f"objective {name}", _own_options(kind)) for name, kind in OBJECTIVES.items()),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -111,7 +111,7 @@ def test_samples_come_from_the_generators_distribution(electra_pair, temperature
     module = ReplacedTokenDetection(*electra_pair(), temperature=temperature)
     torch.manual_seed(0)
     logits = torch.tensor([2.0, 0.0, -50.0, 1.0, 0.5]).expand(200_000, 5)
-    drawn = torch.bincount(module._predicted(logits), minlength=5) / 200_000
+    drawn = torch.bincount(module._sampled(logits), minlength=5) / 200_000
     torch.testing.assert_close(drawn, (logits[0] / temperature).softmax(-1), atol=4e-3, rtol=0)
     assert drawn[2] == 0
 

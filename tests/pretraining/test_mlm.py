@@ -91,6 +91,29 @@ def test_soft_regularisation_is_one_minus_the_cosine_of_the_input_embeddings(lan
     assert means["soft"] == pytest.approx(expected / 5, rel=1e-4)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_gradient_of_soft_regularisation_is_dense_and_the_plain_one(language_model, batch, tied):
+    found = []
+    for plain in (True, False):
+        model = language_model(tie_word_embeddings=tied)
+        module = MaskedLanguageModelling(model, Corrections.named("soft"))
+        assert module.head.tied == tied
+        for _ in range(2):  # accumulated
+            outputs = module(**batch)
+            soft = outputs["soft"]
+            if plain:
+                table = model.get_input_embeddings().weight
+                predicted = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+                predicted = predicted.flatten(0, 1)[batch["positions"]].argmax(-1)
+                soft = (1 - functional.cosine_similarity(table[batch["labels"]], table[predicted])).sum()
+            (outputs["mlm"] + soft).backward()
+        found.append({name: parameter.grad for name, parameter in module.named_parameters()})
+    for name, expected in found[0].items():
+        if expected is not None:  # of the pooler's parameters, in some families
+            assert not found[1][name].is_sparse
+            torch.testing.assert_close(found[1][name], expected, atol=1e-6, rtol=1e-5)
+
+
 def test_sentence_regularisation_compares_the_filled_sentence_with_the_original(
     language_model, batch, guesses
 ):

@@ -16,6 +16,7 @@ from torch.nn import functional
 from tellapart.errors import ModelError
 from tellapart.pretraining.corrections import discriminator_labels, sentence_regularisation
 from tellapart.pretraining.language_model import GENERATOR_FOLDER, MODEL_FOLDER, MaskedHead
+from tellapart.pretraining.logits import token_cross_entropy
 from tellapart.pretraining.mlm import load_plain, save_plain
 from tellapart.pretraining.terms import MASKED, TOKENS, Corrections, PretrainingModel, Term, filled
 
@@ -75,11 +76,12 @@ class ReplacedTokenDetection(PretrainingModel):
             `detected`, the number of tokens that the discriminator judged right.
         """
         logits = self.head(positions, input_ids=input_ids, attention_mask=attention_mask)
-        predictions = self._predicted(logits.detach())
+        losses, best = token_cross_entropy(logits, labels)
+        predictions = best if self.predictions == "argmax" else self._sampled(logits.detach())
         self.observe(labels, predictions, positions, input_ids.shape)
         embeddings = self.discriminator.get_input_embeddings().weight
         with torch.autocast(input_ids.device.type, enabled=False):
-            result = self.masked_terms(logits, labels, predictions, embeddings)
+            result = self.masked_terms(losses, labels, predictions, embeddings, tied=self.head.tied)
         original = filled(input_ids, positions, labels)
         sampled = filled(input_ids, positions, predictions)
         hidden = self.discriminator.base_model(input_ids=sampled, attention_mask=attention_mask)[0]
@@ -93,10 +95,8 @@ class ReplacedTokenDetection(PretrainingModel):
         right = ((scores.detach() > 0) == replaced.bool()) & attention_mask.bool()
         return result | {"correct": (predictions == labels).sum(), "detected": right.sum()}
 
-    def _predicted(self, logits: Tensor) -> Tensor:
-        """Returns the tokens that fill the masks, (P,)."""
-        if self.predictions == "argmax":
-            return logits.argmax(-1)
+    def _sampled(self, logits: Tensor) -> Tensor:
+        """Returns tokens drawn from the generator's distribution, (P,)."""
         # By the inverse of the distribution function: one random number a place, where Gumbel noise takes V.
         cumulative = (logits.float() / self.temperature).softmax(-1).cumsum(-1)
         drawn = torch.rand(len(logits), 1, device=logits.device) * cumulative[:, -1:]

@@ -59,6 +59,12 @@ class MaskedHead:
         self._positions: Tensor | None = None
         self._handle = model.base_model.register_forward_hook(self._gather)
 
+    @property
+    def tied(self) -> bool:
+        """Whether the head's output layer is the table of the input embeddings."""
+        output = self.model.get_output_embeddings()
+        return output is not None and output.weight is self.model.get_input_embeddings().weight
+
     def _gather(self, module: nn.Module, args: Any, output: Any) -> BaseModelOutput | None:
         if self._positions is None:
             return None
@@ -75,7 +81,7 @@ class MaskedHead:
         """
         self._positions = positions
         try:
-            return self.model(**inputs).logits[0]
+            return self.model(**inputs).logits.flatten(0, 1)  # a view, and so is its gradient
         finally:
             self._positions = None
 

@@ -16,6 +16,7 @@ from tellapart.encoders.transformer import without_reports
 from tellapart.files import replacing
 from tellapart.pretraining.corrections import sentence_regularisation
 from tellapart.pretraining.language_model import MODEL_FOLDER, MaskedHead
+from tellapart.pretraining.logits import token_cross_entropy
 from tellapart.pretraining.terms import MASKED, TOKENS, Corrections, PretrainingModel, Term, filled
 
 
@@ -52,11 +53,11 @@ class MaskedLanguageModelling(PretrainingModel):
             The sum of each of `terms`; `correct`, the number of right predictions.
         """
         logits = self.head(positions, input_ids=input_ids, attention_mask=attention_mask)
-        predictions = logits.detach().argmax(-1)
+        losses, predictions = token_cross_entropy(logits, labels)
         self.observe(labels, predictions, positions, input_ids.shape)
         embeddings = self.model.get_input_embeddings().weight
         with torch.autocast(input_ids.device.type, enabled=False):
-            result = self.masked_terms(logits, labels, predictions, embeddings)
+            result = self.masked_terms(losses, labels, predictions, embeddings, tied=self.head.tied)
         if self.corrections.sentence:
             result["sentence"] = self._sentence(input_ids, attention_mask, positions, labels, predictions)
         return result | {"correct": (predictions == labels).sum()}

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from tellapart.data.batching import token_budget_batches
 from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.corrections import CorrectionRates
 from tellapart.pretraining.language_model import GENERATOR_FOLDER, MaskedHead
+from tellapart.pretraining.logits import token_cross_entropy
 from tellapart.pretraining.synonyms import SynonymTable
 
 LOOKING_EPOCH = -1
@@ -112,8 +112,8 @@ def masked_statistics(
         labels, positions = batch["labels"], batch["positions"]
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = head(positions, input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-        predictions = logits.argmax(-1)
-        loss += float(functional.cross_entropy(logits.float(), labels, reduction="sum"))
+        losses, predictions = token_cross_entropy(logits, labels)
+        loss += float(losses.sum())
         correct += int((predictions == labels).sum())
         masked += len(labels)
         if table is not None:

@@ -11,9 +11,9 @@ import torch.distributed as distributed
 from torch import Tensor, nn
 
 from tellapart.pretraining.corrections import (
+    IGNORED,
     CorrectionRates,
     hard_correction,
-    masked_mean_cross_entropy,
     soft_regularisation,
 )
 from tellapart.pretraining.synonyms import SynonymTable
@@ -101,22 +101,28 @@ class PretrainingModel(nn.Module):
         self.rates = CorrectionRates()
 
     def masked_terms(
-        self, logits: Tensor, labels: Tensor, predictions: Tensor, embeddings: Tensor
+        self, losses: Tensor, labels: Tensor, predictions: Tensor, embeddings: Tensor, *, tied: bool = False
     ) -> dict[str, Tensor]:
         """Returns the sums of `mlm` and, if asked for, `soft`, over this batch's masked places.
 
         Args:
-            logits: (P, V).
+            losses: Cross entropy of each place, (P,).
             labels: Gold ids (P,).
             predictions: What stands in for them, (P,).
             embeddings: The input embedding table (V, d).
+            tied: Whether the losses come from a head that shares the table. Then the table's gradient is dense in any
+                case, and autograd adds the few rows of `soft` to it in place, without a tensor of its size.
         """
         table = self.corrections.hard_table
-        kept = labels if table is None else hard_correction(labels, predictions, table)
-        mean = masked_mean_cross_entropy(logits, kept)
-        sums = {"mlm": mean * (len(labels) if table is None else _scaled_count(kept))}
+        if table is None:
+            sums = {"mlm": losses.sum()}
+        else:
+            kept = hard_correction(labels, predictions, table) != IGNORED
+            sums = {"mlm": torch.where(kept, losses, 0.0).sum() * _masked_over_left(kept)}
         if self.corrections.soft:
-            sums["soft"] = soft_regularisation(embeddings, labels, predictions) * len(labels)
+            sparse = tied and not torch.compiler.is_compiling()  # which knows no sparse gradients
+            mean = soft_regularisation(embeddings, labels, predictions, sparse=sparse)
+            sums["soft"] = mean * len(labels)
         return sums
 
     def observe(self, labels: Tensor, predictions: Tensor, positions: Tensor, shape: torch.Size) -> None:
@@ -135,18 +141,17 @@ class PretrainingModel(nn.Module):
         raise NotImplementedError
 
 
-def _scaled_count(kept: Tensor) -> Tensor:
-    """Returns what this rank's mean is multiplied by so that all ranks' sums, over the masked places, are the mean.
+def _masked_over_left(kept: Tensor) -> Tensor:
+    """Returns what a rank's sum is multiplied by so that all ranks' sums, over the masked places, are the mean.
 
     The mean of Eq. 2 is over the places that are left, on all ranks; a step divides by the places that were masked,
     which is known before. So each sum is scaled by masked over left, both counted on all ranks.
     """
-    own = (kept != -100).sum()
-    counts = torch.stack([own, torch.tensor(len(kept), device=kept.device)]).double()
+    counts = torch.stack([kept.sum(), torch.tensor(len(kept), device=kept.device)]).double()
     if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
         distributed.all_reduce(counts)
     left, masked = counts
-    return (own * masked / left.clamp(min=1)).float()
+    return (masked / left.clamp(min=1)).float()
 
 
 def filled(input_ids: Tensor, positions: Tensor, tokens: Tensor) -> Tensor:

@@ -1,0 +1,82 @@
+"""Cross entropy and best guess over a vocabulary in one pass, without a copy of the logits in float32.
+
+Logits of P places over V tokens are by far the largest tensors of a step. PyTorch's cross entropy in float32 goes
+over them several times, forwards and backwards, and writes a new tensor of their size each time. Here a few rows at a
+time stay in the processor's cache while all is computed from them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Elements that are worked on at a time: 1 MiB of float32 a thread, about what a core's second-level cache holds.
+_ELEMENTS = 1 << 18
+_ELEMENTS_GPU = 1 << 26
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """The gradient of a place is (softmax(logits) − onehot(label)), times what comes from above."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        losses = torch.empty(len(logits), dtype=wide, device=logits.device)
+        logsumexp, predictions = torch.empty_like(losses), torch.empty_like(labels)
+        for rows in _chunks(logits):
+            values = logits[rows].to(wide, copy=True)
+            predictions[rows] = _argmax(values)
+            highest = values.gather(1, predictions[rows, None])
+            gold = values.gather(1, labels[rows, None])
+            total = values.sub_(highest).exp_().sum(1, keepdim=True)
+            logsumexp[rows] = (total.log_() + highest)[:, 0]
+            losses[rows] = logsumexp[rows] - gold[:, 0]
+        ctx.save_for_backward(logits, labels, logsumexp)
+        ctx.mark_non_differentiable(predictions)
+        return losses, predictions
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, from_losses: Tensor, _: Any) -> tuple[Tensor, None]:
+        logits, labels, logsumexp = ctx.saved_tensors
+        gradient = torch.empty_like(logits)
+        for rows in _chunks(logits):
+            values = logits[rows].to(logsumexp.dtype, copy=True)
+            values.sub_(logsumexp[rows, None]).exp_()
+            values.scatter_add_(1, labels[rows, None], values.new_full((len(values), 1), -1.0))
+            gradient[rows] = values.mul_(from_losses[rows, None])
+        return gradient, None
+
+
+@torch.compiler.disable
+def token_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the cross entropy of each place, and the token of the highest logit there.
+
+    Logits may be in half precision: every sum over the vocabulary is in float32 or wider. The gradient has the dtype
+    of the logits, as that of a cast to float32 would have.
+
+    Args:
+        logits: Scores of the V tokens at P places, (P, V).
+        labels: Gold ids, int64 (P,), each from 0 to V − 1: no place is ignored here. Multiply the result by 0 where
+            one is to be.
+
+    Returns:
+        The losses (P,), float32 or wider; the predictions (P,), int64, the first of equal ones.
+    """
+    return _CrossEntropy.apply(logits, labels)
+
+
+def _chunks(logits: Tensor) -> list[slice]:
+    elements = _ELEMENTS * torch.get_num_threads() if logits.device.type == "cpu" else _ELEMENTS_GPU
+    rows = max(1, elements // max(1, logits.shape[1]))
+    return [slice(start, start + rows) for start in range(0, len(logits), rows)]
+
+
+def _argmax(values: Tensor) -> Tensor:
+    """By NumPy on a CPU, whose search has vector instructions where PyTorch's takes one number at a time."""
+    if values.device.type != "cpu":
+        return values.argmax(1)
+    return torch.from_numpy(values.numpy().argmax(1))
