@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,57 +14,26 @@ import numpy as np
 import torch
 import transformers
 import yaml
-from accelerate import PartialState
-from tqdm.auto import tqdm
-from transformers import AutoTokenizer, TrainerCallback
+from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from tellapart.encoders.precision import use_bf16
-from tellapart.errors import ModelError, RecipeError
+from tellapart.errors import RecipeError
 from tellapart.files import replacing
 from tellapart.inspection.pretraining import save_curves, write_pretraining_report
-from tellapart.pretraining.batches import MaskedSequences, StepSampler
+from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.checkpoints import last_checkpoint
-from tellapart.pretraining.corpus import Corpus, build_corpus, sequence_notes
-from tellapart.pretraining.electra import ReplacedTokenDetection
-from tellapart.pretraining.language_model import (
-    Loaded,
-    check_length,
-    find_generator,
-    load_discriminator,
-    load_language_model,
-    new_bert,
-    new_discriminator,
-    new_generator,
-)
-from tellapart.pretraining.masking import masking_for
 from tellapart.pretraining.mlm import MaskedLanguageModelling
 from tellapart.pretraining.statistics import MaskedStatistics, masked_statistics
-from tellapart.pretraining.synonyms import SynonymTable
-from tellapart.pretraining.tables import WORDNET, synonym_table
-from tellapart.pretraining.terms import Corrections, PretrainingModel
-from tellapart.pretraining.texts import TextSource, open_texts
 from tellapart.pretraining.trainer import PretrainingTrainer
-from tellapart.pretraining.wordpiece import train_wordpiece
-from tellapart.recipes.pretraining import NEW, PretrainRecipe
+from tellapart.recipes.pretraining import PretrainRecipe
 from tellapart.runs.environment import environment
 from tellapart.runs.folder import CHECKPOINTS, claim_folder
+from tellapart.runs.pretrain_setup import CORPUS, TOKENIZER, Prepared, prepare
 from tellapart.runs.processes import is_main_process
 from tellapart.runs.stages import trainer_options
-from tellapart.training.progress import ProgressBar
+from tellapart.training.progress import ProgressBar, text_counter
 
 LOG = "log.jsonl"
-
-# Beside the checkpoints, while the run lasts: what tokenising has cost need not be paid again on resuming.
-CORPUS, TOKENIZER = f"{CHECKPOINTS}/corpus", f"{CHECKPOINTS}/tokenizer"
-
-PASSES = 3
-"""Over the texts, where the number of steps is left open."""
-
-NEW_RATE, FURTHER_RATE = 5e-4, 5e-5
-"""Learning rates of the paper: of small models from nothing, and of larger ones that are trained further."""
-
-_NEW_DEFAULTS = {"vocabulary_size": 8000, "lowercase": True, "hidden_size": 256, "layers": 4, "heads": 4}
 
 # What may differ between a run and its resumption: it changes neither the batches nor the weights.
 _FREE = ("texts", "workers", "save_every", "keep_checkpoints")
@@ -105,17 +72,6 @@ class PretrainResult:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A recipe with every open value decided, and what it speaks of."""
-
-    recipe: PretrainRecipe
-    sequences: MaskedSequences
-    tokenizer: Any
-    module: PretrainingModel
-    notes: tuple[str, ...]
-
-
 def pretrain(
     recipe: PretrainRecipe,
     output: str | Path,
@@ -149,7 +105,7 @@ def pretrain(
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         return PretrainResult(folder, metrics, recipe, ("the run was finished already",))
     checkpoint = last_checkpoint(folder / CHECKPOINTS) if resume else None
-    prepared = _prepare(recipe, folder, resumed=checkpoint is not None, quiet=quiet)
+    prepared = prepare(recipe, folder, resumed=checkpoint is not None, quiet=quiet)
     if is_main_process():
         _claim_recipe(folder / "recipe.yaml", prepared.recipe, resumed=checkpoint is not None)
     trainer = _trainer(prepared, folder, quiet=quiet)
@@ -160,149 +116,6 @@ def pretrain(
     if is_main_process():
         metrics = _finish(prepared, trainer, folder, seconds, quiet=quiet)
     return PretrainResult(folder, metrics, prepared.recipe, prepared.notes)
-
-
-# ---- Before training ----
-
-
-def _prepare(recipe: PretrainRecipe, folder: Path, *, resumed: bool, quiet: bool) -> _Prepared:
-    use_cpu = not torch.cuda.is_available()
-    source = open_texts(str(recipe.texts), text=recipe.text)
-    notes = list(source.notes)
-    processes = PartialState(cpu=use_cpu)
-    transformers.set_seed(recipe.seed)
-    if recipe.encoder == NEW:
-        recipe = _described(recipe)
-        with processes.main_process_first():
-            loaded = _new_model(recipe, source, folder / TOKENIZER, quiet=quiet)
-    else:
-        load = load_discriminator if recipe.objective == "electra" else load_language_model
-        loaded = load(recipe.encoder)
-        check_length(loaded.model, recipe.encoder, recipe.max_length)
-    notes += loaded.notes
-    table = _table(recipe, loaded.tokenizer)
-    with processes.main_process_first(), _counter("tokenising", quiet=quiet) as progress:
-        corpus = build_corpus(
-            source,
-            loaded.tokenizer,
-            folder / CORPUS,
-            max_length=recipe.max_length,
-            sequences=recipe.sequences,
-            whole_words=recipe.whole_words,
-            must_match=resumed,
-            progress=progress,
-        )
-    notes += sequence_notes(corpus.facts, recipe.sequences, recipe.max_length)
-    corrections = Corrections.named(recipe.correction, table, recipe.correction_weight)
-    module, more = _module(recipe, loaded, corrections)
-    recipe = _decided(recipe, corpus, processes)
-    masking = masking_for(
-        loaded.tokenizer,
-        vocabulary_size=loaded.model.get_input_embeddings().num_embeddings,
-        share=recipe.mask_share,
-        seed=recipe.seed,
-        **({"masked": 0.85, "random": 0.0} if recipe.objective == "electra" else {}),
-    )
-    sequences = MaskedSequences(corpus, masking, loaded.tokenizer.pad_token_id or 0)
-    module.to("cpu" if use_cpu else "cuda")
-    return _Prepared(recipe, sequences, loaded.tokenizer, module, (*notes, *more))
-
-
-def _described(recipe: PretrainRecipe) -> PretrainRecipe:
-    given = {name: getattr(recipe, name) for name in _NEW_DEFAULTS}
-    decided = {name: _NEW_DEFAULTS[name] if value is None else value for name, value in given.items()}
-    family = recipe.family or ("electra" if recipe.objective == "electra" else "bert")
-    return recipe.model_copy(update={**decided, "family": family})
-
-
-def _new_model(recipe: PretrainRecipe, source: TextSource, folder: Path, *, quiet: bool) -> Loaded:
-    """Makes a model, and a tokeniser where no interrupted run has left one."""
-    assert recipe.vocabulary_size is not None
-    notes: tuple[str, ...] = ()
-    if (folder / "tokenizer.json").is_file():
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    else:
-        with _counter("learning the vocabulary", quiet=quiet) as progress:
-            tokenizer = train_wordpiece(
-                source,
-                recipe.vocabulary_size,
-                max_length=recipe.max_length,
-                lowercase=bool(recipe.lowercase),
-                progress=progress,
-            )
-        with replacing(folder) as temporary:
-            tokenizer.save_pretrained(temporary)
-    if len(tokenizer) < recipe.vocabulary_size:
-        notes = (
-            f"The texts give a vocabulary of {len(tokenizer):,} tokens, not {recipe.vocabulary_size:,}.",
-        )
-    sizes: dict[str, Any] = {name: getattr(recipe, name) for name in ("hidden_size", "layers", "heads")}
-    if recipe.objective == "electra":
-        model: Any = new_discriminator(len(tokenizer), recipe.max_length, **sizes)
-    elif recipe.family == "electra":
-        config = new_discriminator(len(tokenizer), recipe.max_length, **sizes).config
-        model = new_generator(config, share=1.0)
-    else:
-        model = new_bert(len(tokenizer), recipe.max_length, **sizes)
-    return Loaded(model, tokenizer, notes)
-
-
-def _table(recipe: PretrainRecipe, tokenizer: Any) -> SynonymTable | None:
-    hard = recipe.correction in ("hard", "hard+soft")
-    source = recipe.synonyms or (WORDNET if hard else None)
-    return None if source is None else synonym_table(source, tokenizer)
-
-
-def _module(
-    recipe: PretrainRecipe, loaded: Loaded, corrections: Corrections
-) -> tuple[PretrainingModel, tuple[str, ...]]:
-    if recipe.objective == "mlm":
-        return MaskedLanguageModelling(loaded.model, corrections), ()
-    notes: tuple[str, ...] = ()
-    beside = None if recipe.encoder == NEW else recipe.generator or find_generator(recipe.encoder)
-    if beside is None:
-        generator: Any = new_generator(loaded.model.config)
-        if recipe.encoder != NEW:
-            notes = (f"{recipe.encoder} brings no generator: it starts from a new one.",)
-    else:
-        generator = load_language_model(beside).model
-        if generator.config.model_type != "electra":
-            raise ModelError(
-                f"the generator {beside} is not of the ELECTRA family", "give an ELECTRA generator"
-            )
-    module = ReplacedTokenDetection(
-        generator,
-        loaded.model,
-        corrections,
-        discriminator_weight=recipe.discriminator_weight,
-        predictions=recipe.predictions,
-        temperature=recipe.temperature,
-    )
-    return module, notes
-
-
-def _decided(recipe: PretrainRecipe, corpus: Corpus, processes: PartialState) -> PretrainRecipe:
-    """Fills in what the user left open."""
-    epoch_steps = StepSampler(
-        corpus.widths,
-        1,
-        batch_size=recipe.batch_size,
-        batch_tokens=recipe.batch_tokens,
-        seed=recipe.seed,
-        accumulation=recipe.gradient_accumulation_steps,
-        ranks=processes.num_processes,
-    ).epoch_steps
-    steps = recipe.steps or PASSES * epoch_steps
-    rate = NEW_RATE if recipe.encoder == NEW else FURTHER_RATE
-    return recipe.model_copy(
-        update={
-            "steps": steps,
-            "learning_rate": recipe.learning_rate or rate,
-            "precision": "bf16" if use_bf16(recipe.precision, processes.device) else "fp32",
-            "save_every": recipe.save_every or max(1, -(-steps // 10)),
-            "synonyms": recipe.synonyms or (WORDNET if "hard" in recipe.correction else None),
-        }
-    )
 
 
 def _claim_recipe(path: Path, recipe: PretrainRecipe, *, resumed: bool) -> None:
@@ -328,7 +141,7 @@ def _claim_recipe(path: Path, recipe: PretrainRecipe, *, resumed: bool) -> None:
 # ---- Training ----
 
 
-def _trainer(prepared: _Prepared, folder: Path, *, quiet: bool) -> PretrainingTrainer:
+def _trainer(prepared: Prepared, folder: Path, *, quiet: bool) -> PretrainingTrainer:
     recipe = prepared.recipe
     assert recipe.steps is not None
     options: dict[str, Any] = {
@@ -404,7 +217,7 @@ def _json_line(entry: dict[str, Any]) -> str:
 
 
 def _finish(
-    prepared: _Prepared, trainer: PretrainingTrainer, folder: Path, seconds: float, *, quiet: bool
+    prepared: Prepared, trainer: PretrainingTrainer, folder: Path, seconds: float, *, quiet: bool
 ) -> dict[str, Any]:
     """Writes model, report and, as the sign that all is done, the metrics."""
     recipe, module = prepared.recipe, prepared.module
@@ -440,13 +253,13 @@ def _finish(
     return metrics
 
 
-def _statistics(prepared: _Prepared, *, quiet: bool) -> MaskedStatistics:
+def _statistics(prepared: Prepared, *, quiet: bool) -> MaskedStatistics:
     module, sequences = prepared.module, prepared.sequences
     model = module.model if isinstance(module, MaskedLanguageModelling) else module.generator
     rows = np.random.default_rng(prepared.recipe.seed).permutation(len(sequences))[:_STATISTICS_SEQUENCES]
     # Counted as the paper counts: 80 % of the chosen tokens masked, 10 % another token, 10 % kept.
     stock = replace(sequences.masking, masked=0.8, random=0.1)
-    with _counter("counting", quiet=quiet) as progress:
+    with text_counter("counting", quiet=quiet) as progress:
         return masked_statistics(
             model,
             MaskedSequences(sequences.corpus, stock, sequences.pad_id),
@@ -478,13 +291,3 @@ def _figures(metrics: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[s
             ("sequences with one", f"{100 * statistics['iteration_level']:.2f} %"),
         ]
     return figures
-
-
-@contextlib.contextmanager
-def _counter(title: str, *, quiet: bool) -> Iterator[Callable[[int], Any] | None]:
-    """Yields what is called with the texts done: a counter on stderr, or None when quiet."""
-    if quiet:
-        yield None
-        return
-    with tqdm(desc=title, unit="text", leave=False) as bar:
-        yield bar.update

@@ -59,3 +59,13 @@ def rows_bar(total: int, *, quiet: bool) -> Iterator[Callable[[int], Any] | None
         return
     with tqdm(total=total, desc="scoring", unit="row", leave=False) as bar:
         yield bar.update
+
+
+@contextlib.contextmanager
+def text_counter(title: str, *, quiet: bool) -> Iterator[Callable[[int], Any] | None]:
+    """Yields what is called with the texts done: a counter on stderr, or None when quiet."""
+    if quiet:
+        yield None
+        return
+    with tqdm(desc=title, unit="text", leave=False) as bar:
+        yield bar.update
