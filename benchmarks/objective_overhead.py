@@ -22,9 +22,9 @@ from typing import Any
 
 import torch
 import transformers
-from pairs import RESULTS, command_of, earlier, now, write
 from torch import Tensor
 
+from pairs import RESULTS, command_of, earlier, now, write
 from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset, tokenise
 from tellapart.data.examples import LabelSpace
 from tellapart.data.reading import read_data
@@ -53,7 +53,9 @@ METHODS = {
 class Arm:
     """A model, its objective and its optimiser."""
 
-    def __init__(self, method: str, rows: TokenisedDataset, labels: LabelSpace, given: argparse.Namespace) -> None:
+    def __init__(
+        self, method: str, rows: TokenisedDataset, labels: LabelSpace, given: argparse.Namespace
+    ) -> None:
         transformers.set_seed(0)
         recipe = with_values(method_recipe(method), METHODS.get(method, []))
         model = load_encoder(given.encoder, labels)
@@ -108,7 +110,9 @@ def block(arms: dict[str, Arm], source: Iterator[dict[str, Tensor]], steps: int)
 def summary(blocks: list[dict[str, float]], steps: int) -> dict[str, Any]:
     """What goes into the JSON."""
     ratios = {
-        name: [seconds[name] / seconds[BASELINE] for seconds in blocks] for name in blocks[0] if name != BASELINE
+        name: [seconds[name] / seconds[BASELINE] for seconds in blocks]
+        for name in blocks[0]
+        if name != BASELINE
     }
     return {
         "blocks": blocks,
@@ -149,7 +153,9 @@ def main() -> None:
     names = [BASELINE, *given.methods.split(",")]
     arms = {name: Arm(name, rows, data.labels, given) for name in names}
     source = batches(rows, given.batch_size)
-    block(arms, source, 2)  # the first steps of a process also set up threads, memory and the optimisers' state
+    block(
+        arms, source, 2
+    )  # the first steps of a process also set up threads, memory and the optimisers' state
     for _ in range(len(blocks) * given.steps):
         next(source)
     while len(blocks) < given.pairs:

@@ -89,9 +89,14 @@ def interleaved(
         for arm in arms if pair % 2 == 0 else reversed(list(arms)):
             figures = arms[arm](pair)
             measured[arm].append(figures)
-            print(f"pair {pair}: {arm:>14} " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()), flush=True)
+            print(
+                f"pair {pair}: {arm:>14} " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()), flush=True
+            )
         ratios = {
-            arm: [one["seconds"] / own["seconds"] for one, own in zip(measured[first], measured[arm], strict=True)]
+            arm: [
+                one["seconds"] / own["seconds"]
+                for one, own in zip(measured[first], measured[arm], strict=True)
+            ]
             for arm in others
         }
         result = {

@@ -106,7 +106,7 @@ def check_head_stage(stage: StageRecipe) -> None:
     """Refuses, before anything runs, what a stage that learns only the head cannot do.
 
     Raises:
-        RecipeError: The solver cannot minimise the objective, or a perturbation or a gradient cache would have no effect.
+        RecipeError: The solver cannot minimise the objective, or an option would have no effect.
     """
     if stage.perturbation != "none":
         raise RecipeError(
