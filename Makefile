@@ -53,7 +53,7 @@ pytest: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 bench: install
-	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python benchmarks/run_all.py $(BENCH_FLAGS)
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUTPUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

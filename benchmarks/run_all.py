@@ -8,7 +8,8 @@
 Run it on a machine that does nothing else. Each benchmark is a process of its own and writes its JSON to
 benchmarks/results after every pair, so that an interrupted run goes on with --resume. --quick takes few rows and one
 pair: it shows that everything runs, its figures say little, and they go to runs/bench-quick. --table only prints the
-table of what was measured. `python benchmarks/pages.py` writes it into docs/evidence/speed.md.
+table of what was measured. The comparison with SetFit runs where --setfit-python names an environment that has it
+(see few_shot_speed.py). `python benchmarks/pages.py` writes it into docs/evidence/speed.md.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pairs import RESULTS
 from targets import missed, table_rows
 
 HERE = Path(__file__).parent
+PEER = "few_shot_speed.py"
 QUICK_FOLDER = Path("runs") / "bench-quick"
 
 
@@ -71,6 +73,13 @@ BENCHMARKS = (
     Benchmark("machine_peak.py", "machine_peak-r8.json", quick=("--steps=2", "--repeats=1"), resumes=False),
     Benchmark("memory.py", "memory.json", quick=("--rows=192", "--large-batch=192"), resumes=False),
     Benchmark("second_stage.py", "second_stage-r8.json", quick=("--rows=128",), resumes=False, device=False),
+    Benchmark(
+        PEER,
+        "few_shot_speed-banking77.json",
+        full=("--pairs=5",),
+        quick=("--setfit-steps=5", "--test-rows=128", "--pairs=1"),
+        device=False,
+    ),
     Benchmark("growth.py", "growth.json", quick=("--quick", "--pairs=1")),
 )
 
@@ -82,6 +91,8 @@ def run(benchmark: Benchmark, given: argparse.Namespace, folder: Path) -> bool:
     command += ["--output", str(folder / benchmark.file)]
     if benchmark.resumes and given.resume and not given.quick:
         command.append("--resume")
+    if benchmark.script == PEER:
+        command += ["--setfit-python", given.setfit_python]
     if benchmark.device and given.device is not None:
         command += ["--device", given.device]
     print("$ " + " ".join(command[1:]), flush=True)
@@ -97,6 +108,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="measure nothing")
     parser.add_argument("--only", help="names of benchmarks or their files, separated by commas")
     parser.add_argument("--device")
+    parser.add_argument("--setfit-python", help="Python of an environment with setfit 1.2")
     given = parser.parse_args()
     folder = QUICK_FOLDER if given.quick else RESULTS
     failed = []
@@ -107,7 +119,8 @@ def main() -> None:
         whole = (
             given.resume and not given.quick and not benchmark.resumes and (folder / benchmark.file).is_file()
         )
-        if wanted and not whole and not run(benchmark, given, folder):
+        possible = benchmark.script != PEER or given.setfit_python is not None
+        if wanted and possible and not whole and not run(benchmark, given, folder):
             failed.append(benchmark.file)
     rows = table_rows(folder)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
