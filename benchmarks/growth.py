@@ -44,6 +44,7 @@ GROWTH = {
     "classes": (2, 8, 64, 512),
     "processes": (1, 2),
 }
+MARK = '{"seconds"'  # a worker's line among those that the Trainer prints
 QUICK = {"texts": (64, 128), "length": (16, 32), "classes": (2, 64), "processes": (1, 2)}
 
 
@@ -105,7 +106,7 @@ def measured(point: dict[str, int], device: str) -> float:
     finished = subprocess.run(
         [*launcher, __file__, *worker], stdout=subprocess.PIPE, check=True, text=True, env=environ
     )
-    return max(json.loads(line)["seconds"] for line in finished.stdout.splitlines() if line.startswith("{"))
+    return max(json.loads(line)["seconds"] for line in finished.stdout.splitlines() if line.startswith(MARK))
 
 
 def points(growth: dict[str, tuple[int, ...]], base: dict[str, int]) -> list[tuple[str, dict[str, int]]]:
