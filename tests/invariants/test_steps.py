@@ -87,7 +87,7 @@ def test_a_batch_in_chunks_steps_like_one_pass_on_one_process_and_on_two(
             "--encoder",
             steady_encoder,
             "--method=label-distance",
-            "--epochs=4",
+            "--epochs=3",
             f"--batch-size={32 // ranks}",
             f"--set=stages.0.trainer.bucket_window={4 * ranks}",
             f"--set=stages.0.gradient_cache={cache}",
