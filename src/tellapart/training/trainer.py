@@ -24,7 +24,6 @@ from tellapart.encoders.transformer import final_linear
 from tellapart.errors import RecipeError, TellapartError
 from tellapart.objectives.base import Objective, RunFacts
 from tellapart.objectives.cross_entropy import CrossEntropy
-from tellapart.training.allocation import keep_large_blocks
 from tellapart.training.gradient_cache import GradientCache
 from tellapart.training.module import OBJECTIVE_FILE, ObjectiveModel
 from tellapart.training.perturbation import EmbeddingPerturbation, Perturbation
@@ -43,7 +42,7 @@ class Trainer(transformers.Trainer):
 
     What differs: the loss is the objective's, a mean over the rows of the whole batch, exact for accumulation
     and for several ranks; batches are bucketed by length; terms are logged by name; checkpoints are plain
-    models, whatever the pooling; on CPUs with glibc freed memory stays with the process for the next step.
+    models, whatever the pooling.
 
     Args:
         model: A sequence classifier, as `AutoModelForSequenceClassification` or
@@ -114,10 +113,8 @@ class Trainer(transformers.Trainer):
         )
         if hasattr(model, "constrain_"):
             self.add_callback(_ConstrainWeights(model))
-        if args.device.type == "cpu":
-            keep_large_blocks()
-            if getattr(args, "fast_dropout", True):
-                use_fast_dropout(model)
+        if args.device.type == "cpu" and getattr(args, "fast_dropout", True):
+            use_fast_dropout(model)
         # Encoder classifiers take **kwargs but ignore num_items_in_batch; nothing may be passed to them.
         self.model_accepts_loss_kwargs = False
         self._perturbation = _perturbation(args, model)
