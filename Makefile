@@ -1,6 +1,7 @@
 # make demo    a comparison on a real data set, about 8 minutes on 2 cores
 # make test    everything that has to pass: lint, types, contracts, tests
-# Both make the environment in .venv first, where that is needed.
+# make bench   speed and memory beside their targets, hours on a quiet machine; BENCH_FLAGS=--quick tries it
+# All make the environment in .venv first, where that is needed.
 
 PYTHON ?= python3
 # The CPU build, where pip finds one: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install
@@ -53,7 +54,7 @@ pytest: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 bench: install
-	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python benchmarks/run_all.py $(BENCH_FLAGS)
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUTPUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

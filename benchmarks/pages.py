@@ -12,15 +12,13 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from evidence import RESULTS, ROOT, hardware, table
+from speed_pages import figures, speed_pages
 from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.comparison_tables import comparison_rows, comparison_verdicts, confusable_rows
 from tellapart.evaluation.trials import verdict
 from tellapart.training import defaults
-
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
 
 # A comparison's JSON in benchmarks/results, its heading, the command that made it, and what to know of it.
 COMPARISONS = {
@@ -95,20 +93,6 @@ COMPARISONS = {
         "others too. The encoder starts from random weights, its subwords are learned from the training texts.",
     ),
 }
-
-
-def table(rows: list[list[str]]) -> str:
-    header, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def hardware(environment: dict[str, Any]) -> str:
-    return (
-        f"Measured on {environment['processor']}, {environment['cores']} cores, device {environment['device']}; "
-        f"torch {environment['torch']}, transformers {environment['transformers']}, "
-        f"Python {environment['python']}, tellapart {environment['tellapart']}."
-    )
 
 
 def comparison_page(name: str) -> str:
@@ -392,6 +376,7 @@ def index_page() -> str:
             "\n".join(
                 [
                     *lines,
+                    *(f"- [{title}]({name}.md)" for name, (title, _) in speed_pages().items()),
                     "- [Training speed against the stock Trainer](training-speed.md)",
                     "- [What the second stage costs](second-stage.md)",
                     "- [Training speed of TextCNN and HAN](encoder-speed.md)",
@@ -420,6 +405,7 @@ def pages() -> dict[Path, str]:
     contents[evidence / "encoder-speed.md"] = encoder_speed_page()
     if pretraining_speed_files():
         contents[evidence / "pretraining-speed.md"] = pretraining_speed_page()
+    contents |= {evidence / f"{name}.md": content for name, (_, content) in speed_pages().items()}
     contents[evidence / "README.md"] = index_page()
     for name, comparisons in EXCERPTS.items():
         path = ROOT / "docs" / name
@@ -432,6 +418,9 @@ def main() -> None:
     for path, content in pages().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
+        print(path.relative_to(ROOT))
+    for path, draw in figures().items():
+        draw(path)
         print(path.relative_to(ROOT))
 
 

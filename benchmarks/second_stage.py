@@ -10,15 +10,14 @@ The shares are of ten epochs of stage 1. Results go to benchmarks/results/second
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 
+from pairs import RESULTS, write
 from tellapart.encoders.cache import cached_representations
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.transformer import load_encoder, load_tokenizer
-from tellapart.files import replacing
 from tellapart.recipes import method_recipe, with_values
 from tellapart.runs.environment import environment
 from tellapart.runs.heads import train_fresh_head
@@ -26,7 +25,6 @@ from tellapart.runs.rows import load_data
 from tellapart.runs.stages import run_stage
 from tellapart.runs.tasks import Task
 
-RESULTS = Path(__file__).parent / "results"
 EPOCHS = 10
 
 
@@ -35,11 +33,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default="r8")
+    parser.add_argument("--rows", type=int, help="training rows; all by default")
     parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     recipe = with_values(
         method_recipe("auxiliary-labels"),
-        [f"data.source={given.data}", "stages.0.epochs=1", f"stages.1.epochs={EPOCHS}"],
+        [f"data.source={given.data}", "stages.0.epochs=1", f"stages.1.epochs={EPOCHS}"]
+        + ([] if given.rows is None else [f"data.train_rows={given.rows}"]),
     )
     data = load_data(recipe)
     tokenizer = load_tokenizer(recipe.encoder.name)
@@ -83,14 +84,13 @@ def main() -> None:
     for name, value in {**seconds, **shares}.items():
         print(f"{name}: {value:.4f}")
     result = {
-        "command": {"data": given.data, "max_length": given.max_length, "epochs": EPOCHS},
+        "command": {"data": given.data, "rows": given.rows, "max_length": given.max_length, "epochs": EPOCHS},
         "environment": environment(),
         "rows": {"train": len(task.train), "validation": len(task.validation or ())},
         "seconds": seconds,
         "shares": shares,
     }
-    with replacing(RESULTS / f"second_stage-{Path(given.data).name}.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write(given.output or RESULTS / f"second_stage-{Path(given.data).name}.json", result)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """One epoch of fine-tuning: tellapart against the stock Trainer, in turn, in one process.
 
-    python benchmarks/training_speed.py --data r8 --pairs 3
+    python benchmarks/training_speed.py --data r8 --pairs 5
+    python benchmarks/training_speed.py --data trec6 --pairs 5
+    python benchmarks/training_speed.py --data banking77 --pairs 5
     python benchmarks/training_speed.py --data r8 --rows 1024 --pairs 5 --arms stock,tellapart,slow-dropout
 
 Arms: `stock` is `transformers.Trainer` with its defaults (rows in random order, padded to the batch's longest, the
@@ -13,10 +15,8 @@ benchmarks/results/training_speed-<data>.json after every pair; `--resume` adds 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ import numpy as np
 import torch
 import transformers
 
+from pairs import RESULTS, command_of, earlier, now, write
 from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset, padding_share, tokenise
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.data.reading import read_data
@@ -34,13 +35,10 @@ from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import load_encoder, load_tokenizer, parameter_count
-from tellapart.files import replacing
 from tellapart.runs.environment import environment
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.defaults import default_head_learning_rate, default_learning_rate
 from tellapart.training.trainer import Trainer
-
-RESULTS = Path(__file__).parent / "results"
 
 
 class Task:
@@ -130,13 +128,10 @@ ARMS: dict[str, Callable[[Task, str, int], tuple[float, float]]] = {
 
 
 def _timed(trainer: transformers.Trainer) -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    start = time.perf_counter()
+    device = str(trainer.args.device)
+    start = now(device)
     trainer.train()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return now(device) - start
 
 
 def padding(rows: TokenisedDataset, batch_size: int) -> dict[str, float]:
@@ -177,8 +172,9 @@ def main() -> None:
     task = Task(TextData(train, None, test, data.labels), given.encoder, given.max_length, given.batch_size)
     arms = given.arms.split(",")
     target = given.output or RESULTS / f"training_speed-{Path(given.data).name}.json"
-    command = {key: value for key, value in vars(given).items() if key not in ("output", "resume", "pairs")}
-    measured = earlier(target, command) if given.resume else {arm: [] for arm in arms}
+    command = command_of(given)
+    before = earlier(target, command) if given.resume else None
+    measured: dict[str, list[dict[str, float]]] = before["arms"] if before else {arm: [] for arm in arms}
     shares = padding(task.rows, given.batch_size)
     print("padding: " + ", ".join(f"{name} {share:.1%}" for name, share in shares.items()))
     for pair in range(len(measured[arms[0]]), given.pairs):
@@ -204,18 +200,8 @@ def main() -> None:
             "ratios": ratios,
             "median_ratio": statistics.median(ratios),
         }
-        with replacing(target) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write(target, result)
         print(f"tellapart against {arms[0]}: {statistics.median(ratios):.2f}x (median of {len(ratios)})")
-
-
-def earlier(target: Path, command: dict[str, Any]) -> dict[str, list[dict[str, float]]]:
-    """The pairs measured before with the same options on the same kind of machine."""
-    result = json.loads(target.read_text(encoding="utf-8"))
-    before = {key: value for key, value in result["command"].items() if key != "pairs"}
-    if before != command or result["environment"] != environment():
-        raise SystemExit(f"{target} holds pairs of other options or of another machine: leave out --resume")
-    return result["arms"]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,20 @@ SCRIPT = Path(__file__).parent.parent / "benchmarks" / "pages.py"
 
 
 @pytest.fixture(scope="module")
-def pages():
-    spec = importlib.util.spec_from_file_location("pages", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def module():
+    # As when the script is run: its neighbours can be imported.
+    sys.path.insert(0, str(SCRIPT.parent))
+    try:
+        spec = importlib.util.spec_from_file_location("pages", SCRIPT)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    finally:
+        sys.path.remove(str(SCRIPT.parent))
+
+
+@pytest.fixture(scope="module")
+def pages(module):
     return module.pages()
 
 
@@ -26,6 +38,17 @@ def test_every_page_with_numbers_is_the_one_that_the_results_give(pages):
         )
 
 
-def test_no_other_page_stands_among_them(pages):
+def test_every_figure_is_of_the_results_that_are_there(module):
+    images = pytest.importorskip("PIL.Image")
+    for path in module.figures():
+        results = SCRIPT.parent / "results" / f"{path.stem}.json"
+        with images.open(path) as image:
+            drawn_from = image.info["Description"]
+        current = hashlib.sha256(results.read_bytes()).hexdigest()
+        assert drawn_from == current, f"run python benchmarks/pages.py: {path.name} is stale"
+
+
+def test_no_other_page_stands_among_them(module, pages):
     folder = next(path for path in pages if path.name == "training-speed.md").parent
-    assert set(folder.iterdir()) == {path for path in pages if path.parent == folder}
+    known = {path for path in pages if path.parent == folder} | set(module.figures())
+    assert set(folder.iterdir()) == known

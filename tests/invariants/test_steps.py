@@ -75,6 +75,30 @@ def test_two_processes_step_like_one(
     _assert_same(weights(tmp_path / "1"), weights(tmp_path / "2"))
 
 
+def test_a_batch_in_chunks_steps_like_one_pass_on_one_process_and_on_two(
+    command, weights, steady_encoder, plainly, ticket_file, tmp_path
+):
+    """With two views and a projection that learns; the last batch does not fill the chunks."""
+    for name, ranks, cache in (("whole", 1, "null"), ("chunks", 1, "10"), ("ranks", 2, "5")):
+        command(
+            "train",
+            ticket_file,
+            *plainly,
+            "--encoder",
+            steady_encoder,
+            "--method=label-distance",
+            "--epochs=3",
+            f"--batch-size={32 // ranks}",
+            f"--set=stages.0.trainer.bucket_window={4 * ranks}",
+            f"--set=stages.0.gradient_cache={cache}",
+            "--output",
+            tmp_path / name,
+            ranks=ranks,
+        )
+    _assert_same(weights(tmp_path / "whole"), weights(tmp_path / "chunks"))
+    _assert_same(weights(tmp_path / "whole"), weights(tmp_path / "ranks"))
+
+
 @pytest.mark.parametrize("method", ["cross-entropy", "label-distance", "auxiliary-labels"])
 def test_a_killed_run_resumes_to_the_same_bits(command, tiny_encoder, ticket_file, tmp_path, method):
     """With dropout, AdamW, an adaptive distance and the choice of the best evaluation."""

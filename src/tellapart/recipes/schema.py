@@ -221,6 +221,8 @@ class StageRecipe(_Strict):
         epochs: Passes over the training rows, at most.
         batch_size: Rows a step on one process, before accumulation.
         gradient_accumulation_steps: Batches whose gradients are added up before a step.
+        gradient_cache: Texts whose activations are in memory at once, fewer than a batch has: the batch is encoded in
+            chunks of so many, twice, and compared as a whole. By default it is encoded in one pass.
         learning_rate: Of the encoder.
         head_learning_rate: Of everything outside the base model; of a head that is learned alone.
         perturbation: What is added to the encoders' token embeddings for a second pass over each step's rows:
@@ -248,6 +250,7 @@ class StageRecipe(_Strict):
     epochs: Annotated[float, Field(gt=0)] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 32
     gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    gradient_cache: Annotated[int, Field(ge=1)] | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     head_learning_rate: Annotated[float, Field(gt=0)] | None = None
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1

@@ -127,11 +127,16 @@ def check_head_stage(stage: StageRecipe) -> None:
     """Refuses, before anything runs, what a stage that learns only the head cannot do.
 
     Raises:
-        RecipeError: The solver cannot minimise the objective, or a perturbation would have no effect.
+        RecipeError: The solver cannot minimise the objective, or an option would have no effect.
     """
     if stage.perturbation != "none":
         raise RecipeError(
             "a stage that learns only the head never runs the encoder, so a perturbation has no effect",
+            "set it for a stage that learns all",
+        )
+    if stage.gradient_cache is not None:
+        raise RecipeError(
+            "a stage that learns only the head never runs the encoder, so a gradient cache has no effect",
             "set it for a stage that learns all",
         )
     if stage.solver == "l-bfgs" and not _is_plain(stage.objective):

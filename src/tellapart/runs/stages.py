@@ -36,6 +36,7 @@ from tellapart.training.defaults import (
 from tellapart.training.learning import learning_names, only_learning
 from tellapart.training.module import load_exactly, save_exactly
 from tellapart.training.progress import ProgressBar
+from tellapart.training.requirements import check_gradient_cache
 from tellapart.training.trainer import Trainer, last_checkpoint
 from tellapart.training.views import encoder_dropout
 
@@ -46,6 +47,7 @@ _OWN_ARGUMENTS = {
     "num_train_epochs": "epochs",
     "per_device_train_batch_size": "batch_size",
     "gradient_accumulation_steps": "gradient_accumulation_steps",
+    "gradient_cache": "gradient_cache",
     "learning_rate": "learning_rate",
     "head_learning_rate": "head_learning_rate",
     "weight_decay": "weight_decay",
@@ -93,6 +95,7 @@ def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
             continue
         if not isinstance(stage.learns, str):
             learning_names(model, stage.learns)
+        check_gradient_cache(stage.gradient_cache, stage.batch_size)
         if stage.batches == "balanced":
             assert task.train.labels is not None
             check_balanced(task.train.labels, stage.batch_size * _ranks(), stage.texts_per_class)
@@ -223,6 +226,7 @@ def _arguments(
         "num_train_epochs": stage.epochs,
         "per_device_train_batch_size": stage.batch_size,
         "gradient_accumulation_steps": stage.gradient_accumulation_steps,
+        "gradient_cache": stage.gradient_cache,
         "learning_rate": stage.learning_rate,
         "head_learning_rate": stage.head_learning_rate,
         "warmup_steps": stage.warmup_share,

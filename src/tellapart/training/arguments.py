@@ -9,7 +9,7 @@ import transformers
 
 @dataclass
 class TrainingArguments(transformers.TrainingArguments):
-    """`transformers.TrainingArguments` plus seven fields; every other option keeps its meaning.
+    """`transformers.TrainingArguments` plus eight fields; every other option keeps its meaning.
 
     Args:
         head_learning_rate: Rate of everything outside the base model, the objective's parameters included; by
@@ -23,6 +23,9 @@ class TrainingArguments(transformers.TrainingArguments):
         perturbation: `fgm` or `random`: each step's rows pass a second time through perturbed token embeddings, and
             both gradients are added; `none`. See `tellapart.training.perturbation`.
         perturbation_size: Euclidean length of the perturbation of each encoder's embeddings.
+        gradient_cache: Texts whose activations are in memory at once, for batches that are larger than memory: the
+            batch is encoded in chunks of so many, twice, and compared as a whole. None encodes it in one pass. See
+            `tellapart.training.gradient_cache`.
     """
 
     head_learning_rate: float | None = field(default=None)
@@ -32,3 +35,4 @@ class TrainingArguments(transformers.TrainingArguments):
     fast_dropout: bool = field(default=True)
     perturbation: str = field(default="none")
     perturbation_size: float = field(default=1.0)
+    gradient_cache: int | None = field(default=None)

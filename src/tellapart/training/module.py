@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +22,21 @@ from tellapart.objectives.base import EncodedBatch, Objective
 
 # Beside the model in a checkpoint: what learning needs and classifying does not.
 OBJECTIVE_FILE = "objective.safetensors"
+
+
+@dataclass(frozen=True)
+class Fed:
+    """Gradients of a loss that was computed elsewhere, to be passed on to what they are gradients of.
+
+    Args:
+        logits: By the logits (B, K) of an `EncodedBatch`; None where the loss does not depend on them.
+        representation: By its representations (B, d), likewise.
+        parameters: By the objective's parameters that learn, in their order, likewise; or nothing.
+    """
+
+    logits: Tensor | None
+    representation: Tensor | None
+    parameters: Sequence[Tensor | None] = ()
 
 
 class ObjectiveModel(nn.Module):
@@ -56,19 +73,60 @@ class ObjectiveModel(nn.Module):
             self.model.base_model.eval()
         return self
 
-    def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Any]:
+    def forward(
+        self,
+        labels: Tensor | None = None,
+        *,
+        encode_only: bool = False,
+        fed: Fed | None = None,
+        **inputs: Tensor,
+    ) -> dict[str, Any]:
         """Runs the classifier and, in training, its objective.
 
         Args:
             labels: Class ids (B,) or multi-hot (B, K); needed in training.
+            encode_only: Whether to leave out the objective.
+            fed: Gradients that take the objective's place.
             inputs: What the classifier takes.
 
         Returns:
-            `logits` (B, K); in training also `loss`, `terms` (detached) and `rows`, the number of texts that the
-            loss is a mean over, on all ranks together.
+            `logits` (B, K); in training also what `minimised` returns. Instead, in training: `encoded`, the
+            `EncodedBatch` of this rank, with `encode_only`; `loss`, of which the gradients are those that were fed,
+            with `fed`.
         """
         if not self.training or labels is None:
             return {"logits": self.model(**inputs).logits}
+        logits, batch = self._encoded(labels, inputs)
+        if encode_only:
+            return {"encoded": batch}
+        if fed is not None:
+            return {"loss": self._carrying(batch, fed)}
+        return {"logits": logits, **self.minimised(batch)}
+
+    def minimised(self, batch: EncodedBatch) -> dict[str, Any]:
+        """Runs the objective.
+
+        Args:
+            batch: The rows of this rank.
+
+        Returns:
+            `loss`, `terms` (detached) and `rows`, the number of texts that the loss is a mean over, on all ranks
+            together.
+        """
+        batch = gathered(batch)
+        terms = self.objective(batch)
+        return {
+            "loss": self.objective.total(terms),
+            "terms": {name: term.detach() for name, term in terms.items()},
+            "rows": len(batch.labels) // self.objective.requirements.views,
+        }
+
+    def learning_parameters(self) -> list[nn.Parameter]:
+        """Returns the objective's parameters that learn."""
+        return [parameter for parameter in self.objective.parameters() if parameter.requires_grad]
+
+    def _encoded(self, labels: Tensor, inputs: dict[str, Tensor]) -> tuple[Tensor, EncodedBatch]:
+        """The logits of all rows and views as the classifier gives them, and what the objective takes."""
         views = self.objective.requirements.views
         if views > 1:
             inputs = {name: value.repeat(views, *[1] * (value.dim() - 1)) for name, value in inputs.items()}
@@ -76,21 +134,31 @@ class ObjectiveModel(nn.Module):
         representation, classifier_input = self._tap.take_both()
         if self.auxiliary is not None:
             all_logits = torch.cat([logits, self.auxiliary(classifier_input).to(logits.dtype)], dim=1)
-        batch = EncodedBatch(
+        return logits, EncodedBatch(
             _at_least_float32(all_logits),
             _at_least_float32(representation),
             labels.repeat(views, *[1] * (labels.dim() - 1)),
             torch.arange(views, device=labels.device).repeat_interleave(len(labels)),
         )
-        batch = gathered(batch)
-        terms = self.objective(batch)
-        loss = self.objective.total(terms)
-        return {
-            "loss": loss,
-            "logits": logits,
-            "terms": {name: term.detach() for name, term in terms.items()},
-            "rows": len(batch.labels) // views,
-        }
+
+    def _carrying(self, batch: EncodedBatch, fed: Fed) -> Tensor:
+        """A scalar of which the gradients are those that were fed.
+
+        The objective's parameters are part of it too: on several ranks only what takes part in the forward pass is
+        averaged.
+        """
+        outputs = [batch.logits, batch.representation]
+        gradients = [fed.logits, fed.representation]
+        if fed.parameters:
+            outputs += self.learning_parameters()
+            gradients += fed.parameters
+        return torch.stack(
+            [
+                (output * gradient).sum()
+                for output, gradient in zip(outputs, gradients, strict=True)
+                if gradient is not None
+            ]
+        ).sum()
 
     def save(self, folder: str | Path, tokenizer: Any = None) -> None:
         """Writes a plain checkpoint, and `objective.safetensors` beside it with what only learning needs."""
@@ -169,14 +237,33 @@ def gathered(batch: EncodedBatch) -> EncodedBatch:
     if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
         return batch
     sizes = _sizes(len(batch.labels), batch.labels.device)
-    views = _gather_rows(batch.views, sizes)
-    # View by view again, as one process has them: row i and row i + B/2 are one text.
-    order = torch.argsort(views, stable=True)
+    return _view_by_view(
+        EncodedBatch(
+            _gather_rows(batch.logits, sizes),
+            _gather_rows(batch.representation, sizes),
+            _gather_rows(batch.labels, sizes),
+            _gather_rows(batch.views, sizes),
+        )
+    )
+
+
+def joined(batches: Sequence[EncodedBatch]) -> EncodedBatch:
+    """Returns several batches as the one that they would be had all their texts been encoded together."""
+    return _view_by_view(
+        EncodedBatch(
+            torch.cat([batch.logits for batch in batches]),
+            torch.cat([batch.representation for batch in batches]),
+            torch.cat([batch.labels for batch in batches]),
+            torch.cat([batch.views for batch in batches]),
+        )
+    )
+
+
+def _view_by_view(batch: EncodedBatch) -> EncodedBatch:
+    """Puts the rows of the first view before those of the second: row i and row i + B/2 are one text."""
+    order = torch.argsort(batch.views, stable=True)
     return EncodedBatch(
-        _gather_rows(batch.logits, sizes)[order],
-        _gather_rows(batch.representation, sizes)[order],
-        _gather_rows(batch.labels, sizes)[order],
-        views[order],
+        batch.logits[order], batch.representation[order], batch.labels[order], batch.views[order]
     )
 
 

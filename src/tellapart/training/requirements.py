@@ -72,6 +72,15 @@ def check_batches(args: transformers.TrainingArguments, dataset: TokenisedDatase
         check_balanced(dataset.labels, rows, args.texts_per_class)
 
 
+def check_gradient_cache(texts: int | None, batch_size: int) -> None:
+    """Refuses, before anything runs, chunks that would not be smaller than a batch."""
+    if texts is not None and not 1 <= texts < batch_size:
+        raise RecipeError(
+            f"gradient_cache is {texts} and a batch has {batch_size} texts, so nothing would be gained",
+            "give fewer texts than a batch has, or a larger batch_size",
+        )
+
+
 def refuse_arguments(args: transformers.TrainingArguments, options: dict[str, Any]) -> None:
     """Refuses settings that Transformers would take and that would not do what they say here."""
     if args.label_smoothing_factor:

@@ -24,10 +24,12 @@ from tellapart.encoders.transformer import final_linear
 from tellapart.errors import RecipeError, TellapartError
 from tellapart.objectives.base import Objective, RunFacts
 from tellapart.objectives.cross_entropy import CrossEntropy
+from tellapart.training.gradient_cache import GradientCache
 from tellapart.training.module import OBJECTIVE_FILE, ObjectiveModel
 from tellapart.training.perturbation import EmbeddingPerturbation, Perturbation
 from tellapart.training.requirements import (
     check_batches,
+    check_gradient_cache,
     check_objective,
     class_counts,
     refuse_arguments,
@@ -87,6 +89,7 @@ class Trainer(transformers.Trainer):
         train_dataset = self._tokenised(train_dataset)
         check_objective(objective, model, train_dataset)
         check_batches(args, train_dataset)
+        check_gradient_cache(getattr(args, "gradient_cache", None), args.per_device_train_batch_size)
         objective.prepare(
             RunFacts(
                 num_labels=model.config.num_labels,
@@ -115,6 +118,8 @@ class Trainer(transformers.Trainer):
         # Encoder classifiers take **kwargs but ignore num_items_in_batch; nothing may be passed to them.
         self.model_accepts_loss_kwargs = False
         self._perturbation = _perturbation(args, model)
+        texts = getattr(args, "gradient_cache", None)
+        self._gradient_cache = None if texts is None else GradientCache(self.accelerator, texts)
         self._step_batches: list[dict[str, Tensor]] = []
         self._terms: dict[str, Tensor] = {}
         self._term_batches = 0
@@ -210,6 +215,9 @@ class Trainer(transformers.Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def _weighted_loss(self, model: Any, inputs: dict[str, Tensor], rows: int | None) -> tuple[Tensor, Any]:
+        """The loss of a batch as its share of the step; with a gradient cache, most of its backward pass is done."""
+        if self._gradient_cache is not None and model.training:
+            return self._gradient_cache.loss(model, inputs, rows)
         outputs = model(**inputs)
         return outputs["loss"] * (outputs["rows"] / (rows or outputs["rows"])), outputs
 

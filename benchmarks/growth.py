@@ -1,0 +1,160 @@
+"""How the time of training grows with texts, length, classes and processes.
+
+    python benchmarks/growth.py
+
+One thing grows at a time, the others stay: 512 texts of 64 tokens, 8 classes, one process. Texts are documents of
+20 Newsgroups cut to exactly the length, so that there is no padding. Their classes are numbered through, which
+changes the size of the classifier and of the objective's tables and nothing else. Each point is one epoch of
+contrastive learning with label distance by `tellapart.Trainer`, in a process of its own. Two processes, which
+torchrun starts, share the batches and the threads. Points are measured in rounds; the figure is their median. Results
+go to benchmarks/results/growth.json after every round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from pairs import RESULTS, command_of, earlier, now, write
+from tellapart.data.batching import TokenisedDataset, tokenise
+from tellapart.data.examples import LabelSpace
+from tellapart.data.reading import read_data
+from tellapart.encoders.precision import use_bf16
+from tellapart.encoders.transformer import load_encoder, load_tokenizer
+from tellapart.objectives import CrossEntropy, LabelDistance
+from tellapart.runs.environment import environment
+from tellapart.training.arguments import TrainingArguments
+from tellapart.training.trainer import Trainer
+
+BASE = {"texts": 512, "length": 64, "classes": 8, "processes": 1}
+GROWTH = {
+    "texts": (256, 512, 1024, 2048),
+    "length": (16, 32, 64, 128, 256),
+    "classes": (2, 8, 64, 512),
+    "processes": (1, 2),
+}
+MARK = '{"seconds"'  # a worker's line among those that the Trainer prints
+QUICK = {"texts": (64, 128), "length": (16, 32), "classes": (2, 64), "processes": (1, 2)}
+
+
+def rows_of(point: dict[str, int]) -> TokenisedDataset:
+    """Documents cut to exactly the length."""
+    texts = read_data("20ng").train
+    tokenised = tokenise(
+        texts.select(np.arange(min(len(texts), 3 * point["texts"]))),
+        load_tokenizer("minilm"),
+        max_length=point["length"],
+    )
+    long = torch.nonzero(tokenised.lengths == point["length"]).squeeze(1)
+    assert len(long), "no document is that long"
+    chosen = long[torch.arange(point["texts"]) % len(long)]
+    tokens = tokenised.batch(chosen.tolist())["input_ids"].flatten().numpy()
+    lengths = np.full(point["texts"], point["length"])
+    return TokenisedDataset({"input_ids": tokens}, lengths, np.arange(point["texts"]) % point["classes"])
+
+
+def epoch(point: dict[str, int], device: str) -> float:
+    """Seconds of an epoch in this process, after a first step."""
+    torch.set_num_threads(max(1, torch.get_num_threads() // point["processes"]))
+    transformers.set_seed(0)
+    rows = rows_of(point)
+    labels = LabelSpace(tuple(f"class {number}" for number in range(point["classes"])))
+    model = load_encoder("minilm", labels)
+    marks: list[float] = []
+
+    class Clock(transformers.TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            marks.append(now(device))
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=32 // point["processes"],
+            num_train_epochs=1,
+            bf16=use_bf16("auto", device),
+            save_strategy="no",
+            use_cpu=device == "cpu",
+            disable_tqdm=True,
+        )
+        objective = 0.5 * CrossEntropy() + 0.5 * LabelDistance(distance="uniform")
+        trainer = Trainer(model, arguments, objective=objective, train_dataset=rows)
+        trainer.add_callback(Clock())
+        trainer.train()
+    # The first step also sets up kernels and the optimiser's state.
+    return (marks[-1] - marks[0]) * len(marks) / (len(marks) - 1)
+
+
+def measured(point: dict[str, int], device: str) -> float:
+    """Seconds of a point, in a process or two of their own."""
+    launcher = [sys.executable]
+    environ = dict(os.environ)
+    if point["processes"] > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={point['processes']}"]
+        environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    worker = ["--device", device, "--point", json.dumps(point)]
+    finished = subprocess.run(
+        [*launcher, __file__, *worker], stdout=subprocess.PIPE, check=True, text=True, env=environ
+    )
+    return max(json.loads(line)["seconds"] for line in finished.stdout.splitlines() if line.startswith(MARK))
+
+
+def points(growth: dict[str, tuple[int, ...]], base: dict[str, int]) -> list[tuple[str, dict[str, int]]]:
+    """What grows, and all values."""
+    return [(name, base | {name: value}) for name, values in growth.items() for value in values]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pairs", type=int, default=3, help="rounds")
+    parser.add_argument("--quick", action="store_true", help="few and small points")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--output", type=Path, default=RESULTS / "growth.json")
+    parser.add_argument("--resume", action="store_true", help="keep the rounds that were measured before")
+    parser.add_argument(
+        "--point", type=json.loads, help="measure one point in this process and print it as JSON"
+    )
+    given = parser.parse_args()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if given.point is not None:
+        print(json.dumps({"seconds": epoch(given.point, given.device)}))
+        return
+    command = {key: value for key, value in command_of(given).items() if key != "point"}
+    before = earlier(given.output, command) if given.resume else None
+    rounds: list[list[float]] = before["rounds"] if before else []
+    chosen = points(QUICK, BASE | {"texts": 128}) if given.quick else points(GROWTH, BASE)
+    if not given.device.startswith("cpu") and torch.cuda.device_count() < 2:
+        chosen = [(name, point) for name, point in chosen if point["processes"] == 1]
+    while len(rounds) < given.pairs:
+        ordered = chosen if len(rounds) % 2 == 0 else chosen[::-1]
+        seconds = {json.dumps(pair): measured(pair[1], given.device) for pair in ordered}
+        rounds.append([seconds[json.dumps(pair)] for pair in chosen])
+        result = {
+            "command": command | {"pairs": len(rounds)},
+            "environment": environment(),
+            "points": [
+                {"grows": name, **point, "seconds": statistics.median(values)}
+                for (name, point), values in zip(chosen, zip(*rounds, strict=True), strict=True)
+            ],
+            "rounds": rounds,
+        }
+        write(given.output, result)
+        for entry in result["points"]:
+            print(f"{entry['grows']} {entry[entry['grows']]}: {entry['seconds']:.2f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

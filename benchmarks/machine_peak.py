@@ -1,0 +1,139 @@
+"""Which share of the machine's rate of matrix multiplication a training step reaches.
+
+    python benchmarks/machine_peak.py --data r8
+
+One training step of MiniLM is watched: the shapes, strides and types of all its matrix products, forwards and
+backwards. Each of these products is then timed by itself, on matrices that are ready. Their floating-point operations
+over their seconds is the rate that the machine reaches on the step's own shapes; square products of 2,048 are timed
+beside them. The share is the rate of the whole step, with everything that is no product, over that rate. Steps are
+those of `tellapart train`: bf16 where the machine has it, dropout, clipping, AdamW. Attention that runs as one kernel
+counts with its operations and without a time of its own. Results go to
+benchmarks/results/machine_peak-<data>.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from objective_overhead import BASELINE, Arm, batches
+from pairs import RESULTS, command_of, now, write
+from tellapart.data.batching import tokenise
+from tellapart.data.reading import read_data
+from tellapart.data.splits import prepare_splits
+from tellapart.encoders.transformer import load_tokenizer
+from tellapart.runs.environment import environment
+
+Matrix = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]  # shape, strides, type
+_PRODUCTS = {"aten::mm": 0, "aten::bmm": 0, "aten::addmm": 1, "aten::baddbmm": 1}  # where the matrices begin
+
+
+class Products(TorchDispatchMode):
+    """Counts the matrix products that run, by their matrices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: Counter[tuple[Matrix, Matrix]] = Counter()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        first = _PRODUCTS.get(function._schema.name)
+        if first is not None:
+            one, two = ((tuple(m.shape), m.stride(), m.dtype) for m in args[first : first + 2])
+            self.found[one, two] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def operations(one: Matrix, two: Matrix) -> int:
+    """Multiplications and additions of a product."""
+    *batch, rows, inner = one[0]
+    return 2 * (batch[0] if batch else 1) * rows * inner * two[0][-1]
+
+
+def seconds_of(one: Matrix, two: Matrix, device: str, repeats: int) -> float:
+    """The median time of a product by itself."""
+    first, second = (
+        torch.empty_strided(shape, strides, dtype=kind, device=device).normal_()
+        for shape, strides, kind in (one, two)
+    )
+    times = []
+    for _ in range(repeats + 1):
+        start = now(device)
+        torch.matmul(first, second)
+        times.append(now(device) - start)
+    return statistics.median(times[1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="r8")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--repeats", type=int, default=9, help="of each product by itself")
+    parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--output", type=Path)
+    given = parser.parse_args()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+    data = prepare_splits(read_data(given.data), seed=0)
+    rows = tokenise(
+        data.train, load_tokenizer(given.encoder), max_length=given.max_length, labels=data.labels
+    )
+    arm = Arm(BASELINE, rows, data.labels, given)
+    source = batches(rows, given.batch_size)
+    # Of the widths that batches have, the one in the middle.
+    batch = sorted((next(source) for _ in range(25)), key=lambda each: each["input_ids"].shape[1])[12]
+    arm.step(batch)
+    with Products() as products:
+        arm.step(batch)
+    with FlopCounterMode(display=False) as counter:
+        arm.step(batch)
+    step = statistics.median(arm.step(batch) for _ in range(given.steps))
+
+    alone = in_products = 0.0
+    for (one, two), count in products.found.items():
+        alone += count * seconds_of(one, two, given.device, given.repeats)
+        in_products += count * operations(one, two)
+    kind = Counter[torch.dtype]()
+    for (one, two), count in products.found.items():
+        kind[one[2]] += count * operations(one, two)
+    precision = kind.most_common(1)[0][0]
+    square: Matrix = ((2048, 2048), (2048, 1), precision)
+    peaks = {
+        "the step's products": in_products / alone,
+        "square products of 2,048": operations(square, square) / seconds_of(square, square, given.device, 5),
+    }
+    rate = counter.get_total_flops() / step
+    result = {
+        "command": command_of(given),
+        "environment": environment(),
+        "batch": list(batch["input_ids"].shape),
+        "precision": str(precision).removeprefix("torch."),
+        "operations_a_step": counter.get_total_flops(),
+        "operations_in_products": in_products,
+        "seconds_a_step": step,
+        "seconds_in_products_alone": alone,
+        "rate": rate,
+        "peaks": peaks,
+        "shares": {name: rate / peak for name, peak in peaks.items()},
+    }
+    write(given.output or RESULTS / f"machine_peak-{Path(given.data).name}.json", result)
+    print(f"step: {1000 * step:.0f} ms, {rate / 1e9:.0f} GFLOP/s in {result['precision']}")
+    for name, peak in peaks.items():
+        print(f"{name}: {peak / 1e9:.0f} GFLOP/s, of which the step reaches {rate / peak:.1%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Step time of the objectives against that of cross entropy, each with the same batches of real texts.
+
+    python benchmarks/objective_overhead.py --data r8
+    python benchmarks/objective_overhead.py --data banking77 --pairs 2 --steps 4
+
+Every objective has a model and an optimiser of its own, all from the same encoder, and is trained by
+`tellapart.Trainer` as `tellapart train` would. Each batch is given to all of them before the next one, in an order
+that rotates: what disturbs the machine disturbs all alike. A pair is a block of such batches, its ratio that of the
+blocks' seconds. A step is the two passes, the clipping of the gradient and the optimiser's step; loading rows is left
+out. Results go to benchmarks/results/objective_overhead-<data>.json after every block.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+
+from pairs import RESULTS, command_of, earlier, now, write
+from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset, tokenise
+from tellapart.data.examples import LabelSpace
+from tellapart.data.reading import read_data
+from tellapart.data.splits import prepare_splits
+from tellapart.encoders.precision import use_bf16
+from tellapart.encoders.transformer import load_encoder, load_tokenizer, parameter_count
+from tellapart.recipes import method_recipe, with_values
+from tellapart.runs.environment import environment
+from tellapart.runs.objectives import build_objective
+from tellapart.training.arguments import TrainingArguments
+from tellapart.training.defaults import default_head_learning_rate, default_learning_rate
+from tellapart.training.trainer import Trainer
+
+BASELINE = "cross-entropy"
+METHODS = {
+    "negative-supervision": [],
+    "negative-supervision-am": [],
+    "negative-supervision-ace": [],
+    # The matrix changes only between steps; a fixed one takes the same time.
+    "label-distance": ["stages.0.objective.distance=uniform"],
+    "r-drop": [],
+    "supcon": [],
+}
+
+
+class Arm:
+    """A model, its objective and its optimiser."""
+
+    def __init__(
+        self, method: str, rows: TokenisedDataset, labels: LabelSpace, given: argparse.Namespace
+    ) -> None:
+        transformers.set_seed(0)
+        recipe = with_values(method_recipe(method), METHODS.get(method, []))
+        model = load_encoder(given.encoder, labels)
+        rate = default_learning_rate(parameter_count(model))
+        arguments = TrainingArguments(
+            output_dir=tempfile.gettempdir(),
+            per_device_train_batch_size=given.batch_size,
+            learning_rate=rate,
+            head_learning_rate=default_head_learning_rate(rate),
+            bf16=use_bf16("auto", given.device),
+            use_cpu=given.device == "cpu",
+            save_strategy="no",
+            disable_tqdm=True,
+        )
+        objective = build_objective(recipe.stages[0].objective, labels)
+        self.trainer = Trainer(model, arguments, objective=objective, train_dataset=rows)
+        self.device, self.limit = given.device, arguments.max_grad_norm
+        prepare = self.trainer.accelerator.prepare
+        self.model, self.optimizer = prepare(self.trainer.model, self.trainer.create_optimizer())
+
+    def step(self, batch: dict[str, Tensor]) -> float:
+        """Seconds of a step on a batch."""
+        start = now(self.device)
+        self.trainer.training_step(self.model, dict(batch), len(batch["labels"]))
+        self.trainer.accelerator.clip_grad_norm_(self.model.parameters(), self.limit)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return now(self.device) - start
+
+
+def batches(rows: TokenisedDataset, batch_size: int) -> Iterator[dict[str, Tensor]]:
+    """Full batches, epoch after epoch."""
+    sampler = LengthBucketBatchSampler(rows.lengths, batch_size, drop_last=True)
+    for epoch in itertools.count():
+        sampler.set_epoch(epoch)
+        for chosen in sampler:
+            yield rows.batch(chosen)
+
+
+def block(arms: dict[str, Arm], source: Iterator[dict[str, Tensor]], steps: int) -> dict[str, float]:
+    """Seconds of each arm, all on the same batches."""
+    seconds = dict.fromkeys(arms, 0.0)
+    names = list(arms)
+    for number in range(steps):
+        batch = next(source)
+        turn = number % len(names)
+        for name in [*names[turn:], *names[:turn]]:
+            seconds[name] += arms[name].step(batch)
+    return seconds
+
+
+def summary(blocks: list[dict[str, float]], steps: int) -> dict[str, Any]:
+    """What goes into the JSON."""
+    ratios = {
+        name: [seconds[name] / seconds[BASELINE] for seconds in blocks]
+        for name in blocks[0]
+        if name != BASELINE
+    }
+    return {
+        "blocks": blocks,
+        "milliseconds_a_step": {
+            name: statistics.median(1000 * seconds[name] / steps for seconds in blocks) for name in blocks[0]
+        },
+        "ratios": ratios,
+        "median_ratios": {name: statistics.median(values) for name, values in ratios.items()},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="r8")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--pairs", type=int, default=5, help="blocks")
+    parser.add_argument("--steps", type=int, default=14, help="batches a block")
+    parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--resume", action="store_true", help="keep the blocks that were measured before")
+    given = parser.parse_args()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+    target = given.output or RESULTS / f"objective_overhead-{Path(given.data).name}.json"
+    command = command_of(given)
+    before = earlier(target, command) if given.resume else None
+    blocks: list[dict[str, float]] = before["blocks"] if before else []
+    data = prepare_splits(read_data(given.data), seed=0)
+    rows = tokenise(
+        data.train, load_tokenizer(given.encoder), max_length=given.max_length, labels=data.labels
+    )
+    names = [BASELINE, *given.methods.split(",")]
+    arms = {name: Arm(name, rows, data.labels, given) for name in names}
+    source = batches(rows, given.batch_size)
+    block(
+        arms, source, 2
+    )  # the first steps of a process also set up threads, memory and the optimisers' state
+    for _ in range(len(blocks) * given.steps):
+        next(source)
+    while len(blocks) < given.pairs:
+        blocks.append(block(arms, source, given.steps))
+        result = {
+            "command": command | {"pairs": len(blocks)},
+            "environment": environment(),
+            "rows": len(rows),
+            "mean_tokens": float(rows.lengths.float().mean()),
+            **summary(blocks, given.steps),
+        }
+        write(target, result)
+        print(", ".join(f"{name} {ratio:.3f}" for name, ratio in result["median_ratios"].items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

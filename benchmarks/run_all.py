@@ -1,0 +1,136 @@
+"""All benchmarks of speed and memory one after another, and their figures beside the targets.
+
+    python benchmarks/run_all.py
+    python benchmarks/run_all.py --resume
+    python benchmarks/run_all.py --quick
+    python benchmarks/run_all.py --table
+
+Run it on a machine that does nothing else. Each benchmark is a process of its own and writes its JSON to
+benchmarks/results after every pair, so that an interrupted run goes on with --resume. --quick takes few rows and one
+pair: it shows that everything runs, its figures say little, and they go to runs/bench-quick. --table only prints the
+table of what was measured. The comparison with SetFit runs where --setfit-python names an environment that has it
+(see few_shot_speed.py). `python benchmarks/pages.py` writes it into docs/evidence/speed.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pairs import RESULTS
+from targets import missed, table_rows
+
+HERE = Path(__file__).parent
+PEER = "few_shot_speed.py"
+QUICK_FOLDER = Path("runs") / "bench-quick"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A command.
+
+    Args:
+        script: In benchmarks.
+        file: The JSON that it writes.
+        options: Always.
+        full: When measured for evidence.
+        quick: When only tried.
+        resumes: Whether it knows --resume.
+        device: Whether it knows --device.
+    """
+
+    script: str
+    file: str
+    options: tuple[str, ...] = ()
+    full: tuple[str, ...] = ()
+    quick: tuple[str, ...] = ()
+    resumes: bool = True
+    device: bool = True
+
+
+_ROWS = ("--rows=128", "--test-rows=128", "--pairs=1")
+
+BENCHMARKS = (
+    *(
+        Benchmark(
+            "training_speed.py", f"training_speed-{data}.json", (f"--data={data}",), ("--pairs=5",), _ROWS
+        )
+        for data in ("r8", "trec6", "banking77")
+    ),
+    *(
+        Benchmark(
+            "objective_overhead.py",
+            f"objective_overhead-{data}.json",
+            (f"--data={data}",),
+            ("--pairs=7",),
+            ("--pairs=1", "--steps=2"),
+        )
+        for data in ("r8", "banking77")
+    ),
+    Benchmark("machine_peak.py", "machine_peak-r8.json", quick=("--steps=2", "--repeats=1"), resumes=False),
+    Benchmark("memory.py", "memory.json", quick=("--rows=192", "--large-batch=192"), resumes=False),
+    Benchmark("second_stage.py", "second_stage-r8.json", quick=("--rows=128",), resumes=False, device=False),
+    Benchmark(
+        PEER,
+        "few_shot_speed-banking77.json",
+        full=("--pairs=5",),
+        quick=("--setfit-steps=5", "--test-rows=128", "--pairs=1"),
+        device=False,
+    ),
+    Benchmark("growth.py", "growth.json", quick=("--quick", "--pairs=1")),
+)
+
+
+def run(benchmark: Benchmark, given: argparse.Namespace, folder: Path) -> bool:
+    """Runs a benchmark; returns whether it came to its end."""
+    command = [sys.executable, str(HERE / benchmark.script), *benchmark.options]
+    command += benchmark.quick if given.quick else benchmark.full
+    command += ["--output", str(folder / benchmark.file)]
+    if benchmark.resumes and given.resume and not given.quick:
+        command.append("--resume")
+    if benchmark.script == PEER:
+        command += ["--setfit-python", given.setfit_python]
+    if benchmark.device and given.device is not None:
+        command += ["--device", given.device]
+    print("$ " + " ".join(command[1:]), flush=True)
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="keep what is there, add what is missing")
+    parser.add_argument("--table", action="store_true", help="measure nothing")
+    parser.add_argument("--only", help="names of benchmarks or their files, separated by commas")
+    parser.add_argument("--device")
+    parser.add_argument("--setfit-python", help="Python of an environment with setfit 1.2")
+    given = parser.parse_args()
+    folder = QUICK_FOLDER if given.quick else RESULTS
+    failed = []
+    for benchmark in () if given.table else BENCHMARKS:
+        names = given.only.split(",") if given.only else [benchmark.script]
+        wanted = any(name in (benchmark.script, benchmark.file) for name in names)
+        # What cannot be gone on with is kept whole.
+        whole = (
+            given.resume and not given.quick and not benchmark.resumes and (folder / benchmark.file).is_file()
+        )
+        possible = benchmark.script != PEER or given.setfit_python is not None
+        if wanted and possible and not whole and not run(benchmark, given, folder):
+            failed.append(benchmark.file)
+    rows = table_rows(folder)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for sentence in missed(folder):
+        print(sentence)
+    if failed:
+        raise SystemExit("did not come to their end: " + ", ".join(failed))
+
+
+if __name__ == "__main__":
+    main()

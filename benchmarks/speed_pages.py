@@ -1,0 +1,129 @@
+"""The pages and figures about speed and memory, from the JSON of their benchmarks."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from evidence import RESULTS, ROOT, hardware, table
+
+from targets import missed, table_rows
+
+GROWTH_FIGURE = ROOT / "docs" / "evidence" / "growth.png"
+_AXES = {"texts": "texts", "length": "tokens a text", "classes": "classes", "processes": "processes"}
+
+
+def speed_pages() -> dict[str, tuple[str, str]]:
+    """Returns title and content of each page by its name; what was not measured has no page of its own."""
+    made = {"speed": ("Speed and memory beside their targets", targets_page())}
+    overheads = sorted(RESULTS.glob("objective_overhead-*.json"))
+    if overheads:
+        made["objective-overhead"] = ("What the objectives add to a step", overhead_page(overheads))
+    if (RESULTS / "growth.json").is_file():
+        made["growth"] = ("How the time of training grows", growth_page())
+    return {name: (title, f"# {title}\n\n{content}") for name, (title, content) in made.items()}
+
+
+def targets_page() -> str:
+    sentences = missed(RESULTS)
+    return "\n\n".join(
+        [
+            "Each row is a ratio that was measured in one run on one machine, both sides in turn. The JSON that a "
+            "figure is from describes the machine.",
+            table(table_rows(RESULTS)),
+            "Missed:\n\n" + "\n".join(f"- {sentence}" for sentence in sentences)
+            if sentences
+            else "None of the targets that were measured is missed.",
+            "```bash\nmake bench\n```",
+            "JSON: `benchmarks/results/`.",
+        ]
+    )
+
+
+def overhead_page(files: list[Path]) -> str:
+    parts = [
+        "Milliseconds a step of MiniLM, and the ratio to cross entropy on the same batches. Every batch is given to "
+        "all objectives in turn. CLLD (`label-distance`) and R-Drop pass every text twice, with fresh dropout.",
+    ]
+    for file in files:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        given, name = result["command"], Path(result["command"]["data"]).name
+        rows = [["objective", "milliseconds a step (median)", "ratio (median)", "lowest and highest"]]
+        for method, time in result["milliseconds_a_step"].items():
+            ratios = result["ratios"].get(method)
+            spread = f"{min(ratios):.3f} and {max(ratios):.3f}" if ratios else "–"
+            rows.append([method, f"{time:.1f}", f"{statistics.median(ratios or [1]):.3f}", spread])
+        parts += [
+            f"## {name}: {result['mean_tokens']:.0f} tokens a text on average",
+            table(rows),
+            f"{len(result['blocks'])} blocks of {given['steps']} batches of {given['batch_size']}.",
+            f"```bash\npython benchmarks/objective_overhead.py --data {name} --pairs {given['pairs']}\n```",
+            hardware(result["environment"]) + f" JSON: `benchmarks/results/{file.name}`.",
+        ]
+    return "\n\n".join(parts)
+
+
+def growth_page() -> str:
+    result = _growth()
+    parts = [
+        "Seconds of one epoch of contrastive learning with label distance, MiniLM, batches of 32. One thing grows at "
+        "a time: 512 texts of 64 tokens, 8 classes, one process elsewhere. Two processes share the machine's cores.",
+        f"![Seconds of an epoch over texts, length, classes and processes]({GROWTH_FIGURE.name})",
+    ]
+    for name, entries in _by_what_grows(result).items():
+        rows = [[_AXES[name], "seconds"]]
+        rows += [[f"{entry[name]:,}", f"{entry['seconds']:.2f}"] for entry in entries]
+        parts.append(table(rows))
+    parts += [
+        f"Median of {len(result['rounds'])} rounds.",
+        "```bash\npython benchmarks/growth.py\n```",
+        hardware(result["environment"]) + " JSON: `benchmarks/results/growth.json`.",
+    ]
+    return "\n\n".join(parts)
+
+
+def figures() -> dict[Path, Callable[[Path], None]]:
+    """Returns what draws each figure, by its path."""
+    return {GROWTH_FIGURE: draw_growth} if (RESULTS / "growth.json").is_file() else {}
+
+
+def digest(file: Path) -> str:
+    """Tells one state of a JSON from another; it stands in the figure that was drawn from it."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def draw_growth(path: Path) -> None:
+    """Draws seconds over each thing that grows, both axes logarithmic."""
+    from matplotlib.figure import Figure
+
+    grown = _by_what_grows(_growth())
+    figure = Figure(figsize=(9, 2.8), layout="constrained")
+    axes = figure.subplots(1, len(grown), sharey=True)
+    for axis, (name, entries) in zip(axes, grown.items(), strict=True):
+        values = [entry[name] for entry in entries]
+        axis.plot(values, [entry["seconds"] for entry in entries], marker="o", color="#336699")
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log", base=2)
+        axis.set_xticks(values, [str(value) for value in values])
+        axis.set_xlabel(_AXES[name])
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("seconds an epoch")
+    axes[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    figure.savefig(path, dpi=150, metadata={"Description": digest(RESULTS / "growth.json")})
+
+
+@functools.cache
+def _growth() -> dict[str, Any]:
+    return json.loads((RESULTS / "growth.json").read_text(encoding="utf-8"))
+
+
+def _by_what_grows(result: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    return {
+        name: [entry for entry in result["points"] if entry["grows"] == name]
+        for name in dict.fromkeys(entry["grows"] for entry in result["points"])
+    }

@@ -1,0 +1,217 @@
+"""What speed and memory are to reach, and what the JSON of the benchmarks says about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One row of the table.
+
+    Args:
+        what: What is measured.
+        against: What it is compared with.
+        goal: The ratio to reach.
+        file: The JSON in benchmarks/results.
+        read: Reads the ratio from the JSON, and which of several it is where that is not clear.
+        at_most: Whether lower is better.
+        unit: Of the ratio: `×`; `%`, for a share; or `points` of accuracy.
+        accuracy: Reads the accuracy of both sides from the JSON, 0 to 1.
+    """
+
+    what: str
+    against: str
+    goal: float
+    file: str
+    read: Callable[[Result], tuple[float, str]]
+    at_most: bool = False
+    unit: str = "×"
+    accuracy: Callable[[Result], tuple[float, float]] | None = None
+
+    def formatted(self, value: float) -> str:
+        """The ratio as it stands in the table."""
+        if self.unit == "%":
+            return f"{100 * value:.1f} %"
+        if self.unit == "points":
+            return f"{value:+.1f} points"
+        return f"{value:.3f}×" if self.at_most else f"{value:.2f}×"
+
+    def met(self, value: float) -> bool:
+        """Whether the ratio reaches the goal."""
+        return value <= self.goal if self.at_most else value >= self.goal
+
+
+def _median(result: Result) -> tuple[float, str]:
+    return result["median_ratio"], f"median of {len(result['ratios'])}"
+
+
+def _worst(*methods: str) -> Callable[[Result], tuple[float, str]]:
+    def read(result: Result) -> tuple[float, str]:
+        ratios = {name: result["median_ratios"][name] for name in methods}
+        slowest = max(ratios, key=lambda name: ratios[name])
+        return ratios[slowest], f"{slowest}, the slowest; median of {len(result['blocks'])}"
+
+    return read
+
+
+def _entry(*keys: str) -> Callable[[Result], tuple[float, str]]:
+    def read(result: Result) -> tuple[float, str]:
+        value: Any = result
+        for key in keys:
+            value = value[key]
+        return float(value), ""
+
+    return read
+
+
+def _both(first: str, second: str) -> Callable[[Result], tuple[float, float]]:
+    def read(result: Result) -> tuple[float, float]:
+        def mean(arm: str) -> float:
+            runs = result["arms"][arm]
+            return sum(run["accuracy"] for run in runs) / len(runs)
+
+        return mean(first), mean(second)
+
+    return read
+
+
+def _training(data: str, words: str, goal: float) -> Target:
+    return Target(
+        f"fine-tuning MiniLM, {words}, one epoch",
+        "`transformers.Trainer`, its defaults",
+        goal,
+        f"training_speed-{data}.json",
+        _median,
+        accuracy=_both("tellapart", "stock"),
+    )
+
+
+_SAMPLING = ("negative-supervision", "negative-supervision-am", "negative-supervision-ace")
+
+TARGETS = (
+    _training("r8", "R8 at 128 tokens", 3.0),
+    _training("trec6", "TREC", 3.5),
+    _training("banking77", "banking77", 5.0),
+    Target(
+        "time to the accuracy of SetFit, banking77, 8 texts a class",
+        "SetFit 1.2, 1,000 steps of 16",
+        10.0,
+        "few_shot_speed-banking77.json",
+        _median,
+    ),
+    Target(
+        "accuracy in SetFit's time, banking77, 8 texts a class",
+        "SetFit 1.2, 1,000 steps of 16",
+        3.0,
+        "few_shot_speed-banking77.json",
+        lambda result: (result["median_points"], f"median of {len(result['points'])}"),
+        unit="points",
+    ),
+    *(
+        target
+        for data, words in (("r8", "R8"), ("banking77", "banking77"))
+        for target in (
+            Target(
+                f"a step of AAN, AM, ACE, {words}",
+                "our cross entropy",
+                1.03,
+                f"objective_overhead-{data}.json",
+                _worst(*_SAMPLING),
+                at_most=True,
+            ),
+            Target(
+                f"a step of CLLD, R-Drop (two views), {words}",
+                "our cross entropy",
+                1.9,
+                f"objective_overhead-{data}.json",
+                _worst("label-distance", "r-drop"),
+                at_most=True,
+            ),
+        )
+    ),
+    Target(
+        "an epoch of the second stage of two, R8",
+        "an epoch of the first",
+        0.01,
+        "second_stage-r8.json",
+        _entry("shares", "an epoch of AdamW, of an epoch of the first"),
+        at_most=True,
+    ),
+    Target(
+        "a training step, R8",
+        "the rate of its matrix products by themselves",
+        0.6,
+        "machine_peak-r8.json",
+        _entry("shares", "the step's products"),
+        unit="%",
+    ),
+    Target(
+        "memory of fine-tuning, R8",
+        "`transformers.Trainer`, its defaults",
+        1.0,
+        "memory.json",
+        _entry("ratios", "tellapart, of the stock Trainer"),
+        at_most=True,
+    ),
+    Target(
+        "memory of CLLD on batches of 1,024 in chunks of 64",
+        "CLLD on batches of 64",
+        1.1,
+        "memory.json",
+        _entry("ratios", "large batch in chunks, of the small one"),
+        at_most=True,
+    ),
+)
+
+
+def table_rows(folder: Path) -> list[list[str]]:
+    """Returns the table, a header first; what has no JSON in the folder is not measured.
+
+    Args:
+        folder: Where the JSON files are.
+    """
+    rows = [["what", "against", "target", "ours", "reached", "accuracy, both (%)"]]
+    for target in TARGETS:
+        limit = ("at most " if target.at_most else "at least ") + target.formatted(target.goal)
+        path = folder / target.file
+        if not path.is_file():
+            rows.append([target.what, target.against, limit, "not measured", "–", "–"])
+            continue
+        result = json.loads(path.read_text(encoding="utf-8"))
+        value, remark = target.read(result)
+        both = target.accuracy(result) if target.accuracy else None
+        rows.append(
+            [
+                target.what,
+                target.against,
+                limit,
+                target.formatted(value) + (f" ({remark})" if remark else ""),
+                "yes" if target.met(value) else "**no**",
+                " and ".join(f"{100 * share:.2f}" for share in both) if both else "–",
+            ]
+        )
+    return rows
+
+
+def missed(folder: Path) -> list[str]:
+    """Returns what was measured and does not reach its target, a sentence each."""
+    sentences = []
+    for target in TARGETS:
+        path = folder / target.file
+        if not path.is_file():
+            continue
+        value, _ = target.read(json.loads(path.read_text(encoding="utf-8")))
+        if not target.met(value):
+            side = "above" if target.at_most else "below"
+            sentences.append(
+                f"{target.what[0].upper() + target.what[1:]}: {target.formatted(value)} is {side} the target of "
+                f"{target.formatted(target.goal)}."
+            )
+    return sentences

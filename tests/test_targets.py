@@ -1,0 +1,62 @@
+"""The table of targets reads what the benchmarks write."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "targets.py"
+
+
+@pytest.fixture(scope="module")
+def targets():
+    spec = importlib.util.spec_from_file_location("targets", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["targets"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["targets"]
+
+
+def _training(ratios):
+    runs = {"stock": [{"accuracy": 0.9}], "tellapart": [{"accuracy": 0.8}, {"accuracy": 1.0}]}
+    middle = sorted(ratios)[len(ratios) // 2]
+    return json.dumps({"median_ratio": middle, "ratios": ratios, "arms": runs})
+
+
+def _row(targets, folder, start):
+    return next(row for row in targets.table_rows(folder) if row[0].startswith(start))
+
+
+def test_a_ratio_stands_beside_its_target_with_the_accuracy_of_both_sides(targets, tmp_path):
+    (tmp_path / "training_speed-r8.json").write_text(_training([3.0, 3.4, 3.2]))
+    row = _row(targets, tmp_path, "fine-tuning MiniLM, R8")
+    assert row[2:] == ["at least 3.00×", "3.20× (median of 3)", "yes", "90.00 and 90.00"]
+    assert targets.missed(tmp_path) == []
+
+
+def test_what_is_missed_is_said(targets, tmp_path):
+    (tmp_path / "training_speed-r8.json").write_text(_training([2.5]))
+    assert _row(targets, tmp_path, "fine-tuning MiniLM, R8")[4] == "**no**"
+    (sentence,) = targets.missed(tmp_path)
+    assert sentence.endswith("2.50× is below the target of 3.00×.")
+
+
+def test_the_slowest_objective_counts(targets, tmp_path):
+    names = ("negative-supervision", "negative-supervision-am", "negative-supervision-ace", "label-distance")
+    ratios = dict(zip((*names, "r-drop"), (1.01, 1.02, 1.0, 1.95, 1.8), strict=True))
+    content = json.dumps({"median_ratios": ratios, "blocks": [{}] * 5})
+    (tmp_path / "objective_overhead-r8.json").write_text(content)
+    row = _row(targets, tmp_path, "a step of AAN, AM, ACE, R8")
+    assert row[3:5] == ["1.020× (negative-supervision-am, the slowest; median of 5)", "yes"]
+    (sentence,) = targets.missed(tmp_path)
+    assert "1.950× is above the target of 1.900×" in sentence
+
+
+def test_what_was_not_measured_is_neither_reached_nor_missed(targets, tmp_path):
+    assert {row[3] for row in targets.table_rows(tmp_path)[1:]} == {"not measured"}
+    assert targets.missed(tmp_path) == []
