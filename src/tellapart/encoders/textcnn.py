@@ -104,7 +104,9 @@ class TextCNNModel(TextCNNPreTrainedModel):
         padding = self.config.pad_token_id
         mask = token_mask(input_ids, attention_mask, padding)
         tokens = _aligned_left(input_ids.masked_fill(~mask, padding), mask)
-        shortfall = max(self.config.filter_widths) - tokens.shape[1]
+        widest = max(self.config.filter_widths)
+        # An exported graph has no branches: it pads as if every text were of one word.
+        shortfall = widest - (1 if torch.compiler.is_exporting() else tokens.shape[1])
         if shortfall > 0:
             tokens = functional.pad(tokens, (0, shortfall), value=padding)
         vectors = self.dropout(self.embeddings(tokens))  # (B, L, d), 0 at padding
@@ -137,9 +139,11 @@ class TextCNNForSequenceClassification(TextCNNPreTrainedModel, SequenceClassifie
 
 def _aligned_left(tokens: Tensor, mask: Tensor) -> Tensor:
     """Tokens (B, L) with all padding behind them, wherever it was."""
-    if bool((mask[:, 1:] <= mask[:, :-1]).all()):
+    if not torch.compiler.is_exporting() and bool((mask[:, 1:] <= mask[:, :-1]).all()):
         return tokens
-    return tokens.gather(1, torch.argsort(~mask, dim=1, stable=True))
+    places = torch.arange(mask.shape[1], device=mask.device)
+    # No two keys are equal: an order that is stable by itself, which exported graphs have no word for.
+    return tokens.gather(1, torch.argsort((~mask) * mask.shape[1] + places, dim=1))
 
 
 AutoConfig.register(TextCNNConfig.model_type, TextCNNConfig, exist_ok=True)
