@@ -34,7 +34,7 @@ def evaluate(
     ] = WithoutPositive.skip,
     label_delimiter: o.LabelDelimiter = None,
     ordered: o.Ordered = None,
-    precision: o.Precision = o.Precisions.auto,
+    precision: o.Precision = o.Precisions.fp32,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:

@@ -27,7 +27,7 @@ def evaluate(
     without_positive: WithoutPositive = "skip",
     label_delimiter: str | None = None,
     order: Sequence[str] | None = None,
-    precision: Precision = "auto",
+    precision: Precision = "fp32",
     quiet: bool = False,
 ) -> dict[str, float]:
     """Measures a saved classifier, with the thresholds and the temperature that stand beside it.
@@ -44,7 +44,7 @@ def evaluate(
         label_delimiter: What separates the labels of a multi-label cell.
         order: All classes from first to last, for the metrics of ordered ones; by default the order that the model
             was trained with, if any.
-        precision: As for `tellapart.runs.predict.predict`; the metrics of a run are those of `fp32`.
+        precision: As for `tellapart.runs.predict.predict`. By default `fp32`: a run's own metrics are measured so.
         quiet: Whether to show no progress.
 
     Returns:
