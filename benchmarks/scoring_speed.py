@@ -3,9 +3,9 @@
     python benchmarks/scoring_speed.py --pairs 5
     python benchmarks/scoring_speed.py --rows 600 --train-rows 600 --pairs 1 --arms pipeline,tellapart,int8
 
-A classifier is trained briefly on a mix of R52 (newswire), banking77 (questions to a bank) and TREC (short questions),
-whose classes are kept apart. Then each arm reads the same CSV file of other texts of the mix, loads its model, scores,
-and writes a CSV file with a label a row:
+A classifier is trained briefly on a mix of R52 (newswire), banking77 (questions to a bank) and TREC (short
+questions), whose classes are kept apart. Then each arm reads the same CSV file of other texts of the mix, loads its
+model, scores, and writes a CSV file with a label a row:
 
 - `pipeline`: `transformers.pipeline("text-classification")` with the checkpoint, batches of 32.
 - `sentence-transformers`: `SentenceTransformer.encode` with its defaults, MiniLM as it was published, and a logistic
