@@ -88,9 +88,9 @@ def open_rows(path: str | Path) -> RowStream:
         return RowStream(path, table.schema, len(table), _missing([table]), lambda: iter([table]))
     schema = None
     if kind == "JSON Lines":
-        schema = pa.unify_schemas(
-            [block.schema for block in _explained(path, kind, None)], promote_options="permissive"
-        )
+        with explaining(path, kind):
+            kinds = [block.schema for block in _json_blocks(path, None)]
+            schema = pa.unify_schemas(kinds, promote_options="permissive")
     rows = 0
 
     def seen() -> Iterator[pa.Table]:
