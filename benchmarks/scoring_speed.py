@@ -202,27 +202,24 @@ def timed(arm: Callable[[], None], place: Workplace) -> dict[str, float]:
     }
 
 
-def compared(measured: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
-    """The ratios that are aimed at, with the accuracy of both sides."""
-    found = []
+def compared(measured: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, Any]]:
+    """The ratios that are aimed at, with the accuracy of both sides, by "faster arm against slower arm"."""
+    found = {}
     for slow, fast, target in TARGETS:
         if slow not in measured or fast not in measured:
             continue
         ratios = [
             one["seconds"] / two["seconds"] for one, two in zip(measured[slow], measured[fast], strict=True)
         ]
-        found.append(
-            {
-                "against": slow,
-                "arm": fast,
-                "target": target,
-                "ratios": ratios,
-                "median_ratio": statistics.median(ratios),
-                "accuracy": {
-                    arm: statistics.median(each["accuracy"] for each in measured[arm]) for arm in (slow, fast)
-                },
-            }
-        )
+        accuracy = {
+            arm: statistics.median(each["accuracy"] for each in measured[arm]) for arm in (slow, fast)
+        }
+        found[f"{fast} against {slow}"] = {
+            "target": target,
+            "ratios": ratios,
+            "median_ratio": statistics.median(ratios),
+            "accuracy": accuracy,
+        }
     return found
 
 
@@ -263,8 +260,8 @@ def main() -> None:
                     flush=True,
                 )
             save(given.output, command, measured, training, scored)
-    for row in compared(measured):
-        print(f"{row['arm']} against {row['against']}: {row['median_ratio']:.2f}x, aimed at {row['target']}x")
+    for name, found in compared(measured).items():
+        print(f"{name}: {found['median_ratio']:.2f}x (median of {given.pairs}), aimed at {found['target']}x")
 
 
 def default_arms(device: str) -> list[str]:

@@ -34,7 +34,10 @@ Data = Annotated[
     ),
 ]
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A folder: what train wrote, or any Transformers classifier.")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A folder: what train or export wrote, or any Transformers classifier."
+    ),
 ]
 
 Text = Annotated[str | None, _option("--text", help="Column of the text; else found.", panel=_DATA)]
