@@ -95,7 +95,7 @@ def write(path: Path, header: tuple[str, ...], rows: list[Any]) -> None:
 
 
 def mixed(training_rows: int, scored_rows: int) -> tuple[list[Row], list[Row]]:
-    """Rows to learn from and other rows to score, as many of each set as far as they last."""
+    """Rows to learn from and other rows of the same classes to score, as many of each set as far as they last."""
     training: list[Row] = []
     scored: list[Row] = []
     for number, name in enumerate(SETS):
@@ -108,7 +108,8 @@ def mixed(training_rows: int, scored_rows: int) -> tuple[list[Row], list[Row]]:
         order = np.random.default_rng(number).permutation(len(rows))
         first, rest = training_rows // len(SETS), -(-scored_rows // len(SETS))
         training += [rows[row] for row in order[:first]]
-        scored += [rows[row] for row in order[first : first + rest]]
+        known = {label for _, label in training}
+        scored += [rows[row] for row in order[first:] if rows[row][1] in known][:rest]
     random = np.random.default_rng(len(SETS))
     random.shuffle(scored)
     return training, scored[:scored_rows]

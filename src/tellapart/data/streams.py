@@ -63,7 +63,7 @@ class RowStream:
             DataError: With the number of such rows, and the first.
         """
         for name in (columns.text, columns.text_pair):
-            if name in self.missing:
+            if name is not None and name in self.missing:
                 count, first = self.missing[name]
                 raise missing_values(count, first, "text", name, str(self.path))
 

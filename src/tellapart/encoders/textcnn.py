@@ -139,11 +139,10 @@ class TextCNNForSequenceClassification(TextCNNPreTrainedModel, SequenceClassifie
 
 def _aligned_left(tokens: Tensor, mask: Tensor) -> Tensor:
     """Tokens (B, L) with all padding behind them, wherever it was."""
-    if not torch.compiler.is_exporting() and bool((mask[:, 1:] <= mask[:, :-1]).all()):
+    # An exported graph has no branches. It is for rows that are padded behind, as tellapart's tokenisers do.
+    if torch.compiler.is_exporting() or bool((mask[:, 1:] <= mask[:, :-1]).all()):
         return tokens
-    places = torch.arange(mask.shape[1], device=mask.device)
-    # No two keys are equal: an order that is stable by itself, which exported graphs have no word for.
-    return tokens.gather(1, torch.argsort((~mask) * mask.shape[1] + places, dim=1))
+    return tokens.gather(1, torch.argsort(~mask, dim=1, stable=True))
 
 
 AutoConfig.register(TextCNNConfig.model_type, TextCNNConfig, exist_ok=True)
