@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from evidence import RESULTS, ROOT, hardware, table
-
 from targets import missed, table_rows
 
 GROWTH_FIGURE = ROOT / "docs" / "evidence" / "growth.png"

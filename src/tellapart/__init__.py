@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.runs.check import check as check
     from tellapart.runs.compare import compare as compare
     from tellapart.runs.evaluate import evaluate as evaluate
+    from tellapart.runs.export import export as export
     from tellapart.runs.predict import predict as predict
     from tellapart.runs.sweep import sweep as sweep
     from tellapart.runs.train import train as train
@@ -67,6 +68,7 @@ _HOMES = {
     "check": "runs.check",
     "compare": "runs.compare",
     "evaluate": "runs.evaluate",
+    "export": "runs.export",
     "predict": "runs.predict",
     "sweep": "runs.sweep",
     "train": "runs.train",

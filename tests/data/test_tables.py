@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tellapart.data.tables import read_table, table_from_columns, write_table
+from tellapart.data.tables import read_table, table_from_columns, write_table, writing_table
 from tellapart.errors import DataError, OutputError, UserError
 
 ANY_SUFFIX = pytest.mark.parametrize(
@@ -187,15 +187,24 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     path = tmp_path / "out" / "a.parquet"
     write_table(pa.table({"text": ["old"]}), path)
 
-    def fail(table: pa.Table, stream: object) -> None:
-        stream.write(b"half")  # type: ignore[attr-defined]
+    def fail(writer: object, table: pa.Table) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pyarrow.parquet.write_table", fail)
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", fail)
     with pytest.raises(OutputError, match="No space left"):
         write_table(pa.table({"text": ["new"]}), path)
     assert [entry.name for entry in path.parent.iterdir()] == ["a.parquet"]
     assert read_table(path)["text"].to_pylist() == ["old"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv.gz", "a.jsonl", "a.json", "a.parquet"])
+def test_a_table_written_in_parts_is_the_table_written_at_once(tmp_path: Path, name: str) -> None:
+    table = pa.table({"text": ["a", 'b, "c"', "d\ne"] * 3, "labels": [["x"], [], ["y", "z"]] * 3})
+    write_table(table, tmp_path / name)
+    with writing_table(tmp_path / "parts" / name, table.schema) as write:
+        for start in (0, 2, 7):
+            write(table.slice(start, {0: 2, 2: 5, 7: 2}[start]))
+    assert read_table(tmp_path / "parts" / name) == read_table(tmp_path / name)
 
 
 def test_columns_that_mix_kinds_are_named_with_the_row() -> None:

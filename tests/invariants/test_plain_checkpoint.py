@@ -65,7 +65,7 @@ def test_a_pipeline_gives_the_same_labels_and_probabilities(command, tiny_encode
         *("train", data, "--encoder", tiny_encoder, "--epochs=8", "--learning-rate=0.005"),
         *("--max-length=9", "--quiet", "--output", run),  # some texts are longer and are cut
     )
-    command("predict", run, data, "--output", output, "--quiet")
+    command("predict", run, data, "--output", output, "--precision", "fp32", "--quiet")
     predicted = pq.read_table(output).to_pylist()
     if task == "pairs":
         rows = [{"text": row["text"], "text_pair": row["text_pair"]} for row in predicted]

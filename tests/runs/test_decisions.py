@@ -69,7 +69,7 @@ def test_tuned_thresholds_are_stored_and_used_by_every_verb(tagged, tagged_file,
     measured = evaluate(run, {"text": data.test.texts, "labels": data.test.labels})
     assert measured == pytest.approx({"rows": len(data.test)} | metrics["test"], abs=1e-6)
     pq.write_table(pa.table({"text": data.test.texts}), tmp_path / "in.parquet")
-    predict(run, tmp_path / "in.parquet", tmp_path / "out.parquet", quiet=True)
+    predict(run, tmp_path / "in.parquet", tmp_path / "out.parquet", precision="fp32", quiet=True)
     assert pq.read_table(tmp_path / "out.parquet").to_pydict()["predicted_label"] == wanted
     assert "predicted from (%)" in (run / "report.html").read_text()
 

@@ -14,6 +14,7 @@ from tellapart.cli import (
     compare,
     data,
     evaluate,
+    export,
     predict,
     pretrain,
     recipes,
@@ -36,6 +37,7 @@ app.command("compare")(compare.compare)
 app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("export")(export.export)
 app.command("robustness")(robustness.robustness)
 app.command("check")(check.check)
 app.command("pretrain")(pretrain.pretrain)

@@ -34,6 +34,7 @@ def evaluate(
     ] = WithoutPositive.skip,
     label_delimiter: o.LabelDelimiter = None,
     ordered: o.Ordered = None,
+    precision: o.Precision = o.Precisions.fp32,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -57,6 +58,7 @@ def evaluate(
         without_positive=without_positive.value,
         label_delimiter=label_delimiter,
         order=None if ordered is None else o.class_names(ordered),
+        precision=precision.value,
         quiet=quiet,
     )
     if json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +34,10 @@ Data = Annotated[
     ),
 ]
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A folder: what train wrote, or any Transformers classifier.")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A folder: what train or export wrote, or any Transformers classifier."
+    ),
 ]
 
 Text = Annotated[str | None, _option("--text", help="Column of the text; else found.", panel=_DATA)]
@@ -145,6 +149,22 @@ Settings = Annotated[
         metavar="PATH=VALUE",
         help="Any other setting, such as stages.0.objective.tau=3; may be repeated, wins over flags.",
         panel=_TRAINING,
+    ),
+]
+
+
+class Precisions(StrEnum):
+    """What is multiplied when rows are scored."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+Precision = Annotated[
+    Precisions,
+    _option(
+        "--precision", help="bf16 is faster and rounds; auto takes it where the device gains.", panel=_MODEL
     ),
 ]
 

@@ -20,6 +20,7 @@ def predict(
     ],
     text: o.Text = None,
     text_pair: o.TextPair = None,
+    precision: o.Precision = o.Precisions.auto,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -35,7 +36,7 @@ def predict(
     from tellapart.cli.tables import print_json
     from tellapart.runs.predict import predict as run
 
-    rows = run(model, file, output, text=text, text_pair=text_pair, quiet=quiet)
+    rows = run(model, file, output, text=text, text_pair=text_pair, precision=precision.value, quiet=quiet)
     if json:
         print_json({"output": str(output), "rows": rows})
     else:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -60,6 +61,25 @@ def read_table(path: str | Path, kind: str | None = None) -> pa.Table:
         DataError: The file is missing, of unknown format, empty, not UTF-8 or broken; the message names the
             line where there is one.
     """
+    path, kind = readable_file(path, kind)
+    with explaining(path, kind):
+        table = _READERS[kind](path)
+        table.validate(full=True)  # neither JSON nor Parquet checks its UTF-8 otherwise
+    if table.num_rows == 0:
+        raise DataError(f"{path} has no rows", "give a file with rows")
+    return table
+
+
+def readable_file(path: str | Path, kind: str | None = None) -> tuple[Path, str]:
+    """Returns the path of a file with content, and what it holds.
+
+    Args:
+        path: A file with one of the suffixes of `FORMATS`.
+        kind: What the file holds; None to tell from the suffix.
+
+    Raises:
+        DataError: The file is missing, of unknown format, or empty.
+    """
     path = Path(path)
     if not path.is_file():
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -67,16 +87,22 @@ def read_table(path: str | Path, kind: str | None = None) -> pa.Table:
     kind = kind or _required_format(path, DataError)
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty", "give a file with rows")
+    return path, kind
+
+
+@contextlib.contextmanager
+def explaining(path: Path, kind: str) -> Iterator[None]:
+    """Turns what readers raise into one sentence with the line that is wrong.
+
+    Raises:
+        DataError: In place of what pyarrow and the decoders raise.
+    """
     try:
-        table = _READERS[kind](path)
-        table.validate(full=True)  # neither JSON nor Parquet checks its UTF-8 otherwise
+        yield
     except DataError:
         raise
     except (pa.ArrowException, ValueError, TypeError, OSError, EOFError, zlib.error) as error:
         raise explain(path, kind, DELIMITERS.get(kind, ""), error) from error
-    if table.num_rows == 0:
-        raise DataError(f"{path} has no rows", "give a file with rows")
-    return table
 
 
 def write_table(table: pa.Table, path: str | Path) -> None:
@@ -88,16 +114,36 @@ def write_table(table: pa.Table, path: str | Path) -> None:
         OutputError: The file could not be written; nothing of it is left behind.
         UserError: The suffix is none of `FORMATS`.
     """
+    with writing_table(path, table.schema) as write:
+        write(table)
+
+
+@contextlib.contextmanager
+def writing_table(path: str | Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """Yields what appends a table to a file, in the format of its suffix; the file appears whole or not at all.
+
+    Args:
+        path: The file. Its folder is created.
+        schema: Of every table that will be appended.
+
+    Raises:
+        OutputError: The file could not be written; nothing of it is left behind.
+        UserError: The suffix is none of `FORMATS`.
+    """
     path = Path(path)
     kind = _required_format(path, UserError)
     with replacing(path) as temporary, _create(temporary, compressed=path.suffix.lower() == ".gz") as stream:
         if kind == "Parquet":
-            pyarrow.parquet.write_table(table, stream)
+            with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
+                yield writer.write_table
         elif kind in DELIMITERS:
             options = pyarrow.csv.WriteOptions(delimiter=DELIMITERS[kind][0])
-            pyarrow.csv.write_csv(_without_nesting(table), stream, options)
+            flat = _without_nesting(schema.empty_table()).schema
+            with pyarrow.csv.CSVWriter(stream, flat, write_options=options) as writer:
+                yield lambda table: writer.write_table(_without_nesting(table))
         else:
-            _write_json(table, stream, lines=kind == "JSON Lines")
+            with _writing_json(stream, lines=kind == "JSON Lines") as write:
+                yield write
 
 
 def table_from_columns(columns: Mapping[str, Any], where: str) -> pa.Table:
@@ -134,33 +180,52 @@ def _required_format(path: Path, error: type[UserError]) -> str:
 
 
 def _read_delimited(path: Path) -> pa.Table:
+    options = delimited_options(path)
+    with pa.input_stream(str(path), compression="detect") as stream:
+        return pyarrow.csv.read_csv(stream, *options)
+
+
+def delimited_options(path: Path) -> tuple[Any, Any, Any]:
+    """Returns how pyarrow is to read, parse and convert a CSV or TSV file: all columns as text.
+
+    Raises:
+        DataError: The file is empty, or two columns have one name.
+    """
     delimiter, header = find_dialect(path, DELIMITERS[file_format(path) or "CSV"])
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise DataError(f'{path} has two columns named "{repeated[0]}"', "rename one of them")
-    with pa.input_stream(str(path), compression="detect") as stream:
-        return pyarrow.csv.read_csv(
-            stream,
-            pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES),
-            pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
-        )
+    return (
+        pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES),
+        pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
+    )
 
 
 def _read_json_lines(path: Path) -> pa.Table:
-    table = _parse_json_lines(path)
-    as_written = pa.schema([field.with_type(_without_dates(field.type)) for field in table.schema])
+    table = _parse_json_file(path)
+    as_written = schema_as_written(table.schema)
     # pyarrow takes strings such as "2024-01-01" for dates: where it did, it is told not to
-    return table if as_written == table.schema else _parse_json_lines(path, as_written)
+    return table if as_written == table.schema else _parse_json_file(path, as_written)
 
 
-def _parse_json_lines(path: Path, schema: pa.Schema | None = None) -> pa.Table:
+def _parse_json_file(path: Path, schema: pa.Schema | None = None) -> pa.Table:
     with pa.input_stream(str(path), compression="detect") as stream:
-        return pyarrow.json.read_json(
-            stream,
-            pyarrow.json.ReadOptions(block_size=BLOCK_BYTES),
-            pyarrow.json.ParseOptions(explicit_schema=schema),
-        )
+        return parse_json_lines(stream, schema)
+
+
+def parse_json_lines(stream: Any, schema: pa.Schema | None = None) -> pa.Table:
+    """Parses an open stream of JSON Lines; columns of the schema have its types."""
+    return pyarrow.json.read_json(
+        stream,
+        pyarrow.json.ReadOptions(block_size=BLOCK_BYTES),
+        pyarrow.json.ParseOptions(explicit_schema=schema),
+    )
+
+
+def schema_as_written(schema: pa.Schema) -> pa.Schema:
+    """Returns a schema of JSON Lines with texts where pyarrow saw dates."""
+    return pa.schema([field.with_type(_without_dates(field.type)) for field in schema])
 
 
 def _without_dates(kind: pa.DataType) -> pa.DataType:
@@ -227,16 +292,29 @@ def _without_nesting(table: pa.Table) -> pa.Table:
     return table
 
 
-def _write_json(table: pa.Table, stream: BinaryIO, *, lines: bool) -> None:
+@contextlib.contextmanager
+def _writing_json(stream: BinaryIO, *, lines: bool) -> Iterator[Callable[[pa.Table], None]]:
+    written = 0
+
+    def write(table: pa.Table) -> None:
+        nonlocal written
+        for text in _json_rows(table):
+            stream.write(text + b"\n" if lines else (b",\n" if written else b"\n") + text)
+            written += 1
+
+    if lines:
+        yield write
+        return
+    stream.write(b"[")
+    yield write
+    stream.write(b"\n]\n")
+
+
+def _json_rows(table: pa.Table) -> Iterator[bytes]:
     for index, field in enumerate(table.schema):
         if pa.types.is_floating(field.type):  # JSON knows no NaN
             column = table.column(index)
             table = table.set_column(index, field.name, pc.if_else(pc.is_finite(column), column, None))
-    rows = (row for batch in table.to_batches(10_000) for row in batch.to_pylist())
-    texts = (json.dumps(row, ensure_ascii=False, default=str).encode() for row in rows)
-    if lines:
-        stream.writelines(text + b"\n" for text in texts)
-        return
-    stream.write(b"[")
-    stream.writelines((b",\n" if index else b"\n") + text for index, text in enumerate(texts))
-    stream.write(b"\n]\n")
+    for batch in table.to_batches(10_000):
+        for row in batch.to_pylist():
+            yield json.dumps(row, ensure_ascii=False, default=str).encode()

@@ -142,10 +142,15 @@ def _complete(values: pa.ChunkedArray, what: str, name: str, where: str) -> list
 def _refuse_missing(values: pa.ChunkedArray, what: str, name: str, where: str) -> None:
     if values.null_count:
         first = pc.index(values.is_null(), True).as_py() + 1
-        raise DataError(
-            f'{values.null_count} row(s) of {where} have no {what} in column "{name}", the first is row {first}',
-            "fill them in or remove those rows",
-        )
+        raise missing_values(values.null_count, first, what, name, where)
+
+
+def missing_values(count: int, first: int, what: str, name: str, where: str) -> DataError:
+    """Returns the error to raise where rows lack a value; `first` counts rows from 1."""
+    return DataError(
+        f'{count} row(s) of {where} have no {what} in column "{name}", the first is row {first}',
+        "fill them in or remove those rows",
+    )
 
 
 def _strings(table: pa.Table, name: str, where: str) -> pa.ChunkedArray:

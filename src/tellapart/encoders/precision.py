@@ -1,8 +1,17 @@
-"""Whether bf16 pays on a device: it is detected, never assumed."""
+"""Whether bf16 pays on a device: it is detected, never assumed. And classifiers with bf16 weights, for scoring."""
 
 from __future__ import annotations
 
+import copy
+from typing import Any, Literal
+
 import torch
+from torch import Tensor, nn
+
+from tellapart.data.batching import part_suffix
+from tellapart.encoders.transformer import encoders_of, final_linear
+
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 def gains_from_bf16(device: torch.device | str) -> bool:
@@ -22,3 +31,45 @@ def gains_from_bf16(device: torch.device | str) -> bool:
 def use_bf16(precision: str, device: torch.device | str) -> bool:
     """Turns `auto`, `fp32` or `bf16` into a decision."""
     return precision == "bf16" or (precision == "auto" and gains_from_bf16(device))
+
+
+def bf16_copy(model: Any) -> Any:
+    """Returns a copy of a classifier for scoring whose weights are bf16, all but the last layer's.
+
+    The weights are cast once, where autocast casts them in every pass. Sums in matrix products, softmax and layer
+    norms are float32 as under autocast; mean pooling and the last linear layer are float32 throughout, so that
+    logits are not rounded to the 8 bits of bf16.
+
+    Args:
+        model: A sequence classifier in training form. It stays as it is.
+
+    Returns:
+        The copy; the model itself where its family does not compute with bf16 weights.
+    """
+    half = copy.deepcopy(model).to(torch.bfloat16).eval()
+    last = final_linear(half).float()
+    with torch.no_grad():  # not what has been rounded and back
+        for own, exact in zip(last.parameters(), final_linear(model).parameters(), strict=True):
+            own.copy_(exact)
+    last.register_forward_pre_hook(_in_float32)
+    return half if _runs(half) else model
+
+
+def _in_float32(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(value.float() for value in inputs)
+
+
+def _runs(model: Any) -> bool:
+    """Whether a pass over two tokens succeeds; some families make float32 masks that bf16 weights do not take."""
+    device = next(model.parameters()).device
+    batch = {}
+    for number, encoder in enumerate(encoders_of(model)):
+        last = encoder.config.eos_token_id  # that BART and others look for
+        batch["input_ids" + part_suffix(number)] = torch.full(
+            (1, 2), last if isinstance(last, int) else 1, device=device
+        )
+    try:
+        with torch.inference_mode():
+            return bool(model(**batch).logits.isfinite().all())
+    except (RuntimeError, ValueError, IndexError):
+        return False

@@ -82,25 +82,54 @@ def _collect(
     progress: Callable[[int], None] | None,
     allocate: Callable[[tuple[int, int]], np.ndarray] = _in_memory,
 ) -> np.ndarray:
-    numbers = np.arange(len(dataset)) if rows is None else np.asarray(rows)
     device = next(model.parameters()).device
     budget = TOKENS_A_BATCH.get(device.type, TOKENS_A_BATCH["cuda"])
     autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+    def values(batch: dict[str, Tensor]) -> np.ndarray:
+        output = model(**{name: value.to(device) for name, value in batch.items()})
+        return read(output).float().cpu().numpy()
+
     was_training = model.training
     model.eval()
-    results: np.ndarray | None = None
     try:
         with torch.inference_mode(), autocast:
-            for places in token_budget_batches(dataset.lengths[numbers], budget):
-                batch = dataset.batch(numbers[places])
-                batch.pop("labels", None)
-                output = model(**{name: value.to(device) for name, value in batch.items()})
-                values = read(output).float().cpu().numpy()
-                if results is None:
-                    results = allocate((len(numbers), values.shape[1]))
-                results[places] = values
-                if progress is not None:
-                    progress(len(places))
+            return in_batches(dataset, values, budget, rows=rows, progress=progress, allocate=allocate)
     finally:
         model.train(was_training)
+
+
+def in_batches(
+    dataset: TokenisedDataset,
+    compute: Callable[[dict[str, Tensor]], np.ndarray],
+    tokens: int,
+    *,
+    rows: Sequence[int] | np.ndarray | None = None,
+    progress: Callable[[int], None] | None = None,
+    allocate: Callable[[tuple[int, int]], np.ndarray] = _in_memory,
+) -> np.ndarray:
+    """Computes a vector of every row, in batches of similar length.
+
+    Args:
+        dataset: The rows.
+        compute: Padded inputs by name, (B, L), to float32 (B, D).
+        tokens: Padded tokens a batch, at most.
+        rows: As for `represent`, and so `progress` and `allocate`.
+        progress: Called after each batch.
+        allocate: Makes the array that is filled.
+
+    Returns:
+        float32 (N, D), in the order of the rows.
+    """
+    numbers = np.arange(len(dataset)) if rows is None else np.asarray(rows)
+    results: np.ndarray | None = None
+    for places in token_budget_batches(dataset.lengths[numbers], tokens):
+        batch = dataset.batch(numbers[places])
+        batch.pop("labels", None)
+        values = compute(batch)
+        if results is None:
+            results = allocate((len(numbers), values.shape[1]))
+        results[places] = values
+        if progress is not None:
+            progress(len(places))
     return results if results is not None else np.empty((0, 0), dtype=np.float32)

@@ -104,7 +104,9 @@ class TextCNNModel(TextCNNPreTrainedModel):
         padding = self.config.pad_token_id
         mask = token_mask(input_ids, attention_mask, padding)
         tokens = _aligned_left(input_ids.masked_fill(~mask, padding), mask)
-        shortfall = max(self.config.filter_widths) - tokens.shape[1]
+        widest = max(self.config.filter_widths)
+        # An exported graph has no branches: it pads as if every text were of one word.
+        shortfall = widest - (1 if torch.compiler.is_exporting() else tokens.shape[1])
         if shortfall > 0:
             tokens = functional.pad(tokens, (0, shortfall), value=padding)
         vectors = self.dropout(self.embeddings(tokens))  # (B, L, d), 0 at padding
@@ -137,7 +139,8 @@ class TextCNNForSequenceClassification(TextCNNPreTrainedModel, SequenceClassifie
 
 def _aligned_left(tokens: Tensor, mask: Tensor) -> Tensor:
     """Tokens (B, L) with all padding behind them, wherever it was."""
-    if bool((mask[:, 1:] <= mask[:, :-1]).all()):
+    # An exported graph has no branches. It is for rows that are padded behind, as tellapart's tokenisers do.
+    if torch.compiler.is_exporting() or bool((mask[:, 1:] <= mask[:, :-1]).all()):
         return tokens
     return tokens.gather(1, torch.argsort(~mask, dim=1, stable=True))
 

@@ -10,6 +10,7 @@ from tellapart.data.columns import find_columns
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.data.reading import read_splits
 from tellapart.data.values import read_examples
+from tellapart.encoders.precision import Precision
 from tellapart.evaluation.ranking import WithoutPositive
 from tellapart.evaluation.task import task_metrics
 from tellapart.runs.fitting import load_fitted
@@ -26,12 +27,13 @@ def evaluate(
     without_positive: WithoutPositive = "skip",
     label_delimiter: str | None = None,
     order: Sequence[str] | None = None,
+    precision: Precision = "fp32",
     quiet: bool = False,
 ) -> dict[str, float]:
     """Measures a saved classifier, with the thresholds and the temperature that stand beside it.
 
     Args:
-        model: A run folder or a plain checkpoint.
+        model: A run folder, a plain checkpoint, or what `tellapart export` wrote.
         source: Labelled rows: what `tellapart.data.reading.read_splits` takes. Of several splits the test split,
             else the validation split.
         text: The text column; found by its name when not given.
@@ -42,6 +44,7 @@ def evaluate(
         label_delimiter: What separates the labels of a multi-label cell.
         order: All classes from first to last, for the metrics of ordered ones; by default the order that the model
             was trained with, if any.
+        precision: As for `tellapart.runs.predict.predict`. By default `fp32`: a run's own metrics are measured so.
         quiet: Whether to show no progress.
 
     Returns:
@@ -52,7 +55,7 @@ def evaluate(
             name each class once.
         ModelError: There is no classifier.
     """
-    fitted = load_fitted(model)
+    fitted = load_fitted(model).in_precision(precision)
     labels = fitted.labels if order is None else fitted.labels.in_order(order)
     split = read_labelled(
         source,

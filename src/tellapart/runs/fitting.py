@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -14,8 +14,10 @@ from transformers import TrainerCallback
 
 from tellapart.data.batching import TokenisedDataset, tokenise
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.deployment.onnx_scoring import OnnxClassifier, is_exported, load_exported
+from tellapart.encoders.precision import Precision, bf16_copy, use_bf16
 from tellapart.encoders.scoring import score
-from tellapart.encoders.scratch import truncation_notes
+from tellapart.encoders.scratch import learns_from_scratch, truncation_notes
 from tellapart.encoders.transformer import (
     labels_of,
     load_classifier,
@@ -24,7 +26,7 @@ from tellapart.encoders.transformer import (
     save_classifier,
 )
 from tellapart.encoders.windowed import window_notes
-from tellapart.errors import RecipeError, UserError
+from tellapart.errors import ModelError, RecipeError, UserError
 from tellapart.evaluation.decision import DECISION_FILE, Decision, read_decision, write_decision
 from tellapart.files import replacing
 from tellapart.objectives import Objective
@@ -51,7 +53,7 @@ class Fitted:
     """A trained classifier and what it was trained with.
 
     Args:
-        model: A Transformers sequence classifier in training form, or a `TfidfClassifier`.
+        model: A Transformers sequence classifier in training form, a `TfidfClassifier`, or an `OnnxClassifier`.
         tokenizer: Its tokeniser; None for TF-IDF.
         labels: The classes.
         recipe: The run with every open value decided; None for a model that was loaded.
@@ -85,6 +87,29 @@ class Fitted:
         check_readable(self.model, split)
         return tokenise(split, self.tokenizer, max_length=self.max_length)
 
+    def in_precision(self, precision: Precision) -> Fitted:
+        """Returns the classifier as it is to be scored, with bf16 weights where that is asked for or pays.
+
+        Encoders that learned from scratch stay float32 unless asked: they are fast, and lose more than they gain.
+
+        Args:
+            precision: `auto`, `fp32` or `bf16`.
+
+        Raises:
+            UserError: The precision is unknown, or the model has no bf16 form.
+        """
+        if precision not in get_args(Precision):
+            raise UserError(f'"{precision}" is no precision', f"choose {', '.join(get_args(Precision))}")
+        if isinstance(self.model, TfidfClassifier | OnnxClassifier):
+            if precision == "bf16":
+                kind = "a tfidf" if isinstance(self.model, TfidfClassifier) else "an exported"
+                raise UserError(f"{kind} model cannot be scored in bf16", "leave out --precision")
+            return self
+        scratch = learns_from_scratch(self.model.config)
+        if precision == "auto" and (scratch or not use_bf16(precision, self.model.device)):
+            return self
+        return self if precision == "fp32" else replace(self, model=bf16_copy(self.model))
+
     def scores(
         self,
         split: TextSplit,
@@ -92,6 +117,7 @@ class Fitted:
         rows: TokenisedDataset | None = None,
         bf16: bool = False,
         quiet: bool = True,
+        progress: Callable[[int], Any] | None = None,
     ) -> np.ndarray:
         """Returns the logits of a split's rows, float32 (N, K), the temperature of the decision in them.
 
@@ -100,21 +126,31 @@ class Fitted:
             rows: The same, from `tokenised`, where that has been done.
             bf16: Whether to run under bf16 autocast.
             quiet: Whether to show no progress.
+            progress: Called with the number of rows done, in place of a bar.
         """
         if isinstance(self.model, TfidfClassifier):
+            if progress is not None:
+                progress(len(split))
             return self.decision.calibrated(self.model.scores(split))
         rows = self.tokenised(split) if rows is None else rows
         assert rows is not None
-        with rows_bar(len(rows), quiet=quiet) as progress:
-            return self.decision.calibrated(score(self.model, rows, bf16=bf16, progress=progress))
+        with rows_bar(len(rows), quiet=quiet or progress is not None) as bar:
+            done = progress or bar
+            if isinstance(self.model, OnnxClassifier):
+                return self.decision.calibrated(self.model.scores(rows, progress=done))
+            return self.decision.calibrated(score(self.model, rows, bf16=bf16, progress=done))
 
     def save(self, folder: str | Path) -> None:
         """Writes a plain checkpoint, whole or not at all.
 
         Raises:
-            UserError: The folder holds something that is no model.
+            UserError: The folder holds something that is no model, or the model has been exported.
             OutputError: The folder cannot be written.
         """
+        if isinstance(self.model, OnnxClassifier):
+            raise ModelError(
+                "an exported model cannot be saved as a checkpoint", "load the run that it was exported from"
+            )
         _check_replaceable(Path(folder))
         with replacing(folder) as temporary:
             if isinstance(self.model, TfidfClassifier):
@@ -242,11 +278,16 @@ def load_fitted(folder: str | Path) -> Fitted:
     """Loads a trained classifier for scoring.
 
     Args:
-        folder: A run folder, or its `model` folder, or any plain sequence classification checkpoint.
+        folder: A run folder, or its `model` folder, or any plain sequence classification checkpoint; or what
+            `tellapart export` wrote.
 
     Raises:
+        MissingDependencyError: It is an export, and ONNX Runtime is not installed.
         ModelError: There is no classifier.
     """
+    if is_exported(Path(folder)):
+        exported, tokenizer, max_length = load_exported(Path(folder))
+        return _as_it_decides(Fitted(exported, tokenizer, labels_of(exported), max_length=max_length), folder)
     for candidate in (Path(folder), Path(folder) / "model"):
         if (candidate / TFIDF_CONFIG).is_file():
             model = TfidfClassifier.load(candidate)

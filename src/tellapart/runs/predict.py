@@ -1,17 +1,24 @@
-"""A file in, the same file with labels and probabilities out."""
+"""A file in, the same file with labels and probabilities out, part by part where it is large."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
-from tellapart.data.columns import find_columns
-from tellapart.data.tables import read_table, write_table
+from tellapart.data.batching import TokenisedDataset
+from tellapart.data.columns import Columns, find_columns
+from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.data.streams import RowStream, one_ahead, open_rows
+from tellapart.data.tables import writing_table
 from tellapart.data.values import read_examples
-from tellapart.runs.fitting import load_fitted
+from tellapart.encoders.precision import Precision
+from tellapart.runs.fitting import Fitted, load_fitted
 from tellapart.runs.predictions import predicted_columns
+from tellapart.training.progress import rows_bar
 
 PREDICTED = "predicted_label"
 PROBABILITY = "probability"
@@ -24,17 +31,22 @@ def predict(
     *,
     text: str | None = None,
     text_pair: str | None = None,
+    precision: Precision = "auto",
     quiet: bool = False,
 ) -> int:
     """Labels the rows of a file, with the thresholds and the temperature that stand beside the model.
 
+    The file is read and checked from end to end before the model is loaded. Large files are then read again, scored
+    and written part by part, so that memory does not grow with them; the output appears when all is done.
+
     Args:
-        model: A run folder or a plain checkpoint.
+        model: A run folder, a plain checkpoint, or what `tellapart export` wrote.
         file: CSV, TSV, JSONL, JSON or Parquet.
         output: Where to write; its suffix says the format. All columns of `file` are kept, and
             `predicted_label` and `probability` are added (lists for multi-label models).
         text: The text column; found by its name when not given.
         text_pair: The second text's column.
+        precision: `fp32`; `bf16` for weights that are cast once; `auto` for bf16 where the device gains from it.
         quiet: Whether to show no progress.
 
     Returns:
@@ -45,19 +57,40 @@ def predict(
         ModelError: There is no classifier.
         OutputError: The output cannot be written.
     """
-    table = read_table(file)
-    columns = find_columns(table.schema, text=text, text_pair=text_pair, labelled=False, where=str(file))
-    split = read_examples(table, dataclasses.replace(columns, label=None), where=str(file))
-    fitted = load_fitted(model)
-    logits = fitted.scores(split, quiet=quiet)
-    labels, probability = predicted_columns(fitted.labels, logits, fitted.decision.cuts)
-    kept = table.select([name for name in table.column_names if name not in (PREDICTED, PROBABILITY)])
-    listed = fitted.labels.multi_label
-    added = {
-        PREDICTED: pa.array(labels, pa.list_(pa.string()) if listed else pa.string()),
-        PROBABILITY: pa.array(probability, pa.list_(pa.float64()) if listed else pa.float64()),
-    }
-    for name, column in added.items():
-        kept = kept.append_column(name, column)
-    write_table(kept, output)
-    return len(split)
+    rows = open_rows(file)
+    columns = find_columns(rows.schema, text=text, text_pair=text_pair, labelled=False, where=str(file))
+    rows.check_texts(columns)
+    fitted = load_fitted(model).in_precision(precision)
+    kept = [name for name in rows.schema.names if name not in (PREDICTED, PROBABILITY)]
+    schema = _labelled_schema(rows.schema, kept, fitted.labels)
+    with writing_table(output, schema) as write, rows_bar(rows.rows, quiet=quiet) as progress:
+        for table, split, tokenised in one_ahead(_tokenised_parts(rows, columns, fitted)):
+            logits = fitted.scores(split, rows=tokenised, progress=progress)
+            write(_labelled(table.select(kept), schema, fitted, logits))
+    return rows.rows
+
+
+def _tokenised_parts(
+    rows: RowStream, columns: Columns, fitted: Fitted
+) -> Iterator[tuple[pa.Table, TextSplit, TokenisedDataset | None]]:
+    for table in rows.parts():
+        split = read_examples(table, dataclasses.replace(columns, label=None), where=str(rows.path))
+        yield table, split, fitted.tokenised(split)
+
+
+def _labelled_schema(schema: pa.Schema, kept: list[str], labels: LabelSpace) -> pa.Schema:
+    kinds = [pa.string(), pa.float64()]
+    added = [
+        pa.field(name, pa.list_(kind) if labels.multi_label else kind)
+        for name, kind in zip((PREDICTED, PROBABILITY), kinds, strict=True)
+    ]
+    return pa.schema([*(schema.field(name) for name in kept), *added], schema.metadata)
+
+
+def _labelled(table: pa.Table, schema: pa.Schema, fitted: Fitted, logits: np.ndarray) -> pa.Table:
+    columns = predicted_columns(fitted.labels, logits, fitted.decision.cuts)
+    added = [
+        pa.array(column, schema.field(name).type)
+        for name, column in zip((PREDICTED, PROBABILITY), columns, strict=True)
+    ]
+    return pa.Table.from_arrays([*table.columns, *added], schema=schema)

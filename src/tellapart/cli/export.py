@@ -1,0 +1,80 @@
+"""`tellapart export`: a model for ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tellapart.cli import options as o
+
+
+def export(
+    model: o.Model,
+    format: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="What to write: onnx.", rich_help_panel="Export")
+    ] = "onnx",
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            "--quantize",
+            metavar="NAME",
+            help="int8: weights of 8 bits, smaller and faster; none by default.",
+            rich_help_panel="Export",
+        ),
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            "--check",
+            metavar="FILE",
+            help="Texts to compare the answers on; by default the run's test rows.",
+            rich_help_panel="Export",
+        ),
+    ] = None,
+    text: o.Text = None,
+    text_pair: o.TextPair = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", help="Folder to write; by default the model's with -onnx.", rich_help_panel="Output"
+        ),
+    ] = None,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+) -> None:
+    """Export a model for ONNX Runtime.
+
+    The export is compared with the original before it appears. predict and
+    evaluate take the folder as a model.
+
+    [bold]Examples[/]
+    tellapart export runs/tickets --output tickets-onnx
+    tellapart export runs/tickets --quantize int8 --check new_tickets.csv
+    """
+    from dataclasses import asdict
+
+    from tellapart.cli.tables import print_json
+    from tellapart.runs.export import export as run
+
+    done = run(
+        model,
+        output,
+        format=format,
+        quantize=quantize,
+        check=check,
+        text=text,
+        text_pair=text_pair,
+        overwrite=overwrite,
+    )
+    if json:
+        print_json({"folder": str(done.folder), **asdict(done.manifest)})
+        return
+    for name, found in done.manifest.agreement.items():
+        print(
+            f"{name}: {100 * found.equal_labels:.2f} % of {found.texts} texts get the label of PyTorch, "
+            f"logits differ by {found.largest_difference:.2g} at most"
+        )
+    print(f"written to {done.folder}")
+    print(f"next: tellapart predict {done.folder} FILE --output predictions.csv")

@@ -1,0 +1,136 @@
+"""An exported classifier, scored through ONNX Runtime in the batches that PyTorch would get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoConfig
+
+from tellapart.data.batching import TokenisedDataset
+from tellapart.deployment.manifest import MANIFEST_FILE, read_manifest
+from tellapart.deployment.onnx_export import TOKEN_TYPES
+from tellapart.encoders.scoring import TOKENS_A_BATCH, in_batches
+from tellapart.encoders.transformer import load_tokenizer, position_limit, readable
+from tellapart.errors import MissingDependencyError, ModelError
+
+
+class OnnxClassifier:
+    """A sequence classifier in ONNX Runtime, on the CPU.
+
+    Args:
+        path: The ONNX file.
+        config: The Transformers config of the model, with the names of the labels.
+
+    Raises:
+        MissingDependencyError: ONNX Runtime is not installed.
+        ModelError: The file holds no classifier, or keeps weights in other files.
+    """
+
+    def __init__(self, path: Path, config: Any) -> None:
+        self.config = config
+        self._session = _session(path)
+        self.inputs = [each.name for each in self._session.get_inputs()]
+
+    def scores(
+        self, dataset: TokenisedDataset, *, progress: Callable[[int], None] | None = None
+    ) -> np.ndarray:
+        """Returns the logits of every row, float32 (N, K).
+
+        Args:
+            dataset: The rows.
+            progress: Called with the number of rows done after each batch.
+
+        Raises:
+            ModelError: The model takes other inputs than the rows have.
+        """
+        return in_batches(dataset, self._logits, TOKENS_A_BATCH["cpu"], progress=progress)
+
+    def _logits(self, batch: dict[str, Tensor]) -> np.ndarray:
+        feed = {name: values.numpy() for name, values in batch.items() if name in self.inputs}
+        for name in self.inputs:
+            if name.startswith(TOKEN_TYPES) and name not in feed:  # single texts: all of the first
+                feed[name] = np.zeros_like(feed[name.replace(TOKEN_TYPES, "input_ids")])
+        try:
+            (logits,) = self._session.run(["logits"], feed)
+        except Exception as error:  # ONNX Runtime's own classes share no other base
+            raise ModelError(
+                f"ONNX Runtime cannot score the rows ({_first_line(error)})", "export the model again"
+            ) from error
+        return np.asarray(logits, dtype=np.float32)
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether `tellapart export` wrote the folder."""
+    return (folder / MANIFEST_FILE).is_file()
+
+
+def load_exported(folder: Path) -> tuple[OnnxClassifier, Any, int]:
+    """Loads what `tellapart export` wrote.
+
+    Args:
+        folder: With `export.json`.
+
+    Returns:
+        The classifier, its tokeniser, and the longest input in tokens.
+
+    Raises:
+        MissingDependencyError: ONNX Runtime is not installed.
+        ModelError: The folder is not as it was written.
+    """
+    manifest = read_manifest(folder)
+    with readable(str(folder)):
+        config = AutoConfig.from_pretrained(folder)
+        tokenizer = load_tokenizer(str(folder))
+    model = OnnxClassifier(folder / manifest.model, config)
+    return model, tokenizer, min(tokenizer.model_max_length, position_limit(config))
+
+
+def check_onnx(purpose: str) -> None:
+    """Refuses work for which a package is missing.
+
+    Raises:
+        MissingDependencyError: With the extra that has it.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(error.name or "onnx", "onnx", purpose) from None
+
+
+def _session(path: Path) -> Any:
+    check_onnx("scoring an exported model")
+    import onnx
+    import onnxruntime
+    from onnx.external_data_helper import uses_external_data
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors alone
+    try:
+        content = path.read_bytes()
+        graph = onnx.load_model_from_string(content).graph
+        if any(uses_external_data(tensor) for tensor in graph.initializer):
+            raise ModelError(f"{path} keeps weights in other files", "export the model again")
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except ModelError:
+        raise
+    except Exception as error:  # protobuf and ONNX Runtime raise classes of their own
+        raise ModelError(
+            f"{path} holds no ONNX model that can be read ({_first_line(error)})", "export the model again"
+        ) from error
+    if [each.name for each in session.get_outputs()] != ["logits"]:
+        raise ModelError(
+            f"{path} is no classifier: it has other outputs than logits", "export the model again"
+        )
+    return session
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
