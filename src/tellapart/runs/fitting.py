@@ -17,6 +17,7 @@ from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.encoders.scoring import score
 from tellapart.encoders.scratch import truncation_notes
 from tellapart.encoders.transformer import (
+    final_linear,
     labels_of,
     load_classifier,
     pooling_in_use,
@@ -28,7 +29,7 @@ from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.decision import DECISION_FILE, Decision, read_decision, write_decision
 from tellapart.files import replacing
 from tellapart.objectives import Objective
-from tellapart.recipes import Recipe
+from tellapart.recipes import Recipe, regression_recipe
 from tellapart.runs.decisions import check_decision, decide, with_relations
 from tellapart.runs.heads import start_at_frequencies
 from tellapart.runs.models import (
@@ -38,6 +39,7 @@ from tellapart.runs.models import (
     starting_at_random,
     windows_in_use,
 )
+from tellapart.runs.objectives import check_objectives
 from tellapart.runs.processes import is_main_process, wait_for_all
 from tellapart.runs.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
 from tellapart.runs.tasks import Task, check_rankable
@@ -93,7 +95,7 @@ class Fitted:
         bf16: bool = False,
         quiet: bool = True,
     ) -> np.ndarray:
-        """Returns the logits of a split's rows, float32 (N, K), the temperature of the decision in them.
+        """Returns the logits of a split's rows, float32 (N, K), the temperature of the decision in them; or scores (N, 1).
 
         Args:
             split: The rows.
@@ -153,6 +155,9 @@ def fit(
     """
     if data.train.labels is None:
         raise UserError("the training rows have no labels", "name their column: --label COLUMN")
+    if data.labels.regression:
+        recipe = regression_recipe(recipe)
+    check_objectives(recipe, data.labels)
     check_rankable(data, recipe.data.without_positive)
     data = replace(data, labels=with_relations(data.labels, recipe.data))
     check_decision(recipe.decision, data)
@@ -196,6 +201,8 @@ def fit(
         stages.append(result.recipe)
         history += [{**entry, "stage": number} for entry in result.history]
         objective = result.objective or objective
+    if task.scale is not None:
+        task.scale.fold_into(final_linear(model))
     encoder = recipe.encoder.model_copy(
         update={
             "pooling": recipe.encoder.pooling or pooling_in_use(model),

@@ -5,16 +5,11 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import pyarrow as pa
-
 from tellapart.data.columns import find_columns
 from tellapart.data.tables import read_table, write_table
 from tellapart.data.values import read_examples
 from tellapart.runs.fitting import load_fitted
-from tellapart.runs.predictions import predicted_columns
-
-PREDICTED = "predicted_label"
-PROBABILITY = "probability"
+from tellapart.runs.predictions import added_columns
 
 
 def predict(
@@ -32,7 +27,8 @@ def predict(
         model: A run folder or a plain checkpoint.
         file: CSV, TSV, JSONL, JSON or Parquet.
         output: Where to write; its suffix says the format. All columns of `file` are kept, and
-            `predicted_label` and `probability` are added (lists for multi-label models).
+            `predicted_label` and `probability` are added (lists for multi-label models); `predicted_score` for
+            models that predict numbers.
         text: The text column; found by its name when not given.
         text_pair: The second text's column.
         quiet: Whether to show no progress.
@@ -50,13 +46,8 @@ def predict(
     split = read_examples(table, dataclasses.replace(columns, label=None), where=str(file))
     fitted = load_fitted(model)
     logits = fitted.scores(split, quiet=quiet)
-    labels, probability = predicted_columns(fitted.labels, logits, fitted.decision.cuts)
-    kept = table.select([name for name in table.column_names if name not in (PREDICTED, PROBABILITY)])
-    listed = fitted.labels.multi_label
-    added = {
-        PREDICTED: pa.array(labels, pa.list_(pa.string()) if listed else pa.string()),
-        PROBABILITY: pa.array(probability, pa.list_(pa.float64()) if listed else pa.float64()),
-    }
+    added = added_columns(fitted.labels, logits, fitted.decision.cuts)
+    kept = table.select([name for name in table.column_names if name not in added])
     for name, column in added.items():
         kept = kept.append_column(name, column)
     write_table(kept, output)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import transformers
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader, Sampler
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 
@@ -24,12 +25,14 @@ from tellapart.encoders.transformer import final_linear
 from tellapart.errors import RecipeError, TellapartError
 from tellapart.objectives.base import Objective, RunFacts
 from tellapart.objectives.cross_entropy import CrossEntropy
+from tellapart.objectives.mean_squared_error import MeanSquaredError
 from tellapart.training.module import OBJECTIVE_FILE, ObjectiveModel
 from tellapart.training.perturbation import EmbeddingPerturbation, Perturbation
 from tellapart.training.requirements import (
     check_batches,
     check_objective,
     class_counts,
+    has_numbers,
     refuse_arguments,
     total_evaluations,
 )
@@ -46,7 +49,8 @@ class Trainer(transformers.Trainer):
         model: A sequence classifier, as `AutoModelForSequenceClassification` or
             `tellapart.encoders.transformer.load_encoder` makes it.
         args: `transformers.TrainingArguments` or `tellapart.TrainingArguments`.
-        objective: What is minimised; cross entropy when not given.
+        objective: What is minimised; when not given, cross entropy, or mean squared error for a model whose
+            `problem_type` is `regression`.
         train_dataset: A `TokenisedDataset`, or rows with `input_ids` and `labels`.
         eval_dataset: Likewise.
         processing_class: The tokeniser; gives padding ids and is saved with the model.
@@ -81,7 +85,7 @@ class Trainer(transformers.Trainer):
         **options: Any,
     ) -> None:
         args = args or transformers.TrainingArguments(output_dir="trainer_output")
-        objective = objective or CrossEntropy()
+        objective = objective or _usual_objective(model)
         refuse_arguments(args, options)
         self._tokenizer = processing_class
         train_dataset = self._tokenised(train_dataset)
@@ -296,7 +300,7 @@ class Trainer(transformers.Trainer):
         labels = None if dataset.labels is None else dataset.labels.numpy()
         metrics: dict[str, float] = {}
         if labels is not None:
-            metrics["loss"] = _classification_loss(logits, labels)
+            metrics["loss"] = evaluation_loss(torch.from_numpy(logits), dataset.labels)
             if self.compute_metrics is not None:
                 metrics |= self.compute_metrics(EvalPrediction(predictions=logits, label_ids=labels))
             if self.is_in_train and self.objective.requirements.confusion:
@@ -405,9 +409,20 @@ def confusion_counts(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return missed.T @ added + np.diag((gold & predicted).sum(0).astype(np.float32))
 
 
-def _classification_loss(logits: np.ndarray, labels: np.ndarray) -> float:
-    scores, gold = torch.from_numpy(logits), torch.from_numpy(labels)
+def _usual_objective(model: Any) -> Objective:
+    return MeanSquaredError() if model.config.problem_type == "regression" else CrossEntropy()
+
+
+def evaluation_loss(logits: Tensor, gold: Tensor) -> float:
+    """Returns what the main loss is on rows that are evaluated, whatever the objective.
+
+    Args:
+        logits: (N, K), or predictions (N, 1).
+        gold: Class ids (N,): cross entropy. Multi-hot (N, K): binary cross entropy, summed over the labels. Numbers
+            (N,): mean squared error.
+    """
+    if has_numbers(gold):
+        return float(functional.mse_loss(logits.squeeze(1), gold.to(logits.dtype)))
     if gold.dim() == 1:
-        return float(torch.nn.functional.cross_entropy(scores, gold))
-    summed = torch.nn.functional.binary_cross_entropy_with_logits(scores, gold, reduction="none").sum(1)
-    return float(summed.mean())
+        return float(functional.cross_entropy(logits, gold))
+    return float(functional.binary_cross_entropy_with_logits(logits, gold, reduction="none").sum(1).mean())
