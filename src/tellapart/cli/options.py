@@ -48,6 +48,15 @@ LabelDelimiter = Annotated[
     str | None,
     _option("--label-delimiter", help="What separates several labels in a cell.", panel=_DATA),
 ]
+Regression = Annotated[
+    bool | None,
+    typer.Option(
+        "--regression",
+        help="Labels are numbers to predict, no classes.",
+        rich_help_panel=_DATA,
+        show_default=False,
+    ),
+]
 Ordered = Annotated[
     str | None,
     _option(
@@ -104,7 +113,9 @@ Windows = Annotated[
 Method = Annotated[
     str | None,
     _option(
-        "--method", help="What is minimised, see [bold]tellapart recipes[/]; cross-entropy.", panel=_TRAINING
+        "--method",
+        help="What is minimised, see [bold]tellapart recipes[/]; cross-entropy, or mean-squared-error.",
+        panel=_TRAINING,
     ),
 ]
 Epochs = Annotated[
@@ -163,6 +174,7 @@ _PLACES = {
     "label": "data.label",
     "question_id": "data.question_id",
     "label_delimiter": "data.label_delimiter",
+    "regression": "data.regression",
     "ordered": "data.order",
     "hierarchy": "data.hierarchy_separator",
     "few_shot": "data.few_shot",
@@ -193,6 +205,7 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
     """
     from tellapart.errors import RecipeError
     from tellapart.recipes import Recipe, load_recipe, method_recipe, with_values
+    from tellapart.runs.rows import suited
 
     recipe = load_recipe(parameters["recipe"]) if parameters["recipe"] else Recipe()
     method = parameters.get("method")
@@ -206,7 +219,7 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
     recipe = with_values(recipe, [*flags, *parameters["settings"]])
     if recipe.data.source is None:
         raise RecipeError("no data are named", "give a file, a folder or a name as the first argument")
-    return recipe
+    return suited(recipe)
 
 
 def class_names(written: str) -> list[str]:

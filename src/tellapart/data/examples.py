@@ -122,7 +122,8 @@ class LabelSpace:
     def _refuse_scores(self, what: str) -> None:
         if self.regression:
             raise DataError(
-                f"there is no {what} of classes where every row has a score", "leave it out: numbers have theirs"
+                f"there is no {what} of classes where every row has a score",
+                "leave it out: numbers have theirs",
             )
 
     def encode(self, labels: Sequence[str] | Sequence[Sequence[str]] | Sequence[float]) -> np.ndarray:

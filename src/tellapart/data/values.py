@@ -90,13 +90,15 @@ def examples_table(split: TextSplit) -> pa.Table:
 
 
 def fractional_numbers(table: pa.Table, label: str) -> int:
-    """Returns how many different numbers a column of labels holds; 0 if it holds anything else, or whole ones only."""
+    """Returns how many different numbers a column of labels holds; 0 for other values, or where all are whole."""
     values = table[label]
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     different = [value for value in pc.unique(values).to_pylist() if value is not None]
     numbers = [_number(value) for value in different]
-    if any(number is None for number in numbers) or all(float(number or 0).is_integer() for number in numbers):
+    if any(number is None for number in numbers) or all(
+        float(number or 0).is_integer() for number in numbers
+    ):
         return 0
     return len(set(numbers))
 

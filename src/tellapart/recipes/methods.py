@@ -57,7 +57,10 @@ METHODS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     ),
     "r-drop": ("cross entropy over two views + their divergence", [{"objective": {"name": "r-drop"}}]),
     "supcon": ("cross entropy + supervised contrastive loss", [{"objective": {"name": "supcon"}}]),
-    "frozen": ("logistic (of numbers ridge) regression on the frozen encoder's vectors", [{"learns": "head"}]),
+    "frozen": (
+        "logistic (of numbers ridge) regression on the frozen encoder's vectors",
+        [{"learns": "head"}],
+    ),
     "tfidf": ("TF-IDF and a linear SVM (for numbers ridge regression), the sanity row", [{"learns": "head"}]),
 }
 """Name to a line of description and to the stages, in what they differ from the default."""

@@ -173,7 +173,7 @@ class MeanSquaredErrorRecipe(_Strict):
 
 
 class RDropRecipe(ClassificationRecipe):
-    """Main loss over both views + weight · symmetric KL; for numbers, squared errors of both + weight · their distance."""
+    """Main loss over both views + weight · symmetric KL; for numbers, squared error + weight · squared difference."""
 
     name: Literal["r-drop"] = "r-drop"
     weight: Annotated[float, Field(ge=0)] = 1.0

@@ -95,7 +95,9 @@ class Fitted:
         bf16: bool = False,
         quiet: bool = True,
     ) -> np.ndarray:
-        """Returns the logits of a split's rows, float32 (N, K), the temperature of the decision in them; or scores (N, 1).
+        """Returns the logits of a split's rows, float32 (N, K), the temperature of the decision in them.
+
+        Of a model that predicts numbers these, (N, 1), in the unit of the labels it learned from.
 
         Args:
             split: The rows.
@@ -157,9 +159,9 @@ def fit(
         raise UserError("the training rows have no labels", "name their column: --label COLUMN")
     if data.labels.regression:
         recipe = regression_recipe(recipe)
-    check_objectives(recipe, data.labels)
     check_rankable(data, recipe.data.without_positive)
     data = replace(data, labels=with_relations(data.labels, recipe.data))
+    check_objectives(recipe, data.labels)
     check_decision(recipe.decision, data)
     if recipe.encoder.name == "tfidf":
         return _decided(_fit_tfidf(recipe, data), data.validation)

@@ -136,7 +136,8 @@ def check_head_stage(stage: StageRecipe) -> None:
         )
     if stage.solver == "l-bfgs" and not _is_plain(stage.objective):
         raise RecipeError(
-            f"the solver l-bfgs minimises cross entropy or squared error, not {stage.objective.name} with its options",
+            "the solver l-bfgs minimises cross entropy, or squared error, not "
+            f"{stage.objective.name} with its options",
             "use --set stages.N.solver=adamw for that stage",
         )
 
@@ -151,7 +152,10 @@ def _solvers(stage: StageRecipe, *, validated: bool) -> list[str]:
 
 def _is_plain(objective: ObjectiveRecipe) -> bool:
     """Whether a logistic, or a ridge, regression minimises it."""
-    return objective.model_dump() in (CrossEntropyRecipe().model_dump(), MeanSquaredErrorRecipe().model_dump())
+    return objective.model_dump() in (
+        CrossEntropyRecipe().model_dump(),
+        MeanSquaredErrorRecipe().model_dump(),
+    )
 
 
 def _by_regression(

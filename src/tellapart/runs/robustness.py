@@ -88,7 +88,8 @@ def robustness(
         fitted = load_fitted(model)
         if fitted.labels.regression:
             raise ModelError(
-                f"{model} predicts scores, and what is counted here are labels that change", "give a classifier"
+                f"{model} predicts scores, and what is counted here are labels that change",
+                "give a classifier",
             )
         columns = {"text": text, "text_pair": text_pair, "label": label, "label_delimiter": label_delimiter}
         split = read_labelled(source, fitted.labels, **columns)

@@ -85,7 +85,6 @@ def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
         RecipeError: With the reason.
     """
     for stage in stages:
-        build_objective(stage.objective, task.labels)
         if stage.metric is not None:
             task.find_metric(stage.metric)
         if stage.learns == "head":

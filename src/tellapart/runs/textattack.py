@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tellapart.data.examples import TextSplit
-from tellapart.errors import MissingDependencyError
+from tellapart.errors import MissingDependencyError, ModelError
 from tellapart.evaluation.metrics import probabilities
 from tellapart.runs.fitting import load_fitted
 

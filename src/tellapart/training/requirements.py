@@ -59,7 +59,9 @@ def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset 
         return
     if has_numbers(dataset.labels):
         if not needs.regression:
-            raise RecipeError("this objective needs classes, but the labels are numbers", "use MeanSquaredError")
+            raise RecipeError(
+                "this objective needs classes, but the labels are numbers", "use MeanSquaredError"
+            )
         return
     if not needs.classes:
         raise RecipeError("this objective needs numbers, but the labels are classes", "use CrossEntropy")

@@ -92,7 +92,7 @@ class TfidfClassifier:
         return cls(labels, analyser, vocabulary, vectoriser.idf_, weight, bias)
 
     def scores(self, split: TextSplit) -> np.ndarray:
-        """Returns the SVM's margins, float32 (N, K), whose softmax is no calibrated probability; or numbers (N, 1)."""
+        """Returns the SVM's margins, float32 (N, K), whose softmax is no calibrated probability; or numbers."""
         features = self.vectoriser.transform(_joined(split))
         return np.asarray(features @ self.weight.T + self.bias, dtype=np.float32)
 
