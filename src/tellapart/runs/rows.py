@@ -15,7 +15,7 @@ from tellapart.runs.decisions import with_relations
 
 
 def suited(recipe: Recipe) -> Recipe:
-    """Returns the recipe with what its data decide: of scores, squared error is minimised if no objective is named."""
+    """Returns the recipe with what its data decide: for scores, squared error, if no objective is named."""
     given = recipe.data
     scores = is_regression_set(given.source) if given.regression is None else given.regression
     return regression_recipe(recipe) if scores else recipe
