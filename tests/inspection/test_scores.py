@@ -24,12 +24,12 @@ def report(tmp_path, split, predicted):
 
 
 def test_the_report_shows_metrics_a_dot_a_row_and_the_row_farthest_off_first(tmp_path):
-    split = TextSplit(["near", "<b>far</b>"], ["its pair", "another"], [1.0, 4.0])
+    split = TextSplit(["a near one", "<b>far</b>"], ["its pair", "another"], [1.0, 4.0])
     page = report(tmp_path, split, np.array([1.5, 0.0]))
     assert "pearson correlation (%)" in page
     assert "Validation pearson correlation by epoch" in page
     assert page.count("predicted 1.5</title>") == page.count("predicted 0</title>") == 1
-    assert page.index("&lt;b&gt;far&lt;/b&gt;") < page.index("near")
+    assert page.index("&lt;b&gt;far&lt;/b&gt;") < page.index("a near one")
     assert "its pair" in page
     assert "<b>far" not in page
 

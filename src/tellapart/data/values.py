@@ -92,6 +92,8 @@ def examples_table(split: TextSplit) -> pa.Table:
 def fractional_numbers(table: pa.Table, label: str) -> int:
     """Returns how many different numbers a column of labels holds; 0 for other values, or where all are whole."""
     values = table[label]
+    if not is_string(values.type) and not pa.types.is_floating(values.type):
+        return 0
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     different = [value for value in pc.unique(values).to_pylist() if value is not None]

@@ -13,8 +13,8 @@ class RDrop(Objective):
 
     Per text `½ (KL(p ‖ q) + KL(q ‖ p))`, the mean over the texts. One label a row: p and q are softmax
     distributions over the K classes; several: one Bernoulli distribution a label, summed over the labels.
-    Regression, labels being numbers: the squared difference `(p − q)²` of the two predictions, as in the authors' code for
-    STS-B. Labels are not used.
+    Regression, labels being numbers: the squared difference `(p − q)²` of the two predictions, as in the authors'
+    code for STS-B. Labels are not used.
 
     Its weight is the paper's α: `CrossEntropy(both_views=True) + alpha * RDrop()`, that cross entropy being
     the mean over both views, not their sum.
