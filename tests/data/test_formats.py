@@ -241,7 +241,7 @@ PUBLISHED = {
     "stsb": (
         "stsb",
         {
-            "STS-B/train.tsv": 'index\tgenre\tsentence1\tsentence2\tscore\n0\tnews\tA "plane.\tAn air plane.\t5.000\n',
+            "STS-B/train.tsv": 'index\tsentence1\tsentence2\tscore\n0\tA "plane.\tAn air plane.\t5.000\n',
             "STS-B/test.tsv": "index\tgenre\tsentence1\tsentence2\n0\tnews\ta\tb\n",
         },
         {"train": [('A "plane.', "An air plane.", "5.000")]},

@@ -205,7 +205,6 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
     """
     from tellapart.errors import RecipeError
     from tellapart.recipes import Recipe, load_recipe, method_recipe, with_values
-    from tellapart.runs.rows import suited
 
     recipe = load_recipe(parameters["recipe"]) if parameters["recipe"] else Recipe()
     method = parameters.get("method")
@@ -219,6 +218,8 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
     recipe = with_values(recipe, [*flags, *parameters["settings"]])
     if recipe.data.source is None:
         raise RecipeError("no data are named", "give a file, a folder or a name as the first argument")
+    from tellapart.runs.rows import suited  # it loads torch: after what is quick to refuse
+
     return suited(recipe)
 
 

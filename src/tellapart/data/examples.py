@@ -141,7 +141,7 @@ class LabelSpace:
         if self.regression:
             return np.asarray(labels, dtype=np.float32)
         ids = self.label2id
-        rows: list[Sequence[str]] = list(labels) if self.multi_label else [[label] for label in labels]  # type: ignore[list-item]
+        rows: list[Sequence[str]] = list(labels) if self.multi_label else [[label] for label in labels]  # type: ignore[arg-type, list-item]
         unknown = {name for row in rows for name in row if name not in ids}
         if unknown:
             first = sorted(unknown)[0]
