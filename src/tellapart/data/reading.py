@@ -270,8 +270,7 @@ def _empty_texts(splits: Mapping[str, TextSplit]) -> list[str]:
 
 
 def _label_counts(split: TextSplit) -> Counter[str]:
-    labels = split.labels or []
-    return Counter(name for row in labels for name in ([row] if isinstance(row, str) else row))
+    return Counter(name for names in split.label_sets() for name in names)
 
 
 def _by_number(name: str) -> tuple[bool, float, str]:

@@ -149,12 +149,17 @@ def labels_of(model: Any) -> LabelSpace:
     """
     config = model.config
     names = tuple(str(config.id2label[index]) for index in range(config.num_labels))
-    kind = config.problem_type or ("regression" if len(names) == 1 else "single_label_classification")
-    if kind == "regression" and len(names) > 1:
+    if config.problem_type == "multi_label_classification":
+        return LabelSpace(names, "multi_label_classification")
+    if config.problem_type == "single_label_classification" or (
+        config.problem_type is None and len(names) > 1
+    ):
+        return LabelSpace(names)
+    if len(names) > 1:
         raise ModelError(
             f"the model predicts {len(names)} numbers for each text", "give one that predicts a single one"
         )
-    return LabelSpace(names, kind)
+    return LabelSpace(names, "regression")
 
 
 def final_linear(model: Any) -> nn.Linear:

@@ -157,11 +157,12 @@ def _errors(
     ids = predicted_ids(labels, logits, cuts)
     wrong = np.flatnonzero((ids != gold).any(1) if labels.multi_label else ids != gold)
     assert split.labels is not None
+    right: list[Any] = list(split.labels)  # names, or lists of them
     return [
         {
             "text": split.texts[row],
             "text_pair": None if split.text_pairs is None else split.text_pairs[row],
-            "gold": split.labels[row],
+            "gold": right[row],
             "predicted": predicted[row],
             "probability": max(probability[row], default=0.0) if labels.multi_label else probability[row],
         }

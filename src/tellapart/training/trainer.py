@@ -300,7 +300,7 @@ class Trainer(transformers.Trainer):
         labels = None if dataset.labels is None else dataset.labels.numpy()
         metrics: dict[str, float] = {}
         if labels is not None:
-            metrics["loss"] = evaluation_loss(torch.from_numpy(logits), dataset.labels)
+            metrics["loss"] = evaluation_loss(torch.from_numpy(logits), torch.from_numpy(labels))
             if self.compute_metrics is not None:
                 metrics |= self.compute_metrics(EvalPrediction(predictions=logits, label_ids=labels))
             if self.is_in_train and self.objective.requirements.confusion:
