@@ -127,7 +127,7 @@ def test_a_killed_run_goes_on_to_the_same_scores(scores_recipe, tmp_path):
 
 
 def test_frozen_is_a_ridge_regression_on_the_vectors(scores_recipe, tmp_path):
-    recipe = method_recipe("frozen", scores_recipe)
+    recipe = with_values(method_recipe("frozen", scores_recipe), ["stages.0.precision=fp32"])
     data = load_data(recipe)
     fitted = fit(recipe, data, tmp_path, quiet=True)
     vectors = represent(fitted.model, fitted.tokenised(data.train))
