@@ -20,10 +20,10 @@ def scores_run(score_file, quick, tmp_path_factory):
 def test_train_evaluate_and_predict_take_scores(tellapart, scores_run, score_file, tmp_path):
     metrics = json.loads((scores_run / "metrics.json").read_text())
     assert metrics["method"] == "mean-squared-error"
-    assert metrics["test"]["pearson_correlation"] > 0.8
+    assert metrics["test"]["pearson_correlation"] > 0.7
     measured = json.loads(tellapart("evaluate", scores_run, score_file, "--json").out)
     assert measured["rows"] == 192
-    assert measured["spearman_correlation"] > 0.8
+    assert measured["spearman_correlation"] > 0.7
     assert "pearson correlation (%)" in tellapart("evaluate", scores_run, score_file).out
     output = tmp_path / "predicted.csv"
     assert tellapart("predict", scores_run, score_file, "--output", output).code == 0
