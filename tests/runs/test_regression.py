@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -108,6 +109,29 @@ def test_the_unit_of_the_scores_changes_nothing_but_the_unit(scores_recipe, scor
     test = load_data(short).test
     before, after = (fitted.scores(test) for fitted in fits)
     assert after == pytest.approx(8 * before - 1024, rel=1e-3)
+
+
+def test_accumulated_batches_step_like_one(scores_recipe, tiny_encoder, tmp_path):
+    steady = shutil.copytree(tiny_encoder, tmp_path / "steady")  # a dropout so rare that nothing is dropped
+    config = json.loads((steady / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 1e-7, "attention_probs_dropout_prob": 1e-7}
+    (steady / "config.json").write_text(json.dumps(config))
+    scores = []
+    for batch_size, accumulation, window in ((32, 1, 8), (8, 4, 32)):
+        settings = [
+            f"encoder.name={steady}",
+            "encoder.classifier_dropout=0",
+            "stages.0.epochs=2",
+            "stages.0.learning_rate=0.001",
+            "stages.0.precision=fp32",
+            f"stages.0.batch_size={batch_size}",
+            f"stages.0.gradient_accumulation_steps={accumulation}",
+            f"stages.0.trainer.bucket_window={window}",
+        ]
+        recipe = with_values(scores_recipe, settings)
+        data = load_data(recipe)
+        scores.append(fit(recipe, data, tmp_path / str(batch_size), quiet=True).scores(data.test))
+    assert scores[1] == pytest.approx(scores[0], rel=1e-4)
 
 
 class _Killed(TrainerCallback):
