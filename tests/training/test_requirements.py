@@ -9,8 +9,9 @@ import torch
 from tellapart.data.batching import TokenisedDataset
 from tellapart.errors import RecipeError
 from tellapart.objectives import CrossEntropy, MeanSquaredError, NegativeSupervision
+from tellapart.training.evaluating import evaluation_loss
 from tellapart.training.requirements import check_objective, class_counts, has_numbers
-from tellapart.training.trainer import _usual_objective, evaluation_loss
+from tellapart.training.trainer import _usual_objective
 
 
 def rows(labels):

@@ -18,10 +18,10 @@ from tellapart.recipes import CrossEntropyRecipe, MeanSquaredErrorRecipe, Object
 from tellapart.runs.objectives import build_objective
 from tellapart.runs.processes import process_number
 from tellapart.runs.tasks import Task
+from tellapart.training.evaluating import evaluation_loss
 from tellapart.training.head import Head, train_head
 from tellapart.training.probe import fit_linear
 from tellapart.training.requirements import class_counts
-from tellapart.training.trainer import evaluation_loss
 
 # Rows that a classifier's start is fitted to, at most: beyond this the regression costs more than it gives.
 PROBE_ROWS = 10_000
