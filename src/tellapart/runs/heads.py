@@ -56,8 +56,9 @@ def start_at_frequencies(model: Any, task: Task) -> None:
         Lin et al. 2017, Focal Loss for Dense Object Detection, §3.3: the same for a rare foreground.
     """
     rows = len(task.train)
-    counts = class_counts(task.train, len(task.labels)).double()
-    shares = ((counts + 0.5) / (rows + 1.0)).clamp(max=1 - 0.5 / (rows + 1.0))
+    counts = class_counts(task.train, len(task.labels))
+    assert counts is not None
+    shares = ((counts.double() + 0.5) / (rows + 1.0)).clamp(max=1 - 0.5 / (rows + 1.0))
     with torch.no_grad():
         linear = final_linear(model)
         linear.bias.copy_(torch.logit(shares).to(linear.bias))
