@@ -125,3 +125,21 @@ def squad_file(tickets: list[tuple[str, str]], tmp_path_factory: pytest.TempPath
     path = tmp_path_factory.mktemp("squad") / "when.json"
     path.write_text(json.dumps({"version": "2.0", "data": [{"title": "tickets", "paragraphs": paragraphs}]}))
     return path
+
+
+_COUNTED = {"card", "stolen", "taken", "thief", "today", "credit", "company"}
+
+
+@pytest.fixture(scope="session")
+def scored(tickets: list[tuple[str, str]]) -> list[tuple[str, float]]:
+    """The texts of the tickets with a score each: 200, and 12.5 for every word of a certain kind."""
+    return [(text, 200 + 12.5 * sum(word in _COUNTED for word in text.split())) for text, _ in tickets]
+
+
+@pytest.fixture(scope="session")
+def score_file(scored: list[tuple[str, float]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scored texts as a CSV file with the columns text and score."""
+    path = tmp_path_factory.mktemp("data") / "scores.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "score"), *scored])
+    return path

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.objectives import AuxiliaryLabels as AuxiliaryLabels
     from tellapart.objectives import CrossEntropy as CrossEntropy
     from tellapart.objectives import LabelDistance as LabelDistance
+    from tellapart.objectives import MeanSquaredError as MeanSquaredError
     from tellapart.objectives import NegativeSupervision as NegativeSupervision
     from tellapart.objectives import NegativeSupervisionCrossEntropy as NegativeSupervisionCrossEntropy
     from tellapart.objectives import NegativeSupervisionMargin as NegativeSupervisionMargin
@@ -56,6 +57,7 @@ _HOMES = {
     "AuxiliaryLabels": "objectives",
     "CrossEntropy": "objectives",
     "LabelDistance": "objectives",
+    "MeanSquaredError": "objectives",
     "NegativeSupervision": "objectives",
     "NegativeSupervisionCrossEntropy": "objectives",
     "NegativeSupervisionMargin": "objectives",

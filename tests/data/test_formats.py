@@ -238,6 +238,14 @@ PUBLISHED = {
         {"train.tsv": "index\tsentence1\tsentence2\tlabel\n0\tNo weapons.\tWeapons.\tnot_entailment\n"},
         {"train": [("No weapons.", "Weapons.", "not_entailment")]},
     ),
+    "stsb": (
+        "stsb",
+        {
+            "STS-B/train.tsv": 'index\tsentence1\tsentence2\tscore\n0\tA "plane.\tAn air plane.\t5.000\n',
+            "STS-B/test.tsv": "index\tgenre\tsentence1\tsentence2\n0\tnews\ta\tb\n",
+        },
+        {"train": [('A "plane.', "An air plane.", "5.000")]},
+    ),
     "qnli": (
         "qnli",
         {"dev.tsv": "index\tquestion\tsentence\tlabel\n0\tWhat?\tThat.\tentailment\n"},

@@ -37,12 +37,28 @@ def _part(objective, name: str):
     return next(part for _, part in objective.parts if part.name == name)
 
 
-@pytest.mark.parametrize("method", [name for name in methods() if name != "label-distance-static"])
+_OF_THEIR_OWN = ("label-distance-static", "mean-squared-error")  # needs pairs; needs numbers
+
+
+@pytest.mark.parametrize("method", [name for name in methods() if name not in _OF_THEIR_OWN])
 def test_every_method_builds_an_objective_with_a_finite_loss(method):
     objective = _built(method, labels=LABELS.in_order(["comp.pc", "comp.mac", "rec.autos"]))
     terms = objective(_batch())
     assert torch.isfinite(objective.total(terms))
     assert tuple(terms) == objective.term_names
+
+
+@pytest.mark.parametrize(
+    ("method", "terms"),
+    [("mean-squared-error", ("mean_squared_error",)), ("r-drop", ("mean_squared_error", "r_drop"))],
+)
+def test_methods_for_numbers_build_an_objective_over_one_output(method, terms):
+    objective = _built(method, labels=LabelSpace(("score",), "regression"))
+    batch = EncodedBatch(
+        torch.randn(4, 1), torch.randn(4, 3), torch.randn(2).repeat(2), torch.tensor([0, 0, 1, 1])
+    )
+    assert tuple(objective(batch)) == objective.term_names == terms
+    assert torch.isfinite(objective.total(objective(batch)))
 
 
 def test_the_weight_of_a_recipe_is_the_weight_of_the_term():

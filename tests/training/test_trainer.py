@@ -19,7 +19,8 @@ from tellapart.objectives import (
     SupervisedContrastive,
 )
 from tellapart.training.arguments import TrainingArguments
-from tellapart.training.trainer import Trainer, confusion_counts, last_checkpoint
+from tellapart.training.evaluating import confusion_counts
+from tellapart.training.trainer import Trainer, last_checkpoint
 
 
 def _arguments(folder: Path, **options) -> TrainingArguments:

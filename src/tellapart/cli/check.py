@@ -11,6 +11,7 @@ def check(
     text_pair: o.TextPair = None,
     label: o.Label = None,
     label_delimiter: o.LabelDelimiter = None,
+    regression: o.Regression = None,
     encoder: o.Encoder = None,
     max_length: o.MaxLength = None,
     json: o.Json = False,
@@ -33,6 +34,7 @@ def check(
         text_pair=text_pair,
         label=label,
         label_delimiter=label_delimiter,
+        regression=regression,
         encoder=encoder or "minilm",
         max_length=max_length,
     )

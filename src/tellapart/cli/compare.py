@@ -31,6 +31,7 @@ def compare(
     label: o.Label = None,
     question_id: o.QuestionId = None,
     label_delimiter: o.LabelDelimiter = None,
+    regression: o.Regression = None,
     ordered: o.Ordered = None,
     hierarchy: o.Hierarchy = None,
     few_shot: o.FewShot = None,

@@ -52,6 +52,15 @@ LabelDelimiter = Annotated[
     str | None,
     _option("--label-delimiter", help="What separates several labels in a cell.", panel=_DATA),
 ]
+Regression = Annotated[
+    bool | None,
+    typer.Option(
+        "--regression",
+        help="Labels are numbers to predict, no classes.",
+        rich_help_panel=_DATA,
+        show_default=False,
+    ),
+]
 Ordered = Annotated[
     str | None,
     _option(
@@ -108,7 +117,9 @@ Windows = Annotated[
 Method = Annotated[
     str | None,
     _option(
-        "--method", help="What is minimised, see [bold]tellapart recipes[/]; cross-entropy.", panel=_TRAINING
+        "--method",
+        help="What is minimised, see [bold]tellapart recipes[/]; cross-entropy, or mean-squared-error.",
+        panel=_TRAINING,
     ),
 ]
 Epochs = Annotated[
@@ -183,6 +194,7 @@ _PLACES = {
     "label": "data.label",
     "question_id": "data.question_id",
     "label_delimiter": "data.label_delimiter",
+    "regression": "data.regression",
     "ordered": "data.order",
     "hierarchy": "data.hierarchy_separator",
     "few_shot": "data.few_shot",
@@ -226,7 +238,9 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
     recipe = with_values(recipe, [*flags, *parameters["settings"]])
     if recipe.data.source is None:
         raise RecipeError("no data are named", "give a file, a folder or a name as the first argument")
-    return recipe
+    from tellapart.runs.rows import suited  # it loads torch: after what is quick to refuse
+
+    return suited(recipe)
 
 
 def class_names(written: str) -> list[str]:

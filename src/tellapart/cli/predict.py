@@ -27,7 +27,7 @@ def predict(
     """Label the rows of a file.
 
     All columns are kept; predicted_label and probability are added: lists,
-    where a text can have several labels.
+    where a text can have several labels. Models of scores add predicted_score.
 
     [bold]Examples[/]
     tellapart predict runs/tickets new.csv --output labelled.csv

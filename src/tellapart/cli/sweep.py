@@ -41,7 +41,8 @@ def sweep(
         typer.Option(
             "--baseline",
             metavar="METHOD",
-            help="What the trials are held against; cross-entropy, unless that is the method. none for none.",
+            help="What the trials are held against; cross-entropy, of scores mean-squared-error, unless that is "
+            "the method. none for none.",
             rich_help_panel=_SWEEP,
             show_default=False,
         ),
@@ -59,6 +60,7 @@ def sweep(
     label: o.Label = None,
     question_id: o.QuestionId = None,
     label_delimiter: o.LabelDelimiter = None,
+    regression: o.Regression = None,
     ordered: o.Ordered = None,
     hierarchy: o.Hierarchy = None,
     few_shot: o.FewShot = None,

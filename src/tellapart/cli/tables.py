@@ -101,7 +101,9 @@ def _show_files(folder: Path, suffixes: set[str]) -> None:
 def show_report(report: DataReport) -> None:
     """Prints the size of the data, and what a check found, the worst first, each with its examples."""
     rows = ", ".join(f"{count:,} {name}" for name, count in report.rows.items())
-    print(f"{report.source}: rows: {rows}; classes: {len(report.classes['train'])}")
+    scores = report.problem_type == "regression"
+    kinds = "a score each" if scores else f"classes: {len(report.classes['train'])}"
+    print(f"{report.source}: rows: {rows}; {kinds}")
     if report.lengths:
         tokens = report.lengths
         print(

@@ -40,7 +40,7 @@ class ClassBalancedBatchSampler(Sampler[list[int]]):
         drop_last: Whether an epoch has a step less where the rows do not fill the last one.
 
     Raises:
-        RecipeError: Rows have several labels, a batch does not hold whole groups, or only one.
+        RecipeError: Rows have several labels or scores, a batch does not hold whole groups, or only one.
         DataError: There are rows of one class only.
     """
 
@@ -152,10 +152,15 @@ def check_balanced(labels: np.ndarray | Tensor, rows: int, texts_per_class: int)
         texts_per_class: k.
 
     Raises:
-        RecipeError: Rows have several labels, a batch does not hold whole groups, or only one.
+        RecipeError: Rows have several labels or scores, a batch does not hold whole groups, or only one.
         DataError: There are rows of one class only.
     """
     gold = np.asarray(labels)
+    if gold.ndim == 1 and np.issubdtype(gold.dtype, np.floating):
+        raise RecipeError(
+            "balanced batches are made of rows of one class, but these rows have scores",
+            "use --set stages.0.batches=length",
+        )
     if gold.ndim != 1:
         raise RecipeError(
             "balanced batches are made of rows of one class, but these rows have several labels",

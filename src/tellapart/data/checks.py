@@ -89,7 +89,7 @@ class DataReport:
         source: What the user named.
         problem_type: As in `LabelSpace`.
         rows: The rows of each split.
-        classes: The rows of each class in each split; a class without any is left out.
+        classes: The rows of each class in each split; a class without any is left out. Scores have none.
         findings: Errors first, then warnings, then the rest.
         lengths: The lengths in tokens, where a tokeniser was given.
     """
@@ -109,7 +109,7 @@ class DataReport:
 def check_data(
     data: TextData, *, tokenizer: PreTrainedTokenizerBase | None = None, max_length: int = 128
 ) -> DataReport:
-    """Looks for what spoils a training run or its scores.
+    """Looks for what spoils a training run or its scores; where rows have scores, for what is not about classes.
 
     Texts in two splits and under two labels are compared without case and white space, duplicates within a
     split exactly; empty texts count as neither.
@@ -127,14 +127,17 @@ def check_data(
     classes = {name: _class_counts(split, data.labels.names) for name, split in data.splits.items()}
     findings = [
         *_shared_texts(data, keys),
-        *_conflicting_labels(data, keys),
         *_empty_texts(data),
         *_duplicate_texts(data),
-        *_small_classes(data, keys["train"]),
-        *_class_imbalance(classes["train"]),
-        *_absent_classes(data, classes),
         *_truncation(lengths),
     ]
+    if not data.labels.regression:
+        findings += [
+            *_conflicting_labels(data, keys),
+            *_small_classes(data, keys["train"]),
+            *_class_imbalance(classes["train"]),
+            *_absent_classes(data, classes),
+        ]
     return DataReport(
         source=data.source,
         problem_type=data.labels.problem_type,

@@ -29,7 +29,19 @@ SECOND_TEXTS = {
 }
 """Names of text columns, the likeliest first, each with the names of second texts that go with it."""
 
-LABELS = ("label", "labels", "category", "class", "intent", "target", "topic", "sentiment", "emotion", "tags")
+LABELS = (
+    "label",
+    "labels",
+    "category",
+    "class",
+    "intent",
+    "target",
+    "topic",
+    "sentiment",
+    "emotion",
+    "tags",
+    "score",
+)
 QUESTION_IDS = ("question_id", "qid")
 
 

@@ -10,17 +10,21 @@ import numpy as np
 
 from tellapart.errors import DataError, did_you_mean
 
-ProblemType = Literal["single_label_classification", "multi_label_classification"]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+
+
+SCORE = "score"
+"""The name of a model's one output where it predicts numbers."""
 
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """The classes of a task, in the order of the model's outputs.
+    """The classes of a task, in the order of the model's outputs; or the one output of a task of scores.
 
     Args:
-        names: One name a class; a class's index is its id.
-        problem_type: As in a Transformers config: `single_label_classification` or
-            `multi_label_classification`.
+        names: One name a class; a class's index is its id. `SCORE` alone where rows have a score each.
+        problem_type: As in a Transformers config: `single_label_classification`,
+            `multi_label_classification` or `regression`.
         order: The same names from first to last, where the classes have an order, such as from negative to
             positive; else None.
         hierarchy_separator: What separates the levels in names that are paths, such as "." in `comp.sys.mac`;
@@ -39,6 +43,11 @@ class LabelSpace:
     def multi_label(self) -> bool:
         """Whether a text can have several labels, or none."""
         return self.problem_type == "multi_label_classification"
+
+    @property
+    def regression(self) -> bool:
+        """Whether rows have a number each, a score, and no classes."""
+        return self.problem_type == "regression"
 
     @property
     def id2label(self) -> dict[int, str]:
@@ -65,8 +74,9 @@ class LabelSpace:
             names: All of them, from first to last.
 
         Raises:
-            DataError: A name is no class, or a class is missing or named twice.
+            DataError: A name is no class, or a class is missing or named twice; or there are scores.
         """
+        self._refuse_scores("order")
         self.check_names(names, "the order names")
         missing = [name for name in self.names if name not in names]
         if missing or len(names) > len(self.names):
@@ -81,8 +91,9 @@ class LabelSpace:
             separator: What separates the levels in the names.
 
         Raises:
-            DataError: It is in no name.
+            DataError: It is in no name; or there are scores.
         """
+        self._refuse_scores("hierarchy")
         if not separator or not any(separator in name for name in self.names):
             raise DataError(
                 f'no class name holds the separator "{separator}" (one is "{self.names[0]}")',
@@ -108,20 +119,29 @@ class LabelSpace:
                 "use the class names of the label column: " + _listed(self.names),
             )
 
-    def encode(self, labels: Sequence[str] | Sequence[Sequence[str]]) -> np.ndarray:
-        """Turns names into what an objective reads.
+    def _refuse_scores(self, what: str) -> None:
+        if self.regression:
+            raise DataError(
+                f"there is no {what} of classes where every row has a score",
+                "leave it out: numbers have theirs",
+            )
+
+    def encode(self, labels: Sequence[str] | Sequence[Sequence[str]] | Sequence[float]) -> np.ndarray:
+        """Turns labels into what an objective reads.
 
         Args:
-            labels: One name a row, or one list of names a row when `multi_label`.
+            labels: One name a row, or one list of names a row when `multi_label`, or one number when `regression`.
 
         Returns:
-            int64 class ids (N,), or a float32 multi-hot matrix (N, K).
+            int64 class ids (N,), a float32 multi-hot matrix (N, K), or float32 scores (N,).
 
         Raises:
             DataError: A label is not one of `names`.
         """
+        if self.regression:
+            return np.asarray(labels, dtype=np.float32)
         ids = self.label2id
-        rows: list[Sequence[str]] = list(labels) if self.multi_label else [[label] for label in labels]  # type: ignore[list-item]
+        rows: list[Sequence[str]] = list(labels) if self.multi_label else [[label] for label in labels]  # type: ignore[arg-type, list-item]
         unknown = {name for row in rows for name in row if name not in ids}
         if unknown:
             first = sorted(unknown)[0]
@@ -145,13 +165,14 @@ class TextSplit:
     Args:
         texts: The texts, N of them.
         text_pairs: The second text of each row for pair tasks, else None.
-        labels: A name a row; for multi-label tasks a list of names a row; None for unlabelled rows.
+        labels: A name a row; for multi-label tasks a list of names, for regression a number; None for unlabelled
+            rows.
         question_ids: The group of each row for ranking tasks, else None.
     """
 
     texts: list[str]
     text_pairs: list[str] | None = None
-    labels: list[str] | list[list[str]] | None = None
+    labels: list[str] | list[list[str]] | list[float] | None = None
     question_ids: list[str] | None = None
 
     def __len__(self) -> int:
@@ -166,8 +187,11 @@ class TextSplit:
         return [f"{text}\n{pair}" for text, pair in zip(texts, pairs, strict=True)]
 
     def label_sets(self) -> list[frozenset[str]]:
-        """Returns the labels of each row as a set: of one in single-label tasks, empty in unlabelled rows."""
-        if not self.labels:
+        """Returns the labels of each row as a set: of one in single-label tasks, empty where there are none.
+
+        A score is no label that rows share: such rows have none, and are drawn at random.
+        """
+        if not self.labels or isinstance(self.labels[0], float):
             return [frozenset()] * len(self)
         if isinstance(self.labels[0], list):
             return [frozenset(names) for names in self.labels]
@@ -201,6 +225,7 @@ class TextData:
         labels: The classes, from the training rows (sorted by name).
         source: What the user named: a path, a registered name, a Hub name.
         notes: Sentences about what reading found and did, for the run's log.
+        metric: What a benchmark set is judged by, where that is not the main metric of its kind of task.
     """
 
     train: TextSplit
@@ -209,6 +234,7 @@ class TextData:
     labels: LabelSpace
     source: str = "memory"
     notes: tuple[str, ...] = ()
+    metric: str | None = None
 
     @property
     def splits(self) -> dict[str, TextSplit]:

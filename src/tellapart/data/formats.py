@@ -51,7 +51,7 @@ class LineFile:
             The file has such a line if one of these names is in it; capital letters do not matter.
         orders: For files without names the role of each field, "" for one that is not read; at most one order
             for each number of fields.
-        labels: The name of each label; no other label may occur.
+        labels: The name of each label; no other label may occur. None where labels are scores.
         delimiter: What stands between two fields.
         group_questions: Whether the task is a ranking: rows with one text, one after the other, are one question.
         skip_short: Whether lines that lack fields are left out, as in the file they are no rows. Else they are
@@ -60,7 +60,7 @@ class LineFile:
 
     names: Mapping[str, tuple[str, ...]]
     orders: tuple[tuple[str, ...], ...]
-    labels: Mapping[str, str]
+    labels: Mapping[str, str] | None
     delimiter: str = "\t"
     group_questions: bool = False
     skip_short: bool = False
@@ -125,6 +125,8 @@ class LineFile:
         )
 
     def _label(self, path: Path, number: int, written: str) -> str:
+        if self.labels is None:
+            return written  # whether it is a number is told where the columns are read
         label = self.labels.get(written.strip())
         if label is None:
             raise DataError(

@@ -23,6 +23,7 @@ class HubSource:
         config: Its configuration, or None for the default one.
         label_names: Names in place of the labels it has; empty where those are names already.
         splits: The set's own name of each split to take; empty for those with usual names.
+        regression: Whether its labels are scores.
     """
 
     name: str
@@ -30,6 +31,7 @@ class HubSource:
     config: str | None = None
     label_names: Mapping[str, str] = field(default_factory=dict)
     splits: Mapping[str, str] = field(default_factory=dict)
+    regression: bool = False
 
     def __str__(self) -> str:
         return f"Hub {self.name}" + (f"/{self.config}" if self.config else "")
@@ -42,7 +44,13 @@ class HubSource:
         """
         loaded = hub_tables(self.name, self.config, self.splits)
         return {
-            split: standard_table(table, self.columns, self.label_names, where=f"{self.name} ({split})")
+            split: standard_table(
+                table,
+                self.columns,
+                self.label_names,
+                regression=self.regression,
+                where=f"{self.name} ({split})",
+            )
             for split, table in loaded.items()
             if not is_unlabelled(table, str(self.columns.label))
         }

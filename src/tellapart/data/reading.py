@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from tellapart.data.benchmarks import local_folder, named_tables, registered
+from tellapart.data.benchmarks import BenchmarkSet, local_folder, named_tables, registered
 from tellapart.data.columns import Columns, find_columns, written_columns
-from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.data.examples import SCORE, LabelSpace, TextData, TextSplit
 from tellapart.data.hub import hub_tables
 from tellapart.data.sources import SPLIT_NAMES, as_table, folder_tables, split_tables
 from tellapart.data.tables import file_format, read_table, write_table
-from tellapart.data.values import has_label_lists, is_unlabelled, read_examples
+from tellapart.data.values import fractional_numbers, has_label_lists, is_unlabelled, read_examples
 from tellapart.errors import DataError, did_you_mean
 
 __all__ = [
@@ -32,6 +32,9 @@ __all__ = [
     "write_table",
 ]
 
+MOST_FRACTIONS = 20
+"""With more different numbers than this, some of them with fractions, labels are taken for scores by mistake."""
+
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*){0,2}")
 
 
@@ -43,11 +46,13 @@ class SourceTables:
         name: What the user named: a path, a registered name, a Hub name; `memory` for objects.
         tables: One table a split; a source without splits is `train`.
         notes: What to know about the source, for the run's log.
+        benchmark: What is known of it, if it has the name of a benchmark set.
     """
 
     name: str
     tables: dict[str, pa.Table]
     notes: tuple[str, ...] = ()
+    benchmark: BenchmarkSet | None = None
 
 
 def read_data(
@@ -59,6 +64,7 @@ def read_data(
     question_id: str | None = None,
     label_delimiter: str | None = None,
     multi_label: bool | None = None,
+    regression: bool | None = None,
 ) -> TextData:
     """Reads a labelled task.
 
@@ -72,10 +78,12 @@ def read_data(
         question_id: The column that groups the rows of a ranking task.
         label_delimiter: What separates the labels in a cell; makes the task multi-label.
         multi_label: Whether rows have lists of labels; None to tell from the delimiter and the column's type.
+        regression: Whether the labels are scores, numbers to predict; None for those of a benchmark set of scores.
 
     Raises:
         DataError: There are no training rows, fewer than two classes, a class outside the training rows, or
-            texts or labels that cannot be read.
+            texts or labels that cannot be read; or classes that are many numbers with fractions, unless
+            `regression` is False.
     """
     found = read_splits(source)
     if "train" not in found.tables:
@@ -92,7 +100,15 @@ def read_data(
         question_id=question_id,
         where=_where(found, "train"),
     )
-    lists = has_label_lists(
+    scores = is_regression_set(source) if regression is None else regression
+    if scores and (label_delimiter is not None or multi_label):
+        raise DataError(
+            "a row has either a score or several labels, and both were asked for",
+            "leave out --regression, or --label-delimiter and multi_label",
+        )
+    if regression is None and not scores and label_delimiter is None and multi_label is None:
+        _refuse_fractions(train, str(columns.label), _where(found, "train"))
+    lists = not scores and has_label_lists(
         train, str(columns.label), label_delimiter=label_delimiter, multi_label=multi_label
     )
     notes = [*found.notes, f"Columns: {columns}."]
@@ -107,12 +123,17 @@ def read_data(
             written_columns(columns, table.schema, where),
             label_delimiter=label_delimiter,
             multi_label=lists,
+            regression=scores,
             where=where,
         )
     notes += _empty_texts(splits)
-    labels = label_space(splits["train"], multi_label=lists, where=_where(found, "train"))
-    for name in splits.keys() - {"train"}:
-        _refuse_unknown(splits[name], labels, _where(found, name))
+    if scores:
+        labels = score_space(splits["train"], where=_where(found, "train"))
+    else:
+        labels = label_space(splits["train"], multi_label=lists, where=_where(found, "train"))
+        labels = _with_positive_second(labels, found.benchmark)
+        for name in splits.keys() - {"train"}:
+            _refuse_unknown(splits[name], labels, _where(found, name))
     return TextData(
         train=splits["train"],
         validation=splits.get("validation"),
@@ -120,6 +141,7 @@ def read_data(
         labels=labels,
         source=found.name,
         notes=tuple(notes),
+        metric=found.benchmark.metric if found.benchmark is not None else None,
     )
 
 
@@ -167,6 +189,34 @@ def label_space(split: TextSplit, *, multi_label: bool, where: str = "the traini
     )
 
 
+def score_space(split: TextSplit, *, where: str = "the training rows") -> LabelSpace:
+    """Returns the one output of a task of scores.
+
+    Args:
+        split: The training rows, with scores.
+        where: What to call the rows in messages.
+
+    Raises:
+        DataError: All rows have the same score.
+    """
+    assert split.labels is not None
+    if len(set(map(float, split.labels))) < 2:  # type: ignore[arg-type]
+        raise DataError(
+            f"all rows of {where} have the same score, {split.labels[0]}", "give rows of different scores"
+        )
+    return LabelSpace((SCORE,), "regression")
+
+
+def is_regression_set(source: Any) -> bool:
+    """Whether a source is the name of a benchmark set whose rows have scores."""
+    return (
+        isinstance(source, str)
+        and not Path(source).expanduser().exists()
+        and source in registered()
+        and registered()[source].task == "regression"
+    )
+
+
 def _named(name: str) -> SourceTables:
     path = Path(name).expanduser()
     if path.is_dir():
@@ -174,7 +224,7 @@ def _named(name: str) -> SourceTables:
     if path.is_file():
         return SourceTables(name, {"train": read_table(path)})
     if local_folder(name) is not None or name in registered():
-        return SourceTables(name, *named_tables(name))
+        return SourceTables(name, *named_tables(name), registered().get(name))
     if file_format(path) is not None:
         read_table(path)  # raises: there is no such file
     if not _HUB_NAME.fullmatch(name):
@@ -196,14 +246,31 @@ def _where(found: SourceTables, split: str) -> str:
     return found.name if len(found.tables) == 1 else f"the {split} split of {found.name}"
 
 
+def _with_positive_second(labels: LabelSpace, known: BenchmarkSet | None) -> LabelSpace:
+    """The classes with that last whose F1 the set is judged by, if it is one of two: F1 is the second one's."""
+    if known is None or known.positive not in labels.names or len(labels) != 2:
+        return labels
+    return replace(labels, names=tuple(sorted(labels.names, key=lambda name: name == known.positive)))
+
+
+def _refuse_fractions(table: pa.Table, label: str, where: str) -> None:
+    numbers = fractional_numbers(table, label)
+    if numbers > MOST_FRACTIONS:
+        raise DataError(
+            f'the column "{label}" of {where} holds {numbers} different numbers, with fractions, where classes '
+            "are expected",
+            "add --regression (data.regression: true) to predict them as scores, or set data.regression=false if "
+            "each of them is a class",
+        )
+
+
 def _empty_texts(splits: Mapping[str, TextSplit]) -> list[str]:
     empty = {name: sum(not text.strip() for text in split.texts) for name, split in splits.items()}
     return [f"{count} text(s) of {name} are empty." for name, count in empty.items() if count]
 
 
 def _label_counts(split: TextSplit) -> Counter[str]:
-    labels = split.labels or []
-    return Counter(name for row in labels for name in ([row] if isinstance(row, str) else row))
+    return Counter(name for names in split.label_sets() for name in names)
 
 
 def _by_number(name: str) -> tuple[bool, float, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -22,6 +23,7 @@ def read_examples(
     *,
     label_delimiter: str | None = None,
     multi_label: bool | None = None,
+    regression: bool = False,
     where: str = "the data",
 ) -> TextSplit:
     """Reads the rows of one split from a table.
@@ -36,15 +38,18 @@ def read_examples(
         label_delimiter: What separates the labels in a cell of text; makes the task multi-label.
         multi_label: Whether a row has a list of labels; None to tell from the delimiter and the column's type.
             Cells of text then hold JSON lists, unless a delimiter is given. Lists may be empty.
+        regression: Whether the labels are scores: numbers, also where they are written as texts.
         where: What to call the data in messages.
 
     Raises:
         DataError: Texts, labels or ids are missing or of the wrong kind. The message names how many and the
             first row, counted from 1.
     """
-    labels: list[str] | list[list[str]] | None = None
+    labels: list[str] | list[list[str]] | list[float] | None = None
     if columns.label is not None:
-        if has_label_lists(table, columns.label, label_delimiter=label_delimiter, multi_label=multi_label):
+        if regression:
+            labels = _scores(table, columns.label, where)
+        elif has_label_lists(table, columns.label, label_delimiter=label_delimiter, multi_label=multi_label):
             labels = _label_lists(table, columns.label, label_delimiter, where)
         else:
             labels = _labels(table, columns.label, where)
@@ -84,8 +89,29 @@ def examples_table(split: TextSplit) -> pa.Table:
     return pa.table({name: values for name, values in columns.items() if values is not None})
 
 
+def fractional_numbers(table: pa.Table, label: str) -> int:
+    """Returns how many different numbers a column of labels holds; 0 for other values, or where all are whole."""
+    values = table[label]
+    if not is_string(values.type) and not pa.types.is_floating(values.type):
+        return 0
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    different = [value for value in pc.unique(values).to_pylist() if value is not None]
+    numbers = [_number(value) for value in different]
+    if any(number is None for number in numbers) or all(
+        float(number or 0).is_integer() for number in numbers
+    ):
+        return 0
+    return len(set(numbers))
+
+
 def standard_table(
-    table: pa.Table, columns: Columns, label_names: Mapping[str, str], *, where: str = "the data"
+    table: pa.Table,
+    columns: Columns,
+    label_names: Mapping[str, str],
+    *,
+    regression: bool = False,
+    where: str = "the data",
 ) -> pa.Table:
     """Returns the rows of a task with one label a row as `examples_table` does, with names for the labels.
 
@@ -93,12 +119,15 @@ def standard_table(
         table: The rows.
         columns: Where to look.
         label_names: The name of each label, and no other label may occur; empty to keep them as they are.
+        regression: Whether the labels are scores.
         where: What to call the data in messages.
 
     Raises:
         DataError: As in `read_examples`; or a column is missing, or a label has no name.
     """
-    examples = read_examples(table, written_columns(columns, table.schema, where), where=where)
+    examples = read_examples(
+        table, written_columns(columns, table.schema, where), regression=regression, where=where
+    )
     if not label_names:
         return examples_table(examples)
     labels = [str(label) for label in examples.labels or []]
@@ -132,6 +161,35 @@ def _labels(table: pa.Table, name: str, where: str) -> list[str]:
             "leave out multi_label=False or name another column with --label",
         )
     return _complete(_strings(table, name, where), "label", name, where)
+
+
+def _scores(table: pa.Table, name: str, where: str) -> list[float]:
+    values = table[name]
+    if is_list(values.type):
+        raise DataError(
+            f'the column "{name}" of {where} holds lists, but one score a row is asked for',
+            "name another column with --label",
+        )
+    written = _complete(_strings(table, name, where), "score", name, where)
+    scores = [_number(text) for text in written]
+    for row, score in enumerate(scores, start=1):
+        if score is None:
+            raise DataError(
+                f'row {row} of {where} has "{written[row - 1]}" in column "{name}", which is no number',
+                "correct it, name another column with --label, or leave out --regression to predict classes",
+            )
+    return [score for score in scores if score is not None]
+
+
+def _number(value: object) -> float | None:
+    """Returns a finite number, also one written as a text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _complete(values: pa.ChunkedArray, what: str, name: str, where: str) -> list[str]:

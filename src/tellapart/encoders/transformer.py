@@ -140,11 +140,26 @@ def save_classifier(model: Any, folder: str | Path, tokenizer: Any = None) -> No
 
 
 def labels_of(model: Any) -> LabelSpace:
-    """Returns the classes of a saved classifier, from its config."""
+    """Returns the classes of a saved classifier, from its config; or the one output of a model that predicts numbers.
+
+    As in Transformers, a single output without a problem type is a number.
+
+    Raises:
+        ModelError: It predicts several numbers a text.
+    """
     config = model.config
     names = tuple(str(config.id2label[index]) for index in range(config.num_labels))
-    multi = config.problem_type == "multi_label_classification"
-    return LabelSpace(names, "multi_label_classification" if multi else "single_label_classification")
+    if config.problem_type == "multi_label_classification":
+        return LabelSpace(names, "multi_label_classification")
+    if config.problem_type == "single_label_classification" or (
+        config.problem_type is None and len(names) > 1
+    ):
+        return LabelSpace(names)
+    if len(names) > 1:
+        raise ModelError(
+            f"the model predicts {len(names)} numbers for each text", "give one that predicts a single one"
+        )
+    return LabelSpace(names, "regression")
 
 
 def final_linear(model: Any) -> nn.Linear:

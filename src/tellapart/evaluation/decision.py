@@ -63,8 +63,11 @@ def threshold_values(thresholds: Mapping[str, float], labels: LabelSpace) -> tup
     """Puts thresholds that are given by name in the order of the labels; those left out are one half.
 
     Raises:
-        DataError: There is no such label, rows have one label each, or a threshold does not lie between 0 and 1.
+        DataError: There is no such label, rows have one label or a score each, or a threshold does not lie between 0
+            and 1.
     """
+    if labels.regression:
+        raise DataError("thresholds decide on labels, but the rows have scores", "leave them out")
     if not labels.multi_label:
         raise DataError(
             "thresholds decide on each of several labels, but the rows have one class each",

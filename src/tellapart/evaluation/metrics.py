@@ -43,6 +43,11 @@ METRICS: dict[str, Metric] = {
     "mean_average_precision": Metric("mean over questions of the average precision of the relevant rows"),
     "mean_reciprocal_rank": Metric("mean over questions of 1/rank of the first relevant row"),
     "precision_at_1": Metric("share of the questions whose first row is relevant"),
+    "pearson_correlation": Metric("linear correlation of gold and predicted scores"),
+    "spearman_correlation": Metric("correlation of the ranks of gold and predicted scores"),
+    "mean_squared_error": Metric(
+        "mean squared difference of predicted and gold scores", greater_is_better=False, percentage=False
+    ),
     "accuracy": Metric("share of rows whose class is predicted"),
     "macro_f1": Metric("mean F1 of all classes"),
     "weighted_f1": Metric("mean F1 of the classes, weighted by their rows"),
@@ -58,7 +63,7 @@ METRICS: dict[str, Metric] = {
         "agreement beyond chance, errors weighted by the square of their ranks' distance", percentage=False
     ),
     "mean_absolute_error": Metric(
-        "mean distance of the predicted from the gold class in ranks",
+        "mean distance of the predicted from the gold class in ranks, or of scores",
         greater_is_better=False,
         percentage=False,
     ),
@@ -74,6 +79,7 @@ METRICS: dict[str, Metric] = {
 """Every metric that tellapart reports, by name."""
 
 _RANKING = ("mean_average_precision", "mean_reciprocal_rank", "precision_at_1")
+_REGRESSION = ("pearson_correlation", "spearman_correlation", "mean_squared_error", "mean_absolute_error")
 _SINGLE_LABEL = (
     "accuracy",
     "macro_f1",
@@ -117,6 +123,8 @@ def main_metric(labels: LabelSpace, ranking: bool = False) -> str:
     """
     if ranking:
         return "mean_average_precision"
+    if labels.regression:
+        return "pearson_correlation"
     return "micro_f1" if labels.multi_label else "accuracy"
 
 
@@ -126,8 +134,10 @@ def metric_names(labels: LabelSpace, ranking: bool = False) -> tuple[str, ...]:
     Args:
         labels: The classes.
         ranking: Whether rows are ranked by question, as `tellapart.evaluation.task.is_ranking` says. If not, the
-            names are those that `classification_metrics` gives.
+            names are those that `classification_metrics` or, for scores, `regression_metrics` gives.
     """
+    if labels.regression:
+        return _REGRESSION
     if labels.multi_label:
         return _MULTI_LABEL
     ordered = _ORDERED if labels.order is not None else ()

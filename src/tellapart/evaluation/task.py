@@ -10,6 +10,7 @@ from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError
 from tellapart.evaluation.metrics import METRICS, classification_metrics, metric_label
 from tellapart.evaluation.ranking import WithoutPositive, ranking_metrics
+from tellapart.evaluation.regression import regression_metrics
 
 RELEVANT = 1
 """The class id of relevant rows in ranking tasks: the second of two, as for the metric `f1`."""
@@ -36,7 +37,7 @@ def task_metrics(
     Args:
         labels: The classes.
         split: The rows, labelled.
-        logits: (N, K), in the order of the rows.
+        logits: (N, K), in the order of the rows; predicted scores (N, 1) for regression.
         thresholds: Multi-label only, see `tellapart.evaluation.metrics.predicted_ids`.
         without_positive: Ranking only, see `tellapart.evaluation.ranking.ranking_metrics`.
 
@@ -51,6 +52,8 @@ def task_metrics(
     if split.labels is None:
         raise DataError("the rows to evaluate have no labels", "give a split that has labelled rows")
     gold = labels.encode(split.labels)
+    if labels.regression:
+        return regression_metrics(gold, logits)
     metrics = classification_metrics(labels, gold, logits, thresholds)
     if not is_ranking(labels, split):
         return metrics

@@ -15,6 +15,7 @@ from tellapart.inspection.page import Html, join, text
 from tellapart.inspection.shortening import abbreviate
 
 CLASSES_SHOWN = 30
+POINTS_SHOWN = 1000
 
 Points = Sequence[tuple[float, float]]
 
@@ -53,6 +54,43 @@ def line_chart(caption: str, series: Mapping[str, Points]) -> Html:
         legend.append(Html(f'<span style="color:var(--{kind})">●</span> {text(name)}'))
     key = Html(f" — {join(legend, ' &nbsp; ')}") if len(drawn) > 1 else ""
     return Html(f"<figure><figcaption>{text(caption)}{key}</figcaption>{_svg(width, height, parts)}</figure>")
+
+
+def scatter_chart(caption: str, gold: np.ndarray, predicted: np.ndarray) -> Html:
+    """Draws predicted over right scores, a dot a row; on the diagonal both are equal.
+
+    Of many rows every so many-th is drawn, `POINTS_SHOWN` in all.
+
+    Args:
+        caption: What is drawn.
+        gold: The right scores (N,).
+        predicted: The predicted ones (N,).
+    """
+    rows = np.unique(np.linspace(0, len(gold) - 1, min(len(gold), POINTS_SHOWN)).astype(np.int64))
+    points = [(float(gold[row]), float(predicted[row])) for row in rows]
+    if not points:
+        return Html("")
+    side, left, bottom, top = 380, 52, 40, 12
+    ticks = _ticks(min(map(min, points)), max(map(max, points)))
+    first, last = ticks[0], ticks[-1]
+
+    def place(right: float, given: float) -> tuple[float, float]:
+        x, y = _share(right, first, last), _share(given, first, last)
+        return left + x * (side - left - 12), side - bottom - y * (side - bottom - top)
+
+    parts = [_grid_line(place(first, tick), place(last, tick)) for tick in ticks]
+    parts.append(_grid_line(place(first, first), place(last, last)))
+    parts += [_label(left - 6, place(first, tick)[1] + 4, f"{tick:g}", "end") for tick in ticks]
+    parts += [_label(place(tick, first)[0], side - bottom + 16, f"{tick:g}", "middle") for tick in ticks]
+    parts.append(
+        _label(place((first + last) / 2, first)[0], side - 6, "right score, against predicted", "middle")
+    )
+    parts += [
+        _dot(*place(right, given), "hit", f"{right:.4g}, predicted {given:.4g}", opacity=0.5)
+        for right, given in points
+    ]
+    picture = _svg(side, side, parts, natural_size=True)
+    return Html(f"<figure><figcaption>{text(caption)}</figcaption>{picture}</figure>")
 
 
 def reliability_chart(caption: str, series: Mapping[str, Sequence[ReliabilityBin]]) -> Html:

@@ -92,12 +92,8 @@ def write_report(
     errors = sorted(errors, key=lambda error: -error["probability"])
     evaluated = sum(entry["support"] for entry in per_class)
     sections = [
-        section(
-            "Metrics",
-            cards((metric_label(n), METRICS[n].display(v)) for n, v in metrics.items() if n in METRICS),
-            note=note,
-        ),
-        section("Training", _curves(training_log)),
+        metric_section(metrics, note),
+        section("Training", training_curves(training_log)),
         section(
             "Calibration",
             reliability_chart("How often the model is right", reliability or {}),
@@ -111,12 +107,10 @@ def write_report(
             note=f"{min(len(errors), ERRORS_SHOWN)} of {len(errors)}",
         ),
         section("Classes", _class_table(per_class, thresholds or {}), note="The worst first."),
-        section(
-            "Recipe", Html(f"<details><summary>recipe.yaml</summary><pre>{text(recipe_yaml)}</pre></details>")
-        ),
+        recipe_section(recipe_yaml),
     ]
     subtitle = f"{len(names)} classes · {evaluated} gold labels evaluated"
-    _write(path, page(title, subtitle, sections))
+    write_page(path, page(title, subtitle, sections))
 
 
 def write_comparison_report(path: Path | str, comparison: Comparison) -> None:
@@ -164,15 +158,34 @@ def write_comparison_report(path: Path | str, comparison: Comparison) -> None:
         section("Environment", table(["", ""], comparison.environment.items())),
     ]
     subtitle = f"{comparison.encoder} · {sizes} rows · seeds {', '.join(map(str, comparison.seeds))}"
-    _write(path, page(f"Methods on {comparison.source}", subtitle, sections))
+    write_page(path, page(f"Methods on {comparison.source}", subtitle, sections))
 
 
-def _write(path: Path | str, document: str) -> None:
+def write_page(path: Path | str, document: str) -> None:
+    """Writes a page, whole or not at all; what UTF-8 cannot hold becomes a question mark.
+
+    Raises:
+        OutputError: The file could not be written.
+    """
     with replacing(path) as temporary:
         temporary.write_text(document, encoding="utf-8", errors="replace")
 
 
-def _curves(training_log: Sequence[Mapping[str, Any]]) -> Html:
+def metric_section(metrics: Mapping[str, float], note: str = "") -> Html:
+    """Returns the metrics of a run, the first one larger."""
+    shown = ((metric_label(n), METRICS[n].display(v)) for n, v in metrics.items() if n in METRICS)
+    return section("Metrics", cards(shown), note=note)
+
+
+def recipe_section(recipe_yaml: str) -> Html:
+    """Returns a recipe that is shown on demand."""
+    return section(
+        "Recipe", Html(f"<details><summary>recipe.yaml</summary><pre>{text(recipe_yaml)}</pre></details>")
+    )
+
+
+def training_curves(training_log: Sequence[Mapping[str, Any]]) -> Html:
+    """Returns the course of losses and of the first metric that was logged, a pair of charts a stage."""
     stages = sorted({int(entry.get("stage", 0)) for entry in training_log})
     curves = [
         _stage_curves(

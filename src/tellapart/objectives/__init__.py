@@ -13,6 +13,7 @@ from tellapart.objectives.distance_matrices import (
     updated_distance,
 )
 from tellapart.objectives.label_distance import LabelDistance
+from tellapart.objectives.mean_squared_error import MeanSquaredError
 from tellapart.objectives.negative_supervision import (
     NegativeSupervision,
     NegativeSupervisionCrossEntropy,
@@ -26,6 +27,7 @@ __all__ = [
     "CrossEntropy",
     "EncodedBatch",
     "LabelDistance",
+    "MeanSquaredError",
     "NegativeSupervision",
     "NegativeSupervisionCrossEntropy",
     "NegativeSupervisionMargin",

@@ -15,9 +15,9 @@ class EncodedBatch:
 
     Args:
         logits: Scores of the K classes, float32 (B, K); where an objective asked for more outputs, those of the
-            auxiliary labels follow, (B, K + j).
+            auxiliary labels follow, (B, K + j). For regression the predictions, (B, 1).
         representation: The vector the final linear layer sees, before its dropout, float32 (B, d).
-        labels: Class ids, int64 (B,); or multi-hot, float32 (B, K).
+        labels: Class ids, int64 (B,); multi-hot, float32 (B, K); or, for regression, numbers, float32 (B,).
         views: Which view of its text a row is, int64 (B,): all 0 unless an objective asks for two views,
             in which case rows i and i + B/2 are two passes over one text.
     """
@@ -31,6 +31,11 @@ class EncodedBatch:
     def multi_label(self) -> bool:
         """Whether labels are multi-hot."""
         return self.labels.dim() == 2
+
+    @property
+    def regression(self) -> bool:
+        """Whether labels are numbers to predict."""
+        return self.labels.dim() == 1 and self.labels.is_floating_point()
 
     def view(self, index: int) -> EncodedBatch:
         """Returns the rows of one view."""
@@ -49,6 +54,8 @@ class Requirements:
         classes_per_batch: Distinct classes a batch should hold for the objective to have an effect.
         confusion: Whether `update_confusion` is to be called after every evaluation.
         multi_label: Whether the objective is defined for multi-label tasks.
+        classes: Whether it is defined for tasks with classes.
+        regression: Whether it is defined for tasks whose labels are numbers.
         outputs: Outputs the logits should have, K or more; those beyond the classes are auxiliary labels, which
             exist only while this objective trains. None: K.
     """
@@ -57,6 +64,8 @@ class Requirements:
     classes_per_batch: int = 1
     confusion: bool = False
     multi_label: bool = True
+    classes: bool = True
+    regression: bool = False
     outputs: int | None = None
 
 
@@ -171,6 +180,8 @@ class WeightedSum(Objective):
             classes_per_batch=max(need.classes_per_batch for need in needs),
             confusion=any(need.confusion for need in needs),
             multi_label=all(need.multi_label for need in needs),
+            classes=all(need.classes for need in needs),
+            regression=all(need.regression for need in needs),
             outputs=max((need.outputs for need in needs if need.outputs is not None), default=None),
         )
 

@@ -13,7 +13,8 @@ class RDrop(Objective):
 
     Per text `½ (KL(p ‖ q) + KL(q ‖ p))`, the mean over the texts. One label a row: p and q are softmax
     distributions over the K classes; several: one Bernoulli distribution a label, summed over the labels.
-    Labels are not used.
+    Regression, labels being numbers: the squared difference `(p − q)²` of the two predictions, as in the authors'
+    code for STS-B. Labels are not used.
 
     Its weight is the paper's α: `CrossEntropy(both_views=True) + alpha * RDrop()`, that cross entropy being
     the mean over both views, not their sum.
@@ -34,8 +35,8 @@ class RDrop(Objective):
 
     @property
     def requirements(self) -> Requirements:
-        """Two views."""
-        return Requirements(views=2)
+        """Two views, of texts with classes or with numbers."""
+        return Requirements(views=2, regression=True)
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
         """Returns the mean over the texts."""
@@ -43,6 +44,9 @@ class RDrop(Objective):
             raise RecipeError(
                 "the batch does not hold two views of every text", "give rows i and i + B/2 as views"
             )
+        if batch.regression:
+            first, second = batch.logits.squeeze(1).chunk(2)  # (B/2,) each
+            return {self.name: ((first - second) ** 2).mean()}
         logs = batch.logits if batch.multi_label else batch.logits.log_softmax(dim=1)
         probabilities = logs.sigmoid() if batch.multi_label else logs.exp()
         p, q = probabilities.chunk(2)  # (B/2, K) each

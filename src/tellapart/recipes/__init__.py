@@ -11,7 +11,7 @@ A value that is left out (null) is decided by the run, by rules that `tellapart.
 
 from __future__ import annotations
 
-from tellapart.recipes.methods import method_recipe, methods
+from tellapart.recipes.methods import REGRESSION_METHOD, method_recipe, methods, regression_recipe
 from tellapart.recipes.reading import load_recipe, with_stages_of, with_values
 from tellapart.recipes.schema import (
     OBJECTIVES,
@@ -22,6 +22,7 @@ from tellapart.recipes.schema import (
     DecisionRecipe,
     EncoderRecipe,
     LabelDistanceRecipe,
+    MeanSquaredErrorRecipe,
     NegativeSupervisionCrossEntropyRecipe,
     NegativeSupervisionMarginRecipe,
     NegativeSupervisionRecipe,
@@ -35,6 +36,7 @@ from tellapart.recipes.validation import validated
 
 __all__ = [
     "OBJECTIVES",
+    "REGRESSION_METHOD",
     "AuxiliaryLabelsRecipe",
     "ClassificationRecipe",
     "CrossEntropyRecipe",
@@ -42,6 +44,7 @@ __all__ = [
     "DecisionRecipe",
     "EncoderRecipe",
     "LabelDistanceRecipe",
+    "MeanSquaredErrorRecipe",
     "NegativeSupervisionCrossEntropyRecipe",
     "NegativeSupervisionMarginRecipe",
     "NegativeSupervisionRecipe",
@@ -53,6 +56,7 @@ __all__ = [
     "load_recipe",
     "method_recipe",
     "methods",
+    "regression_recipe",
     "validated",
     "with_stages_of",
     "with_values",

@@ -10,6 +10,9 @@ from tellapart.recipes.validation import validated
 
 _FRESH_HEAD = {"learns": "head", "solver": "best"}
 
+REGRESSION_METHOD = "mean-squared-error"
+"""What runs on labels that are numbers unless the user names another method."""
+
 METHODS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "cross-entropy": ("cross entropy", [{"objective": {"name": "cross-entropy"}}]),
     "negative-supervision": (
@@ -48,10 +51,17 @@ METHODS: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "the same with an adversarial perturbation of the embeddings in the first stage (RE-F)",
         [{"objective": {"name": "auxiliary-labels"}, "perturbation": "fgm"}, _FRESH_HEAD],
     ),
+    "mean-squared-error": (
+        "squared error, for labels that are numbers (--regression)",
+        [{"objective": {"name": "mean-squared-error"}}],
+    ),
     "r-drop": ("cross entropy over two views + their divergence", [{"objective": {"name": "r-drop"}}]),
     "supcon": ("cross entropy + supervised contrastive loss", [{"objective": {"name": "supcon"}}]),
-    "frozen": ("logistic regression on the frozen encoder's vectors", [{"learns": "head"}]),
-    "tfidf": ("TF-IDF and a linear SVM, the sanity row", [{"learns": "head"}]),
+    "frozen": (
+        "logistic (of numbers ridge) regression on the frozen encoder's vectors",
+        [{"learns": "head"}],
+    ),
+    "tfidf": ("TF-IDF and a linear SVM (for numbers ridge regression), the sanity row", [{"learns": "head"}]),
 }
 """Name to a line of description and to the stages, in what they differ from the default."""
 
@@ -92,6 +102,16 @@ def method_recipe(method: str, base: Recipe | None = None) -> Recipe:
             "windows": "none",
         }
     return validated(content)
+
+
+def regression_recipe(recipe: Recipe) -> Recipe:
+    """Returns a recipe for labels that are numbers: where nothing is said of what is minimised, squared error is."""
+    content = recipe.model_dump(exclude_unset=True)
+    stages = [
+        {"objective": {"name": REGRESSION_METHOD}} | stage if "objective" not in stage else stage
+        for stage in content.get("stages") or [{}]
+    ]
+    return validated({"method": REGRESSION_METHOD} | content | {"stages": stages})
 
 
 def _stage(own: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

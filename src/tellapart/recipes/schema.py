@@ -25,6 +25,8 @@ class DataRecipe(_Strict):
             `error`.
         label_delimiter: What separates the labels of a multi-label cell.
         multi_label: Whether rows have several labels; by default told by the column's type.
+        regression: Whether the labels are scores, numbers to predict; by default only those of a benchmark set of
+            scores are.
         order: All class names from first to last, where they have an order.
         hierarchy_separator: What separates the levels in class names that are paths ("." for comp.sys.mac).
         few_shot: Training rows a class, and as many validation rows where no validation split is given.
@@ -42,6 +44,7 @@ class DataRecipe(_Strict):
     without_positive: Literal["skip", "zero", "error"] = "skip"
     label_delimiter: str | None = None
     multi_label: bool | None = None
+    regression: bool | None = None
     order: list[str] | None = None
     hierarchy_separator: str | None = None
     few_shot: Annotated[int, Field(ge=1)] | None = None
@@ -89,7 +92,7 @@ class EncoderRecipe(_Strict):
 
 
 class ClassificationRecipe(_Strict):
-    """The main loss that every objective below has, and its options.
+    """The main loss that every objective over classes has, and its options.
 
     With `total` above the number of classes, auxiliary labels are added to it.
     """
@@ -163,8 +166,14 @@ class LabelDistanceRecipe(ClassificationRecipe):
     both_views: bool = False
 
 
+class MeanSquaredErrorRecipe(_Strict):
+    """Squared error, for labels that are numbers; the numbers of the training rows are standardised first."""
+
+    name: Literal["mean-squared-error"] = "mean-squared-error"
+
+
 class RDropRecipe(ClassificationRecipe):
-    """Main loss over both views + weight · symmetric KL."""
+    """Main loss over both views + weight · symmetric KL; for numbers, squared error + weight · squared difference."""
 
     name: Literal["r-drop"] = "r-drop"
     weight: Annotated[float, Field(ge=0)] = 1.0
@@ -185,6 +194,7 @@ ObjectiveRecipe = Annotated[
     | NegativeSupervisionMarginRecipe
     | NegativeSupervisionCrossEntropyRecipe
     | LabelDistanceRecipe
+    | MeanSquaredErrorRecipe
     | RDropRecipe
     | SupervisedContrastiveRecipe,
     Field(discriminator="name"),
@@ -200,6 +210,7 @@ OBJECTIVES: dict[str, type[BaseModel]] = {
         NegativeSupervisionMarginRecipe,
         NegativeSupervisionCrossEntropyRecipe,
         LabelDistanceRecipe,
+        MeanSquaredErrorRecipe,
         RDropRecipe,
         SupervisedContrastiveRecipe,
     )
@@ -214,10 +225,11 @@ class StageRecipe(_Strict):
         objective: What is minimised.
         learns: `all` parameters; or the `head` alone: a fresh final layer on vectors that are computed once; or a
             list of patterns of parameter names, such as `classifier.*` and `bert.encoder.layer.5.*`.
-        solver: Of a stage that learns the head: `l-bfgs`, a logistic regression (a linear SVM for tfidf); `adamw`,
-            the stage's objective over epochs; `best`, the one of both that validates better.
-        start: Where the classifier starts: `probe`, a logistic regression on the encoder's vectors as it comes
-            (Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features, §4), or `random`.
+        solver: Of a stage that learns the head: `l-bfgs`, a logistic regression (a linear SVM for tfidf; for scores
+            ridge regression); `adamw`, the stage's objective over epochs; `best`, the one of both that validates
+            better.
+        start: Where the classifier starts: `probe`, a logistic (for scores a ridge) regression on the encoder's
+            vectors as it comes (Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features, §4), or `random`.
         epochs: Passes over the training rows, at most.
         batch_size: Rows a step on one process, before accumulation.
         gradient_accumulation_steps: Batches whose gradients are added up before a step.
@@ -237,8 +249,10 @@ class StageRecipe(_Strict):
             without any (ModernBERT, ALBERT) need it for objectives that compare two passes over a text.
         evaluations: Evaluations on the validation rows, spread evenly over the stage.
         patience: Evaluations without a new best after which training stops; null: never.
-        metric: What the best evaluation is chosen by; by default accuracy, or micro F1 for multi-label tasks.
-        regularisation: Inverse strength C of the regression, when only the head learns or where it starts.
+        metric: What the best evaluation is chosen by; by default what a benchmark set is judged by, else accuracy,
+            or micro F1 for multi-label tasks, or Pearson's correlation for scores.
+        regularisation: Inverse strength C of the regression, when only the head learns or where it starts; ridge
+            regression chooses its own.
         precision: `auto` takes bf16 where the processor or GPU gains from it.
         trainer: Any other option of `transformers.TrainingArguments`.
     """

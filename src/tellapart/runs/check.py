@@ -19,6 +19,7 @@ def check(
     text_pair: str | None = None,
     label: str | None = None,
     label_delimiter: str | None = None,
+    regression: bool | None = None,
     encoder: str = "minilm",
     max_length: int | None = None,
 ) -> DataReport:
@@ -30,13 +31,21 @@ def check(
         text_pair: The second text's column.
         label: The label column.
         label_delimiter: What separates the labels of a multi-label cell.
+        regression: Whether the labels are scores; None for those of a benchmark set of scores.
         encoder: Whose tokens are counted.
         max_length: The length in tokens that training would truncate at; by default what training takes.
 
     Raises:
         DataError: The data cannot be read at all.
     """
-    data = read_data(source, text=text, text_pair=text_pair, label=label, label_delimiter=label_delimiter)
+    data = read_data(
+        source,
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        label_delimiter=label_delimiter,
+        regression=regression,
+    )
     from_scratch = encoder in FROM_SCRATCH
     tokenizer = build_tokenizer(encoder, texts_of(data.train)) if from_scratch else load_tokenizer(encoder)
     max_length = max_length or default_max_length(from_scratch=from_scratch)

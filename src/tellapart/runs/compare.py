@@ -32,7 +32,8 @@ from tellapart.recipes import Recipe, method_recipe, with_stages_of, with_values
 from tellapart.runs.environment import environment
 from tellapart.runs.fitting import Fitted, fit
 from tellapart.runs.folder import claim_folder
-from tellapart.runs.rows import read_rows, split_data
+from tellapart.runs.objectives import check_objectives
+from tellapart.runs.rows import read_rows, split_data, suited
 
 TRIALS = "trials"
 
@@ -82,9 +83,12 @@ def compare(
         raise RecipeError("the methods to compare are not distinct", "name each once: --methods a,b")
     for setting in settings:
         recipes = _changed(recipes, setting)
+    recipes = {method: suited(its_recipe) for method, its_recipe in recipes.items()}
     rows = read_rows(recipe)
+    for its_recipe in recipes.values():
+        check_objectives(its_recipe, rows.labels)
     ranking = is_ranking(rows.labels, rows.train)
-    metric = recipe.stages[0].metric or main_metric(rows.labels, ranking=ranking)
+    metric = recipe.stages[0].metric or rows.metric or main_metric(rows.labels, ranking=ranking)
     find_metric(rows.labels, metric, ranking=ranking)  # an unknown one is refused before anything is trained
     folder = claim_folder(output, resume=resume, overwrite=overwrite)
     cells: dict[str, list[dict[str, Any]]] = {method: [] for method in recipes}
@@ -105,7 +109,7 @@ def compare(
             for method, its_cells in cells.items()
         },
         {
-            method: [np.asarray(cell["confusion"]) for cell in its_cells]
+            method: [np.asarray(cell["confusion"]) for cell in its_cells if "confusion" in cell]
             for method, its_cells in cells.items()
         },
         class_names=rows.labels.names,
@@ -182,9 +186,7 @@ def _trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: boo
     split = _evaluated(data)
     assert split.labels is not None
     logits = fitted.scores(split)
-    gold = fitted.labels.encode(split.labels)
     cuts, rule = fitted.decision.cuts, recipe.data.without_positive
-    predicted = predicted_ids(fitted.labels, logits, cuts)
     metrics = task_metrics(fitted.labels, split, logits, cuts, without_positive=rule)
     unseen = unseen_metrics(fitted.labels, data.train, split, logits, cuts, without_positive=rule)
     cell = {
@@ -196,14 +198,24 @@ def _trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: boo
         "unseen": unseen,
         "seen_rows": len(split) - int(unseen["rows"]) if unseen else 0,
         "unseen_score": unseen.get(metric) if unseen else None,
-        "correct": _packed((predicted == gold).reshape(len(split), -1).all(axis=1)),
-        "confusion": confusion_matrix(fitted.labels, gold, predicted).tolist(),
+        **({} if fitted.labels.regression else _class_decisions(fitted, split, logits)),
         "label_distance": _label_distances(fitted),
         "fingerprint": fingerprint,
     }
     with replacing(file) as temporary:
         temporary.write_text(json.dumps(cell, ensure_ascii=False), encoding="utf-8")
     return cell
+
+
+def _class_decisions(fitted: Fitted, split: TextSplit, logits: np.ndarray) -> dict[str, Any]:
+    """Whether each row is right, and what was taken for what."""
+    assert split.labels is not None
+    gold = fitted.labels.encode(split.labels)
+    predicted = predicted_ids(fitted.labels, logits, fitted.decision.cuts)
+    return {
+        "correct": _packed((predicted == gold).reshape(len(split), -1).all(axis=1)),
+        "confusion": confusion_matrix(fitted.labels, gold, predicted).tolist(),
+    }
 
 
 def _label_distances(fitted: Fitted) -> list[list[float]] | None:
@@ -224,7 +236,7 @@ def _write(
     write_comparison_report(folder / "comparison.html", comparison)
     try:
         save_comparison_plot(comparison, folder / "comparison.png")
-        for method, its_cells in cells.items():
+        for method, its_cells in cells.items() if not labels.regression else ():
             total = np.sum([cell["confusion"] for cell in its_cells], axis=0)
             title = f"{method}: gold (rows) and predicted classes"
             save_confusion_heatmap(total, labels.names, folder / f"confusion-{method}.png", title)

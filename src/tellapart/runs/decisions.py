@@ -44,9 +44,13 @@ def check_decision(recipe: DecisionRecipe, data: TextData) -> None:
     """Refuses, before anything is trained, a decision that could not be made afterwards.
 
     Raises:
-        RecipeError: Thresholds do not fit the task, or there is nothing to fit on.
+        RecipeError: Thresholds or a temperature do not fit the task, or there is nothing to fit on.
     """
     tuned = recipe.thresholds == "tuned"
+    if data.labels.regression and recipe.temperature != "none":
+        raise RecipeError(
+            "a temperature calibrates the probabilities of classes, but the rows have scores", "leave it out"
+        )
     if tuned or recipe.thresholds != DEFAULT_THRESHOLD:
         try:
             threshold_values(_given(recipe, data.labels), data.labels)

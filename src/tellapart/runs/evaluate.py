@@ -109,5 +109,6 @@ def read_labelled(
         columns,
         label_delimiter=label_delimiter,
         multi_label=labels.multi_label,
+        regression=labels.regression,
         where=where,
     )

@@ -16,6 +16,7 @@ from tellapart.data.values import read_examples
 from tellapart.deployment.export import Quantization, export_onnx
 from tellapart.deployment.manifest import MANIFEST_FILE, Manifest
 from tellapart.deployment.onnx_scoring import OnnxClassifier, check_onnx
+from tellapart.encoders.windowed import reads_windows
 from tellapart.errors import ModelError, UserError
 from tellapart.files import replacing
 from tellapart.runs.fitting import Fitted, load_fitted
@@ -88,6 +89,11 @@ def export(
     if isinstance(fitted.model, TfidfClassifier | OnnxClassifier):
         what = "a tfidf model" if isinstance(fitted.model, TfidfClassifier) else "already an export"
         raise ModelError(f"{model} is {what} and cannot be exported", "export a trained encoder")
+    if reads_windows(fitted.model):
+        raise ModelError(
+            f"{model} reads windows, whose number depends on the text, and cannot be exported",
+            "serve it with Transformers after tellapart.register()",
+        )
     rows = fitted.tokenised(split or _texts_of_the_run(model) or _words(fitted))
     assert rows is not None
     with replacing(target) as temporary:

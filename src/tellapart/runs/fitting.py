@@ -19,6 +19,7 @@ from tellapart.encoders.precision import Precision, bf16_copy, use_bf16
 from tellapart.encoders.scoring import score
 from tellapart.encoders.scratch import learns_from_scratch, truncation_notes
 from tellapart.encoders.transformer import (
+    final_linear,
     labels_of,
     load_classifier,
     pooling_in_use,
@@ -30,7 +31,7 @@ from tellapart.errors import ModelError, RecipeError, UserError
 from tellapart.evaluation.decision import DECISION_FILE, Decision, read_decision, write_decision
 from tellapart.files import replacing
 from tellapart.objectives import Objective
-from tellapart.recipes import Recipe
+from tellapart.recipes import Recipe, regression_recipe
 from tellapart.runs.decisions import check_decision, decide, with_relations
 from tellapart.runs.heads import start_at_frequencies
 from tellapart.runs.models import (
@@ -40,6 +41,7 @@ from tellapart.runs.models import (
     starting_at_random,
     windows_in_use,
 )
+from tellapart.runs.objectives import check_objectives
 from tellapart.runs.processes import is_main_process, wait_for_all
 from tellapart.runs.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
 from tellapart.runs.tasks import Task, check_rankable
@@ -121,6 +123,8 @@ class Fitted:
     ) -> np.ndarray:
         """Returns the logits of a split's rows, float32 (N, K), the temperature of the decision in them.
 
+        Of a model that predicts numbers these, (N, 1), in the unit of the labels it learned from.
+
         Args:
             split: The rows.
             rows: The same, from `tokenised`, where that has been done.
@@ -189,8 +193,11 @@ def fit(
     """
     if data.train.labels is None:
         raise UserError("the training rows have no labels", "name their column: --label COLUMN")
+    if data.labels.regression:
+        recipe = regression_recipe(recipe)
     check_rankable(data, recipe.data.without_positive)
     data = replace(data, labels=with_relations(data.labels, recipe.data))
+    check_objectives(recipe, data.labels)
     check_decision(recipe.decision, data)
     if recipe.encoder.name == "tfidf":
         return _decided(_fit_tfidf(recipe, data), data.validation)
@@ -232,6 +239,8 @@ def fit(
         stages.append(result.recipe)
         history += [{**entry, "stage": number} for entry in result.history]
         objective = result.objective or objective
+    if task.scale is not None:
+        task.scale.fold_into(final_linear(model))
     encoder = recipe.encoder.model_copy(
         update={
             "pooling": recipe.encoder.pooling or pooling_in_use(model),

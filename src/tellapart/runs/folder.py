@@ -13,11 +13,12 @@ from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.data.tables import write_table
 from tellapart.errors import UserError
 from tellapart.evaluation.calibration import ReliabilityBin, reliability_bins
-from tellapart.evaluation.metrics import confidences, per_class, predicted_ids
+from tellapart.evaluation.metrics import confidences, finite_scores, per_class, predicted_ids
 from tellapart.evaluation.task import seen_note
 from tellapart.files import replacing
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.inspection.report import WrongPrediction, write_report
+from tellapart.inspection.scores import write_score_report
 from tellapart.runs.fitting import Fitted
 from tellapart.runs.predictions import predicted_columns, prediction_table
 
@@ -115,20 +116,26 @@ def _write_report(
     assert fitted.recipe is not None
     assert split.labels is not None
     labels, decision = fitted.labels, fitted.decision
+    unseen = metrics.get("test_unseen") if shown == "test" else None
+    described: dict[str, Any] = {
+        "title": f"{fitted.recipe.method} on {fitted.recipe.data.source or 'data'}",
+        "metrics": metrics[shown],
+        "training_log": fitted.history,
+        "recipe_yaml": fitted.recipe.to_yaml(),
+        "note": seen_note(len(split), unseen) if unseen else "",
+    }
+    if labels.regression:
+        write_score_report(path, split=split, predicted=finite_scores(logits)[:, 0], **described)
+        return
     gold = labels.encode(split.labels)
     predicted = predicted_ids(labels, logits, decision.cuts)
-    unseen = metrics.get("test_unseen") if shown == "test" else None
     write_report(
         path,
-        title=f"{fitted.recipe.method} on {fitted.recipe.data.source or 'data'}",
-        metrics=metrics[shown],
+        **described,
         per_class=per_class(labels, gold, predicted),
         confusion=confusion_matrix(labels, gold, predicted),
         names=labels.names,
-        training_log=fitted.history,
-        recipe_yaml=fitted.recipe.to_yaml(),
         errors=_errors(labels, split, gold, logits, decision.cuts),
-        note=seen_note(len(split), unseen) if unseen else "",
         reliability=_reliability(fitted, gold, logits),
         thresholds=decision.to_dict(labels).get("thresholds"),
     )
@@ -150,11 +157,12 @@ def _errors(
     ids = predicted_ids(labels, logits, cuts)
     wrong = np.flatnonzero((ids != gold).any(1) if labels.multi_label else ids != gold)
     assert split.labels is not None
+    right: list[Any] = list(split.labels)  # names, or lists of them
     return [
         {
             "text": split.texts[row],
             "text_pair": None if split.text_pairs is None else split.text_pairs[row],
-            "gold": split.labels[row],
+            "gold": right[row],
             "predicted": predicted[row],
             "probability": max(probability[row], default=0.0) if labels.multi_label else probability[row],
         }

@@ -14,10 +14,11 @@ from tellapart.encoders.scoring import represent
 from tellapart.encoders.transformer import final_linear
 from tellapart.errors import RecipeError
 from tellapart.objectives import RunFacts
-from tellapart.recipes import ClassificationRecipe, CrossEntropyRecipe, StageRecipe
+from tellapart.recipes import CrossEntropyRecipe, MeanSquaredErrorRecipe, ObjectiveRecipe, StageRecipe
 from tellapart.runs.objectives import build_objective
 from tellapart.runs.processes import process_number
 from tellapart.runs.tasks import Task
+from tellapart.training.evaluating import evaluation_loss
 from tellapart.training.head import Head, train_head
 from tellapart.training.probe import fit_linear
 from tellapart.training.requirements import class_counts
@@ -30,7 +31,7 @@ HEAD_RATE, HEAD_EPOCHS = 1e-3, 20.0
 
 
 def fit_start(stage: StageRecipe, model: Any, task: Task, seed: int) -> None:
-    """Starts the classifier from a logistic regression on the encoder's vectors as they come."""
+    """Starts the classifier from a logistic (of scores a ridge) regression on the encoder's vectors as they come."""
     bf16 = use_bf16(stage.precision, next(model.parameters()).device)
     rows = np.random.default_rng(seed).permutation(len(task.train))[:PROBE_ROWS]
     vectors = represent(model, task.train, bf16=bf16, rows=rows)
@@ -141,7 +142,8 @@ def check_head_stage(stage: StageRecipe) -> None:
         )
     if stage.solver == "l-bfgs" and not _is_plain(stage.objective):
         raise RecipeError(
-            f"the solver l-bfgs minimises cross entropy, not {stage.objective.name} with its options",
+            "the solver l-bfgs minimises cross entropy, or squared error, not "
+            f"{stage.objective.name} with its options",
             "use --set stages.N.solver=adamw for that stage",
         )
 
@@ -154,9 +156,12 @@ def _solvers(stage: StageRecipe, *, validated: bool) -> list[str]:
     return ["l-bfgs", "adamw"] if validated else ["l-bfgs"]
 
 
-def _is_plain(objective: ClassificationRecipe) -> bool:
-    """Whether a logistic regression minimises it."""
-    return objective.model_dump() == CrossEntropyRecipe().model_dump()
+def _is_plain(objective: ObjectiveRecipe) -> bool:
+    """Whether a logistic, or a ridge, regression minimises it."""
+    return objective.model_dump() in (
+        CrossEntropyRecipe().model_dump(),
+        MeanSquaredErrorRecipe().model_dump(),
+    )
 
 
 def _by_regression(
@@ -205,12 +210,8 @@ def _judged(stage: StageRecipe, task: Task, logits: np.ndarray) -> tuple[float, 
     assert task.validation is not None
     assert task.validation.labels is not None
     score = task.validation_metrics(logits)[stage.metric]
-    scores, gold = torch.from_numpy(logits), task.validation.labels
-    if gold.dim() == 1:
-        loss = torch.nn.functional.cross_entropy(scores, gold)
-    else:
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(scores, gold)
-    return (score if task.find_metric(stage.metric).greater_is_better else -score), -float(loss)
+    loss = evaluation_loss(torch.from_numpy(logits), task.validation.labels)
+    return (score if task.find_metric(stage.metric).greater_is_better else -score), -loss
 
 
 def _set_classifier(model: Any, head: Head) -> None:

@@ -13,6 +13,7 @@ from tellapart.objectives import (
     AuxiliaryLabels,
     CrossEntropy,
     LabelDistance,
+    MeanSquaredError,
     NegativeSupervision,
     NegativeSupervisionCrossEntropy,
     NegativeSupervisionMargin,
@@ -24,15 +25,28 @@ from tellapart.objectives.auxiliary_labels import check_total
 from tellapart.objectives.distance_matrices import hierarchy_distance, ordinal_distance
 from tellapart.recipes import (
     AuxiliaryLabelsRecipe,
+    ClassificationRecipe,
     CrossEntropyRecipe,
     LabelDistanceRecipe,
+    MeanSquaredErrorRecipe,
     NegativeSupervisionCrossEntropyRecipe,
     NegativeSupervisionMarginRecipe,
     NegativeSupervisionRecipe,
     RDropRecipe,
+    Recipe,
     SupervisedContrastiveRecipe,
 )
 from tellapart.runs.decisions import with_relations
+
+
+def check_objectives(recipe: Recipe, labels: LabelSpace) -> None:
+    """Refuses, before anything is trained, objectives that do not fit the labels.
+
+    Raises:
+        RecipeError: With the reason.
+    """
+    for stage in recipe.stages:
+        build_objective(stage.objective, labels)
 
 
 def build_objective(recipe: Any, labels: LabelSpace) -> Objective:
@@ -45,6 +59,8 @@ def build_objective(recipe: Any, labels: LabelSpace) -> Objective:
     Raises:
         RecipeError: An option names a class that the data do not have, or has no meaning for the task.
     """
+    if labels.regression:
+        return _regression_objective(recipe)
     match recipe:
         case CrossEntropyRecipe() | AuxiliaryLabelsRecipe():
             return _classification(recipe, labels)
@@ -66,7 +82,29 @@ def build_objective(recipe: Any, labels: LabelSpace) -> Objective:
         case SupervisedContrastiveRecipe():
             contrast = SupervisedContrastive(temperature=recipe.temperature)
             return (1 - recipe.weight) * _classification(recipe, labels) + recipe.weight * contrast
+        case MeanSquaredErrorRecipe():
+            raise RecipeError(
+                "mean-squared-error needs a score a row, but the labels are classes",
+                "add --regression (data.regression: true) if they are numbers to predict, else choose cross-entropy",
+            )
     raise TypeError(f"{type(recipe).__name__} is no objective recipe")
+
+
+def _regression_objective(recipe: Any) -> Objective:
+    match recipe:
+        case MeanSquaredErrorRecipe():
+            return MeanSquaredError()
+        case RDropRecipe():
+            for option, plain in ClassificationRecipe().model_dump().items():
+                if getattr(recipe, option) != plain:
+                    raise RecipeError(
+                        f"{option} is about classes, but the rows have a score each", "leave it out"
+                    )
+            return MeanSquaredError(both_views=True) + recipe.weight * RDrop()
+    raise RecipeError(
+        f"{recipe.name} needs classes, but the rows have a score each",
+        "choose mean-squared-error, r-drop, frozen or tfidf",
+    )
 
 
 def _classification(recipe: Any, labels: LabelSpace, *, both_views: bool = False) -> CrossEntropy:
@@ -90,7 +128,7 @@ def total_outputs(recipe: Any, labels: LabelSpace) -> int | None:
     """Returns the outputs of a stage with auxiliary labels; None for an objective without any."""
     if isinstance(recipe, AuxiliaryLabelsRecipe):
         return recipe.total or 2 * len(labels)
-    return recipe.total
+    return recipe.total if isinstance(recipe, ClassificationRecipe) else None
 
 
 def _sampling(recipe: Any, labels: LabelSpace) -> dict[str, Any]:

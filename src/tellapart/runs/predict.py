@@ -11,17 +11,14 @@ import pyarrow as pa
 
 from tellapart.data.batching import TokenisedDataset
 from tellapart.data.columns import Columns, find_columns
-from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.data.examples import TextSplit
 from tellapart.data.streams import RowStream, one_ahead, open_rows
 from tellapart.data.tables import writing_table
 from tellapart.data.values import read_examples
 from tellapart.encoders.precision import Precision
 from tellapart.runs.fitting import Fitted, load_fitted
-from tellapart.runs.predictions import predicted_columns
+from tellapart.runs.predictions import added_columns
 from tellapart.training.progress import rows_bar
-
-PREDICTED = "predicted_label"
-PROBABILITY = "probability"
 
 
 def predict(
@@ -43,7 +40,8 @@ def predict(
         model: A run folder, a plain checkpoint, or what `tellapart export` wrote.
         file: CSV, TSV, JSONL, JSON or Parquet.
         output: Where to write; its suffix says the format. All columns of `file` are kept, and
-            `predicted_label` and `probability` are added (lists for multi-label models).
+            `predicted_label` and `probability` are added (lists for multi-label models); `predicted_score` for
+            models that predict numbers.
         text: The text column; found by its name when not given.
         text_pair: The second text's column.
         precision: `fp32`; `bf16` for weights that are cast once; `auto` for bf16 where the device gains from it.
@@ -61,12 +59,15 @@ def predict(
     columns = find_columns(rows.schema, text=text, text_pair=text_pair, labelled=False, where=str(file))
     rows.check_texts(columns)
     fitted = load_fitted(model).in_precision(precision)
-    kept = [name for name in rows.schema.names if name not in (PREDICTED, PROBABILITY)]
-    schema = _labelled_schema(rows.schema, kept, fitted.labels)
+    added = _added(fitted, np.empty((0, len(fitted.labels)), dtype=np.float32))
+    kept = [name for name in rows.schema.names if name not in added]
+    fields = [pa.field(name, column.type) for name, column in added.items()]
+    schema = pa.schema([*(rows.schema.field(name) for name in kept), *fields], rows.schema.metadata)
     with writing_table(output, schema) as write, rows_bar(rows.rows, quiet=quiet) as progress:
         for table, split, tokenised in one_ahead(_tokenised_parts(rows, columns, fitted)):
             logits = fitted.scores(split, rows=tokenised, progress=progress)
-            write(_labelled(table.select(kept), schema, fitted, logits))
+            columns_added = _added(fitted, logits).values()
+            write(pa.Table.from_arrays([*table.select(kept).columns, *columns_added], schema=schema))
     return rows.rows
 
 
@@ -78,19 +79,5 @@ def _tokenised_parts(
         yield table, split, fitted.tokenised(split)
 
 
-def _labelled_schema(schema: pa.Schema, kept: list[str], labels: LabelSpace) -> pa.Schema:
-    kinds = [pa.string(), pa.float64()]
-    added = [
-        pa.field(name, pa.list_(kind) if labels.multi_label else kind)
-        for name, kind in zip((PREDICTED, PROBABILITY), kinds, strict=True)
-    ]
-    return pa.schema([*(schema.field(name) for name in kept), *added], schema.metadata)
-
-
-def _labelled(table: pa.Table, schema: pa.Schema, fitted: Fitted, logits: np.ndarray) -> pa.Table:
-    columns = predicted_columns(fitted.labels, logits, fitted.decision.cuts)
-    added = [
-        pa.array(column, schema.field(name).type)
-        for name, column in zip((PREDICTED, PROBABILITY), columns, strict=True)
-    ]
-    return pa.Table.from_arrays([*table.columns, *added], schema=schema)
+def _added(fitted: Fitted, logits: np.ndarray) -> dict[str, pa.Array]:
+    return added_columns(fitted.labels, logits, fitted.decision.cuts)

@@ -1,4 +1,4 @@
-"""Logits as the columns of a table: labels and probabilities."""
+"""Logits as the columns of a table: labels and probabilities, or scores."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import pyarrow as pa
 
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.evaluation.metrics import (
+    finite_scores,
     predicted_ids,
     probabilities,
 )
+
+PREDICTED, PROBABILITY, PREDICTED_SCORE = "predicted_label", "probability", "predicted_score"
 
 
 def prediction_table(
     labels: LabelSpace, split: TextSplit, logits: np.ndarray, thresholds: float | np.ndarray = 0.5
 ) -> pa.Table:
-    """Returns texts, gold labels, predicted labels and probabilities as a table."""
+    """Returns texts, gold labels and what was predicted as a table."""
     columns: dict[str, Any] = {}
     if split.question_ids is not None:
         columns["question_id"] = split.question_ids
@@ -26,14 +29,27 @@ def prediction_table(
         columns["text_pair"] = split.text_pairs
     if split.labels is not None:
         columns["label"] = split.labels
+    return pa.table(columns | added_columns(labels, logits, thresholds))
+
+
+def added_columns(
+    labels: LabelSpace, logits: np.ndarray, thresholds: float | np.ndarray = 0.5
+) -> dict[str, pa.Array]:
+    """Returns what `predict` adds to a table: `predicted_label` and `probability`, or `predicted_score`."""
+    if labels.regression:
+        return {PREDICTED_SCORE: pa.array(finite_scores(logits)[:, 0])}
     predicted, probability = predicted_columns(labels, logits, thresholds)
-    return pa.table(columns | {"predicted_label": predicted, "probability": probability})
+    listed = labels.multi_label
+    return {
+        PREDICTED: pa.array(predicted, pa.list_(pa.string()) if listed else pa.string()),
+        PROBABILITY: pa.array(probability, pa.list_(pa.float64()) if listed else pa.float64()),
+    }
 
 
 def predicted_columns(
     labels: LabelSpace, logits: np.ndarray, thresholds: float | np.ndarray = 0.5
 ) -> tuple[list, list]:
-    """Returns what `predict` adds to a table: labels and their probabilities.
+    """Returns predicted labels and their probabilities, of a task with classes.
 
     For multi-label tasks both are lists, of the labels whose probability reaches the threshold.
     """

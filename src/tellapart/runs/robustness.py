@@ -13,7 +13,7 @@ import numpy as np
 from tellapart.data.examples import TextSplit
 from tellapart.data.squad import SquadExample, read_squad
 from tellapart.encoders.spans import load_span_model
-from tellapart.errors import RecipeError, did_you_mean
+from tellapart.errors import ModelError, RecipeError, did_you_mean
 from tellapart.evaluation.distractors import Distractors
 from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.robustness import ATTACKS, Answers, Attack, Robustness, compare_answers
@@ -86,6 +86,11 @@ def robustness(
         result = _add_sentences(span_model, examples, distract, quiet, settings={"seed": seed}, **named)
     else:
         fitted = load_fitted(model)
+        if fitted.labels.regression:
+            raise ModelError(
+                f"{model} predicts scores, and what is counted here are labels that change",
+                "give a classifier",
+            )
         columns = {"text": text, "text_pair": text_pair, "label": label, "label_delimiter": label_delimiter}
         split = read_labelled(source, fitted.labels, **columns)
         protected = {*label_words(fitted.labels.names), *protect}

@@ -6,12 +6,19 @@ import dataclasses
 from typing import Any
 
 from tellapart.data.examples import TextData
-from tellapart.data.reading import read_data
+from tellapart.data.reading import is_regression_set, read_data
 from tellapart.data.splits import prepare_splits, sample
 from tellapart.errors import RecipeError
 from tellapart.evaluation.task import RELEVANT, is_ranking
-from tellapart.recipes import Recipe
+from tellapart.recipes import Recipe, regression_recipe
 from tellapart.runs.decisions import with_relations
+
+
+def suited(recipe: Recipe) -> Recipe:
+    """Returns the recipe with what its data decide: for scores, squared error, if no objective is named."""
+    given = recipe.data
+    scores = is_regression_set(given.source) if given.regression is None else given.regression
+    return regression_recipe(recipe) if scores else recipe
 
 
 def read_rows(recipe: Recipe) -> TextData:
@@ -19,7 +26,7 @@ def read_rows(recipe: Recipe) -> TextData:
 
     Raises:
         DataError: They cannot be used.
-        RecipeError: The recipe names none, or an order or a hierarchy that does not fit their classes.
+        RecipeError: The recipe names none, or an order, a hierarchy or few-shot rows that do not fit their classes.
     """
     given = recipe.data
     if given.source is None:
@@ -32,7 +39,13 @@ def read_rows(recipe: Recipe) -> TextData:
         question_id=given.question_id,
         label_delimiter=given.label_delimiter,
         multi_label=given.multi_label,
+        regression=given.regression,
     )
+    if data.labels.regression and given.few_shot is not None:
+        raise RecipeError(
+            "a few rows a class were asked for, but the rows have scores and no classes",
+            "use --set data.train_rows=N in place of --few-shot",
+        )
     data = dataclasses.replace(data, labels=with_relations(data.labels, given))
     if not is_ranking(data.labels, data.train):
         return data

@@ -23,7 +23,7 @@ from tellapart.encoders.transformer import parameter_count, save_classifier
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.files import replacing
 from tellapart.objectives import Objective
-from tellapart.recipes import StageRecipe
+from tellapart.recipes import ClassificationRecipe, StageRecipe
 from tellapart.runs.heads import check_head_stage, fit_start, train_fresh_head
 from tellapart.runs.objectives import build_objective, total_outputs
 from tellapart.runs.tasks import Task
@@ -87,7 +87,6 @@ def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
         RecipeError: With the reason.
     """
     for stage in stages:
-        build_objective(stage.objective, task.labels)
         if stage.metric is not None:
             task.find_metric(stage.metric)
         if stage.learns == "head":
@@ -196,10 +195,12 @@ def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
     rate = stage.learning_rate or default_learning_rate(parameter_count(model), scratch_kind=kind)
     head_rate = stage.head_learning_rate or default_head_learning_rate(rate, from_scratch=from_scratch)
     rows_a_step = stage.batch_size * stage.gradient_accumulation_steps * _ranks()
-    total = total_outputs(stage.objective, task.labels)
+    objective = stage.objective
+    if isinstance(objective, ClassificationRecipe):
+        objective = objective.model_copy(update={"total": total_outputs(objective, task.labels)})
     return stage.model_copy(
         update={
-            "objective": stage.objective.model_copy(update={"total": total}),
+            "objective": objective,
             "learning_rate": rate,
             "head_learning_rate": head_rate,
             "epochs": stage.epochs

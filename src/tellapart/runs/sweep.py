@@ -40,12 +40,12 @@ from tellapart.evaluation.task import is_ranking, task_metrics
 from tellapart.files import replacing
 from tellapart.inspection.sweep_figure import save_sweep_plot
 from tellapart.inspection.sweep_report import write_sweep_report
-from tellapart.recipes import Recipe, method_recipe, validated
+from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
 from tellapart.recipes.spaces import parse_spaces, with_parameters
 from tellapart.runs.environment import environment
 from tellapart.runs.fitting import fit
 from tellapart.runs.folder import CHECKPOINTS, claim_folder
-from tellapart.runs.rows import read_rows, split_data
+from tellapart.runs.rows import read_rows, split_data, suited
 from tellapart.runs.study import OpenTrial, SweepStudy, import_optuna, open_study
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ def sweep(
         output: The folder for `sweep.json`, `sweep.html`, `sweep.png`, `best.yaml` and `study.db`.
         trials: How many combinations to try. By default all of them where lists are given; 20 otherwise.
         seeds: Runs of each trial.
-        baseline: A method that runs with the same seeds and schedule; by default `cross-entropy`, or none if
-            that is the recipe's method. "none" for none.
+        baseline: A method that runs with the same seeds and schedule; by default `cross-entropy` (for scores
+            `mean-squared-error`), or none if that is the recipe's method. "none" for none.
         prune: Whether a trial stops early when its score at an evaluation, or the mean after a seed, is below
             the median of the trials before, once five are complete.
         resume: Whether to go on with what is there; `trials` may have changed.
@@ -106,6 +106,7 @@ def sweep(
     for name, number in (("trials", trials), ("seeds", seeds)):
         if number is not None and number < 1:
             raise RecipeError(f"there cannot be {number} {name}", f"use --{name} 1 or more")
+    recipe = suited(recipe)
     searched = parse_spaces(recipe, spaces)
     baseline_recipe = _baseline_recipe(recipe, baseline)
     import_optuna()
@@ -206,7 +207,7 @@ class _Rows:
         self.read = read_rows(recipe)
         ranking = is_ranking(self.read.labels, self.read.train)
         named = [stage.metric for stage in recipe.stages if stage.metric]
-        self.metric = named[-1] if named else main_metric(self.read.labels, ranking)
+        self.metric = named[-1] if named else self.read.metric or main_metric(self.read.labels, ranking)
         find_metric(self.read.labels, self.metric, ranking)
         self._splits: dict[tuple[int, int | None], TextData] = {}
         self.of(recipe)
@@ -310,7 +311,8 @@ class _Runs:
 
 def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
     """The baseline on the recipe's data, encoder and schedule, with what the main loss is given there."""
-    if method == "none" or (method is None and recipe.method == BASELINE):
+    usual = BASELINE if suited(Recipe(data=recipe.data)).method == BASELINE else REGRESSION_METHOD
+    if method == "none" or (method is None and recipe.method == usual):
         return None
     content = recipe.model_dump(exclude_unset=True)
     first = (content.get("stages") or [{}])[0]
@@ -321,7 +323,7 @@ def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
     shared = validated(content | {"encoder": encoder, "stages": [schedule]})
     options = first.get("objective", {})
     return with_parameters(
-        method_recipe(method or BASELINE, shared),
+        suited(method_recipe(method or usual, shared)),
         {f"stages.0.objective.{key}": options[key] for key in _OF_THE_MAIN_LOSS if key in options},
     )
 

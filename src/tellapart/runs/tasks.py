@@ -13,6 +13,7 @@ from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.evaluation.metrics import Metric, find_metric, main_metric
 from tellapart.evaluation.ranking import WithoutPositive
 from tellapart.evaluation.task import is_ranking, task_metrics
+from tellapart.training.scale import TargetScale
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Task:
         validation_split: The same rows as texts, which metrics need for their question ids.
         ranking: Whether rows are answers to be ranked by question.
         without_positive: What questions without a relevant row count as.
+        metric: What a benchmark set is judged by, or None.
+        scale: For regression: the unit that `train` and `validation` have their numbers in.
     """
 
     labels: LabelSpace
@@ -34,22 +37,30 @@ class Task:
     validation_split: TextSplit | None
     ranking: bool = False
     without_positive: WithoutPositive = "skip"
+    metric: str | None = None
+    scale: TargetScale | None = None
 
     @classmethod
     def of(
         cls, data: TextData, tokenizer: Any, max_length: int, without_positive: WithoutPositive = "skip"
     ) -> Task:
-        """Tokenises the training and validation rows once."""
-        validation = None
-        if data.validation is not None:
-            validation = tokenise(data.validation, tokenizer, max_length=max_length, labels=data.labels)
+        """Tokenises the training and validation rows once, numbers to predict being standardised."""
+        scale = TargetScale.of(data.train) if data.labels.regression else None
+
+        def tokenised(split: TextSplit) -> TokenisedDataset:
+            if scale is not None:
+                split = scale.standardised(split)
+            return tokenise(split, tokenizer, max_length=max_length, labels=data.labels)
+
         return cls(
             labels=data.labels,
-            train=tokenise(data.train, tokenizer, max_length=max_length, labels=data.labels),
-            validation=validation,
+            train=tokenised(data.train),
+            validation=None if data.validation is None else tokenised(data.validation),
             validation_split=data.validation,
             ranking=is_ranking(data.labels, data.train),
             without_positive=without_positive,
+            metric=data.metric,
+            scale=scale,
         )
 
     @property
@@ -71,7 +82,7 @@ class Task:
     @property
     def main_metric(self) -> str:
         """The metric that the best evaluation is chosen by unless the user names another."""
-        return main_metric(self.labels, ranking=self.ranking)
+        return self.metric or main_metric(self.labels, ranking=self.ranking)
 
     def find_metric(self, name: str) -> Metric:
         """Looks up a metric of the task.
@@ -82,8 +93,10 @@ class Task:
         return find_metric(self.labels, name, ranking=self.ranking)
 
     def validation_metrics(self, logits: np.ndarray) -> dict[str, float]:
-        """Computes every metric of the validation rows from their logits (N, K)."""
+        """Computes every metric of the validation rows from their logits (N, K), numbers in the user's unit."""
         assert self.validation_split is not None
+        if self.scale is not None:
+            logits = self.scale.restored(logits)
         split = self.validation_split if self.ranking else replace(self.validation_split, question_ids=None)
         return task_metrics(self.labels, split, logits, without_positive=self.without_positive)
 

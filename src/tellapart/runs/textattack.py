@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tellapart.data.examples import TextSplit
-from tellapart.errors import MissingDependencyError
+from tellapart.errors import MissingDependencyError, ModelError
 from tellapart.evaluation.metrics import probabilities
 from tellapart.runs.fitting import load_fitted
 
@@ -29,7 +29,7 @@ def textattack_wrapper(model_folder: str | Path) -> Any:
 
     Raises:
         MissingDependencyError: TextAttack is not installed.
-        ModelError: There is no classifier.
+        ModelError: There is no classifier, or it predicts scores.
 
     Example:
         >>> from textattack.attack_recipes import TextFoolerJin2019
@@ -40,6 +40,8 @@ def textattack_wrapper(model_folder: str | Path) -> Any:
     except ImportError:
         raise MissingDependencyError("textattack", None, "wrapping a model for TextAttack") from None
     fitted = load_fitted(model_folder)
+    if fitted.labels.regression:
+        raise ModelError(f"{model_folder} predicts scores, and attacks are on labels", "give a classifier")
 
     class ClassifierWrapper(ModelWrapper):
         """Scores texts in batches of similar length."""

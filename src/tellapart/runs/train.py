@@ -19,7 +19,7 @@ from tellapart.runs.environment import environment
 from tellapart.runs.fitting import Fitted, fit
 from tellapart.runs.folder import CHECKPOINTS, claim_folder, write_run
 from tellapart.runs.processes import is_main_process
-from tellapart.runs.rows import load_data
+from tellapart.runs.rows import load_data, suited
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def train(
         UserError: The folder is in use, or the recipe or the data cannot be used.
         OutputError: The folder cannot be written.
     """
+    recipe = suited(recipe)
     quiet = quiet or not is_main_process()
     folder = Path(output)
     if is_main_process():

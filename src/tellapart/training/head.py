@@ -60,7 +60,7 @@ def train_head(
 
     Args:
         vectors: (N, d), in memory or mapped from disk.
-        labels: Class ids (N,) or multi-hot (N, K).
+        labels: Class ids (N,), multi-hot (N, K), or numbers, float (N,).
         classes: K.
         objective: Prepared; of one view, without auxiliary outputs.
         epochs: Passes over the rows.

@@ -1,4 +1,4 @@
-"""A classifier on frozen vectors: every text is encoded once, the regression costs almost nothing."""
+"""A last layer on frozen vectors: every text is encoded once, the regression costs almost nothing."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 
 # The sigmoid of this is below 1e-6: what a label that no row has, or every row has, is predicted with.
 _CERTAIN = 14.0
+
+# Penalties that ridge regression chooses from, for vectors of mean squared length 1.
+_PENALTIES = np.logspace(-4, 3, 15)
 
 
 def fit_linear(
     vectors: np.ndarray, labels: np.ndarray, classes: int, *, regularisation: float = 1.0, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fits a multinomial logistic regression (L-BFGS), or one binary regression a label.
+    """Fits a multinomial logistic regression (L-BFGS), or one binary regression a label; ridge regression to numbers.
 
     Args:
         vectors: (N, d). They are scaled to a mean squared length of 1 first, so that `regularisation` means
             the same for every encoder; the scale is folded into the weights.
-        labels: Class ids (N,) or multi-hot (N, K).
-        classes: K.
-        regularisation: scikit-learn's C; larger fits closer.
+        labels: Class ids (N,), multi-hot (N, K), or numbers, float (N,).
+        classes: K; 1 for numbers.
+        regularisation: scikit-learn's C; larger fits closer. Ridge regression chooses its own by leaving out each row
+            in turn.
         seed: Of the solver.
 
     Returns:
@@ -33,6 +37,8 @@ def fit_linear(
     if labels.ndim == 2:
         rows = [_fit_binary(scaled, labels[:, index] > 0.5, regularisation, seed) for index in range(classes)]
         weight, bias = np.stack([row[0] for row in rows]), np.array([row[1] for row in rows])
+    elif np.issubdtype(labels.dtype, np.floating):
+        weight, bias = _fit_numbers(scaled, labels)
     else:
         weight, bias = _fit_classes(scaled, labels, classes, regularisation, seed)
     return (weight / scale).astype(np.float32), bias.astype(np.float32)
@@ -60,6 +66,11 @@ def _fit_classes(
     else:
         weight[present], bias[present] = model.coef_, model.intercept_
     return weight, bias
+
+
+def _fit_numbers(vectors: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    model = RidgeCV(alphas=_PENALTIES).fit(vectors.astype(np.float64), numbers.astype(np.float64))
+    return model.coef_[None, :], np.array([model.intercept_])
 
 
 def _fit_binary(

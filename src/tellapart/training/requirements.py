@@ -18,9 +18,14 @@ from tellapart.errors import ModelError, RecipeError, UserError
 from tellapart.objectives.base import Objective
 
 
+def has_numbers(labels: Tensor) -> bool:
+    """Whether labels are numbers to predict, float (N,), and neither class ids nor multi-hot."""
+    return labels.dim() == 1 and labels.is_floating_point()
+
+
 def class_counts(dataset: TokenisedDataset | None, classes: int) -> Tensor | None:
-    """Returns the rows of each class, float (K,), or None without labels."""
-    if dataset is None or dataset.labels is None:
+    """Returns the rows of each class, float (K,), or None without labels or where they are numbers."""
+    if dataset is None or dataset.labels is None or has_numbers(dataset.labels):
         return None
     if dataset.labels.dim() == 2:
         return dataset.labels.float().sum(0)
@@ -52,6 +57,14 @@ def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset 
         )
     if dataset is None or dataset.labels is None:
         return
+    if has_numbers(dataset.labels):
+        if not needs.regression:
+            raise RecipeError(
+                "this objective needs classes, but the labels are numbers", "use MeanSquaredError"
+            )
+        return
+    if not needs.classes:
+        raise RecipeError("this objective needs numbers, but the labels are classes", "use CrossEntropy")
     if dataset.labels.dim() == 2 and not needs.multi_label:
         raise RecipeError(
             "this objective is not defined for rows with several labels", "choose another method"

@@ -1,4 +1,4 @@
-"""TF-IDF and a linear SVM: the sanity row that anything slower has to beat."""
+"""TF-IDF and a linear model, an SVM or ridge regression: the sanity row that anything slower has to beat."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
@@ -22,7 +23,7 @@ _ANALYSERS = {"word": (1, 2), "char": (1, 3)}
 
 
 class TfidfClassifier:
-    """A bag of word (or character) n-grams with a linear SVM, with scores like a model's logits.
+    """A bag of word (or character) n-grams with a linear SVM, or ridge regression, with scores like a model's logits.
 
     Args:
         labels: The classes.
@@ -56,7 +57,7 @@ class TfidfClassifier:
         Args:
             split: Texts (pairs are joined) and labels.
             labels: The classes.
-            regularisation: The SVM's C.
+            regularisation: The SVM's C; for numbers one over the penalty of ridge regression.
             seed: Of the solver.
 
         Raises:
@@ -72,7 +73,10 @@ class TfidfClassifier:
         gold = labels.encode(split.labels)
         svm = LinearSVC(C=regularisation, random_state=seed)
         weight, bias = np.zeros((len(labels), features.shape[1])), np.full(len(labels), -1.0)
-        if labels.multi_label:
+        if labels.regression:
+            ridge = Ridge(alpha=1 / regularisation).fit(features, gold.astype(np.float64))
+            weight[:], bias[:] = ridge.coef_, ridge.intercept_
+        elif labels.multi_label:
             present = np.flatnonzero((gold.sum(0) > 0) & (gold.sum(0) < len(gold)))
             bias[gold.all(0)] = 1.0
             if len(present):
@@ -88,7 +92,7 @@ class TfidfClassifier:
         return cls(labels, analyser, vocabulary, vectoriser.idf_, weight, bias)
 
     def scores(self, split: TextSplit) -> np.ndarray:
-        """Returns the SVM's margins, float32 (N, K); their softmax is no calibrated probability."""
+        """Returns the SVM's margins, float32 (N, K), whose softmax is no calibrated probability; or numbers."""
         features = self.vectoriser.transform(_joined(split))
         return np.asarray(features @ self.weight.T + self.bias, dtype=np.float32)
 

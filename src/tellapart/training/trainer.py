@@ -24,6 +24,8 @@ from tellapart.encoders.transformer import final_linear
 from tellapart.errors import RecipeError, TellapartError
 from tellapart.objectives.base import Objective, RunFacts
 from tellapart.objectives.cross_entropy import CrossEntropy
+from tellapart.objectives.mean_squared_error import MeanSquaredError
+from tellapart.training.evaluating import confusion_counts, evaluation_loss
 from tellapart.training.gradient_cache import GradientCache
 from tellapart.training.module import OBJECTIVE_FILE, ObjectiveModel
 from tellapart.training.perturbation import EmbeddingPerturbation, Perturbation
@@ -48,7 +50,8 @@ class Trainer(transformers.Trainer):
         model: A sequence classifier, as `AutoModelForSequenceClassification` or
             `tellapart.encoders.transformer.load_encoder` makes it.
         args: `transformers.TrainingArguments` or `tellapart.TrainingArguments`.
-        objective: What is minimised; cross entropy when not given.
+        objective: What is minimised; when not given, cross entropy, or mean squared error for a model whose
+            `problem_type` is `regression`.
         train_dataset: A `TokenisedDataset`, or rows with `input_ids` and `labels`.
         eval_dataset: Likewise.
         processing_class: The tokeniser; gives padding ids and is saved with the model.
@@ -83,7 +86,7 @@ class Trainer(transformers.Trainer):
         **options: Any,
     ) -> None:
         args = args or transformers.TrainingArguments(output_dir="trainer_output")
-        objective = objective or CrossEntropy()
+        objective = objective or _usual_objective(model)
         refuse_arguments(args, options)
         self._tokenizer = processing_class
         train_dataset = self._tokenised(train_dataset)
@@ -304,7 +307,7 @@ class Trainer(transformers.Trainer):
         labels = None if dataset.labels is None else dataset.labels.numpy()
         metrics: dict[str, float] = {}
         if labels is not None:
-            metrics["loss"] = _classification_loss(logits, labels)
+            metrics["loss"] = evaluation_loss(torch.from_numpy(logits), torch.from_numpy(labels))
             if self.compute_metrics is not None:
                 metrics |= self.compute_metrics(EvalPrediction(predictions=logits, label_ids=labels))
             if self.is_in_train and self.objective.requirements.confusion:
@@ -395,27 +398,5 @@ def last_checkpoint(folder: str | Path) -> str | None:
     return str(found[max(found)]) if found else None
 
 
-def confusion_counts(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Counts (K, K) gold (rows) against predicted (columns) classes, over all K.
-
-    For multi-label rows a missed label is counted against each wrongly added one, and hits on the diagonal.
-
-    Args:
-        logits: (N, K).
-        labels: Class ids (N,) or multi-hot (N, K).
-    """
-    classes = logits.shape[1]
-    if labels.ndim == 1:
-        pairs = labels.astype(np.int64) * classes + logits.argmax(1)
-        return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).astype(np.float32)
-    gold, predicted = labels > 0.5, logits > 0
-    missed, added = (gold & ~predicted).astype(np.float32), (predicted & ~gold).astype(np.float32)
-    return missed.T @ added + np.diag((gold & predicted).sum(0).astype(np.float32))
-
-
-def _classification_loss(logits: np.ndarray, labels: np.ndarray) -> float:
-    scores, gold = torch.from_numpy(logits), torch.from_numpy(labels)
-    if gold.dim() == 1:
-        return float(torch.nn.functional.cross_entropy(scores, gold))
-    summed = torch.nn.functional.binary_cross_entropy_with_logits(scores, gold, reduction="none").sum(1)
-    return float(summed.mean())
+def _usual_objective(model: Any) -> Objective:
+    return MeanSquaredError() if model.config.problem_type == "regression" else CrossEntropy()

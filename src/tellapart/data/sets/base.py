@@ -17,9 +17,9 @@ class BenchmarkSet:
 
     Args:
         name: What users write for it.
-        task: `single label`, `multi-label`, `pair` or `ranking`.
+        task: `single label`, `multi-label`, `pair`, `ranking`, or `regression`: rows have a score each.
         description: What the rows and classes are.
-        classes: How many classes there are.
+        classes: How many classes there are; 0 where rows have scores.
         sizes: Labelled rows of each split.
         source: Where it is fetched from.
         license: As its publishers state it.
@@ -28,6 +28,9 @@ class BenchmarkSet:
         overlap: How many texts of the test split (of the validation split, where no test labels are published)
             are also in train, letter by letter; None where nobody has counted. The note says so too.
         originals: The forms in which its publishers hand it out, for a folder of the user's.
+        metric: What it is judged by, a name in `tellapart.evaluation.metrics.METRICS`; None for the main metric of
+            its kind of task.
+        positive: Of two classes the one whose F1 it is judged by; it becomes the second one.
     """
 
     name: str
@@ -41,3 +44,5 @@ class BenchmarkSet:
     note: str = ""
     overlap: int | None = None
     originals: tuple[OriginalFiles, ...] = ()
+    metric: str | None = None
+    positive: str | None = None

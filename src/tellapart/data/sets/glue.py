@@ -1,4 +1,4 @@
-"""The classification tasks of GLUE: Wang et al. 2019, arXiv:1804.07461."""
+"""The tasks of GLUE, eight of nine: Wang et al. 2019, arXiv:1804.07461."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ _ENTAILMENT = {name: name for name in ("entailment", "not_entailment")}
 _MNLI = {name: name for name in ("entailment", "neutral", "contradiction")}
 
 
-def _glue(config: str, text: str, text_pair: str | None = None, **splits: str) -> HubSource:
-    return HubSource("nyu-mll/glue", Columns(text, text_pair, "label"), config, splits=splits)
+def _glue(
+    config: str, text: str, text_pair: str | None = None, *, regression: bool = False, **splits: str
+) -> HubSource:
+    columns = Columns(text, text_pair, "label")
+    return HubSource("nyu-mll/glue", columns, config, splits=splits, regression=regression)
 
 
 def _files(reader: LineFile, **files: str) -> tuple[OriginalFiles, ...]:
     return (OriginalFiles({split: (f"**/{file}",) for split, file in files.items()}, reader),)
 
 
-def _named(labels: dict[str, str], label: str, text: str, text_pair: str | None = None) -> LineFile:
+def _named(labels: dict[str, str] | None, label: str, text: str, text_pair: str | None = None) -> LineFile:
     names = {"text": (text,), "label": (label,)} | ({"text_pair": (text_pair,)} if text_pair else {})
     return LineFile(names, (), labels)
 
@@ -65,6 +68,7 @@ GLUE = (
             train="train.tsv",
             validation="dev.tsv",
         ),
+        metric="matthews_correlation",
     ),
     BenchmarkSet(
         name="mrpc",
@@ -78,6 +82,25 @@ GLUE = (
         originals=(
             *_files(_MRPC_FILE, train="train.tsv", validation="dev.tsv", test="test.tsv"),
             *_files(_MRPC_FILE, train="msr_paraphrase_train.txt", test="msr_paraphrase_test.txt"),
+        ),
+        positive="equivalent",
+    ),
+    BenchmarkSet(
+        name="stsb",
+        task="regression",
+        description="pairs of sentences, of one meaning from 0 (not at all) to 5 (entirely)",
+        classes=0,
+        sizes={"train": 5_749, "validation": 1_500},
+        # its test rows have -1 for a score
+        source=_glue(
+            "stsb", "sentence1", "sentence2", regression=True, train="train", validation="validation"
+        ),
+        license="differs by source",
+        citation="Cer et al. 2017, SemEval-2017 Task 1, arXiv:1708.00055",
+        note=f"{_NO_TEST_LABELS}; 6 validation pairs are also in train",
+        overlap=6,
+        originals=_files(
+            _named(None, "score", "sentence1", "sentence2"), train="train.tsv", validation="dev.tsv"
         ),
     ),
     BenchmarkSet(
@@ -109,6 +132,7 @@ GLUE = (
             train="train.tsv",
             validation="dev.tsv",
         ),
+        positive="duplicate",
     ),
     BenchmarkSet(
         name="qnli",

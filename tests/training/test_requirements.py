@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from tellapart.data.batching import TokenisedDataset
+from tellapart.errors import RecipeError
+from tellapart.objectives import CrossEntropy, MeanSquaredError, NegativeSupervision
+from tellapart.training.evaluating import evaluation_loss
+from tellapart.training.requirements import check_objective, class_counts, has_numbers
+from tellapart.training.trainer import _usual_objective
+
+
+def rows(labels):
+    count = len(labels)
+    return TokenisedDataset({"input_ids": np.ones(count, int)}, np.ones(count, int), np.asarray(labels))
+
+
+@pytest.mark.parametrize("objective", [CrossEntropy(), MeanSquaredError() + NegativeSupervision()])
+def test_objectives_over_classes_are_refused_for_numbers(objective):
+    with pytest.raises(RecipeError, match="needs classes, but the labels are numbers"):
+        check_objective(objective, None, rows([0.5, 1.5]))
+
+
+def test_squared_errors_are_refused_for_classes():
+    with pytest.raises(RecipeError, match="needs numbers, but the labels are classes"):
+        check_objective(MeanSquaredError(), None, rows([0, 1]))
+
+
+def test_numbers_are_told_from_class_ids_and_multi_hot_rows():
+    assert has_numbers(torch.tensor([0.0, 1.0]))
+    assert not has_numbers(torch.tensor([0, 1]))
+    assert not has_numbers(torch.tensor([[0.0, 1.0]]))
+    assert class_counts(rows([0.5, 1.5]), 1) is None
+
+
+def test_the_usual_objective_is_that_of_the_problem_type():
+    for problem_type, kind in (("regression", MeanSquaredError), (None, CrossEntropy)):
+        model = SimpleNamespace(config=SimpleNamespace(problem_type=problem_type))
+        assert isinstance(_usual_objective(model), kind)
+
+
+def test_the_loss_of_an_evaluation_follows_the_labels():
+    logits = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    cross_entropy = -(logits.log_softmax(1)[0, 0] + logits.log_softmax(1)[1, 1]) / 2
+    assert evaluation_loss(logits, torch.tensor([0, 1])) == pytest.approx(float(cross_entropy))
+    binary = -(logits[0, 0].sigmoid().log() + (1 - logits[0, 1].sigmoid()).log())
+    assert evaluation_loss(logits[:1], torch.tensor([[1.0, 0.0]])) == pytest.approx(float(binary))
+    assert evaluation_loss(torch.tensor([[1.0], [3.0]]), torch.tensor([0.0, 3.5])) == pytest.approx(0.625)
