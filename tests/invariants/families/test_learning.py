@@ -1,0 +1,95 @@
+"""Every objective learns with every encoder family, on every form of task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tellapart.data.batching import tokenise
+from tellapart.data.examples import TextData
+from tellapart.encoders.transformer import has_dropout
+from tellapart.evaluation.task import task_metrics
+from tellapart.recipes import StageRecipe
+from tellapart.runs.fitting import fit
+from tellapart.runs.objectives import build_objective
+from tellapart.training.arguments import TrainingArguments
+from tellapart.training.trainer import Trainer
+from tellapart.training.views import encoder_dropout
+
+METHODS = (
+    "cross-entropy",
+    "negative-supervision",
+    "negative-supervision-am",
+    "negative-supervision-ace",
+    "label-distance",
+    "label-distance-static",
+    "r-drop",
+    "supcon",
+    "auxiliary-labels",
+    "auxiliary-labels-adversarial",
+)
+STEPS = 12
+
+
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def _trainer(model: Any, tokenizer: Any, data: TextData, stage: StageRecipe, folder: Any) -> Trainer:
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        use_cpu=True,
+        max_steps=STEPS,
+        per_device_train_batch_size=len(data.train),
+        learning_rate=stage.learning_rate,
+        head_learning_rate=stage.head_learning_rate,
+        perturbation=stage.perturbation,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        log_level="error",
+    )
+    rows = tokenise(data.train, tokenizer, max_length=64, labels=data.labels)
+    objective = build_objective(stage.objective, data.labels)
+    return Trainer(model, arguments, objective=objective, train_dataset=rows, processing_class=tokenizer)
+
+
+def _loss(trainer: Trainer) -> float:
+    """The objective on all rows, the encoder and the head in evaluation mode; the same draws every time."""
+    module = trainer.model
+    module.train()
+    module.model.eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        rows = trainer.train_dataset
+        loss = module(**rows.batch(range(len(rows))))["loss"]
+    return float(loss)
+
+
+def test_steps_on_one_batch_lower_every_objective_with_every_family(
+    load_family, recipe_of, tasks, tmp_path, family, method
+):
+    data = tasks["documents" if family == "han" else "single-label"]
+    model, tokenizer = load_family(family, data)
+    stage = recipe_of(family, method, data.labels).stages[0]
+    with encoder_dropout(model, None if has_dropout(model) else 0.1):
+        trainer = _trainer(model, tokenizer, data, stage, tmp_path)
+        before = _loss(trainer)
+        trainer.train()
+        after = _loss(trainer)
+    print("LOSS", family, method, before, after)
+    assert after < 0.85 * before
+
+
+@pytest.mark.parametrize("task", ["single-label", "multi-label", "pairs", "ranking"])
+def test_every_method_learns_every_form_of_task(recipe_of, tasks, tmp_path, task, method):
+    data = tasks[task]
+    recipe = recipe_of("bert", method, data.labels, "stages.0.epochs=20", "stages.0.evaluations=2")
+    rows = data.train
+    fitted = fit(recipe, TextData(rows, rows, None, data.labels), tmp_path, quiet=True)
+    metrics = task_metrics(data.labels, rows, fitted.scores(rows))
+    losses = [entry["loss"] for entry in fitted.history if "loss" in entry]
+    print("FIT", task, method, losses[0], losses[-1], metrics)
