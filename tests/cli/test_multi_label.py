@@ -19,7 +19,7 @@ def tagged_file(tickets, tmp_path_factory):
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "labels"])
-        for text, label in tickets[::2]:
+        for text, label in tickets[1::2]:
             tags = [] if label == "expired" else [label]
             writer.writerow([text, "|".join(tags + ["card"] * ("our company" in text))])
     return path
@@ -88,8 +88,7 @@ def test_compare_and_sweep_tune_thresholds_in_every_trial(tellapart, read, tiny_
 def test_check_counts_labels_and_not_label_sets(tellapart, read, tiny_encoder):
     finished = tellapart("check", *read, "--encoder", tiny_encoder, "--json")
     assert finished.code == 0, finished.err
-    report = json.loads(finished.out)
-    assert report["classes"] == 3 or len(report["classes"]) == 3
+    assert json.loads(finished.out)["classes"] == {"train": {"card": 24, "lost": 32, "stolen": 32}}
 
 
 def test_robustness_holds_label_sets_against_label_sets(tellapart, run_folder, read, tiny_wordnet, tmp_path):

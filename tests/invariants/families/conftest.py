@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import json
@@ -219,11 +220,16 @@ def encoder_from(tmp_path_factory) -> Callable[[str, Sequence[str]], str]:
 @pytest.fixture(scope="session")
 def load_family(encoder_folder) -> Callable[..., tuple[Any, Any]]:
     """Loads a family's encoder under a fresh classifier, with its tokeniser, as a run does."""
+    loaded: dict[Any, tuple[Any, Any]] = {}
 
     def load(family: str, data: TextData) -> tuple[Any, Any]:
-        torch.manual_seed(0)
-        model, tokenizer, _ = load_model(encoder_recipe(family, encoder_folder), data, seed=0)
-        return model, tokenizer
+        key = (family, id(data))
+        if key not in loaded:
+            torch.manual_seed(0)
+            model, tokenizer, _ = load_model(encoder_recipe(family, encoder_folder), data, seed=0)
+            loaded[key] = model, tokenizer
+        model, tokenizer = loaded[key]
+        return copy.deepcopy(model), tokenizer
 
     return load
 
@@ -250,7 +256,7 @@ def recipe_of(encoder_folder) -> Callable[..., Recipe]:
                 "stages.0.batch_size=12",
                 "stages.0.start=random",
                 "stages.0.precision=fp32",
-                "stages.0.learning_rate=0.005",
+                "stages.0.learning_rate=0.01",
                 "stages.0.head_learning_rate=0.02",
                 *settings,
             ],

@@ -30,6 +30,7 @@ def test_two_views_need_dropout_and_the_error_says_how_to_get_it(
     recipe_of, encoder_folder, tasks, tmp_path, quiet_family, method
 ):
     data = tasks["single-label"]
+    data = dataclasses.replace(data, validation=data.train)
     folder = encoder_folder(quiet_family, **QUIET[quiet_family])
     recipe = recipe_of("bert", method, data.labels, f"encoder.name={folder}", "stages.0.epochs=6")
     if method != "supcon":
