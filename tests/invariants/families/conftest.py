@@ -123,14 +123,11 @@ def make_encoder(family: str, texts: Sequence[str], folder: Path, **options: Any
     tokenizer = TOKENIZERS[family](texts)
     special = {name: getattr(tokenizer, name) for name in ("pad_token_id", "cls_token_id", "sep_token_id")}
     special |= {"bos_token_id": special["cls_token_id"], "eos_token_id": special["sep_token_id"]}
-    sizes = {"vocab_size": len(tokenizer), "max_position_embeddings": POSITIONS}
+    # The usual range of 0.02 leaves so small a model with hardly a signal, and its fresh head too.
+    sizes = {"vocab_size": len(tokenizer), "max_position_embeddings": POSITIONS, "initializer_range": 0.2}
     config = AutoConfig.for_model(family, **sizes | special | OPTIONS[family] | options)
     torch.manual_seed(0)
-    model = AutoModel.from_config(config)
-    for parameter in model.parameters():  # the usual 0.02 leaves so small a model with hardly a signal
-        if parameter.dim() > 1:
-            torch.nn.init.normal_(parameter, std=0.2)
-    model.save_pretrained(folder)
+    AutoModel.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
 
@@ -155,15 +152,13 @@ def _tasks() -> dict[str, TextData]:
     asked = [f"where is {subject} now" for subject, _ in cells]
     endings = itertools.cycle(("please help . ", "what now ? it is late . ", ""))
     documents = [f"hello . {text} . {next(endings)}thank you" for text in said]
-    found = ["yes" if state == "lost" else "no" for state in states]
-    other = [said[(5 * number + 3) % 12] if number % 2 else said[number] for number in range(12)]
-    same = ["other" if number % 2 else "same" for number in range(12)]
+    found = ["relevant" if state == "lost" else "other" for state in states]
     questions = [subject for subject, _ in cells]
     return {
         "single-label": _task(TextSplit(said, labels=states), tuple(sorted(_STATES))),
         "multi-label": _task(TextSplit(said, labels=tags), ("card", "theft"), multi_label=True),
-        "pairs": _task(TextSplit(said, other, same), ("other", "same")),
-        "ranking": _task(TextSplit(asked, said, found, questions), ("no", "yes")),
+        "pairs": _task(TextSplit(asked, said, states), tuple(sorted(_STATES))),
+        "ranking": _task(TextSplit(asked, said, found, questions), ("other", "relevant")),
         "documents": _task(TextSplit(documents, labels=states), tuple(sorted(_STATES))),
     }
 
@@ -253,6 +248,7 @@ def recipe_of(encoder_folder) -> Callable[..., Recipe]:
             recipe,
             [
                 *(pairs if method == "label-distance-static" else ()),
+                *(["stages.0.perturbation_size=0.2"] if method.endswith("adversarial") else ()),
                 "stages.0.batch_size=12",
                 "stages.0.start=random",
                 "stages.0.precision=fp32",
