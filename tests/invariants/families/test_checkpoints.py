@@ -106,7 +106,6 @@ def test_learning_goes_on_from_a_checkpoint_of_every_family(saved, recipe_of, ta
     further = fit(recipe, data, tmp_path, quiet=True)
     assert further.model.config.id2label == dict(enumerate(data.labels.names))
     losses = [entry["loss"] for entry in further.history if "loss" in entry]
-    print("ON", family, losses)
     assert sum(losses[-3:]) / 3 < 0.95 * losses[0]
 
 

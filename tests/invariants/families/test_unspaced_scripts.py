@@ -74,7 +74,6 @@ def test_rows_without_a_label_are_learned_predicted_and_scored_as_such(
     assert predict(tmp_path / "run", folder / "test.jsonl", output, quiet=True) == 12
     rows = _read(output)
     without = [row for row in rows if not row["labels"]]
-    print("CJK", folder, encoder, metrics["test"])
     assert len(without) == 6
     assert sum(row["predicted_label"] == [] for row in without) >= 5
     assert all(row["probability"] == [] for row in rows if row["predicted_label"] == [])
