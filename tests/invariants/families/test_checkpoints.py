@@ -41,7 +41,9 @@ def saved(recipe_of, tasks, tmp_path_factory) -> Any:
     def make(family: str) -> Any:
         if family not in done:
             folder, data = tmp_path_factory.mktemp("saved"), tasks["multi-label"]
-            recipe = recipe_of(family, "auxiliary-labels", data.labels, "stages.0.epochs=15")
+            # Few and small steps: an encoder that has learned to say one thing would hide what is saved wrongly.
+            settings = ["stages.0.epochs=3", "stages.0.learning_rate=0.002"]
+            recipe = recipe_of(family, "auxiliary-labels", data.labels, *settings)
             fitted = fit(recipe, data, folder / "checkpoints", quiet=True)
             fitted.save(folder / "model")
             done[family] = fitted, folder / "model"
@@ -72,7 +74,7 @@ def test_a_checkpoint_of_every_family_gives_the_trained_logits_labels_and_proble
     again = load_fitted(folder)
     np.testing.assert_allclose(again.scores(split), scores, atol=1e-5)
     assert again.labels == fitted.labels
-    assert scores.std(axis=0).min() > 1e-3  # and no constant
+    assert scores.std(axis=0).min() > 1e-3
     if "+" not in family:  # a fused classifier has a tokeniser of its own
         tokenizer = AutoTokenizer.from_pretrained(folder)
         assert tokenizer(split.texts)["input_ids"] == fitted.tokenizer(split.texts)["input_ids"]

@@ -31,15 +31,19 @@ OBJECTIVES = (
     "auxiliary-labels-adversarial",
 )
 METHODS = (*OBJECTIVES, "label-distance-static", "auxiliary-labels")
-STEPS = 14
+# Contrasts alone move a head that has hardly a signal slowly at first.
+STEPS = {"supcon": 40}
+FEW_STEPS = 14
 
 
-def _trainer(model: Any, tokenizer: Any, data: TextData, stage: StageRecipe, folder: Any) -> Trainer:
+def _trainer(
+    model: Any, tokenizer: Any, data: TextData, stage: StageRecipe, folder: Any, steps: int
+) -> Trainer:
     counts_confusions = getattr(stage.objective, "distance", None) == "adaptive"
     arguments = TrainingArguments(
         output_dir=str(folder),
         use_cpu=True,
-        max_steps=STEPS,
+        max_steps=steps,
         per_device_train_batch_size=len(data.train),
         learning_rate=stage.learning_rate,
         head_learning_rate=stage.head_learning_rate,
@@ -77,7 +81,7 @@ def test_steps_on_one_batch_lower_every_objective_with_every_family(
     model, tokenizer = load_family(family, data)
     stage = recipe_of(family, method, data.labels).stages[0]
     with encoder_dropout(model, None if has_dropout(model) else 0.1):
-        trainer = _trainer(model, tokenizer, data, stage, tmp_path)
+        trainer = _trainer(model, tokenizer, data, stage, tmp_path, STEPS.get(method, FEW_STEPS))
         module = trainer.model
         learned_from = {name: value.detach().clone() for name, value in module.named_parameters()}
         trainer.train()
@@ -85,7 +89,6 @@ def test_steps_on_one_batch_lower_every_objective_with_every_family(
     # Before: under the same label distances, which may have changed on the way.
     module.load_state_dict(learned_from, strict=False)
     before = _loss(trainer)
-    print("LOSS", family, method, before, after)
     assert after < 0.85 * before
 
 
@@ -102,7 +105,6 @@ def test_every_method_learns_every_form_of_task(recipe_of, tasks, tmp_path, task
     fitted = fit(recipe, TextData(rows, rows, None, data.labels), tmp_path, quiet=True)
     metrics = task_metrics(data.labels, rows, fitted.scores(rows))
     losses = [entry["loss"] for entry in fitted.history if "loss" in entry and entry["stage"] == 0]
-    print("FIT", task, method, losses[0], losses[-1], metrics)
     least = {"multi-label": ("exact_match", 0.75), "pairs": ("accuracy", 0.75)}
     name, value = least.get(task, ("mean_average_precision", 0.9))
     assert metrics[name] >= value  # of the most frequent answer: 0.33; of equal scores: 0.5 or so
