@@ -32,7 +32,7 @@ OBJECTIVES = (
 )
 METHODS = (*OBJECTIVES, "label-distance-static", "auxiliary-labels")
 # Contrasts alone move a head that has hardly a signal slowly at first.
-STEPS = {"supcon": 40}
+STEPS = {"label-distance": 40, "supcon": 40}
 FEW_STEPS = 20
 
 
