@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenize
 
 from tellapart.encoders.pooling import CONFIG_KEY, encoder_layers
 from tellapart.encoders.resolve import resolve_encoder
-from tellapart.encoders.transformer import readable
+from tellapart.encoders.transformer import load_tokenizer, readable
 from tellapart.errors import ModelError
 
 
@@ -30,7 +30,7 @@ def load_span_encoder(encoder: str) -> tuple[Any, Any]:
         config.num_hidden_layers = encoder_layers(config)
         vars(config).pop(CONFIG_KEY, None)
         model = AutoModelForQuestionAnswering.from_pretrained(path, config=config, dtype=torch.float32)
-        return model, AutoTokenizer.from_pretrained(path)
+        return model, load_tokenizer(encoder)
 
 
 def load_span_model(folder: str | Path) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 from transformers.utils import logging as transformers_logging
 
 from tellapart.data.examples import LabelSpace
@@ -29,9 +36,22 @@ from tellapart.encoders.pooling import (
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.errors import ModelError
 
+TOKEN_TYPES = "token_type_ids"
+
+# What families call the rates of the dropout in their heads.
+_HEAD_DROPOUT_KEYS = {
+    "albert": ("classifier_dropout_prob",),
+    "deberta": ("pooler_dropout", "cls_dropout"),
+    "deberta-v2": ("pooler_dropout", "cls_dropout"),
+    "distilbert": ("seq_classif_dropout",),
+}
+
 
 def load_tokenizer(encoder: str) -> Any:
     """Loads an encoder's tokeniser; a `FusedTokenizer` from the folder of a fused encoder.
+
+    It gives token types exactly where the encoder reads several, also where the tokeniser's class does otherwise
+    (ALBERT's leaves them out, and the two texts of a pair would be one). That is saved with it.
 
     Raises:
         ModelError: There is none, or it cannot be read.
@@ -40,7 +60,22 @@ def load_tokenizer(encoder: str) -> Any:
     with readable(encoder):
         if (Path(path) / TOKENIZER_FILE).is_file():
             return FusedTokenizer.from_pretrained(path)
-        return AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        names = [name for name in tokenizer.model_input_names if name != TOKEN_TYPES]
+        reads = _reads_token_types(AutoConfig.from_pretrained(path))
+        if reads is None or reads == (TOKEN_TYPES in tokenizer.model_input_names):
+            return tokenizer
+        return AutoTokenizer.from_pretrained(path, model_input_names=names + [TOKEN_TYPES] * reads)
+
+
+def _reads_token_types(config: Any) -> bool | None:
+    """Whether a model tells the texts of a pair apart by token types; None where its config and class don't say."""
+    types = getattr(config, "type_vocab_size", None)
+    if types is not None:
+        return types > 1
+    kind = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None)
+    has_none = kind is not None and TOKEN_TYPES not in inspect.signature(kind.forward).parameters
+    return False if has_none else None
 
 
 def load_encoder(
@@ -186,11 +221,13 @@ def head_dropouts(model: Any) -> list[nn.Dropout]:
 
 
 def set_classifier_dropout(model: Any, rate: float) -> None:
-    """Sets the dropout before the final linear layer, in the modules and, where it has a name, the config."""
+    """Sets the dropout before the final linear layer, in the modules and, by the name it has there, the config."""
     for module in head_dropouts(model):
         module.p = rate
-    if hasattr(model.config, "classifier_dropout"):
-        model.config.classifier_dropout = rate
+    config = model.config
+    usual = ("classifier_dropout",) if hasattr(config, "classifier_dropout") else ()
+    for key in _HEAD_DROPOUT_KEYS.get(config.model_type, usual):
+        setattr(config, key, rate)
 
 
 def encoders_of(model: Any) -> list[Any]:

@@ -36,7 +36,7 @@ from tellapart.training.defaults import (
 from tellapart.training.learning import learning_names, only_learning
 from tellapart.training.module import load_exactly, save_exactly
 from tellapart.training.progress import ProgressBar
-from tellapart.training.requirements import check_gradient_cache
+from tellapart.training.requirements import check_gradient_cache, check_objective
 from tellapart.training.trainer import Trainer, last_checkpoint
 from tellapart.training.views import encoder_dropout
 
@@ -85,6 +85,7 @@ def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
 
     Raises:
         RecipeError: With the reason.
+        ModelError: A stage compares two passes over a text and the encoder has no dropout.
     """
     for stage in stages:
         if stage.metric is not None:
@@ -95,6 +96,8 @@ def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
         if not isinstance(stage.learns, str):
             learning_names(model, stage.learns)
         check_gradient_cache(stage.gradient_cache, stage.batch_size)
+        with encoder_dropout(model, stage.views_dropout):
+            check_objective(build_objective(stage.objective, task.labels), model, task.train)
         if stage.batches == "balanced":
             assert task.train.labels is not None
             check_balanced(task.train.labels, stage.batch_size * _ranks(), stage.texts_per_class)
