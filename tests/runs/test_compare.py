@@ -7,7 +7,7 @@ import pytest
 from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.comparison import Comparison
 from tellapart.recipes import with_stages_of, with_values
-from tellapart.runs import compare as module
+from tellapart.runs import trials as module
 from tellapart.runs.compare import compare
 
 

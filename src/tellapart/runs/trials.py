@@ -1,0 +1,133 @@
+"""One trial: a method with one seed on one set, and the file that keeps what came out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tellapart.data.examples import TextData, TextSplit
+from tellapart.evaluation.metrics import predicted_ids
+from tellapart.evaluation.task import task_metrics, unseen_metrics
+from tellapart.files import replacing
+from tellapart.inspection.confusion import confusion_matrix
+from tellapart.objectives import LabelDistance
+from tellapart.recipes import Recipe
+from tellapart.runs.environment import environment
+from tellapart.runs.fitting import Fitted, fit
+
+TRIALS = "trials"
+"""The folder of the trials' files, in the folder of a set."""
+
+
+def trial_file(recipe: Recipe, folder: Path) -> Path:
+    """Returns where the trial of a recipe is kept: `<method>-seed<seed>.json`."""
+    return folder / f"{recipe.method}-seed{recipe.seed}.json"
+
+
+def finished_trial(recipe: Recipe, source: str, folder: Path) -> dict[str, Any] | None:
+    """Reads a trial from its file, if it was finished with these very settings.
+
+    Args:
+        recipe: The method, with its seed.
+        source: What the rows came from, `TextData.source`.
+        folder: Where the trials of this set are.
+    """
+    file = trial_file(recipe, folder)
+    if not file.is_file():
+        return None
+    done = json.loads(file.read_text(encoding="utf-8"))
+    return done if done.get("fingerprint") == _fingerprint(recipe, source) else None
+
+
+def run_trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: bool) -> dict[str, Any]:
+    """Trains a method with one seed and evaluates it, or takes that from the file if it was done before.
+
+    Args:
+        recipe: The method, with its seed.
+        data: The rows as `split_data` prepared them for that seed.
+        folder: Where the trials of this set are kept; the file appears whole or not at all.
+        metric: The name in `METRICS` of what becomes the trial's `score`.
+        quiet: Whether to show no progress.
+
+    Returns:
+        The content of the file: `method`, `seed`, `score`, `metrics`, `seconds`, those of the rows that were not
+        trained on, which rows are right, the confusion matrix, the final label distances, the environment.
+
+    Raises:
+        TellapartError: The method cannot be trained, or the file not be written.
+    """
+    done = finished_trial(recipe, data.source, folder)
+    if done is not None:
+        return done
+    scratch = folder / f".{recipe.method}-seed{recipe.seed}"
+    start = time.perf_counter()
+    try:
+        fitted = fit(recipe, data, scratch, quiet=quiet)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    split = evaluated_split(data)
+    assert split.labels is not None
+    logits = fitted.scores(split)
+    gold = fitted.labels.encode(split.labels)
+    cuts, rule = fitted.decision.cuts, recipe.data.without_positive
+    predicted = predicted_ids(fitted.labels, logits, cuts)
+    metrics = task_metrics(fitted.labels, split, logits, cuts, without_positive=rule)
+    unseen = unseen_metrics(fitted.labels, data.train, split, logits, cuts, without_positive=rule)
+    trial = {
+        "method": recipe.method,
+        "seed": recipe.seed,
+        "score": metrics[metric],
+        "metrics": metrics,
+        "seconds": round(time.perf_counter() - start, 3),
+        "unseen": unseen,
+        "seen_rows": len(split) - int(unseen["rows"]) if unseen else 0,
+        "unseen_score": unseen.get(metric) if unseen else None,
+        "correct": _packed((predicted == gold).reshape(len(split), -1).all(axis=1)),
+        "confusion": confusion_matrix(fitted.labels, gold, predicted).tolist(),
+        "label_distance": _label_distances(fitted),
+        "environment": environment(),
+        "fingerprint": _fingerprint(recipe, data.source),
+    }
+    with replacing(trial_file(recipe, folder)) as temporary:
+        temporary.write_text(json.dumps(trial, ensure_ascii=False), encoding="utf-8")
+    return trial
+
+
+def evaluated_split(data: TextData) -> TextSplit:
+    """Returns the rows that methods are compared on: the test rows, or the validation rows where there are none."""
+    split = data.test or data.validation
+    assert split is not None
+    return split
+
+
+def unpacked(written: str, rows: int) -> np.ndarray:
+    """Reads whether each row is right, bool (N,), from a trial's `correct`.
+
+    Args:
+        written: Hexadecimal, four rows a character.
+        rows: How many rows there are.
+    """
+    return np.unpackbits(np.frombuffer(bytes.fromhex(written), dtype=np.uint8), count=rows).astype(bool)
+
+
+def _packed(right: np.ndarray) -> str:
+    return np.packbits(right).tobytes().hex()
+
+
+def _fingerprint(recipe: Recipe, source: str) -> str:
+    return hashlib.sha256((recipe.to_yaml() + source).encode()).hexdigest()
+
+
+def _label_distances(fitted: Fitted) -> list[list[float]] | None:
+    if fitted.objective is None:
+        return None
+    for module in fitted.objective.modules():
+        if isinstance(module, LabelDistance) and module.distances is not None:
+            return module.distances.tolist()
+    return None
