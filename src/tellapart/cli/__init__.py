@@ -17,6 +17,7 @@ from tellapart.cli import (
     predict,
     pretrain,
     recipes,
+    reproduce,
     robustness,
     spans,
     sweep,
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("compare")(compare.compare)
+app.command("reproduce")(reproduce.reproduce)
 app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)

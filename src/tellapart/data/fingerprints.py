@@ -23,4 +23,3 @@ def rows_fingerprint(data: TextData) -> str:
         for row in zip(*columns, strict=True):
             digest.update((json.dumps([name, *row], ensure_ascii=False) + "\n").encode())
     return digest.hexdigest()
-

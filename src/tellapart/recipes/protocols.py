@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -177,9 +178,12 @@ class Protocol(_Strict):
 
 def protocols() -> dict[str, Protocol]:
     """Returns the protocols of the package by name."""
-    folder = resources.files("tellapart") / "protocols"
-    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".yaml")), key=lambda e: e.name)
-    return {file.name.removesuffix(".yaml"): _read(Path(str(file))) for file in files}
+    return {name: _read(_shipped(name)) for name in _names()}
+
+
+def is_shipped(table: str) -> bool:
+    """Whether a table is one of the package's."""
+    return table in _names()
 
 
 def load_protocol(table: str | Path) -> tuple[str, Protocol]:
@@ -196,13 +200,12 @@ def load_protocol(table: str | Path) -> tuple[str, Protocol]:
     """
     if str(table).endswith((".yaml", ".yml")):
         return Path(table).stem, _read(Path(table))
-    shipped = protocols()
-    if str(table) not in shipped:
+    if not is_shipped(str(table)):
         raise RecipeError(
-            f'there is no table "{table}"{did_you_mean(str(table), shipped)}',
+            f'there is no table "{table}"{did_you_mean(str(table), _names())}',
             "choose one of: tellapart reproduce list, or give a YAML file",
         )
-    return str(table), shipped[str(table)]
+    return str(table), _read(_shipped(str(table)))
 
 
 def cell_recipe(
@@ -306,6 +309,19 @@ def check_settings(protocol: Protocol, settings: Iterable[str] = ()) -> None:
                 errors.append(error)
         if errors and len(errors) == len(bases):
             raise errors[-1]
+
+
+def _folder() -> Traversable:
+    return resources.files("tellapart") / "protocols"
+
+
+def _names() -> list[str]:
+    found = (entry.name for entry in _folder().iterdir())
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+
+
+def _shipped(name: str) -> Path:
+    return Path(str(_folder() / f"{name}.yaml"))
 
 
 def _read(file: Path) -> Protocol:

@@ -173,7 +173,7 @@ def _choice_file(cell: Cell) -> Path:
 
 
 def _choice(cell: Cell, recipe: Recipe) -> dict[str, Any] | None:
-    """What was chosen for the cell's row and column: nothing where there is no choice, None where it is still open."""
+    """What was chosen for the row and column: nothing where there is no choice, None where it is still open."""
     if not cell.choices:
         return {}
     file = _choice_file(cell)

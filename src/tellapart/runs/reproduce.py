@@ -33,6 +33,7 @@ from tellapart.recipes.protocols import (
     cell_pretraining,
     cell_recipe,
     check_settings,
+    is_shipped,
 )
 from tellapart.runs.cells import (
     Cell,
@@ -297,7 +298,9 @@ def _outcome(cell: Cell, result: CellResult | None) -> str:
         return name + NOT_FITTING
     if result.trial is None:
         return name + f"failed: {result.error}"
-    return name + f"{cell.metric} {result.trial['metrics'][cell.metric]:.4f} in {result.trial['seconds']:.0f} s"
+    return (
+        name + f"{cell.metric} {result.trial['metrics'][cell.metric]:.4f} in {result.trial['seconds']:.0f} s"
+    )
 
 
 def _figures(asked: _Asked, column: str, found: _Found) -> dict[str, dict[str, CellFigures]]:
@@ -339,7 +342,7 @@ def _other_environments(found: _Found) -> tuple[dict[str, Any], ...]:
 
 
 def _command(asked: _Asked) -> str:
-    words = ["tellapart", "reproduce", asked.table]
+    words = ["tellapart", "reproduce", asked.table + ("" if is_shipped(asked.table) else ".yaml")]
     protocol = asked.protocol
     for option, chosen, every in (
         ("--rows", asked.rows, protocol.rows),

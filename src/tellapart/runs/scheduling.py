@@ -31,7 +31,7 @@ class Budget:
         self._end = None if seconds is None else clock() + seconds
 
     def fits(self, expected: float | None) -> bool:
-        """Whether there is time left, and enough for what is expected to take so many seconds, where that is known."""
+        """Whether there is time left, and enough for what is expected to take so many seconds, if that is known."""
         if self._end is None:
             return True
         left = self._end - self._clock()
