@@ -23,7 +23,7 @@ from tellapart.recipes.schema import Recipe
 PRETRAINING = "pretraining"
 """The prefix of settings that are those of the pre-training run."""
 
-Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Settings = dict[str, Any]
 
 
@@ -39,6 +39,7 @@ class ProtocolColumn(_Strict):
         metrics: Name in `tellapart.evaluation.metrics.METRICS` to the paper's name for it, the first the main one.
         source: A registered set, a file, a folder or a Hub name; None where the column cannot be run.
         stands_in_for: The key of the column whose set is not to be had, in place of which this one is.
+        evaluated: The published split to compare on. With `validation`, rows to validate on come from train.
         encoder: The role of the encoder, where it is not that of the rows.
         note: What is different from the paper's set, or why the column cannot be run.
         settings: Path to value, as for `--set`, for the rows that know the path.
@@ -48,6 +49,7 @@ class ProtocolColumn(_Strict):
     metrics: Annotated[dict[str, str], Field(min_length=1)] = {"accuracy": "accuracy"}
     source: str | None = None
     stands_in_for: str | None = None
+    evaluated: Literal["test", "validation"] = "test"
     encoder: str | None = None
     note: str = ""
     settings: Settings = {}
@@ -75,7 +77,7 @@ class ProtocolRow(_Strict):
     baseline: str | None = None
     note: str = ""
     settings: Settings = {}
-    choices: dict[str, list[Any]] | None = None
+    choices: list[Settings] | None = None
     pretraining: Settings | None = None
 
     @field_validator("method")
@@ -104,12 +106,13 @@ class Protocol(_Strict):
             worst, from three trials on.
         baseline: The key of the row that others are held against; by default the first that can be run.
         settings: Path to value, as for `--set`, for the rows that know the path.
-        choices: Path to the values among which the validation rows choose, once for each row and column.
+        choices: Alternatives, each path to value, among which the validation rows choose once a row and column.
         pretraining: Keys of a pre-training run, for the rows that have one.
         columns: Key to set; a key is a folder's name too.
         rows: Key to method; a key is a file's name too.
         figures: Row to column to what the paper found, in its unit: a number, or one for each metric.
         cell_settings: Row to column to path to value, as for `--set`.
+        excluded: Row to column to the reason why that cell cannot be run.
     """
 
     title: str
@@ -122,12 +125,13 @@ class Protocol(_Strict):
     summary: Literal["mean", "trimmed"] = "mean"
     baseline: str | None = None
     settings: Settings = {}
-    choices: dict[str, list[Any]] = {}
+    choices: list[Settings] = []
     pretraining: Settings = {}
     columns: Annotated[dict[Key, ProtocolColumn], Field(min_length=1)]
     rows: Annotated[dict[Key, ProtocolRow], Field(min_length=1)]
     figures: dict[str, dict[str, Figure]] = {}
     cell_settings: dict[str, dict[str, Settings]] = {}
+    excluded: dict[str, dict[str, str]] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Protocol:
@@ -145,11 +149,16 @@ class Protocol(_Strict):
         _one_of(self.baseline, self.rows, "the baseline is")
         if PRETRAINING in self.columns:
             raise ValueError(f'no column can be called "{PRETRAINING}": that folder has another use')
-        for name, cells in (("figures", self.figures), ("cell_settings", self.cell_settings)):
+        by_cell: dict[str, Mapping[str, Mapping[str, Any]]] = {
+            "figures": self.figures,
+            "cell_settings": self.cell_settings,
+            "excluded": self.excluded,
+        }
+        for name, cells in by_cell.items():
             for row, columns in cells.items():
-                _one_of(row, self.rows, f"{name} are given for row")
+                _one_of(row, self.rows, f"{name} has row")
                 for column in columns:
-                    _one_of(column, self.columns, f"{name} are given for column")
+                    _one_of(column, self.columns, f"{name} has column")
         for columns in self.figures.values():
             for column, figure in columns.items():
                 given = len(figure) if isinstance(figure, list) else 1
@@ -157,9 +166,14 @@ class Protocol(_Strict):
                     raise ValueError(f"column {column} has {given} figures where it has other metrics")
         return self
 
-    def runnable(self, row: str, column: str) -> bool:
-        """Whether a cell has a method and a set."""
-        return self.rows[row].method is not None and self.columns[column].source is not None
+    def why_not(self, row: str, column: str) -> str:
+        """Returns why a cell cannot be run; empty where it can."""
+        its_row, its_column = self.rows[row], self.columns[column]
+        if its_row.method is None:
+            return its_row.note
+        if its_column.source is None:
+            return its_column.note
+        return self.excluded.get(row, {}).get(column, "")
 
     def baseline_of(self, row: str) -> str:
         """Returns the key of the row that a row is held against, which may be the row itself."""
@@ -251,10 +265,11 @@ def cell_recipe(
     return recipe.model_copy(update={"method": row, "seed": seed})
 
 
-def cell_choices(protocol: Protocol, row: str) -> dict[str, list[Any]]:
-    """Returns the values among which the validation rows choose, by path."""
+def cell_choices(protocol: Protocol, row: str) -> list[list[str]]:
+    """Returns the alternatives among which the validation rows choose, each as `path=value` changes."""
     own = protocol.rows[row].choices
-    return protocol.choices if own is None else own
+    given = protocol.choices if own is None else own
+    return [[_assignment(path, value) for path, value in one.items()] for one in given]
 
 
 def cell_pretraining(
@@ -339,7 +354,7 @@ def _read(file: Path) -> Protocol:
     for row in protocol.rows:
         cell_pretraining(protocol, row)
         for column in protocol.columns:
-            if protocol.runnable(row, column):
+            if not protocol.why_not(row, column):
                 cell_recipe(protocol, row, column)
     return protocol
 

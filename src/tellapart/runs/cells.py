@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,9 @@ class Cell:
         recipe: What is run; its `method` is the row.
         folder: Where the trials of this set are kept.
         metric: The name in `METRICS` of what becomes the score.
-        choices: Path to the values among which the validation rows choose, with `choice_seed`.
-        choice_seed: The same for all seeds of a row and column, which share what was chosen.
+        evaluated: The published split to compare on, `test` or `validation`.
+        choices: Alternatives, each as `path=value` changes, among which the validation rows choose.
+        choice_seed: That of the choice, which all seeds of a row and column share.
         pretraining: The run that the encoder comes from; None where it is taken as it is.
         pretraining_folder: Where that run is, or will be.
         quiet: Whether to show no progress.
@@ -45,7 +45,8 @@ class Cell:
     recipe: Recipe
     folder: Path
     metric: str
-    choices: Mapping[str, Sequence[Any]]
+    evaluated: str
+    choices: Sequence[Sequence[str]]
     choice_seed: int
     pretraining: PretrainRecipe | None
     pretraining_folder: Path
@@ -75,13 +76,19 @@ def forget_rows() -> None:
     _rows_of.cache_clear()
 
 
-def rows_of(recipe: Recipe) -> TextData:
-    """Reads the rows that a recipe names, once a process.
+def rows_of(cell: Cell) -> TextData:
+    """Reads the rows of a cell, once a process; where the published validation rows are compared on, as test rows.
 
     Raises:
         DataError: They cannot be used.
     """
-    return _rows_of(Recipe(data=recipe.data).model_dump_json())
+    rows = _rows_of(Recipe(data=cell.recipe.data).model_dump_json())
+    if cell.evaluated == "test":
+        return rows
+    if rows.validation is None:
+        raise DataError(f"{rows.source} has no validation rows", "use a set that has them")
+    # The source is part of a trial's fingerprint: it is not one on the test rows.
+    return replace(rows, test=rows.validation, validation=None, source=f"{rows.source} (validation)")
 
 
 def finished_cell(cell: Cell, source: str) -> CellResult | None:
@@ -94,7 +101,7 @@ def finished_cell(cell: Cell, source: str) -> CellResult | None:
     recipe = _pretrained(cell, cell.recipe)
     chosen = _choice(cell, recipe)
     if chosen is not None:
-        trial = finished_trial(_with(recipe, chosen), source, cell.folder)
+        trial = finished_trial(with_values(recipe, chosen), source, cell.folder)
         if trial is not None:
             return CellResult(trial)
     failure = _failure_file(cell)
@@ -115,11 +122,11 @@ def run_cell(cell: Cell) -> CellResult:
         if cell.pretraining is not None:
             _pretrain(cell.pretraining, cell.pretraining_folder, cell.quiet)
         recipe = _pretrained(cell, cell.recipe)
-        rows = rows_of(recipe)
+        rows = rows_of(cell)
         chosen = _choice(cell, recipe)
         if chosen is None:
             chosen = _choose(cell, recipe, rows)
-        recipe = _with(recipe, chosen)
+        recipe = with_values(recipe, chosen)
         trial = run_trial(recipe, split_data(recipe, rows), cell.folder, cell.metric, cell.quiet)
     except OutputError:
         raise
@@ -142,10 +149,6 @@ def one_sentence(error: Exception) -> str:
 
 def _failure_file(cell: Cell) -> Path:
     return trial_file(cell.recipe, cell.folder).with_suffix(".failed.json")
-
-
-def _with(recipe: Recipe, chosen: Mapping[str, Any]) -> Recipe:
-    return with_values(recipe, [f"{path}={json.dumps(value)}" for path, value in chosen.items()])
 
 
 def _pretrained(cell: Cell, recipe: Recipe) -> Recipe:
@@ -172,10 +175,10 @@ def _choice_file(cell: Cell) -> Path:
     return cell.folder / f"{cell.row}-choice.json"
 
 
-def _choice(cell: Cell, recipe: Recipe) -> dict[str, Any] | None:
+def _choice(cell: Cell, recipe: Recipe) -> list[str] | None:
     """What was chosen for the row and column: nothing where there is no choice, None where it is still open."""
     if not cell.choices:
-        return {}
+        return []
     file = _choice_file(cell)
     if not file.is_file():
         return None
@@ -185,25 +188,18 @@ def _choice(cell: Cell, recipe: Recipe) -> dict[str, Any] | None:
 
 def _asked(cell: Cell, recipe: Recipe) -> dict[str, Any]:
     settled = recipe.model_copy(update={"seed": cell.choice_seed})
-    choices = {path: list(values) for path, values in cell.choices.items()}
+    choices = [list(one) for one in cell.choices]
     return {"recipe": settled.model_dump(mode="json"), "choices": choices, "metric": cell.metric}
 
 
-def _choose(cell: Cell, recipe: Recipe, rows: TextData) -> dict[str, Any]:
-    """Trains with every combination of the values and keeps the one that validates best, the first of equals."""
+def _choose(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:
+    """Trains with every alternative and keeps the one that validates best, the first of equals."""
     seeded = recipe.model_copy(update={"seed": cell.choice_seed})
     data = split_data(seeded, rows)
     sign = 1 if METRICS[cell.metric].greater_is_better else -1
-    scores = []
-    for values in itertools.product(*cell.choices.values()):
-        combination = dict(zip(cell.choices, values, strict=True))
-        scores.append((combination, _validation_score(cell, _with(seeded, combination), data)))
-    chosen = max(scores, key=lambda one: sign * one[1])[0]
-    content = {
-        "asked": _asked(cell, recipe),
-        "chosen": chosen,
-        "validation": [{"values": values, "score": score} for values, score in scores],
-    }
+    scores = [_validation_score(cell, with_values(seeded, one), data) for one in cell.choices]
+    chosen = list(cell.choices[max(range(len(scores)), key=lambda place: sign * scores[place])])
+    content = {"asked": _asked(cell, recipe), "chosen": chosen, "validation": scores}
     with replacing(_choice_file(cell)) as temporary:
         temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     return chosen

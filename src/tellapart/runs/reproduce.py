@@ -199,7 +199,7 @@ def _asked(
         seeds=tuple(range(seed, seed + (trials or protocol.trials))),
         settings=tuple(settings),
     )
-    if not any(protocol.runnable(row, column) for row in asked.rows for column in asked.columns):
+    if all(protocol.why_not(row, column) for row in asked.rows for column in asked.columns):
         raise RecipeError(
             "none of these cells can be run: the paper alone has them", "choose other rows or columns"
         )
@@ -229,6 +229,7 @@ def _cells(asked: _Asked, folder: Path, quiet: bool) -> list[Cell]:
             recipe=cell_recipe(protocol, row, column, seed=seed, **given),
             folder=folder / column / TRIALS,
             metric=next(iter(protocol.columns[column].metrics)),
+            evaluated=protocol.columns[column].evaluated,
             choices=cell_choices(protocol, row),
             choice_seed=asked.seeds[0],
             pretraining=cell_pretraining(protocol, row, **given),
@@ -238,7 +239,7 @@ def _cells(asked: _Asked, folder: Path, quiet: bool) -> list[Cell]:
         for seed in asked.seeds
         for column in protocol.columns
         for row in protocol.rows
-        if protocol.runnable(row, column)
+        if not protocol.why_not(row, column)
     ]
 
 
@@ -251,7 +252,7 @@ def _column_data(asked: _Asked, column: str, cells: Sequence[Cell], found: _Foun
     if not cells or (column not in asked.columns and not cells[0].folder.is_dir()):
         return ColumnData({}, None, **described)
     try:
-        rows = rows_of(cells[0].recipe)
+        rows = rows_of(cells[0])
         for metric in asked.protocol.columns[column].metrics:
             find_metric(rows.labels, metric, ranking=is_ranking(rows.labels, rows.train))
     except (TellapartError, OSError, ValueError) as error:
@@ -320,11 +321,9 @@ def _figures(asked: _Asked, column: str, found: _Found) -> dict[str, dict[str, C
 
 
 def _reason(asked: _Asked, row: str, column: str) -> str:
-    its_row, its_column = asked.protocol.rows[row], asked.protocol.columns[column]
-    if its_row.method is None:
-        return its_row.note
-    if its_column.source is None:
-        return its_column.note
+    why_not = asked.protocol.why_not(row, column)
+    if why_not:
+        return why_not
     if row not in asked.rows or column not in asked.columns:
         return NOT_ASKED
     return NOT_FITTING
