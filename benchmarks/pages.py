@@ -12,11 +12,15 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.comparison_tables import comparison_rows, comparison_verdicts, confusable_rows
+from tellapart.evaluation.reproduction import Reproduction
+from tellapart.evaluation.reproduction_tables import environment_sentence as hardware
 from tellapart.evaluation.trials import verdict
+from tellapart.inspection.markdown import markdown_list as bullets
+from tellapart.inspection.markdown import markdown_table as table
+from tellapart.inspection.reproduction import reproduction_markdown
 from tellapart.training import defaults
 
 ROOT = Path(__file__).parent.parent
@@ -97,20 +101,6 @@ COMPARISONS = {
 }
 
 
-def table(rows: list[list[str]]) -> str:
-    header, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def hardware(environment: dict[str, Any]) -> str:
-    return (
-        f"Measured on {environment['processor']}, {environment['cores']} cores, device {environment['device']}; "
-        f"torch {environment['torch']}, transformers {environment['transformers']}, "
-        f"Python {environment['python']}, tellapart {environment['tellapart']}."
-    )
-
-
 def comparison_page(name: str) -> str:
     title, command, remark = COMPARISONS[name]
     comparison = Comparison.from_dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
@@ -131,10 +121,6 @@ def comparison_page(name: str) -> str:
             hardware(comparison.environment) + f" JSON: `benchmarks/results/{name}.json`.",
         ]
     )
-
-
-def bullets(sentences: list[str]) -> str:
-    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def against_cross_entropy(comparison: Comparison) -> list[str]:
@@ -384,6 +370,7 @@ def excerpt(name: str) -> list[list[str]]:
 
 def index_page() -> str:
     lines = [f"- [{COMPARISONS[name][0]}]({name}.md)" for name in available()]
+    lines += [f"- [{one.protocol.title}]({name}.md)" for name, one in reproductions().items()]
     return "\n\n".join(
         [
             "# Evidence",
@@ -411,10 +398,23 @@ def available() -> list[str]:
     return [name for name in COMPARISONS if (RESULTS / f"{name}.json").is_file()]
 
 
+def reproductions() -> dict[str, Reproduction]:
+    """What `tellapart reproduce` wrote, copied to benchmarks/results/reproduce, by the name of the table."""
+    files = sorted((RESULTS / "reproduce").glob("*.json"))
+    return {file.stem: Reproduction.from_dict(json.loads(file.read_text(encoding="utf-8"))) for file in files}
+
+
+def reproduction_page(name: str, result: Reproduction) -> str:
+    return f"{reproduction_markdown(result)}\nJSON: `benchmarks/results/reproduce/{name}.json`."
+
+
 def pages() -> dict[Path, str]:
     """Returns every generated page by its path."""
     evidence = ROOT / "docs" / "evidence"
     contents = {evidence / f"{name}.md": comparison_page(name) for name in available()}
+    contents |= {
+        evidence / f"{name}.md": reproduction_page(name, one) for name, one in reproductions().items()
+    }
     contents[evidence / "training-speed.md"] = speed_page()
     contents[evidence / "second-stage.md"] = second_stage_page()
     contents[evidence / "encoder-speed.md"] = encoder_speed_page()
