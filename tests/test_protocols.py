@@ -59,7 +59,13 @@ def test_every_row_of_a_shipped_table_is_a_run_that_differs_from_the_others(name
         recipes = [cell_recipe(protocol, row, column, seed=3) for row in rows]
         assert [(recipe.method, recipe.seed) for recipe in recipes] == [(row, 3) for row in rows]
         contents = {
-            repr((recipe.model_copy(update={"method": ""}), cell_pretraining(protocol, row)))
+            repr(
+                (
+                    protocol.rows[row].run_by and row,
+                    recipe.model_copy(update={"method": ""}),
+                    cell_pretraining(protocol, row),
+                )
+            )
             for recipe, row in zip(recipes, rows, strict=True)
         }
         assert len(contents) == len(rows), column

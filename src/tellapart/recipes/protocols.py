@@ -66,6 +66,7 @@ class ProtocolRow(_Strict):
         baseline: The key of the row that it is held against; by default the protocol's.
         note: What is different from the paper's method, or why the row cannot be run.
         settings: Path to value, as for `--set`.
+        run_by: What runs the row in place of tellapart, with the data of its recipe; its trials count where they are.
         choices: As the protocol's, in their place.
         pretraining: Of the encoder, before each fine-tuning: what differs from the protocol's `pretraining`.
     """
@@ -77,6 +78,7 @@ class ProtocolRow(_Strict):
     baseline: str | None = None
     note: str = ""
     settings: Settings = {}
+    run_by: str = ""
     choices: list[Settings] | None = None
     pretraining: Settings | None = None
 

@@ -146,6 +146,7 @@ def reproduce(
         for cell in cells
         if cell.row in asked.rows
         and cell.column in asked.columns
+        and not protocol.rows[cell.row].run_by
         and _to_run(found.results.get((cell.row, cell.column, cell.seed)))
         and data[cell.column].fingerprint is not None
     ]
@@ -326,7 +327,8 @@ def _reason(asked: _Asked, row: str, column: str) -> str:
         return why_not
     if row not in asked.rows or column not in asked.columns:
         return NOT_ASKED
-    return NOT_FITTING
+    run_by = asked.protocol.rows[row].run_by
+    return f"run by {run_by}" if run_by else NOT_FITTING
 
 
 def _other_environments(found: _Found) -> tuple[dict[str, Any], ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tellapart.data.examples import TextData, TextSplit
+from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.task import task_metrics, unseen_metrics
 from tellapart.files import replacing
@@ -72,14 +72,45 @@ def run_trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: 
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     split = evaluated_split(data)
+    trial = trial_content(
+        recipe, data, fitted.labels, fitted.scores(split), metric, start=start, cuts=fitted.decision.cuts
+    ) | {"label_distance": _label_distances(fitted)}
+    write_trial(trial, recipe, folder)
+    return trial
+
+
+def trial_content(
+    recipe: Recipe,
+    data: TextData,
+    labels: LabelSpace,
+    logits: np.ndarray,
+    metric: str,
+    *,
+    start: float,
+    cuts: float | np.ndarray = 0.5,
+) -> dict[str, Any]:
+    """Evaluates scores as those of a trial, whatever they come from.
+
+    Args:
+        recipe: What the trial is filed under: its method, its seed and all its settings.
+        data: The rows as `split_data` prepared them for that seed.
+        labels: The classes, in the order of the scores.
+        logits: (N, K), one row for each of `evaluated_split(data)`.
+        metric: The name in `METRICS` of what becomes the trial's `score`.
+        start: When the training began, by `time.perf_counter`.
+        cuts: Several labels a row only: the probabilities from which labels are predicted.
+
+    Returns:
+        The content of the trial's file, as `run_trial` gives it.
+    """
+    split = evaluated_split(data)
     assert split.labels is not None
-    logits = fitted.scores(split)
-    gold = fitted.labels.encode(split.labels)
-    cuts, rule = fitted.decision.cuts, recipe.data.without_positive
-    predicted = predicted_ids(fitted.labels, logits, cuts)
-    metrics = task_metrics(fitted.labels, split, logits, cuts, without_positive=rule)
-    unseen = unseen_metrics(fitted.labels, data.train, split, logits, cuts, without_positive=rule)
-    trial = {
+    gold = labels.encode(split.labels)
+    rule = recipe.data.without_positive
+    predicted = predicted_ids(labels, logits, cuts)
+    metrics = task_metrics(labels, split, logits, cuts, without_positive=rule)
+    unseen = unseen_metrics(labels, data.train, split, logits, cuts, without_positive=rule)
+    return {
         "method": recipe.method,
         "seed": recipe.seed,
         "score": metrics[metric],
@@ -89,14 +120,21 @@ def run_trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: 
         "seen_rows": len(split) - int(unseen["rows"]) if unseen else 0,
         "unseen_score": unseen.get(metric) if unseen else None,
         "correct": _packed((predicted == gold).reshape(len(split), -1).all(axis=1)),
-        "confusion": confusion_matrix(fitted.labels, gold, predicted).tolist(),
-        "label_distance": _label_distances(fitted),
+        "confusion": confusion_matrix(labels, gold, predicted).tolist(),
+        "label_distance": None,
         "environment": environment(),
         "fingerprint": _fingerprint(recipe, data.source),
     }
+
+
+def write_trial(trial: dict[str, Any], recipe: Recipe, folder: Path) -> None:
+    """Writes a trial's file, whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     with replacing(trial_file(recipe, folder)) as temporary:
         temporary.write_text(json.dumps(trial, ensure_ascii=False), encoding="utf-8")
-    return trial
 
 
 def evaluated_split(data: TextData) -> TextSplit:
