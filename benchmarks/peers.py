@@ -3,9 +3,9 @@
     python benchmarks/peers.py few-shot --output runs/few-shot
     python benchmarks/peers.py few-shot --columns trec6,cr --rows stock-trainer --trials 3 --output runs/few-shot
 
-`stock-trainer` is `transformers.Trainer` with its defaults and the column's epochs, length and batch size; `setfit` is
-SetFit with its defaults, at most 300 contrastive steps. Both get the rows that the other methods get with the same
-seed, and the trials are kept beside theirs, where `tellapart reproduce few-shot --output runs/few-shot --resume` finds
+`stock-trainer` is `transformers.Trainer` with its defaults and the column's epochs, length and batch size. `setfit`
+is SetFit with its defaults, at most 300 contrastive steps. Both get the rows that the other methods get with the same
+seed. The trials are kept beside theirs, where `tellapart reproduce few-shot --output runs/few-shot --resume` finds
 them. SetFit is run where it is installed (`pip install setfit`); neither is a dependency of tellapart.
 """
 

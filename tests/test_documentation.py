@@ -36,6 +36,14 @@ from tellapart.recipes import (
 )
 from tellapart.recipes.pretraining import PretrainRecipe
 from tellapart.recipes.protocols import Protocol, ProtocolColumn, ProtocolRow, load_protocol
+from tellapart.recipes.protocols import (
+    Protocol,
+    ProtocolColumn,
+    ProtocolRow,
+    check_settings,
+    is_shipped,
+    load_protocol,
+)
 from tellapart.recipes.spaces import SearchSpace, parse_spaces
 
 ROOT = Path(__file__).parents[1]
@@ -89,6 +97,8 @@ def _context(arguments: list[str]) -> Any:
 def test_every_command_parses_and_describes_a_run(page, code):
     for arguments in _commands(code):
         context = _context(arguments)
+        if context is not None and context.info_name == "reproduce":
+            _check_table(context.params)
         if context is None or "recipe" not in context.params:
             continue
         parameters = dict(context.params)
@@ -111,6 +121,17 @@ def test_every_command_parses_and_describes_a_run(page, code):
         recipes = [method_recipe(name, recipe) for name in names]
         for setting in own:
             assert any(_takes(method, setting) for method in recipes), setting
+
+
+def _check_table(parameters: dict[str, Any]) -> None:
+    """The rows, columns, roles and settings that a command names are those of its table."""
+    if not is_shipped(parameters["table"]):
+        return
+    _, protocol = load_protocol(parameters["table"])
+    assert set((parameters["rows"] or "").split(",")) <= {*protocol.rows, ""}
+    assert set((parameters["columns"] or "").split(",")) <= {*protocol.columns, ""}
+    assert {name.split("=")[0] for name in parameters["encoder"] if "=" in name} <= set(protocol.encoders)
+    check_settings(protocol, parameters["settings"])
 
 
 def _takes(recipe: Recipe, setting: str) -> bool:
