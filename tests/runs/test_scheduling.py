@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import pytest
 
 from tellapart.errors import UserError
-from tellapart.runs import scheduling
 from tellapart.runs.scheduling import Budget, InProcess, executors, parse_budget, schedule, visible_devices
 
 
 def always(_piece):
     return True
+
+
+def never(piece):
+    raise AssertionError(f"{piece} was not lost")
 
 
 class ByHand(Executor):
@@ -28,7 +32,9 @@ class ByHand(Executor):
 
 def test_pieces_are_done_in_their_order_and_told_one_by_one():
     done = []
-    runs = schedule("abc", lambda piece: done.append(piece) or piece.upper(), [InProcess()], fits=always)
+    runs = schedule(
+        "abc", lambda piece: done.append(piece) or piece.upper(), [InProcess()], fits=always, lost=never
+    )
     assert next(runs) == ("a", "A")
     assert done == ["a"]  # the next begins only when the caller has seen this one
     assert list(runs) == [("b", "B"), ("c", "C")]
@@ -41,14 +47,14 @@ def test_what_does_not_fit_is_passed_over_and_smaller_pieces_still_run():
         left[0] -= sizes[piece]
         return piece
 
-    runs = schedule("abcd", work, [InProcess()], fits=lambda piece: sizes[piece] <= left[0])
+    runs = schedule("abcd", work, [InProcess()], fits=lambda piece: sizes[piece] <= left[0], lost=never)
     assert list(runs) == [("a", "a"), ("b", None), ("c", "c"), ("d", None)]
 
 
 def test_each_worker_has_one_piece_at_a_time_and_the_first_that_is_free_gets_the_next():
     first, second = ByHand(), ByHand()
     told = []
-    runs = schedule("abcd", str.upper, [first, second], fits=always)
+    runs = schedule("abcd", str.upper, [first, second], fits=always, lost=never)
     reader = threading.Thread(target=lambda: told.extend(runs))
     reader.start()
     _until(lambda: first.begun and second.begun)
@@ -77,7 +83,7 @@ def _until(condition):
 
 def test_real_workers_do_everything_once():
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
-        results = dict(schedule(range(20), lambda piece: piece**2, [one, two], fits=always))
+        results = dict(schedule(range(20), lambda piece: piece**2, [one, two], fits=always, lost=never))
     assert results == {piece: piece**2 for piece in range(20)}
 
 
@@ -86,7 +92,7 @@ def test_what_interrupts_a_piece_interrupts_the_schedule():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(schedule("ab", work, [InProcess()], fits=always))
+        list(schedule("ab", work, [InProcess()], fits=always, lost=never))
 
 
 def test_a_budget_weighs_what_is_left():
@@ -135,14 +141,18 @@ def test_devices_have_the_names_that_cuda_knows_them_by(monkeypatch, count, vari
     assert visible_devices() == names
 
 
-def test_several_devices_have_a_process_each_and_fewer_have_none(monkeypatch):
-    made = []
-    monkeypatch.setattr(scheduling, "ProcessPoolExecutor", lambda *a, **k: made.append((a, k)))
-    assert [type(one) for one in executors(["0"])] == [InProcess]
+def test_several_devices_have_a_process_each_and_fewer_have_none():
     assert [type(one) for one in executors([])] == [InProcess]
-    executors(["0", "3"])
-    assert [(arguments, options["initargs"]) for arguments, options in made] == [
-        ((1,), ("0",)),
-        ((1,), ("3",)),
-    ]
-    assert all(options["mp_context"].get_start_method() == "spawn" for _, options in made)
+    assert [type(one) for one in executors(["0"])] == [InProcess]
+    workers = executors(["7", "GPU-b"])
+    try:
+        seen = [worker.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() for worker in workers]
+        assert seen == ["7", "GPU-b"]
+        # A process that dies takes one piece with it, and no more.
+        died = schedule([1], os._exit, workers[:1], fits=always, lost=lambda piece: f"lost {piece}")
+        assert list(died) == [(1, "lost 1")]
+        after = schedule(["PATH"], os.getenv, workers[:1], fits=always, lost=never)
+        assert list(after) == [("PATH", os.environ["PATH"])]
+    finally:
+        for worker in workers:
+            worker.shutdown()

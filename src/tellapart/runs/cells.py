@@ -131,12 +131,27 @@ def run_cell(cell: Cell) -> CellResult:
     except OutputError:
         raise
     except Exception as error:  # one cell's failure is not that of the table
-        reason = one_sentence(error)
-        with replacing(_failure_file(cell)) as temporary:
-            temporary.write_text(json.dumps({"error": reason}, ensure_ascii=False), encoding="utf-8")
-        return CellResult(error=reason)
+        return failed_cell(cell, one_sentence(error))
     _failure_file(cell).unlink(missing_ok=True)
     return CellResult(trial)
+
+
+def failed_cell(cell: Cell, reason: str) -> CellResult:
+    """Keeps why a cell failed.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    with replacing(_failure_file(cell)) as temporary:
+        temporary.write_text(json.dumps({"error": reason}, ensure_ascii=False), encoding="utf-8")
+    return CellResult(error=reason)
+
+
+def lost_cell(cell: Cell) -> CellResult:
+    """Keeps that a cell's process died without a word."""
+    return failed_cell(
+        cell, "its process died, perhaps for lack of memory: use a smaller encoder or batch size."
+    )
 
 
 def one_sentence(error: Exception) -> str:

@@ -40,6 +40,7 @@ from tellapart.runs.cells import (
     CellResult,
     finished_cell,
     forget_rows,
+    lost_cell,
     one_sentence,
     rows_of,
     run_cell,
@@ -282,7 +283,13 @@ def _run(
 ) -> None:
     own = executors(visible_devices()) if workers is None else workers
     try:
-        runs = schedule(cells, run_cell, own, fits=lambda cell: budget.fits(found.seconds(cell)))
+        runs = schedule(
+            cells,
+            run_cell,
+            own,
+            fits=lambda cell: budget.fits(found.seconds(cell)),
+            lost=lost_cell,
+        )
         for number, (cell, result) in enumerate(runs, start=1):
             if result is not None:
                 found.results[cell.row, cell.column, cell.seed] = result

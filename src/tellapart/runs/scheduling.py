@@ -7,7 +7,14 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from typing import Any, TypeVar
 
 from tellapart.errors import UserError
@@ -60,6 +67,34 @@ class InProcess(Executor):
         return future
 
 
+class OneDevice(Executor):
+    """A process of its own that sees one GPU and no other; a new one takes its place when it has died.
+
+    Args:
+        device: As CUDA_VISIBLE_DEVICES names it.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._pool = self._process()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Has a function of a module called in that process."""
+        try:
+            return self._pool.submit(fn, *args, **kwargs)
+        except BrokenExecutor:
+            self._pool = self._process()
+            return self._pool.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Ends the process."""
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def _process(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+        return ProcessPoolExecutor(1, mp_context=context, initializer=_see_only, initargs=(self._device,))
+
+
 def visible_devices() -> list[str]:
     """Returns the names of the GPUs that CUDA shows to this process, as CUDA_VISIBLE_DEVICES has them."""
     import torch
@@ -70,14 +105,10 @@ def visible_devices() -> list[str]:
 
 
 def executors(devices: Sequence[str]) -> list[Executor]:
-    """Returns a process a device, each of which sees no other; with fewer than two, this process alone."""
+    """Returns a process a device; with fewer than two, this process alone."""
     if len(devices) < 2:
         return [InProcess()]
-    context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-    return [
-        ProcessPoolExecutor(1, mp_context=context, initializer=_see_only, initargs=(device,))
-        for device in devices
-    ]
+    return [OneDevice(device) for device in devices]
 
 
 def schedule(
@@ -86,6 +117,7 @@ def schedule(
     workers: Sequence[Executor],
     *,
     fits: Callable[[Piece], bool],
+    lost: Callable[[Piece], Result],
 ) -> Iterator[tuple[Piece, Result | None]]:
     """Has pieces of work done in their order, each by the first worker that is free.
 
@@ -94,6 +126,7 @@ def schedule(
         work: Does one; with workers in other processes a function of a module.
         workers: Who does it, one piece at a time each.
         fits: Whether a piece may still begin; asked right before it would.
+        lost: The result of a piece whose process has died.
 
     Yields:
         A piece and its result as soon as it is there; None for one that was not begun.
@@ -116,7 +149,11 @@ def schedule(
         for future in [one for one in running if one in finished]:
             worker, piece = running.pop(future)
             free.append(worker)
-            yield piece, future.result()
+            try:
+                result = future.result()
+            except BrokenExecutor:
+                result = lost(piece)
+            yield piece, result
 
 
 def _see_only(device: str) -> None:
