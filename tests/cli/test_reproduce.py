@@ -54,7 +54,7 @@ def test_cells_whose_encoder_is_not_there_are_named_and_the_others_run(tellapart
     assert finished.code == 0
     assert "failed: " in finished.out
     assert "no-such-encoder" in finished.out
-    assert "SVM on Tickets" not in finished.out
+    assert "Tickets (Probe | B)" in finished.out
 
 
 def test_a_budget_and_a_choice_of_rows_are_kept(tellapart, table, tmp_path):

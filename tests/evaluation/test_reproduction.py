@@ -62,7 +62,7 @@ def result():
             column_figures(PROTOCOL, "one", TRIALS, MISSING),
         ),
         "two": ColumnResult(
-            ColumnData({}), column_figures(PROTOCOL, "two", {}, {key: {0: "no"} for key in "ab"})
+            ColumnData({}), column_figures(PROTOCOL, "two", {}, {"a": {0: "no"}, "b": {0: "failed: so"}})
         ),
     }
     return Reproduction(
@@ -106,7 +106,7 @@ def test_the_table_has_the_papers_figure_and_ours_side_by_side(result):
         ["", "One, Acc", "Two for One"],
         ["CE", "90 / 60.00", "90 / not run"],
         ["A", "91.5 / 73.33", "91.5 / not run"],
-        ["B", "– / 80.00", "– / not run"],
+        ["B", "– / 80.00 (1 of 3 trials)", "– / failed"],
     ]
     trimmed = replace(result, protocol=PROTOCOL.model_copy(update={"summary": "trimmed"}))
     assert overview_rows(trimmed)[2][1] == "91.5 / 70.00"
@@ -122,15 +122,26 @@ def test_a_column_shows_both_changes_and_the_unseen_rows(result):
     assert dict(zip(header, ce, strict=True))["unseen rows"] == "50.00"
     assert dict(zip(header, b, strict=True))["trials"] == "1 of 3"
     assert "unseen rows" not in column_rows(result, "one", "log_loss")[0]
+    own = replace(result, columns={"one": _without_paper(result.columns["one"])})
+    assert "paper's change" not in column_rows(own, "one", "accuracy")[0]
+
+
+def _without_paper(column):
+    rows = {row: replace(one, paper=None) for row, one in column.metrics["accuracy"].items()}
+    return replace(column, metrics={"accuracy": rows})
 
 
 def test_the_page_names_the_set_its_overlap_and_what_is_missing(result):
     text = reproduction_markdown(result)
     assert text.startswith("# A | B\n\nSomebody, 2020, Table 1, run again.")
     assert "Rows of one: 1,000 train, 10 test; SHA-256 ffffffffffffffff." in text
-    assert "Known overlap: 3 texts" in text
-    assert "Of the set: some texts are odd." in text
-    assert "- failed: it broke: B on One (seed 0)." in text
+    assert "Known of the published set: some texts are odd." in text
+    assert "Nobody has counted" not in text
+    assert "- failed: it broke: One (B, seed 0)." in text
+    uncounted = replace(result.columns["one"], data=ColumnData({"train": 5}, "f" * 64))
+    assert "Nobody has counted" in reproduction_markdown(
+        replace(result, columns=result.columns | {"one": uncounted})
+    )
     assert "tellapart reproduce mine.yaml" in text
     assert [part.heading for part in reproduction_parts(result)].count("Two for One: accuracy (%)") == 0
 

@@ -162,7 +162,7 @@ def test_a_cell_that_fails_is_kept_and_the_rest_still_runs(table, tmp_path, monk
     assert figures(result, "tickets", "probe").difference.trials == 1
     assert "the memory does not suffice" in figures(result, "few", "probe").missing[0]
     page = (tmp_path / "out" / "mine.md").read_text()
-    assert "SVM on Tickets (seed 0)" in page
+    assert "it broke badly: Tickets (SVM, seed 0)." in page
     # What is on disk is enough for the page; and what failed is tried again where there is time.
     assert figures(run(table, tmp_path / "out", budget=0, resume=True), "tickets", "svm").missing == {
         0: "failed: RuntimeError: it broke badly"
@@ -190,7 +190,7 @@ def test_a_budget_leaves_cells_out_and_the_page_says_so(table, tmp_path):
     }
     page = (tmp_path / "out" / "mine.md").read_text()
     assert "80 / not run" in page
-    assert "did not fit into the budget: SVM on Tickets" in page
+    assert "did not fit into the budget: Tickets (SVM, Probe); Few (SVM, Probe)." in page
 
 
 def test_rows_and_columns_can_be_run_one_by_one_into_one_page(table, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,11 @@ from tellapart.evaluation.reproduction import CellFigures, ColumnResult, Reprodu
 from tellapart.evaluation.trials import Interval
 
 NOT_RUN = "not run"
+
+FAILED = "failed"
+"""How the reason of a cell begins that was run and did not end well."""
+
+_ROWS_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,9 @@ def column_rows(result: Reproduction, column: str, metric: str) -> list[list[str
     figures = result.columns[column].metrics[metric]
     kind = METRICS[metric]
     unseen = any(one.unseen_mean is not None for one in figures.values())
-    header = ["", "paper", "ours", level, "trials", "against", "paper's change", "our change", level]
+    has_paper = any(one.paper is not None for one in figures.values())
+    header = ["", *(["paper"] if has_paper else []), "ours", level, "trials", "against"]
+    header += [*(["paper's change"] if has_paper else []), "our change", level]
     header += ["Holm p", "detectable", *(["unseen rows"] if unseen else []), "seconds"]
     rows = [header]
     for row, one in figures.items():
@@ -73,12 +79,12 @@ def column_rows(result: Reproduction, column: str, metric: str) -> list[list[str
         rows.append(
             [
                 result.protocol.rows[row].name,
-                _number(one.paper),
-                NOT_RUN if one.mean is None else kind.display(_stands_for(result, one)),
+                *([_number(one.paper)] if has_paper else []),
+                _ours(result, one, metric),
                 _interval(one.interval, metric),
                 str(trials) if not one.missing else f"{trials} of {trials + len(one.missing)}",
                 result.protocol.rows[pair.baseline].name if pair else "",
-                "" if change is None else f"{change:+.2f}",
+                *(["" if change is None else f"{change:+.2f}"] if has_paper else []),
                 kind.display(pair.difference, signed=True) if pair else "",
                 _interval(pair.interval, metric, signed=True) if pair else "",
                 "" if pair is None or pair.adjusted_p_value is None else f"{pair.adjusted_p_value:.2g}",
@@ -108,13 +114,12 @@ def _what_it_is(result: Reproduction) -> PagePart:
 
 def _overview(result: Reproduction) -> PagePart:
     seeds = f"Seeds {', '.join(map(str, result.seeds))}."
-    what = "Ours is the mean of the trials."
+    what = "the mean of the trials, by the main metric of each set"
     if result.protocol.summary == "trimmed":
-        what = "Ours is the mean without the best and the worst trial, where there are three or more; intervals and "
-        what += "differences are those of all trials."
-    has_paper = bool(result.protocol.figures)
-    read = "The paper's figure / ours." if has_paper else "Means by the main metric of each set."
-    return PagePart("The table", (f"{read} {what} {seeds}",), tuple(map(tuple, overview_rows(result))))
+        what = "the mean without the best and the worst trial, where there are three or more; intervals and "
+        what += "differences are those of all trials"
+    read = "The paper's figure / ours" if result.protocol.figures else "A cell"
+    return PagePart("The table", (f"{read}: {what}. {seeds}",), tuple(map(tuple, overview_rows(result))))
 
 
 def _column(result: Reproduction, column: str, metric: str, *, with_data: bool) -> PagePart:
@@ -150,28 +155,35 @@ def _data_sentences(result: Reproduction, column: str, found: ColumnResult) -> t
         parts.append(f"A stand-in for {other}: the paper's figures are those on {other}.")
     if its_column.note:
         parts.append(its_column.note[0].upper() + its_column.note[1:].rstrip(".") + ".")
-    if data.known_overlap is not None:
-        parts.append(f"Known overlap: {data.known_overlap} texts of the published test rows are in train.")
     if data.note:
-        parts.append(f"Of the set: {data.note}.")
+        parts.append(f"Known of the published set: {data.note}.")
+    if data.known_overlap is None:
+        parts.append("Nobody has counted the texts that its test and training rows share.")
     return (" ".join(parts),)
 
 
 def _missing(result: Reproduction) -> PagePart:
-    """Reason to the cells that it holds for, the seeds named where it is not all of them."""
-    cells: dict[str, list[str]] = defaultdict(list)
-    protocol = result.protocol
-    for column, found in result.columns.items():
-        for row, one in next(iter(found.metrics.values())).items():
-            by_reason: dict[str, list[int]] = defaultdict(list)
-            for seed, reason in one.missing.items():
-                by_reason[reason].append(seed)
-            for reason, seeds in by_reason.items():
-                name = f"{protocol.rows[row].name} on {protocol.columns[column].name}"
-                some = len(seeds) < len(result.seeds)
-                cells[reason].append(name + (f" (seed {', '.join(map(str, seeds))})" if some else ""))
-    points = [f"{reason.rstrip('.')}: {_listed(names)}." for reason, names in cells.items()]
+    """Reason to the columns and rows that it holds for, the seeds named where it is not all of them."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for column, its_column in result.protocol.columns.items():
+        figures = next(iter(result.columns[column].metrics.values()))
+        for reason, rows in _by_reason(result, figures).items():
+            named = ", ".join(rows) if len(rows) <= _ROWS_NAMED else f"{len(rows)} of {len(figures)} rows"
+            reasons[reason].append(f"{its_column.name} ({named})")
+    points = [f"{reason.rstrip('.')}: {'; '.join(columns)}." for reason, columns in reasons.items()]
     return PagePart("What is missing, and why", points=tuple(points)) if points else PagePart("")
+
+
+def _by_reason(result: Reproduction, figures: dict[str, CellFigures]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for row, one in figures.items():
+        seeds: dict[str, list[str]] = defaultdict(list)
+        for seed, reason in one.missing.items():
+            seeds[reason].append(str(seed))
+        for reason, its_seeds in seeds.items():
+            some = f", seed {' and '.join(its_seeds)}" if len(its_seeds) < len(result.seeds) else ""
+            found[reason].append(result.protocol.rows[row].name + some)
+    return found
 
 
 def _setting(result: Reproduction) -> PagePart:
@@ -202,8 +214,16 @@ def _column_name(result: Reproduction, column: str, metric: str, full: bool = Fa
 
 
 def _side_by_side(result: Reproduction, one: CellFigures, metric: str) -> str:
-    ours = NOT_RUN if one.mean is None else METRICS[metric].display(_stands_for(result, one))
+    ours = _ours(result, one, metric)
+    if one.scores and one.missing:
+        ours += f" ({len(one.scores)} of {len(one.scores) + len(one.missing)} trials)"
     return f"{_number(one.paper) or '–'} / {ours}" if result.protocol.figures else ours
+
+
+def _ours(result: Reproduction, one: CellFigures, metric: str) -> str:
+    if one.mean is not None:
+        return METRICS[metric].display(_stands_for(result, one))
+    return FAILED if any(reason.startswith(FAILED) for reason in one.missing.values()) else NOT_RUN
 
 
 def _stands_for(result: Reproduction, one: CellFigures) -> float:
@@ -236,8 +256,3 @@ def _shown(value: float | None, metric: str) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
-
-
-def _listed(names: Sequence[str], most: int = 12) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

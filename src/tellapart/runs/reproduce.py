@@ -23,6 +23,7 @@ from tellapart.evaluation.reproduction import (
     Reproduction,
     column_figures,
 )
+from tellapart.evaluation.reproduction_tables import FAILED
 from tellapart.evaluation.task import is_ranking
 from tellapart.files import replacing
 from tellapart.inspection.reproduction import reproduction_markdown, write_reproduction_report
@@ -306,7 +307,7 @@ def _outcome(cell: Cell, result: CellResult | None) -> str:
     if result is None:
         return name + NOT_FITTING
     if result.trial is None:
-        return name + f"failed: {result.error}"
+        return name + f"{FAILED}: {result.error}"
     return (
         name + f"{cell.metric} {result.trial['metrics'][cell.metric]:.4f} in {result.trial['seconds']:.0f} s"
     )
@@ -322,7 +323,7 @@ def _figures(asked: _Asked, column: str, found: _Found) -> dict[str, dict[str, C
             if result is not None and result.trial is not None:
                 trials[row].append(result.trial)
             elif result is not None and result.error is not None:
-                missing[row][seed] = f"failed: {result.error}"
+                missing[row][seed] = f"{FAILED}: {result.error}"
             else:
                 missing[row][seed] = _reason(asked, row, column)
     return column_figures(protocol, column, trials, missing, CONFIDENCE)
