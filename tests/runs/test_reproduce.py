@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -275,6 +276,22 @@ def test_an_encoder_may_come_from_a_run_of_pretraining(table, tickets, tmp_path,
     monkeypatch.setattr("tellapart.runs.pretrain.pretrain", lambda *_, **__: pytest.fail("it was there"))
     monkeypatch.setattr(module, "run_trial", lambda *_: pytest.fail("it was there"))
     run(table, tmp_path / "out", columns=["tickets"], resume=True)
+
+
+def test_several_processes_of_torchrun_are_refused(table, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="one process"):
+        run(table, tmp_path / "out")
+
+
+def test_workers_side_by_side_ask_the_validation_rows_once(table, tmp_path, monkeypatch):
+    table["choices"] = [{"stages.0.regularisation": 0.1}, {"stages.0.regularisation": 10.0}]
+    asked, real = [], module._choose
+    monkeypatch.setattr(module, "_choose", lambda *a: asked.append(a[0].seed) or real(*a))
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+        result = run(table, tmp_path / "out", rows=["probe"], columns=["tickets"], workers=[one, two])
+    assert len(asked) == 1
+    assert set(figures(result, "tickets", "probe").scores) == {0, 1}
 
 
 def test_cells_may_run_side_by_side(table, tmp_path):

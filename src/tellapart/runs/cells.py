@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from tellapart.data.examples import TextData
 from tellapart.errors import DataError, OutputError, TellapartError
 from tellapart.evaluation.metrics import METRICS
@@ -123,10 +125,7 @@ def run_cell(cell: Cell) -> CellResult:
             _pretrain(cell.pretraining, cell.pretraining_folder, cell.quiet)
         recipe = _pretrained(cell, cell.recipe)
         rows = rows_of(cell)
-        chosen = _choice(cell, recipe)
-        if chosen is None:
-            chosen = _choose(cell, recipe, rows)
-        recipe = with_values(recipe, chosen)
+        recipe = with_values(recipe, _chosen(cell, recipe, rows))
         trial = run_trial(recipe, split_data(recipe, rows), cell.folder, cell.metric, cell.quiet)
     except OutputError:
         raise
@@ -178,12 +177,19 @@ def _pretrain(recipe: PretrainRecipe, folder: Path, quiet: bool) -> None:
 
     marker = folder / "metrics.json"
     asked = folder.with_suffix(".yaml")
-    same = asked.is_file() and asked.read_text(encoding="utf-8") == recipe.to_yaml()
-    if marker.is_file() and same:
-        return
-    with replacing(asked) as temporary:
-        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
-    pretrain(recipe, folder, resume=same, overwrite=not same, quiet=quiet)
+    with _alone(folder):
+        same = asked.is_file() and asked.read_text(encoding="utf-8") == recipe.to_yaml()
+        if marker.is_file() and same:
+            return
+        with replacing(asked) as temporary:
+            temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+        pretrain(recipe, folder, resume=same, overwrite=not same, quiet=quiet)
+
+
+def _alone(path: Path) -> FileLock:
+    """Holds back another process that is about to do the same work, on another device."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.with_name(f".{path.name}.lock"))
 
 
 def _choice_file(cell: Cell) -> Path:
@@ -205,6 +211,16 @@ def _asked(cell: Cell, recipe: Recipe) -> dict[str, Any]:
     settled = recipe.model_copy(update={"seed": cell.choice_seed})
     choices = [list(one) for one in cell.choices]
     return {"recipe": settled.model_dump(mode="json"), "choices": choices, "metric": cell.metric}
+
+
+def _chosen(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:
+    """What the validation rows chose, which may still have to be asked."""
+    chosen = _choice(cell, recipe)
+    if chosen is not None:
+        return chosen
+    with _alone(_choice_file(cell)):
+        chosen = _choice(cell, recipe)  # another process may have asked meanwhile
+        return _choose(cell, recipe, rows) if chosen is None else chosen
 
 
 def _choose(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:

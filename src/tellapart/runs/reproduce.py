@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import shlex
+import os
 import statistics
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from tellapart.data.benchmarks import registered
 from tellapart.data.fingerprints import rows_fingerprint
-from tellapart.errors import RecipeError, TellapartError, did_you_mean
+from tellapart.errors import TellapartError, UserError
 from tellapart.evaluation.metrics import find_metric
 from tellapart.evaluation.reproduction import (
     CellFigures,
@@ -33,8 +33,6 @@ from tellapart.recipes.protocols import (
     cell_choices,
     cell_pretraining,
     cell_recipe,
-    check_settings,
-    is_shipped,
 )
 from tellapart.runs.cells import (
     Cell,
@@ -49,24 +47,12 @@ from tellapart.runs.cells import (
 from tellapart.runs.environment import environment
 from tellapart.runs.folder import claim_folder
 from tellapart.runs.scheduling import Budget, executors, schedule, visible_devices
+from tellapart.runs.table_request import TableRequest, table_request
 from tellapart.runs.trials import TRIALS
 
 CONFIDENCE = 0.95
 
 NOT_ASKED, NOT_FITTING = "not asked for", "did not fit into the budget"
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What is run of a protocol, and how."""
-
-    table: str
-    protocol: Protocol
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    encoders: dict[str, str]
-    seeds: tuple[int, ...]
-    settings: tuple[str, ...]
 
 
 @dataclass
@@ -134,7 +120,18 @@ def reproduce(
         UserError: The folder is in use.
         OutputError: The results cannot be written.
     """
-    asked = _asked(table, protocol, rows, columns, encoders or {}, trials, seed, settings)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("a table is run by one process", "start it without torchrun or accelerate launch")
+    asked = table_request(
+        table,
+        protocol,
+        rows=rows,
+        columns=columns,
+        encoders=encoders or {},
+        trials=trials,
+        seed=seed,
+        settings=settings,
+    )
     folder = _claimed(Path(output), asked, resume=resume, overwrite=overwrite)
     forget_rows()
     cells = _cells(asked, folder, quiet)
@@ -156,7 +153,7 @@ def reproduce(
     result = Reproduction(
         table=table,
         protocol=protocol,
-        command=_command(asked),
+        command=asked.command,
         encoders=asked.encoders,
         settings=asked.settings,
         seeds=asked.seeds,
@@ -169,47 +166,7 @@ def reproduce(
     return result
 
 
-def _asked(
-    table: str,
-    protocol: Protocol,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    encoders: Mapping[str, str],
-    trials: int | None,
-    seed: int,
-    settings: Sequence[str],
-) -> _Asked:
-    for chosen, known, what in (
-        (rows, protocol.rows, "row"),
-        (columns, protocol.columns, "column"),
-        (encoders, protocol.encoders, "encoder"),
-    ):
-        for name in chosen:
-            if name not in known:
-                raise RecipeError(
-                    f'{table} has no {what} "{name}"{did_you_mean(name, known)}',
-                    "choose from " + ", ".join(known),
-                )
-    if trials is not None and trials < 1:
-        raise RecipeError(f"there cannot be {trials} trials", "use --trials 1 or more")
-    check_settings(protocol, settings)
-    asked = _Asked(
-        table=table,
-        protocol=protocol,
-        rows=tuple(row for row in protocol.rows if not rows or row in rows),
-        columns=tuple(column for column in protocol.columns if not columns or column in columns),
-        encoders=protocol.encoders | dict(encoders),
-        seeds=tuple(range(seed, seed + (trials or protocol.trials))),
-        settings=tuple(settings),
-    )
-    if all(protocol.why_not(row, column) for row in asked.rows for column in asked.columns):
-        raise RecipeError(
-            "none of these cells can be run: the paper alone has them", "choose other rows or columns"
-        )
-    return asked
-
-
-def _claimed(output: Path, asked: _Asked, *, resume: bool, overwrite: bool) -> Path:
+def _claimed(output: Path, asked: TableRequest, *, resume: bool, overwrite: bool) -> Path:
     """The folder, if it may be written; with `overwrite` only what tables write is removed from it."""
     if overwrite and output.is_dir():
         for column in asked.protocol.columns:
@@ -221,7 +178,7 @@ def _claimed(output: Path, asked: _Asked, *, resume: bool, overwrite: bool) -> P
     return claim_folder(output, resume=resume, overwrite=False)
 
 
-def _cells(asked: _Asked, folder: Path, quiet: bool) -> list[Cell]:
+def _cells(asked: TableRequest, folder: Path, quiet: bool) -> list[Cell]:
     """Every cell that can be run, the first seed of all before the second of any."""
     given: dict[str, Any] = {"encoders": asked.encoders, "settings": asked.settings}
     protocol = asked.protocol
@@ -246,7 +203,7 @@ def _cells(asked: _Asked, folder: Path, quiet: bool) -> list[Cell]:
     ]
 
 
-def _column_data(asked: _Asked, column: str, cells: Sequence[Cell], found: _Found) -> ColumnData:
+def _column_data(asked: TableRequest, column: str, cells: Sequence[Cell], found: _Found) -> ColumnData:
     """Reads the rows of a column and what is on disk of its cells; what cannot be read fails each of these."""
     source = asked.protocol.columns[column].source
     known = registered().get(source or "")
@@ -313,7 +270,7 @@ def _outcome(cell: Cell, result: CellResult | None) -> str:
     )
 
 
-def _figures(asked: _Asked, column: str, found: _Found) -> dict[str, dict[str, CellFigures]]:
+def _figures(asked: TableRequest, column: str, found: _Found) -> dict[str, dict[str, CellFigures]]:
     protocol = asked.protocol
     trials: dict[str, list[dict[str, Any]]] = {row: [] for row in protocol.rows}
     missing: dict[str, dict[int, str]] = {row: {} for row in protocol.rows}
@@ -329,7 +286,7 @@ def _figures(asked: _Asked, column: str, found: _Found) -> dict[str, dict[str, C
     return column_figures(protocol, column, trials, missing, CONFIDENCE)
 
 
-def _reason(asked: _Asked, row: str, column: str) -> str:
+def _reason(asked: TableRequest, row: str, column: str) -> str:
     why_not = asked.protocol.why_not(row, column)
     if why_not:
         return why_not
@@ -348,31 +305,6 @@ def _other_environments(found: _Found) -> tuple[dict[str, Any], ...]:
         if made_in != here and made_in not in others:
             others.append(made_in)
     return tuple(others)
-
-
-def _command(asked: _Asked) -> str:
-    words = ["tellapart", "reproduce", asked.table + ("" if is_shipped(asked.table) else ".yaml")]
-    protocol = asked.protocol
-    for option, chosen, every in (
-        ("--rows", asked.rows, protocol.rows),
-        ("--columns", asked.columns, protocol.columns),
-    ):
-        if len(chosen) < len(every):
-            words += [option, ",".join(chosen)]
-    first = next(iter(protocol.encoders))
-    for role, encoder in asked.encoders.items():
-        if encoder != protocol.encoders[role]:
-            words += ["--encoder", encoder if role == first else f"{role}={encoder}"]
-    if len(asked.seeds) != protocol.trials:
-        words += ["--trials", str(len(asked.seeds))]
-    if asked.seeds[0]:
-        words += ["--seed", str(asked.seeds[0])]
-    words += _set(asked.settings)
-    return shlex.join(words)
-
-
-def _set(settings: Iterable[str]) -> list[str]:
-    return [word for setting in settings for word in ("--set", setting)]
 
 
 def _write(folder: Path, result: Reproduction) -> None:
