@@ -41,7 +41,7 @@ def test_the_stock_trainer_stands_beside_the_methods_of_a_table(
     name, protocol = load_protocol(file)
     before = reproduce(name, protocol, tmp_path / "out", quiet=True)
     rows = before.columns["tickets"].metrics["accuracy"]
-    assert rows["stock-trainer"].missing == {0: "run by the script of peers"}
+    assert rows["stock-trainer"].missing == {0: "to be run by the script of peers"}
     monkeypatch.setattr("sys.argv", ["peers.py", str(file), "--output", str(tmp_path / "out")])
     peers.main()
     assert "tickets stock-trainer 0 accuracy" in capsys.readouterr().out

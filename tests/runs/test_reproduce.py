@@ -163,7 +163,7 @@ def test_a_cell_that_fails_is_kept_and_the_rest_still_runs(table, tmp_path, monk
     assert figures(result, "tickets", "probe").difference.trials == 1
     assert "the memory does not suffice" in figures(result, "few", "probe").missing[0]
     page = (tmp_path / "out" / "mine.md").read_text()
-    assert "it broke badly: Tickets (SVM, seed 0)." in page
+    assert "it broke badly: Tickets (SVM, seed 0); Few (SVM, seed 0)." in page
     # What is on disk is enough for the page; and what failed is tried again where there is time.
     assert figures(run(table, tmp_path / "out", budget=0, resume=True), "tickets", "svm").missing == {
         0: "failed: RuntimeError: it broke badly"

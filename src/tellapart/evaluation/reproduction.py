@@ -199,7 +199,10 @@ def _figures(
     figures = {}
     for row in protocol.rows:
         pair = differences.get(row)
-        given = {"paper": protocol.figure(row, column, metric), "missing": dict(missing.get(row, {}))}
+        given: dict[str, Any] = {
+            "paper": protocol.figure(row, column, metric),
+            "missing": dict(missing.get(row, {})),
+        }
         figures[row] = CellFigures(
             **given,
             scores=scores[row],

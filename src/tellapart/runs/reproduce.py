@@ -207,7 +207,10 @@ def _column_data(asked: TableRequest, column: str, cells: Sequence[Cell], found:
     """Reads the rows of a column and what is on disk of its cells; what cannot be read fails each of these."""
     source = asked.protocol.columns[column].source
     known = registered().get(source or "")
-    described = {"known_overlap": known.overlap if known else None, "note": known.note if known else ""}
+    described: dict[str, Any] = {
+        "known_overlap": known.overlap if known else None,
+        "note": known.note if known else "",
+    }
     # A set that nobody asked for is not fetched, unless there are trials on it to show.
     if not cells or (column not in asked.columns and not cells[0].folder.is_dir()):
         return ColumnData({}, None, **described)
@@ -293,7 +296,7 @@ def _reason(asked: TableRequest, row: str, column: str) -> str:
     if row not in asked.rows or column not in asked.columns:
         return NOT_ASKED
     run_by = asked.protocol.rows[row].run_by
-    return f"run by {run_by}" if run_by else NOT_FITTING
+    return f"to be run by {run_by}" if run_by else NOT_FITTING
 
 
 def _other_environments(found: _Found) -> tuple[dict[str, Any], ...]:
