@@ -157,15 +157,16 @@ class Protocol(_Strict):
             "excluded": self.excluded,
         }
         for name, cells in by_cell.items():
-            for row, columns in cells.items():
-                _one_of(row, self.rows, f"{name} has row")
-                for column in columns:
-                    _one_of(column, self.columns, f"{name} has column")
-        for columns in self.figures.values():
-            for column, figure in columns.items():
+            for row_key, by_column in cells.items():
+                _one_of(row_key, self.rows, f"{name} has row")
+                for column_key in by_column:
+                    _one_of(column_key, self.columns, f"{name} has column")
+        for figures in self.figures.values():
+            for column_key, figure in figures.items():
                 given = len(figure) if isinstance(figure, list) else 1
-                if figure is not None and given != len(self.columns[column].metrics):
-                    raise ValueError(f"column {column} has {given} figures where it has other metrics")
+                metrics = len(self.columns[column_key].metrics)
+                if figure is not None and given != metrics:
+                    raise ValueError(f"column {column_key} has {given} figures for {metrics} metrics")
         return self
 
     def why_not(self, row: str, column: str) -> str:
