@@ -35,7 +35,6 @@ from tellapart.recipes import (
     with_values,
 )
 from tellapart.recipes.pretraining import PretrainRecipe
-from tellapart.recipes.protocols import Protocol, ProtocolColumn, ProtocolRow, load_protocol
 from tellapart.recipes.protocols import (
     Protocol,
     ProtocolColumn,

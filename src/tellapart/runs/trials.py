@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.evaluation.metrics import predicted_ids
@@ -17,7 +18,7 @@ from tellapart.evaluation.task import task_metrics, unseen_metrics
 from tellapart.files import replacing
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.objectives import LabelDistance
-from tellapart.recipes import Recipe
+from tellapart.recipes import EncoderRecipe, Recipe
 from tellapart.runs.environment import environment
 from tellapart.runs.fitting import Fitted, fit
 
@@ -42,7 +43,8 @@ def finished_trial(recipe: Recipe, source: str, folder: Path) -> dict[str, Any] 
     if not file.is_file():
         return None
     done = json.loads(file.read_text(encoding="utf-8"))
-    return done if done.get("fingerprint") == _fingerprint(recipe, source) else None
+    known = (_fingerprint(recipe.to_yaml(), source), _fingerprint(_older_yaml(recipe), source))
+    return done if done.get("fingerprint") in known else None
 
 
 def run_trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: bool) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def trial_content(
         "confusion": confusion_matrix(labels, gold, predicted).tolist(),
         "label_distance": None,
         "environment": environment(),
-        "fingerprint": _fingerprint(recipe, data.source),
+        "fingerprint": _fingerprint(recipe.to_yaml(), data.source),
     }
 
 
@@ -158,8 +160,17 @@ def _packed(right: np.ndarray) -> str:
     return np.packbits(right).tobytes().hex()
 
 
-def _fingerprint(recipe: Recipe, source: str) -> str:
-    return hashlib.sha256((recipe.to_yaml() + source).encode()).hexdigest()
+def _fingerprint(recipe_yaml: str, source: str) -> str:
+    return hashlib.sha256((recipe_yaml + source).encode()).hexdigest()
+
+
+def _older_yaml(recipe: Recipe) -> str:
+    """The recipe as versions wrote it that knew no windows: keys that stand at their defaults change no run."""
+    content = recipe.model_dump(mode="json")
+    for key in ("windows", "window_length", "window_stride"):
+        if content["encoder"][key] == EncoderRecipe.model_fields[key].default:
+            del content["encoder"][key]
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def _label_distances(fitted: Fitted) -> list[list[float]] | None:
