@@ -13,11 +13,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from evidence import RESULTS, ROOT, hardware, table
+from evidence import RESULTS, ROOT
 from speed_pages import figures, speed_pages
 from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.comparison_tables import comparison_rows, comparison_verdicts, confusable_rows
+from tellapart.evaluation.reproduction import Reproduction
+from tellapart.evaluation.reproduction_tables import environment_sentence as hardware
 from tellapart.evaluation.trials import verdict
+from tellapart.inspection.markdown import markdown_list as bullets
+from tellapart.inspection.markdown import markdown_table as table
+from tellapart.inspection.reproduction import reproduction_markdown
 from tellapart.training import defaults
 
 # A comparison's JSON in benchmarks/results, its heading, the command that made it, and what to know of it.
@@ -115,10 +120,6 @@ def comparison_page(name: str) -> str:
             hardware(comparison.environment) + f" JSON: `benchmarks/results/{name}.json`.",
         ]
     )
-
-
-def bullets(sentences: list[str]) -> str:
-    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def against_cross_entropy(comparison: Comparison) -> list[str]:
@@ -368,6 +369,7 @@ def excerpt(name: str) -> list[list[str]]:
 
 def index_page() -> str:
     lines = [f"- [{COMPARISONS[name][0]}]({name}.md)" for name in available()]
+    lines += [f"- [{one.protocol.title}]({name}.md)" for name, one in reproductions().items()]
     return "\n\n".join(
         [
             "# Evidence",
@@ -396,10 +398,23 @@ def available() -> list[str]:
     return [name for name in COMPARISONS if (RESULTS / f"{name}.json").is_file()]
 
 
+def reproductions() -> dict[str, Reproduction]:
+    """What `tellapart reproduce` wrote, copied to benchmarks/results/reproduce, by the name of the table."""
+    files = sorted((RESULTS / "reproduce").glob("*.json"))
+    return {file.stem: Reproduction.from_dict(json.loads(file.read_text(encoding="utf-8"))) for file in files}
+
+
+def reproduction_page(name: str, result: Reproduction) -> str:
+    return f"{reproduction_markdown(result)}\nJSON: `benchmarks/results/reproduce/{name}.json`."
+
+
 def pages() -> dict[Path, str]:
     """Returns every generated page by its path."""
     evidence = ROOT / "docs" / "evidence"
     contents = {evidence / f"{name}.md": comparison_page(name) for name in available()}
+    contents |= {
+        evidence / f"{name}.md": reproduction_page(name, one) for name, one in reproductions().items()
+    }
     contents[evidence / "training-speed.md"] = speed_page()
     contents[evidence / "second-stage.md"] = second_stage_page()
     contents[evidence / "encoder-speed.md"] = encoder_speed_page()

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evidence import RESULTS, ROOT, hardware, table
+from evidence import RESULTS, ROOT
 from targets import missed, table_rows
+from tellapart.evaluation.reproduction_tables import environment_sentence as hardware
+from tellapart.inspection.markdown import markdown_table as table
 
 GROWTH_FIGURE = ROOT / "docs" / "evidence" / "growth.png"
 _AXES = {"texts": "texts", "length": "tokens a text", "classes": "classes", "processes": "processes"}

@@ -20,6 +20,7 @@ from tellapart.cli import app, options, pretrain
 from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, ConfusablePair, MethodPair, MethodResult, Trial
 from tellapart.evaluation.metrics import METRICS
+from tellapart.evaluation.reproduction import CellFigures, ColumnData, Reproduction
 from tellapart.evaluation.sweeps import SweepBaseline, SweepResult, SweepTrial
 from tellapart.recipes import (
     OBJECTIVES,
@@ -34,6 +35,14 @@ from tellapart.recipes import (
     with_values,
 )
 from tellapart.recipes.pretraining import PretrainRecipe
+from tellapart.recipes.protocols import (
+    Protocol,
+    ProtocolColumn,
+    ProtocolRow,
+    check_settings,
+    is_shipped,
+    load_protocol,
+)
 from tellapart.recipes.spaces import SearchSpace, parse_spaces
 
 ROOT = Path(__file__).parents[1]
@@ -87,6 +96,8 @@ def _context(arguments: list[str]) -> Any:
 def test_every_command_parses_and_describes_a_run(page, code):
     for arguments in _commands(code):
         context = _context(arguments)
+        if context is not None and context.info_name == "reproduce":
+            _check_table(context.params)
         if context is None or "recipe" not in context.params:
             continue
         parameters = dict(context.params)
@@ -109,6 +120,17 @@ def test_every_command_parses_and_describes_a_run(page, code):
         recipes = [method_recipe(name, recipe) for name in names]
         for setting in own:
             assert any(_takes(method, setting) for method in recipes), setting
+
+
+def _check_table(parameters: dict[str, Any]) -> None:
+    """The rows, columns, roles and settings that a command names are those of its table."""
+    if not is_shipped(parameters["table"]):
+        return
+    _, protocol = load_protocol(parameters["table"])
+    assert set((parameters["rows"] or "").split(",")) <= {*protocol.rows, ""}
+    assert set((parameters["columns"] or "").split(",")) <= {*protocol.columns, ""}
+    assert {name.split("=")[0] for name in parameters["encoder"] if "=" in name} <= set(protocol.encoders)
+    check_settings(protocol, parameters["settings"])
 
 
 def _takes(recipe: Recipe, setting: str) -> bool:
@@ -138,7 +160,10 @@ def test_every_snippet_compiles_and_imports_what_there_is(page, code):
 def test_every_recipe_is_one(page, code, tmp_path):
     file = tmp_path / "recipe.yaml"
     file.write_text(code, encoding="utf-8")
-    load_recipe(file)
+    if "columns" in yaml.safe_load(code):
+        load_protocol(file)
+    else:
+        load_recipe(file)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -219,14 +244,28 @@ def test_the_recipe_reference_has_the_keys_and_defaults_that_there_are(heading, 
             assert yaml.safe_load(cell.strip("`")) == json.loads(json.dumps(expected[key])), key
 
 
+@pytest.mark.parametrize(
+    ("heading", "kind"), [("protocol", Protocol), ("column", ProtocolColumn), ("row", ProtocolRow)]
+)
+def test_the_protocol_reference_has_the_keys_and_defaults_that_there_are(heading, kind):
+    documented = dict(_ROW.findall(_sections(REFERENCE / "protocols.md")[heading]))
+    assert list(documented) == list(kind.model_fields)
+    for key, cell in documented.items():
+        field = kind.model_fields[key]
+        assert (cell == "required") == field.is_required(), key
+        if not field.is_required():
+            assert yaml.safe_load(cell.strip("`")) == field.get_default(call_default_factory=True), key
+
+
 def test_the_readme_has_the_methods_that_there_are():
     rows = _ROW.findall(_sections(ROOT / "README.md")["Methods"])
     assert {name for name, _ in rows} == set(methods())
 
 
-def test_the_run_folder_reference_has_every_metric_and_every_key_of_a_comparison_and_a_sweep():
+def test_the_run_folder_reference_has_every_metric_and_every_key_of_a_comparison_a_sweep_and_a_table():
     text = (REFERENCE / "run-folder.md").read_text(encoding="utf-8")
     kinds = (Comparison, MethodResult, Trial, MethodPair, ConfusablePair)
     kinds += (SweepResult, SweepTrial, SweepBaseline, SearchSpace)
+    kinds += (Reproduction, ColumnData, CellFigures)
     keys = {field.name for kind in kinds for field in fields(kind)}
     assert not (keys | set(METRICS)) - set(re.findall(r"`(\w+)`", text))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
 import pytest
+
+from tellapart.evaluation.reproduction import ColumnData, ColumnResult, Reproduction, column_figures
+from tellapart.recipes.protocols import load_protocol
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "pages.py"
 
@@ -52,3 +56,32 @@ def test_no_other_page_stands_among_them(module, pages):
     folder = next(path for path in pages if path.name == "training-speed.md").parent
     known = {path for path in pages if path.parent == folder} | set(module.figures())
     assert set(folder.iterdir()) == known
+
+
+def test_a_table_that_was_run_again_has_a_page_and_stands_in_the_index(module, tmp_path, monkeypatch):
+    name, protocol = load_protocol("clld-table3")
+    trial = {"seed": 0, "metrics": {"accuracy": 0.8125}, "seconds": 1.0}
+    result = Reproduction(
+        table=name,
+        protocol=protocol,
+        command="tellapart reproduce clld-table3",
+        encoders={"bert": "minilm"},
+        settings=(),
+        seeds=(0,),
+        confidence=0.95,
+        columns={
+            "20ng": ColumnResult(
+                ColumnData({"train": 3}), column_figures(protocol, "20ng", {"ct": [trial]}, {})
+            )
+        },
+        environment=dict.fromkeys(
+            ("processor", "cores", "device", "torch", "transformers", "python", "tellapart"), "x"
+        ),
+    )
+    (tmp_path / "reproduce").mkdir()
+    (tmp_path / "reproduce" / f"{name}.json").write_text(json.dumps(result.to_dict()))
+    monkeypatch.setattr(module, "RESULTS", tmp_path)
+    ((found, again),) = module.reproductions().items()
+    page = module.reproduction_page(found, again)
+    assert "| CT | 85.3 / 81.25 |" in page
+    assert f"[{protocol.title}]({name}.md)" in module.index_page()

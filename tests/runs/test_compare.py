@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
+import yaml
 
 from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.comparison import Comparison
 from tellapart.recipes import with_stages_of, with_values
-from tellapart.runs import compare as module
+from tellapart.runs import trials as module
 from tellapart.runs.compare import compare
 
 
@@ -102,6 +104,19 @@ def test_a_trial_of_other_settings_is_not_taken_for_this_one(recipe, tmp_path, m
     monkeypatch.setattr(module, "fit", lambda *a, **k: calls.append(1) or real(*a, **k))
     compare(changed, ["tfidf"], tmp_path / "out", trials=1, resume=True, quiet=True)
     assert calls == [1]
+
+
+def test_a_trial_of_a_version_without_windows_is_still_one(recipe, tmp_path):
+    recipe = recipe.model_copy(update={"method": "tfidf"})
+    content = recipe.model_dump(mode="json")
+    for key in ("windows", "window_length", "window_stride"):
+        del content["encoder"][key]
+    written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True) + "tickets"
+    trial = {"fingerprint": hashlib.sha256(written.encode()).hexdigest()}
+    module.trial_file(recipe, tmp_path).write_text(json.dumps(trial))
+    assert module.finished_trial(recipe, "tickets", tmp_path) == trial
+    windowed = with_values(recipe, ["encoder.windows=max"])
+    assert module.finished_trial(windowed, "tickets", tmp_path) is None
 
 
 def test_a_recipe_file_can_stand_for_a_method(recipe, tmp_path):

@@ -18,6 +18,7 @@ from tellapart.cli import (
     predict,
     pretrain,
     recipes,
+    reproduce,
     robustness,
     spans,
     sweep,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("compare")(compare.compare)
+app.command("reproduce")(reproduce.reproduce)
 app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)

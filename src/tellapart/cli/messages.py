@@ -46,7 +46,7 @@ def failures_in_one_line(debug: bool) -> Iterator[None]:
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has swallowed the KeyboardInterrupt by now
             print(
-                "interrupted: train, compare, sweep and pretrain go on where they were with --resume.",
+                "interrupted: train, compare, reproduce, sweep and pretrain go on where they were with --resume.",
                 file=sys.stderr,
             )
         raise

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from tellapart.data.benchmarks import BenchmarkSet
     from tellapart.data.checks import DataReport
     from tellapart.evaluation.comparison import Comparison
+    from tellapart.evaluation.reproduction import Reproduction
     from tellapart.evaluation.sweeps import SweepResult
+    from tellapart.recipes.protocols import Protocol
     from tellapart.runs.train import RunResult
 
 _PIPED_WIDTH = 160
@@ -90,6 +92,29 @@ def show_sweep(result: SweepResult, folder: Path) -> None:
         print(sentence)
     _show_files(folder, {".html", ".json", ".png", ".yaml"})
     print(f"next: tellapart train --recipe {folder / 'best.yaml'}")
+
+
+def show_protocols(protocols: Mapping[str, Protocol]) -> None:
+    """Prints the tables that can be run again."""
+    rows = [["table", "what it is", "paper", "rows", "columns", "trials"]]
+    for name, one in protocols.items():
+        paper = f"{one.paper.split(':')[0]}, {one.table}" if one.paper else ""
+        rows.append([name, one.title, paper, str(len(one.rows)), str(len(one.columns)), str(one.trials)])
+    show_table(rows, numbers=slice(3, None))
+    print("run one again: tellapart reproduce TABLE --encoder minilm --budget 30m")
+
+
+def show_reproduction(result: Reproduction, folder: Path) -> None:
+    """Prints the table, what each column's trials show, what is missing and why, and the files."""
+    from tellapart.evaluation.reproduction_tables import overview_rows, reproduction_parts
+
+    show_table(overview_rows(result))
+    for part in reproduction_parts(result)[2:]:
+        if part.points:
+            print(f"{part.heading}:")
+            for point in part.points:
+                print(f"  {point}")
+    print(f"written to {folder}: {result.table}.html, {result.table}.json, {result.table}.md")
 
 
 def _show_files(folder: Path, suffixes: set[str]) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,28 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.data.examples import LabelSpace
 from tellapart.errors import MissingDependencyError, RecipeError, TellapartWarning, UserError
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
-from tellapart.evaluation.metrics import find_metric, main_metric, predicted_ids
-from tellapart.evaluation.task import is_ranking, task_metrics, unseen_metrics
+from tellapart.evaluation.metrics import find_metric, main_metric
+from tellapart.evaluation.task import is_ranking
 from tellapart.files import replacing
-from tellapart.inspection.confusion import confusion_matrix
 from tellapart.inspection.figures import (
     save_comparison_plot,
     save_confusion_heatmap,
     save_label_distance_heatmap,
 )
 from tellapart.inspection.report import write_comparison_report
-from tellapart.objectives import LabelDistance
 from tellapart.recipes import Recipe, method_recipe, with_stages_of, with_values
 from tellapart.runs.environment import environment
-from tellapart.runs.fitting import Fitted, fit
 from tellapart.runs.folder import claim_folder
 from tellapart.runs.objectives import check_objectives
 from tellapart.runs.rows import read_rows, split_data, suited
-
-TRIALS = "trials"
+from tellapart.runs.trials import TRIALS, evaluated_split, run_trial, unpacked
 
 
 def compare(
@@ -98,11 +91,11 @@ def compare(
     for seed in range(recipe.seed, recipe.seed + trials):
         data = split_data(recipe.model_copy(update={"seed": seed}), rows)
         sizes = {name: len(split) for name, split in data.splits.items()}
-        keys = _evaluated(data).keys()
+        keys = evaluated_split(data).keys()
         texts[seed] = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
         for method, its_recipe in recipes.items():
             seeded = its_recipe.model_copy(update={"seed": seed})
-            cells[method].append(_trial(seeded, data, folder / TRIALS, metric, quiet))
+            cells[method].append(run_trial(seeded, data, folder / TRIALS, metric, quiet))
     comparison = build_comparison(
         {
             method: [Trial(**{key: cell[key] for key in _TRIAL_KEYS if key in cell}) for cell in its_cells]
@@ -120,7 +113,7 @@ def compare(
         environment=environment(),
         correct={
             method: {
-                cell["seed"]: _unpacked(cell["correct"], len(texts[cell["seed"]]))
+                cell["seed"]: unpacked(cell["correct"], len(texts[cell["seed"]]))
                 for cell in its_cells
                 if "correct" in cell
             }
@@ -151,80 +144,6 @@ def _changed(recipes: dict[str, Recipe], setting: str) -> dict[str, Recipe]:
 
 
 _TRIAL_KEYS = ("seed", "score", "metrics", "seconds", "seen_rows", "unseen_score")
-
-
-def _evaluated(data: TextData) -> TextSplit:
-    """The rows that methods are compared on."""
-    split = data.test or data.validation
-    assert split is not None
-    return split
-
-
-def _packed(right: np.ndarray) -> str:
-    """Writes down whether each row is right, four rows a character."""
-    return np.packbits(right).tobytes().hex()
-
-
-def _unpacked(written: str, rows: int) -> np.ndarray:
-    return np.unpackbits(np.frombuffer(bytes.fromhex(written), dtype=np.uint8), count=rows).astype(bool)
-
-
-def _trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: bool) -> dict[str, Any]:
-    """One method with one seed, from its file if it was finished before."""
-    file = folder / f"{recipe.method}-seed{recipe.seed}.json"
-    fingerprint = hashlib.sha256((recipe.to_yaml() + data.source).encode()).hexdigest()
-    if file.is_file():
-        done = json.loads(file.read_text(encoding="utf-8"))
-        if done.get("fingerprint") == fingerprint:
-            return done
-    scratch = folder / f".{recipe.method}-seed{recipe.seed}"
-    start = time.perf_counter()
-    try:
-        fitted = fit(recipe, data, scratch, quiet=quiet)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    split = _evaluated(data)
-    assert split.labels is not None
-    logits = fitted.scores(split)
-    cuts, rule = fitted.decision.cuts, recipe.data.without_positive
-    metrics = task_metrics(fitted.labels, split, logits, cuts, without_positive=rule)
-    unseen = unseen_metrics(fitted.labels, data.train, split, logits, cuts, without_positive=rule)
-    cell = {
-        "method": recipe.method,
-        "seed": recipe.seed,
-        "score": metrics[metric],
-        "metrics": metrics,
-        "seconds": round(time.perf_counter() - start, 3),
-        "unseen": unseen,
-        "seen_rows": len(split) - int(unseen["rows"]) if unseen else 0,
-        "unseen_score": unseen.get(metric) if unseen else None,
-        **({} if fitted.labels.regression else _class_decisions(fitted, split, logits)),
-        "label_distance": _label_distances(fitted),
-        "fingerprint": fingerprint,
-    }
-    with replacing(file) as temporary:
-        temporary.write_text(json.dumps(cell, ensure_ascii=False), encoding="utf-8")
-    return cell
-
-
-def _class_decisions(fitted: Fitted, split: TextSplit, logits: np.ndarray) -> dict[str, Any]:
-    """Whether each row is right, and what was taken for what."""
-    assert split.labels is not None
-    gold = fitted.labels.encode(split.labels)
-    predicted = predicted_ids(fitted.labels, logits, fitted.decision.cuts)
-    return {
-        "correct": _packed((predicted == gold).reshape(len(split), -1).all(axis=1)),
-        "confusion": confusion_matrix(fitted.labels, gold, predicted).tolist(),
-    }
-
-
-def _label_distances(fitted: Fitted) -> list[list[float]] | None:
-    if fitted.objective is None:
-        return None
-    for module in fitted.objective.modules():
-        if isinstance(module, LabelDistance) and module.distances is not None:
-            return module.distances.tolist()
-    return None
 
 
 def _write(

@@ -1,0 +1,127 @@
+"""`tellapart reproduce`: the tables of the papers, run again cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tellapart.cli import options as o
+
+_TABLE = "Table"
+
+LIST = "list"
+
+
+def reproduce(
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE",
+            help="A name from [bold]tellapart reproduce list[/], or a YAML file that describes a table.",
+        ),
+    ],
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            "--rows", metavar="KEYS", help="Methods, with commas between; all.", rich_help_panel=_TABLE
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns", metavar="KEYS", help="Sets, with commas between; all.", rich_help_panel=_TABLE
+        ),
+    ] = None,
+    encoder: Annotated[
+        list[str],
+        typer.Option(
+            "--encoder",
+            metavar="NAME",
+            help="In place of the table's first encoder; ROLE=NAME in place of another. May be repeated.",
+            rich_help_panel=_TABLE,
+        ),
+    ] = [],  # noqa: B006  typer copies it
+    trials: Annotated[
+        int | None,
+        typer.Option("--trials", min=1, help="Seeds of each cell; as the paper.", rich_help_panel=_TABLE),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="TIME",
+            help="90s, 30m or 2h, after which no cell begins; without limit by default.",
+            rich_help_panel=_TABLE,
+        ),
+    ] = None,
+    seed: o.Seed = None,
+    settings: o.Settings = [],  # noqa: B006  typer copies it
+    output: o.Output = None,
+    resume: o.Resume = False,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Run a table of a paper again, and read the paper's figures beside yours.
+
+    Each finished cell is a file: the same command with --resume goes on where
+    it was. A cell that fails is named with the reason, and the rest still runs.
+
+    [bold]Examples[/]
+    tellapart reproduce list
+    tellapart reproduce clld-table3 --encoder minilm --trials 3 --budget 30m
+    tellapart reproduce few-shot --columns trec6,cr --rows tfidf,cross-entropy
+    """
+    from tellapart.cli.tables import print_json, show_protocols, show_reproduction
+    from tellapart.recipes.protocols import load_protocol, protocols
+    from tellapart.runs.scheduling import parse_budget
+
+    if table == LIST:
+        if json:
+            print_json({name: one.model_dump(mode="json") for name, one in protocols().items()})
+        else:
+            show_protocols(protocols())
+        return
+    from tellapart.runs.reproduce import reproduce as run
+
+    name, protocol = load_protocol(table)
+    folder = output or Path("runs") / name
+    result = run(
+        name,
+        protocol,
+        folder,
+        rows=_keys(rows),
+        columns=_keys(columns),
+        encoders=_encoders(encoder, protocol.encoders),
+        trials=trials,
+        seed=seed or 0,
+        settings=settings,
+        budget=None if budget is None else parse_budget(budget),
+        resume=resume,
+        overwrite=overwrite,
+        quiet=quiet,
+    )
+    if json:
+        print_json(result.to_dict())
+    else:
+        show_reproduction(result, folder)
+
+
+def _keys(written: str | None) -> list[str]:
+    return [key.strip() for key in (written or "").split(",") if key.strip()]
+
+
+def _encoders(written: Iterable[str], roles: Iterable[str]) -> dict[str, str]:
+    """Role to encoder; what names none of the roles is an encoder, whatever is in its name."""
+    known = list(roles)
+    chosen = {}
+    for one in written:
+        role, equals, name = one.partition("=")
+        if equals and role in known:
+            chosen[role] = name
+        else:
+            chosen[known[0]] = one
+    return chosen

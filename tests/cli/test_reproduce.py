@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tellapart.recipes.protocols import protocols
+
+
+@pytest.fixture
+def table(ticket_file, tmp_path) -> Path:
+    """A table of two quick methods on the tickets."""
+    content = {
+        "title": "Tickets",
+        "encoders": {"bert": "no-such-encoder"},
+        "trials": 2,
+        "settings": {"encoder.max_length": 24},
+        "columns": {"tickets": {"name": "Tickets", "source": str(ticket_file)}},
+        "rows": {
+            "tfidf": {"name": "SVM", "method": "tfidf"},
+            "frozen": {"name": "Probe | B", "method": "frozen"},
+        },
+        "figures": {"tfidf": {"tickets": 90.5}},
+    }
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    return file
+
+
+def test_a_table_of_ones_own_is_run_from_its_file(tellapart, table, tiny_encoder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ("reproduce", table, "--encoder", tiny_encoder, "--set", "encoder.max_length=20", "--seed", 1)
+    finished = tellapart(*arguments)
+    assert finished.code == 0
+    for shown in ("90.5 / ", "Probe | B against SVM:", "written to runs/mine: mine.html, mine.json, mine.md"):
+        assert shown in finished.out
+    assert "4/4 tickets frozen seed 2: accuracy" in finished.err
+    content = json.loads(Path("runs/mine/mine.json").read_text())
+    assert content["seeds"] == [1, 2]
+    assert content["encoders"] == {"bert": tiny_encoder}
+    assert content["command"].startswith(
+        f"tellapart reproduce mine.yaml --encoder {tiny_encoder} --seed 1 --set"
+    )
+    assert tellapart(*arguments).code == 2
+    again = tellapart(*arguments, "--resume", "--quiet", "--json")
+    assert json.loads(again.out) == content
+    assert again.err == ""
+
+
+def test_cells_whose_encoder_is_not_there_are_named_and_the_others_run(tellapart, table, tmp_path):
+    finished = tellapart("reproduce", table, "--trials", 1, "--quiet", "--output", tmp_path / "out")
+    assert finished.code == 0
+    assert "failed: " in finished.out
+    assert "no-such-encoder" in finished.out
+    assert "Tickets (Probe | B)" in finished.out
+
+
+def test_a_budget_and_a_choice_of_rows_are_kept(tellapart, table, tmp_path):
+    options = (
+        "--rows",
+        "tfidf",
+        "--columns",
+        "tickets",
+        "--budget",
+        "0s",
+        "--output",
+        tmp_path / "out",
+        "--json",
+    )
+    content = json.loads(tellapart("reproduce", table, *options).out)
+    cells = content["columns"]["tickets"]["metrics"]["accuracy"]
+    assert set(cells["tfidf"]["missing"].values()) == {"did not fit into the budget"}
+    assert set(cells["frozen"]["missing"].values()) == {"not asked for"}
+
+
+def test_the_tables_are_listed(tellapart):
+    shown = tellapart("reproduce", "list").out
+    listed = json.loads(tellapart("reproduce", "list", "--json").out)
+    assert set(listed) == set(protocols())
+    assert all(name in shown for name in listed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("clld-table9",), 'no table "clld-table9" (did you mean "clld-table'),
+        (("nothing.yaml",), "there is no recipe file nothing.yaml"),
+        (("clld-table3", "--budget", "soon"), '"soon" is no length of time'),
+        (("clld-table3", "--encoder", "brt=x", "--rows", "cct"), 'did you mean "ct"'),
+    ],
+)
+def test_mistakes_are_told_in_one_line(tellapart, arguments, message, tmp_path):
+    finished = tellapart("reproduce", *arguments, "--output", tmp_path / "out")
+    assert finished.code == 2
+    assert message in finished.err
+    assert len(finished.err.splitlines()) == 1
