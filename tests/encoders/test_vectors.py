@@ -30,7 +30,7 @@ def _binary() -> bytes:
         ("glove.txt", LINES.encode()),
         ("word2vec.txt", b"3 4\n" + LINES.encode()),
         ("word2vec.bin", _binary()),
-        ("glove.txt.gz", gzip.compress(LINES.encode())),
+        ("glove.txt.gz", gzip.compress(LINES.encode(), mtime=0)),
         ("no-suffix", _binary()),
     ],
 )
