@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-from typing import BinaryIO
 
 import pytest
 
@@ -150,11 +149,10 @@ def test_an_output_folder_in_use_is_left_alone(refused, ticket_file, quick, tmp_
 def test_a_disk_that_is_full_at_the_end_leaves_no_half_of_a_file(
     refused, trained, ticket_file, tmp_path, monkeypatch
 ):
-    def fill_up(_: object, file: BinaryIO) -> None:
-        file.write(b"half of a t")
+    def fill_up(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pyarrow.parquet.write_table", fill_up)
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", fill_up)
     output = tmp_path / "predicted.parquet"
     message = refused("predict", trained, ticket_file, "--output", output, "--quiet")
     assert "No space left on device" in message

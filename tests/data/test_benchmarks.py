@@ -123,7 +123,9 @@ def test_the_registry_is_sound_and_can_be_written_as_json() -> None:
         if isinstance(one.source, PublishersSource):
             assert one.originals
         if isinstance(one.source, HubSource):
-            assert (one.source.columns.text_pair is not None) == (one.task in ("pair", "ranking"))
+            assert (one.source.columns.text_pair is not None) == (
+                one.task in ("pair", "ranking", "regression")
+            )
             assert (one.source.columns.question_id is not None) == (one.task == "ranking")
 
 
@@ -137,6 +139,7 @@ def test_the_overlaps_that_were_counted_are_there_to_be_read() -> None:
         "sst5": 2,
         "cola": 16,
         "chnsenticorp": 331,
+        "stsb": 6,
     }
 
 

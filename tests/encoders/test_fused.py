@@ -71,6 +71,7 @@ def roberta(tickets, tmp_path_factory: pytest.TempPathFactory) -> str:
     tokenizer = RobertaTokenizer(vocab=learned.get_vocab(), merges=merges)
     torch.manual_seed(1)
     config = RobertaConfig(
+        type_vocab_size=1,  # as in the published ones
         vocab_size=len(tokenizer),
         hidden_size=24,
         num_hidden_layers=1,

@@ -43,7 +43,7 @@ def documents(tickets, tmp_path_factory):
 
 @pytest.fixture
 def long_recipe(recipe, documents):
-    return with_values(recipe, [f"data.source={documents}", "stages.0.epochs=12", *WINDOWS])
+    return with_values(recipe, [f"data.source={documents}", "stages.0.epochs=16", *WINDOWS])
 
 
 def test_a_word_behind_the_encoders_limit_is_learned_with_windows_and_not_without(long_recipe, tmp_path):

@@ -92,7 +92,8 @@ class Fitted:
     def in_precision(self, precision: Precision) -> Fitted:
         """Returns the classifier as it is to be scored, with bf16 weights where that is asked for or pays.
 
-        Encoders that learned from scratch stay float32 unless asked: they are fast, and lose more than they gain.
+        Encoders that learned from scratch stay float32 unless asked: they are fast, and lose more than they
+        gain. So do models of scores, whose digits bf16 would round.
 
         Args:
             precision: `auto`, `fp32` or `bf16`.
@@ -107,8 +108,8 @@ class Fitted:
                 kind = "a tfidf" if isinstance(self.model, TfidfClassifier) else "an exported"
                 raise UserError(f"{kind} model cannot be scored in bf16", "leave out --precision")
             return self
-        scratch = learns_from_scratch(self.model.config)
-        if precision == "auto" and (scratch or not use_bf16(precision, self.model.device)):
+        exact = self.labels.regression or learns_from_scratch(self.model.config)
+        if precision == "auto" and (exact or not use_bf16(precision, self.model.device)):
             return self
         return self if precision == "fp32" else replace(self, model=bf16_copy(self.model))
 
