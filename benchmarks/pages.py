@@ -13,7 +13,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from comparisons import COMPARISONS
 from evidence import RESULTS, ROOT
+from pretraining_pages import pretraining_pages
 from speed_pages import figures, speed_pages
 from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.comparison_tables import comparison_rows, comparison_verdicts, confusable_rows
@@ -24,80 +26,6 @@ from tellapart.inspection.markdown import markdown_list as bullets
 from tellapart.inspection.markdown import markdown_table as table
 from tellapart.inspection.reproduction import reproduction_markdown
 from tellapart.training import defaults
-
-# A comparison's JSON in benchmarks/results, its heading, the command that made it, and what to know of it.
-COMPARISONS = {
-    "banking77-few-shot": (
-        "banking77, 8 texts a class: 77 look-alike intents",
-        "tellapart compare banking77 --few-shot 8 --max-length 64 --epochs 5 --trials 3 --methods "
-        "frozen,benchmarks/recipes/cross-entropy-stock-pooling.yaml,"
-        "benchmarks/recipes/cross-entropy-random-start.yaml,cross-entropy,negative-supervision,"
-        "negative-supervision-am,negative-supervision-ace,label-distance,r-drop,supcon,tfidf "
-        "--output runs/banking77-few-shot",
-        "Every method learns from the same 616 texts of a seed for five epochs and is measured on all test "
-        "texts. `frozen` is a logistic regression on the encoder's mean-pooled vectors. Read with care: the "
-        "regression's C of 10 and the start from it were first tried on test texts of this very set (seed 0), "
-        "which can flatter `frozen` and every method that starts from the regression.",
-    ),
-    "demo": (
-        "The demonstration: R52, 5 texts a class",
-        "make demo",
-        "The topics of newswire stories, some of which hardly differ in their words.",
-    ),
-    "two-stages-wikiqa": (
-        "Two stages on WikiQA: sentences that answer a question",
-        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py wikiqa",
-        "A ranking set; questions without an answering sentence are left out of the ranking metrics.",
-    ),
-    "two-stages-mrpc": (
-        "Two stages on MRPC: pairs of sentences that say the same",
-        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py mrpc",
-        "A pair set with the split of the original corpus.",
-    ),
-    "two-stages-nlpcc2016_kbqa_pairs": (
-        "Two stages on NLPCC-2016 KBQA: relations that a Chinese question asks for",
-        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py nlpcc2016_kbqa_pairs",
-        "A ranking set with five random wrong relations a question, a seeded slice of it. The encoder is a small "
-        "BERT without any pre-training, so the figures say what the second stage changes, not what a Chinese "
-        "encoder reaches.",
-    ),
-    "two-stages-chnsenticorp": (
-        "Two stages on ChnSentiCorp: Chinese hotel reviews",
-        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py chnsenticorp",
-        "A seeded slice of 3,000 training texts; 331 of the 1,200 test texts are also in the whole training split. "
-        "The encoder is a small BERT without any pre-training, so the figures say what the second stage changes, not "
-        "what a Chinese encoder reaches.",
-    ),
-    "han-arxiv": (
-        "HAN on abstracts: several labels a document",
-        "python benchmarks/encoders_and_tasks.py han-arxiv",
-        "A set of computer science abstracts made like AAPD, which it is not: 1,500 training and 1,000 test "
-        "documents a seed, twelve epochs at a rate of 2e-3, 54 labels. CBOW embeddings, all other "
-        "weights start at random.",
-    ),
-    "han-reuters": (
-        "HAN on Reuters news: several topics a document",
-        "python benchmarks/encoders_and_tasks.py han-reuters",
-        "1,500 training and 1,000 test documents of the ModApte split a seed, twelve epochs at a rate of 2e-3, 90 "
-        "topics of very different size. CBOW embeddings, all other weights start at random.",
-    ),
-    "textcnn-trec6": (
-        "TextCNN on TREC: questions by the kind of their answer",
-        "python benchmarks/encoders_and_tasks.py textcnn-trec6",
-        "All rows; a tenth of the training rows validates. The encoder starts from random weights.",
-    ),
-    "textcnn-r8": (
-        "TextCNN on R8: news by topic",
-        "python benchmarks/encoders_and_tasks.py textcnn-r8",
-        "All rows; a tenth of the training rows validates. The encoder starts from random weights.",
-    ),
-    "textcnn-chnsenticorp": (
-        "TextCNN on ChnSentiCorp: Chinese reviews",
-        "python benchmarks/encoders_and_tasks.py textcnn-chnsenticorp",
-        "All rows. 331 of the 1,200 test texts are also in the training split: the table gives the score on the "
-        "others too. The encoder starts from random weights, its subwords are learned from the training texts.",
-    ),
-}
 
 
 def comparison_page(name: str) -> str:
@@ -219,52 +147,6 @@ def encoder_speed_page() -> str:
     return "\n\n".join(parts)
 
 
-def pretraining_speed_files() -> list[Path]:
-    return sorted(RESULTS.glob("pretraining_speed-*.json"))
-
-
-PRETRAINING_SHAPES = {
-    "small": "A new BERT of 4 layers, 256 wide",
-    "minilm": "MiniLM, the default encoder: 6 layers, 384 wide",
-}
-
-
-def pretraining_speed_page() -> str:
-    parts = [
-        "# Pre-training speed against the stock way, and what corrections cost",
-        "One pass of masked language modelling over the same texts, from the same weights, in batches of the same "
-        "size, in turn in one process. `stock` is `BertForMaskedLM`, `DataCollatorForLanguageModeling` and "
-        "`transformers.Trainer` with its defaults; `tellapart` is the loop of `tellapart pretrain` with its "
-        "defaults, and the other arms are the same with a correction. The texts are tokenised before the clock "
-        "starts, for all arms. Padding does not count as tokens.",
-    ]
-    for file in pretraining_speed_files():
-        result = json.loads(file.read_text(encoding="utf-8"))
-        given = result["command"]
-        for shape, measured in result["shapes"].items():
-            rows = [["arm", "tokens a second (median)", "time against tellapart", "pair by pair"]]
-            for arm, speeds in measured["tokens_per_second"].items():
-                ratios = measured["against"].get(arm, [])
-                ratio = f"{measured['median_against'][arm]:.3f}×" if ratios else "1"
-                each = ", ".join(f"{value:.2f}" for value in ratios)
-                rows.append([arm, f"{statistics.median(speeds):,.0f}", ratio, each])
-            parts += [
-                f"## {PRETRAINING_SHAPES[shape]}, device {given['device']}",
-                f"{measured['parameters'] / 1e6:.1f} M parameters. {Path(given['data']).name}: "
-                f"{measured['sequences']:,} sequences of {measured['mean_tokens']:.0f} tokens on average, at most "
-                f"{given['max_length']}, in batches of {given['batch_size']}.",
-                table(rows),
-            ]
-        pairs = len(next(iter(measured["tokens_per_second"].values())))
-        flags = [f"--{key.replace('_', '-')} {value}" for key, value in given.items()]
-        flags += [f"--pairs {pairs}", f"--threads {result['environment']['threads']}"]
-        parts += [
-            f"```bash\npython benchmarks/pretraining_speed.py {' '.join(flags)}\n```",
-            hardware(result["environment"]) + f" JSON: `benchmarks/results/{file.name}`.",
-        ]
-    return "\n\n".join(parts)
-
-
 def defaults_page() -> str:
     result = json.loads((RESULTS / "defaults.json").read_text(encoding="utf-8"))
     scores: dict[str, dict[tuple[str, float], list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -382,11 +264,7 @@ def index_page() -> str:
                     "- [Training speed against the stock Trainer](training-speed.md)",
                     "- [What the second stage costs](second-stage.md)",
                     "- [Training speed of TextCNN and HAN](encoder-speed.md)",
-                    *(
-                        ["- [Pre-training speed and what corrections cost](pretraining-speed.md)"]
-                        if pretraining_speed_files()
-                        else []
-                    ),
+                    *(f"- [{title}]({name}.md)" for name, (title, _) in pretraining_pages().items()),
                 ]
             ),
             "The defaults of `tellapart train` and the runs behind them: [defaults](../reference/defaults.md).",
@@ -418,8 +296,7 @@ def pages() -> dict[Path, str]:
     contents[evidence / "training-speed.md"] = speed_page()
     contents[evidence / "second-stage.md"] = second_stage_page()
     contents[evidence / "encoder-speed.md"] = encoder_speed_page()
-    if pretraining_speed_files():
-        contents[evidence / "pretraining-speed.md"] = pretraining_speed_page()
+    contents |= {evidence / f"{name}.md": content for name, (_, content) in pretraining_pages().items()}
     contents |= {evidence / f"{name}.md": content for name, (_, content) in speed_pages().items()}
     contents[evidence / "README.md"] = index_page()
     for name, comparisons in EXCERPTS.items():

@@ -70,6 +70,12 @@ BENCHMARKS = (
         )
         for data in ("r8", "banking77")
     ),
+    Benchmark(
+        "scoring_speed.py",
+        "scoring_speed.json",
+        full=("--pairs=5",),
+        quick=("--rows=300", "--train-rows=400", "--pairs=1"),
+    ),
     Benchmark("machine_peak.py", "machine_peak-r8.json", quick=("--steps=2", "--repeats=1"), resumes=False),
     Benchmark("memory.py", "memory.json", quick=("--rows=192", "--large-batch=192"), resumes=False),
     Benchmark("second_stage.py", "second_stage-r8.json", quick=("--rows=128",), resumes=False, device=False),

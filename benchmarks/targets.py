@@ -43,6 +43,17 @@ class Target:
             return f"{value:+.1f} points"
         return f"{value:.3f}×" if self.at_most else f"{value:.2f}×"
 
+    def measured(self, folder: Path) -> tuple[float, str, tuple[float, float] | None] | None:
+        """The ratio, a remark and both accuracies; None without a JSON, or where a peer was not installed for it."""
+        path = folder / self.file
+        if not path.is_file():
+            return None
+        result = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            return *self.read(result), self.accuracy(result) if self.accuracy else None
+        except KeyError:
+            return None
+
     def met(self, value: float) -> bool:
         """Whether the ratio reaches the goal."""
         return value <= self.goal if self.at_most else value >= self.goal
@@ -90,6 +101,18 @@ def _training(data: str, words: str, goal: float) -> Target:
         f"training_speed-{data}.json",
         _median,
         accuracy=_both("tellapart", "stock"),
+    )
+
+
+def _scoring(what: str, peer: str, goal: float, fast: str, slow: str) -> Target:
+    name = f"{fast} against {slow}"
+
+    def accuracy(result: Result) -> tuple[float, float]:
+        both = result["compared"][name]["accuracy"]
+        return both[fast], both[slow]
+
+    return Target(
+        what, peer, goal, "scoring_speed.json", _entry("compared", name, "median_ratio"), accuracy=accuracy
     )
 
 
@@ -144,6 +167,21 @@ TARGETS = (
         _entry("shares", "an epoch of AdamW, of an epoch of the first"),
         at_most=True,
     ),
+    _scoring(
+        "scoring 10,000 texts of mixed length from a file",
+        '`pipeline("text-classification")`, batches of 32',
+        4.0,
+        "tellapart",
+        "pipeline",
+    ),
+    _scoring(
+        "the same",
+        "sentence-transformers' `encode` and a linear layer",
+        1.6,
+        "tellapart",
+        "sentence-transformers",
+    ),
+    _scoring("the same, int8 in ONNX Runtime", "our scoring with PyTorch", 1.3, "int8", "tellapart"),
     Target(
         "a training step, R8",
         "the rate of its matrix products by themselves",
@@ -180,13 +218,11 @@ def table_rows(folder: Path) -> list[list[str]]:
     rows = [["what", "against", "target", "ours", "reached", "accuracy, both (%)"]]
     for target in TARGETS:
         limit = ("at most " if target.at_most else "at least ") + target.formatted(target.goal)
-        path = folder / target.file
-        if not path.is_file():
+        found = target.measured(folder)
+        if found is None:
             rows.append([target.what, target.against, limit, "not measured", "–", "–"])
             continue
-        result = json.loads(path.read_text(encoding="utf-8"))
-        value, remark = target.read(result)
-        both = target.accuracy(result) if target.accuracy else None
+        value, remark, both = found
         rows.append(
             [
                 target.what,
@@ -204,11 +240,8 @@ def missed(folder: Path) -> list[str]:
     """Returns what was measured and does not reach its target, a sentence each."""
     sentences = []
     for target in TARGETS:
-        path = folder / target.file
-        if not path.is_file():
-            continue
-        value, _ = target.read(json.loads(path.read_text(encoding="utf-8")))
-        if not target.met(value):
+        found = target.measured(folder)
+        if found is not None and not target.met(value := found[0]):
             side = "above" if target.at_most else "below"
             sentences.append(
                 f"{target.what[0].upper() + target.what[1:]}: {target.formatted(value)} is {side} the target of "
