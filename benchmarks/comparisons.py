@@ -68,6 +68,12 @@ COMPARISONS = {
         "python benchmarks/encoders_and_tasks.py textcnn-r8",
         "All rows; a tenth of the training rows validates. The encoder starts from random weights.",
     ),
+    "ordered-sst5": (
+        "SST-5, 40 texts a class: five ordered classes",
+        "python benchmarks/encoders_and_tasks.py ordered-sst5",
+        "Sentences of film reviews from very negative to very positive. The two methods with a prior know the order: "
+        "they push classes apart the harder the farther they are in it. Two test rows are also in train.",
+    ),
     "textcnn-chnsenticorp": (
         "TextCNN on ChnSentiCorp: Chinese reviews",
         "python benchmarks/encoders_and_tasks.py textcnn-chnsenticorp",

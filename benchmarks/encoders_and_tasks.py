@@ -47,6 +47,17 @@ ENTRIES: dict[str, dict[str, Any]] = {
         "encoder": "textcnn",
         "methods": ["cross-entropy", "label-distance", "tfidf"],
     },
+    "ordered-sst5": {
+        "data": {
+            "source": "sst5",
+            "few_shot": 40,
+            "order": ["very negative", "negative", "neutral", "positive", "very positive"],
+        },
+        "encoder": "minilm",
+        "max_length": 64,
+        "schedule": {"epochs": 5, "evaluations": 5, "metric": "quadratic_kappa"},
+        "methods": ["cross-entropy", "label-distance", "label-distance-prior", "negative-supervision-prior"],
+    },
     "textcnn-chnsenticorp": {
         "data": {"source": "chnsenticorp"},
         "encoder": "textcnn",
@@ -57,7 +68,9 @@ ENTRIES: dict[str, dict[str, Any]] = {
 
 def recipe_for(name: str) -> Recipe:
     entry = ENTRIES[name]
-    encoder = {"name": entry["encoder"], "embeddings": entry.get("embeddings", "random")}
+    encoder = {"name": entry["encoder"]} | {
+        key: entry[key] for key in ("embeddings", "max_length") if key in entry
+    }
     return validated({"data": entry["data"], "encoder": encoder, "stages": [entry.get("schedule", {})]})
 
 
