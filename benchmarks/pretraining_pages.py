@@ -112,6 +112,8 @@ def pretraining_speed_page() -> str:
             ]
         pairs = len(next(iter(measured["tokens_per_second"].values())))
         flags = [f"--{key.replace('_', '-')} {value}" for key, value in given.items()]
+        shapes = list(result["shapes"])
+        flags.insert(0, f"--shape {shapes[0] if len(shapes) == 1 else 'both'}")
         flags += [f"--pairs {pairs}", f"--threads {result['environment']['threads']}"]
         parts += [
             f"```bash\npython benchmarks/pretraining_speed.py {' '.join(flags)}\n```",

@@ -11,7 +11,7 @@ starts, for all arms; padding and masking are counted. A token is a real one: pa
 
 Shapes: `small` is a new BERT of 4 layers, 256 wide; `minilm` is the default encoder, with a new vocabulary head. Both
 have the vocabulary of bert-base-uncased. The order of the arms turns round from pair to pair. Results go to
-benchmarks/results/pretraining_speed-<device>.json after every pair; `--resume` adds pairs to those that are there.
+benchmarks/results/pretraining_speed-<shape>-<device>.json after every pair; `--resume` adds pairs to those that are there.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def main() -> None:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
 
-    target = given.output or RESULTS / f"pretraining_speed-{given.device}.json"
+    target = given.output or RESULTS / f"pretraining_speed-{given.shape}-{given.device}.json"
     kept_out = ("output", "resume", "pairs", "shape", "threads")  # threads stand in the environment
     command = {key: value for key, value in vars(given).items() if key not in kept_out}
     shapes = earlier(target, command) if given.resume and target.is_file() else {}
