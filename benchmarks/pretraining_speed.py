@@ -11,7 +11,7 @@ starts, for all arms; padding and masking are counted. A token is a real one: pa
 
 Shapes: `small` is a new BERT of 4 layers, 256 wide; `minilm` is the default encoder, with a new vocabulary head. Both
 have the vocabulary of bert-base-uncased. The order of the arms turns round from pair to pair. Results go to
-benchmarks/results/pretraining_speed-<shape>-<device>.json after every pair; `--resume` adds pairs to those that are there.
+benchmarks/results/pretraining_speed-<shape>-<device>.json after every pair; `--resume` adds pairs to those there.
 """
 
 from __future__ import annotations
