@@ -1,4 +1,4 @@
-# make demo    a comparison on a real data set, about 8 minutes on 2 cores
+# make demo    a comparison on a real data set, a few minutes on 2 cores
 # make test    everything that has to pass: lint, types, contracts, tests
 # make bench   speed and memory beside their targets, hours on a quiet machine; BENCH_FLAGS=--quick tries it
 # All make the environment in .venv first, where that is needed.

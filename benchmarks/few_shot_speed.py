@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import transformers
 
-from pairs import RESULTS, command_of, earlier, now, write
+from evidence import RESULTS
+from pairs import command_of, earlier, now, write
 from tellapart.data.examples import TextData
 from tellapart.data.reading import read_data
 from tellapart.encoders.resolve import resolve_encoder

@@ -24,8 +24,9 @@ import transformers
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from evidence import RESULTS
 from objective_overhead import BASELINE, Arm, batches
-from pairs import RESULTS, command_of, now, write
+from pairs import command_of, now, write
 from tellapart.data.batching import tokenise
 from tellapart.data.reading import read_data
 from tellapart.data.splits import prepare_splits

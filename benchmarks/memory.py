@@ -25,7 +25,8 @@ import datasets
 import torch
 import transformers
 
-from pairs import RESULTS, command_of, write
+from evidence import RESULTS
+from pairs import command_of, write
 from tellapart.data.examples import TextData
 from tellapart.data.reading import read_data
 from tellapart.data.splits import prepare_splits, sample

@@ -24,7 +24,8 @@ import torch
 import transformers
 from torch import Tensor
 
-from pairs import RESULTS, command_of, earlier, now, write
+from evidence import RESULTS
+from pairs import command_of, earlier, now, write
 from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset, tokenise
 from tellapart.data.examples import LabelSpace
 from tellapart.data.reading import read_data

@@ -20,7 +20,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pairs import RESULTS
+from evidence import RESULTS
 from targets import missed, table_rows
 
 HERE = Path(__file__).parent

@@ -14,7 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from pairs import RESULTS, write
+from evidence import RESULTS
+from pairs import write
 from tellapart.encoders.cache import cached_representations
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.transformer import load_encoder, load_tokenizer

@@ -26,7 +26,8 @@ import numpy as np
 import torch
 import transformers
 
-from pairs import RESULTS, command_of, earlier, now, write
+from evidence import RESULTS
+from pairs import command_of, earlier, now, write
 from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset, padding_share, tokenise
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.data.reading import read_data

@@ -38,11 +38,6 @@ class Decision:
         """The thresholds as metrics take them: one number for all labels, or (K,)."""
         return DEFAULT_THRESHOLD if self.thresholds is None else np.array(self.thresholds)
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing differs from what any Transformers tool does with the model."""
-        return self.thresholds is None and (self.temperature == 1 or self.folded)
-
     def calibrated(self, scores: np.ndarray) -> np.ndarray:
         """Turns what the model gives, (N, K), into logits that the temperature is in."""
         return scores if self.folded or self.temperature == 1 else scores / self.temperature
