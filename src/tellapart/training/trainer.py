@@ -19,6 +19,7 @@ from transformers.training_args import OptimizerNames
 
 from tellapart.data.balancing import ClassBalancedBatchSampler
 from tellapart.data.batching import BucketDataLoader, LengthBucketBatchSampler, TokenisedDataset
+from tellapart.data.tokenising import tokenised_rows
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import final_linear
@@ -156,7 +157,7 @@ class Trainer(transformers.Trainer):
             return dataset
         if isinstance(dataset, dict):
             raise RecipeError("several evaluation sets at once are not supported", "evaluate them one by one")
-        return TokenisedDataset.from_dataset(dataset, self._tokenizer)
+        return tokenised_rows(dataset, self._tokenizer)
 
     def get_train_dataloader(self) -> DataLoader:
         """Returns a loader of bucketed batches, this rank's share of each."""
