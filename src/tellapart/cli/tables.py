@@ -107,7 +107,7 @@ def show_protocols(protocols: Mapping[str, Protocol]) -> None:
 
 def show_plan(plan: TablePlan) -> None:
     """Prints the cells of a table, the work of those that are left, and what could not be counted."""
-    names = ["to run", "there", "not to be run", "texts to train on", "PFLOP, at most", "by trials here"]
+    names = ["to run", "there", "not to be run", "texts to train on", "PFLOP, at most", "time of the rest"]
     rows = [["column", *names], *([key, *_planned(share)] for key, share in plan.columns.items())]
     if plan.pretraining is not None:
         rows.append(["(pre-training)", *_planned(plan.pretraining)])
@@ -118,8 +118,8 @@ def show_plan(plan: TablePlan) -> None:
     )
     if plan.total.timed:
         print(
-            f"By trials here: what {plan.total.timed} of {plan.total.to_run} cells to run will take, by the same with "
-            "other seeds, choices and pre-training left out."
+            f"time of the rest: {plan.total.timed} of {plan.total.to_run} cells to run, by the same with other seeds "
+            "on this machine; choices and pre-training left out."
         )
     for reason, cells in plan.total.impossible.items():
         print(f"not to be run, {_cells(cells)}: {reason}")
