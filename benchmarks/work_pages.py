@@ -38,7 +38,8 @@ def work_section() -> str:
         "take its data sheet's rate times the share of it that training reaches there.",
         f"The hours on a CPU are divided by {rate / 1e12:.2g} TFLOP/s, counted in the same way: what fine-tuning "
         f"MiniLM on R8 reached on {speed['environment']['processor']}, {speed['environment']['cores']} cores, "
-        f"with texts of at most {speed['command']['max_length']} tokens ([training speed](../evidence/training-speed.md)).",
+        f"with texts of at most {speed['command']['max_length']} tokens "
+        "([training speed](../evidence/training-speed.md)).",
         *_held_against(work["timed"], rate),
     ]
     if uncounted:
@@ -77,7 +78,7 @@ def _held_against(timed: dict[str, Any], rate: float) -> list[str]:
         f"Hold that against a trial that was timed: `{timed['row']}` on `{timed['column']}` of "
         f"[{timed['table']}](../evidence/{timed['table']}.md) took {seconds:.0f} s on average with {threads} "
         f"thread{'' if threads == 1 else 's'}, where this division gives {timed['petaflop'] * _PETA / rate:.0f} s; "
-        "loading, tokenising and saving are not in it, and weigh most where rows are few."
+        "reading, tokenising, loading and saving are not counted."
     ]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tellapart.evaluation.reproduction import Reproduction
     from tellapart.evaluation.sweeps import SweepResult
     from tellapart.recipes.protocols import Protocol
-    from tellapart.runs.table_plan import Share, TablePlan
+    from tellapart.runs.table_plan import PartPlan, TablePlan
     from tellapart.runs.train import RunResult
 
 _PIPED_WIDTH = 160
@@ -108,7 +108,7 @@ def show_protocols(protocols: Mapping[str, Protocol]) -> None:
 def show_plan(plan: TablePlan) -> None:
     """Prints the cells of a table, the work of those that are left, and what could not be counted."""
     names = ["to run", "there", "not to be run", "texts to train on", "PFLOP, at most", "time of the rest"]
-    rows = [["column", *names], *([key, *_planned(share)] for key, share in plan.columns.items())]
+    rows = [["column", *names], *([key, *_planned(part)] for key, part in plan.columns.items())]
     if plan.pretraining is not None:
         rows.append(["(pre-training)", *_planned(plan.pretraining)])
     show_table([*rows, ["total", *_planned(plan.total)]])
@@ -128,16 +128,16 @@ def show_plan(plan: TablePlan) -> None:
     print(f"run it: {plan.command}")
 
 
-def _planned(share: Share) -> list[str]:
-    uncounted = sum(share.uncounted.values())
-    known = share.to_run == 0 or uncounted < share.to_run
+def _planned(part: PartPlan) -> list[str]:
+    uncounted = sum(part.uncounted.values())
+    known = part.to_run == 0 or uncounted < part.to_run
     return [
-        str(share.to_run),
-        str(share.there),
-        str(sum(share.impossible.values())),
-        _at_least(f"{share.training_texts:,}", uncounted) if known else "unknown",
-        _at_least(f"{share.petaflop:.3g}", uncounted) if known else "unknown",
-        f"{_duration(share.seconds)} for {share.timed}" if share.timed else "",
+        str(part.to_run),
+        str(part.there),
+        str(sum(part.impossible.values())),
+        _at_least(f"{part.training_texts:,}", uncounted) if known else "unknown",
+        _at_least(f"{part.petaflop:.3g}", uncounted) if known else "unknown",
+        f"{_duration(part.seconds)} for {part.timed}" if part.timed else "",
     ]
 
 

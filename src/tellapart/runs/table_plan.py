@@ -43,7 +43,7 @@ _MACHINE = ("processor", "cores", "threads", "device")
 
 
 @dataclass
-class Share:
+class PartPlan:
     """The work of a part of a table.
 
     Args:
@@ -76,7 +76,7 @@ class Share:
         self.scored_texts += work.scored_texts
         self.petaflop += work.operations / PETA
 
-    def merge(self, other: Share) -> None:
+    def merge(self, other: PartPlan) -> None:
         """Adds another part of the table, all but the number of its runs and cells."""
         self.training_texts += other.training_texts
         self.scored_texts += other.scored_texts
@@ -95,26 +95,26 @@ class TablePlan:
         command: What runs it.
         encoders: Role to encoder.
         seeds: One a trial.
-        columns: Key to the share of the column, in the protocol's order.
-        pretraining: The share of the pre-training runs of rows, which all columns use; None where no row has one.
+        columns: Key to the part of the column, in the protocol's order.
+        pretraining: The part of the pre-training runs of rows, which all columns use; None where no row has one.
     """
 
     table: str
     command: str
     encoders: dict[str, str]
     seeds: tuple[int, ...]
-    columns: dict[str, Share]
-    pretraining: Share | None
+    columns: dict[str, PartPlan]
+    pretraining: PartPlan | None
 
     @property
-    def total(self) -> Share:
+    def total(self) -> PartPlan:
         """All columns, and in the texts and operations the pre-training too."""
-        total = Share()
-        for share in self.columns.values():
-            total.merge(share)
-            total.to_run += share.to_run
-            total.there += share.there
-            total.impossible += share.impossible
+        total = PartPlan()
+        for part in self.columns.values():
+            total.merge(part)
+            total.to_run += part.to_run
+            total.there += part.there
+            total.impossible += part.impossible
         if self.pretraining is not None:
             total.merge(self.pretraining)
         return total
@@ -175,51 +175,51 @@ def table_plan(
         if cell.row in asked.rows and cell.column in asked.columns
     ]
     left: list[Cell] = []
-    shares = {}
+    parts = {}
     for column in asked.columns:
-        share, its_left = _column(asked, column, [cell for cell in cells if cell.column == column], overwrite)
-        shares[column] = share
+        part, its_left = _column(asked, column, [cell for cell in cells if cell.column == column], overwrite)
+        parts[column] = part
         left += its_left
     return TablePlan(
         table=table,
         command=asked.command,
         encoders=asked.encoders,
         seeds=asked.seeds,
-        columns=shares,
+        columns=parts,
         pretraining=_pretraining(cells, left, overwrite),
     )
 
 
 def _column(
     asked: TableRequest, column: str, cells: Sequence[Cell], overwrite: bool
-) -> tuple[Share, list[Cell]]:
-    """The share of a column, and which of its cells are left."""
-    share = Share()
+) -> tuple[PartPlan, list[Cell]]:
+    """The part of a column, and which of its cells are left."""
+    part = PartPlan()
     for row in asked.rows:
         if why_not := asked.protocol.why_not(row, column):
-            share.impossible[why_not] += len(asked.seeds)
+            part.impossible[why_not] += len(asked.seeds)
     left, seconds = [], {}
     for cell in cells:
         found = None if overwrite else finished_cell(cell, _source(cell))
         if found is not None and found.trial is not None:
-            share.there += 1
+            part.there += 1
             if _is_of_this_machine(found.trial):
                 seconds.setdefault(cell.row, []).append(found.trial["seconds"])
         elif others := run_by_others(asked.protocol, cell.row):
-            share.impossible[others] += 1
+            part.impossible[others] += 1
         else:
             left.append(cell)
-    share.to_run = len(left)
+    part.to_run = len(left)
     timed = [seconds[cell.row] for cell in left if cell.row in seconds]
-    share.seconds, share.timed = sum(map(statistics.mean, timed)), len(timed)
+    part.seconds, part.timed = sum(map(statistics.mean, timed)), len(timed)
     choosing = {cell.row: cell for cell in left if cell.choices and (overwrite or needs_choice(cell))}
     for cell in left:
         work, unknown = _cell_work(cell, choosing=choosing.get(cell.row) is cell)
         if work is None:
-            share.uncounted[unknown] += 1
+            part.uncounted[unknown] += 1
         else:
-            share.add(work)
-    return share, left
+            part.add(work)
+    return part, left
 
 
 def _cell_work(cell: Cell, *, choosing: bool) -> tuple[Work | None, str]:
@@ -276,25 +276,25 @@ def _parameters(encoder: EncoderRecipe) -> tuple[int | None, str]:
     return total, ""
 
 
-def _pretraining(cells: Sequence[Cell], left: Sequence[Cell], overwrite: bool) -> Share | None:
-    """The share of the pre-training that the cells left wait for, once a row."""
+def _pretraining(cells: Sequence[Cell], left: Sequence[Cell], overwrite: bool) -> PartPlan | None:
+    """The part of the pre-training that the cells left wait for, once a row."""
     having = {cell.row: cell for cell in cells if cell.pretraining is not None}
     if not having:
         return None
-    share = Share()
+    part = PartPlan()
     waiting = {cell.row for cell in left}
     for row, cell in having.items():
         if row not in waiting or not (overwrite or needs_pretraining(cell)):
-            share.there += 1
+            part.there += 1
             continue
-        share.to_run += 1
+        part.to_run += 1
         assert cell.pretraining is not None
         work, unknown = _pretraining_work(cell.pretraining)
         if work is None:
-            share.uncounted[unknown] += 1
+            part.uncounted[unknown] += 1
         else:
-            share.add(work)
-    return share
+            part.add(work)
+    return part
 
 
 def _pretraining_work(recipe: PretrainRecipe) -> tuple[Work | None, str]:
