@@ -90,9 +90,12 @@ def test_a_plan_counts_and_writes_nothing(tellapart, table, tiny_encoder, tmp_pa
 
 
 def test_a_plan_names_what_it_cannot_count(tellapart, table, tmp_path):
-    shown = tellapart("reproduce", table, "--plan", "--output", tmp_path / "out").out
-    assert "not counted, 2 cells: the size of no-such-encoder is not known before it is fetched" in shown
+    arguments = ("reproduce", table, "--plan", "--output", tmp_path / "out")
+    shown = tellapart(*arguments).out
+    reason = "the size of no-such-encoder is not known before it is fetched"
+    assert f"not counted, 2 cells: {reason}" in shown
     assert "0 + unknown" in shown
+    assert json.loads(tellapart(*arguments, "--json").out)["total"]["uncounted"] == {reason: 2}
 
 
 def test_the_tables_are_listed(tellapart):

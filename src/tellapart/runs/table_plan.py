@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +44,17 @@ _MACHINE = ("processor", "cores", "threads", "device")
 
 @dataclass
 class PartPlan:
-    """The work of a part of a table.
+    """A part of a table: its cells, and the work of those that are left.
 
     Args:
         to_run: Cells, or pre-training runs, that are left.
         there: Cells that are on disk, finished.
         impossible: Reason to cells that cannot be run, or are not by tellapart.
-        training_texts: Texts that the cells left train on, once for every epoch, choices included; of pre-training
-            its sequences.
+        training_texts: Texts that the cells left train on, once for every epoch, choices included; of
+            pre-training its sequences.
         scored_texts: Texts that they pass forward only.
         petaflop: Their floating point operations in units of 10^15, with every text as long as it may be.
-        uncounted: Reason to cells left whose texts and operations are not in these sums.
+        uncounted: Reason to cells, or pre-training runs, left whose texts and operations are not in these sums.
         seconds: What the cells left that are timed will take, by what the same cells took with other seeds on this
             machine.
         timed: How many of the cells left that is.
@@ -85,6 +85,10 @@ class PartPlan:
         self.seconds += other.seconds
         self.timed += other.timed
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON form."""
+        return vars(self) | {"impossible": dict(self.impossible), "uncounted": dict(self.uncounted)}
+
 
 @dataclass(frozen=True)
 class TablePlan:
@@ -95,8 +99,8 @@ class TablePlan:
         command: What runs it.
         encoders: Role to encoder.
         seeds: One a trial.
-        columns: Key to the part of the column, in the protocol's order.
-        pretraining: The part of the pre-training runs of rows, which all columns use; None where no row has one.
+        columns: Key to the plan of the column, in the protocol's order.
+        pretraining: Of the pre-training runs of rows, which all columns use; None where no row has one.
     """
 
     table: str
@@ -121,7 +125,15 @@ class TablePlan:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the JSON form."""
-        return asdict(self) | {"total": asdict(self.total)}
+        return {
+            "table": self.table,
+            "command": self.command,
+            "encoders": self.encoders,
+            "seeds": list(self.seeds),
+            "columns": {column: part.to_dict() for column, part in self.columns.items()},
+            "pretraining": None if self.pretraining is None else self.pretraining.to_dict(),
+            "total": self.total.to_dict(),
+        }
 
 
 def table_plan(
@@ -193,12 +205,13 @@ def table_plan(
 def _column(
     asked: TableRequest, column: str, cells: Sequence[Cell], overwrite: bool
 ) -> tuple[PartPlan, list[Cell]]:
-    """The part of a column, and which of its cells are left."""
+    """Plans a column; returns which of its cells are left, too."""
     part = PartPlan()
     for row in asked.rows:
         if why_not := asked.protocol.why_not(row, column):
             part.impossible[why_not] += len(asked.seeds)
-    left, seconds = [], {}
+    left: list[Cell] = []
+    seconds: dict[str, list[float]] = {}
     for cell in cells:
         found = None if overwrite else finished_cell(cell, _source(cell))
         if found is not None and found.trial is not None:
@@ -277,7 +290,7 @@ def _parameters(encoder: EncoderRecipe) -> tuple[int | None, str]:
 
 
 def _pretraining(cells: Sequence[Cell], left: Sequence[Cell], overwrite: bool) -> PartPlan | None:
-    """The part of the pre-training that the cells left wait for, once a row."""
+    """Plans the pre-training that the cells left wait for, once a row; None where no row has any."""
     having = {cell.row: cell for cell in cells if cell.pretraining is not None}
     if not having:
         return None
