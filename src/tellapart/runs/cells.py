@@ -112,6 +112,19 @@ def finished_cell(cell: Cell, source: str) -> CellResult | None:
     return None
 
 
+def needs_pretraining(cell: Cell) -> bool:
+    """Whether the encoder of a cell has yet to be pre-trained."""
+    if cell.pretraining is None:
+        return False
+    finished = (cell.pretraining_folder / "metrics.json").is_file()
+    return not (finished and _same_pretraining(cell.pretraining, cell.pretraining_folder))
+
+
+def needs_choice(cell: Cell) -> bool:
+    """Whether the validation rows have yet to choose among the alternatives of a cell's row and column."""
+    return _choice(cell, _pretrained(cell, cell.recipe)) is None
+
+
 def run_cell(cell: Cell) -> CellResult:
     """Runs a cell, after the pre-training and the choice that it needs, or takes from disk what was done before.
 
@@ -178,12 +191,17 @@ def _pretrain(recipe: PretrainRecipe, folder: Path, quiet: bool) -> None:
     marker = folder / "metrics.json"
     asked = folder.with_suffix(".yaml")
     with _alone(folder):
-        same = asked.is_file() and asked.read_text(encoding="utf-8") == recipe.to_yaml()
+        same = _same_pretraining(recipe, folder)
         if marker.is_file() and same:
             return
         with replacing(asked) as temporary:
             temporary.write_text(recipe.to_yaml(), encoding="utf-8")
         pretrain(recipe, folder, resume=same, overwrite=not same, quiet=quiet)
+
+
+def _same_pretraining(recipe: PretrainRecipe, folder: Path) -> bool:
+    asked = folder.with_suffix(".yaml")
+    return asked.is_file() and asked.read_text(encoding="utf-8") == recipe.to_yaml()
 
 
 def _alone(path: Path) -> FileLock:
