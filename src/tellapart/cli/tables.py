@@ -199,7 +199,7 @@ def show_sets(sets: Iterable[BenchmarkSet]) -> None:
     rows = [["name", "classes", "rows", "what it is"]]
     for one in sets:
         sizes = " / ".join(f"{count:,}" for count in one.sizes.values())
-        rows.append([one.name, str(one.classes), sizes, one.description])
+        rows.append([one.name, str(one.classes) if one.classes else "scores", sizes, one.description])
     show_table(rows, numbers=slice(1, 3))
     print("fetch one: tellapart data fetch NAME")
 
