@@ -179,8 +179,10 @@ def test_rows_without_labels_cannot_be_learned_from(recipe, tmp_path):
 
 
 def test_fewer_training_rows_are_drawn_and_noted(recipe):
-    data = load_data(with_values(recipe, ["data.train_rows=30", "data.test_rows=9"]))
-    assert (len(data.train), len(data.test)) == (30, 9)
+    changes = ["data.train_rows=30", "data.validation_rows=7", "data.test_rows=9"]
+    data = load_data(with_values(recipe, changes))
+    assert (len(data.train), len(data.validation), len(data.test)) == (30, 7, 9)
+    assert any("7 of" in note for note in data.notes)
     assert any("30 of" in note for note in data.notes)
     assert len(load_data(recipe).train) > 100
 

@@ -31,6 +31,7 @@ class DataRecipe(_Strict):
         hierarchy_separator: What separates the levels in class names that are paths ("." for comp.sys.mac).
         few_shot: Training rows a class, and as many validation rows where no validation split is given.
         train_rows: At most this many training rows, a stratified sample.
+        validation_rows: At most this many validation rows, likewise.
         test_rows: At most this many test rows, likewise.
         validation_share: Share of the training rows split off when no validation split is given.
         test_share: Share of all rows split off when no test split is given.
@@ -49,6 +50,7 @@ class DataRecipe(_Strict):
     hierarchy_separator: str | None = None
     few_shot: Annotated[int, Field(ge=1)] | None = None
     train_rows: Annotated[int, Field(ge=2)] | None = None
+    validation_rows: Annotated[int, Field(ge=1)] | None = None
     test_rows: Annotated[int, Field(ge=1)] | None = None
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2

@@ -65,7 +65,8 @@ def split_data(recipe: Recipe, data: TextData) -> TextData:
         test_share=given.test_share,
         seed=recipe.seed,
     )
-    for name, rows in (("train", given.train_rows), ("test", given.test_rows)):
+    asked = {"train": given.train_rows, "validation": given.validation_rows, "test": given.test_rows}
+    for name, rows in asked.items():
         split = prepared.splits.get(name)
         if rows is not None and split is not None and rows < len(split):
             drawn = sample(split, rows, seed=recipe.seed)

@@ -78,7 +78,11 @@ def split_counts(sizes: Mapping[str, int], classes: int, data: DataRecipe) -> Sp
     elif validation is None:
         validation = int(train * data.validation_share)
         train -= validation
-    return SplitCounts(min(train, data.train_rows or train), validation, min(test, data.test_rows or test))
+    return SplitCounts(
+        min(train, data.train_rows or train),
+        min(validation, data.validation_rows or validation),
+        min(test, data.test_rows or test),
+    )
 
 
 def input_tokens(encoder: EncoderRecipe) -> int:

@@ -31,6 +31,7 @@ _LATER_KEYS = {
     "window_stride": None,
     "gradient_cache": None,
     "regression": None,
+    "validation_rows": None,
 }
 
 
