@@ -10,8 +10,9 @@ from tellapart.evaluation.reproduction import Reproduction
 from tellapart.inspection.reproduction import reproduction_markdown
 from tellapart.recipes import Recipe, with_values
 from tellapart.recipes.protocols import Protocol
-from tellapart.runs import cells as module
+from tellapart.runs.cells import CellResult
 from tellapart.runs.compare import compare
+from tellapart.runs.measures import classification as module
 from tellapart.runs.reproduce import reproduce
 from tellapart.runs.scheduling import InProcess
 
@@ -91,7 +92,7 @@ def test_the_first_seed_of_all_comes_before_the_second_of_any(table, tmp_path, m
 
     def recorded(cell):
         order.append((cell.seed, cell.column, cell.row))
-        return module.CellResult(error="not now")
+        return CellResult(error="not now")
 
     monkeypatch.setattr("tellapart.runs.reproduce.run_cell", recorded)
     run(table, tmp_path / "out", seed=4)

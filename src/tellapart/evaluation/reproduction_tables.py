@@ -58,7 +58,10 @@ def overview_rows(result: Reproduction) -> list[list[str]]:
     ]
     rows = [["", *(_column_name(result, column, metric) for column, metric in shown)]]
     for row, its_row in protocol.rows.items():
-        cells = [_side_by_side(result, result.columns[column].metrics[metric][row], metric) for column, metric in shown]
+        cells = [
+            _side_by_side(result, result.columns[column].metrics[metric][row], metric)
+            for column, metric in shown
+        ]
         rows.append([its_row.name, *cells])
     return rows
 

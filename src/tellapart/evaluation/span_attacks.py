@@ -1,4 +1,4 @@
-"""Texts of questions changed so that their answers stay: the attacks of `tellapart.evaluation.robustness` on SQuAD."""
+"""Attacks on questions about texts: the texts are changed, and the answers stay what and where they are."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class AttackedExamples:
 def swapped_context(example: SquadExample, swap: SynonymSwaps) -> tuple[SquadExample, list[Swap]]:
     """Replaces words of the text that a question asks about; the question stays as it is.
 
-    The answers stand where they stood, and the words that they are made of are neither replaced nor put in anywhere in
-    the text: the answer must not become another one, nor a second one appear.
+    No word of an answer is replaced. Nor is any form of its words, or put in, elsewhere in the text: the answer must
+    not become another one, and no second one appear.
 
     Args:
         example: The question.

@@ -139,9 +139,7 @@ class SynonymSwaps:
     def _with_bases(self, words: Iterable[str]) -> frozenset[str]:
         """Words in small letters, with every base form that they can have."""
         small = {word.lower() for word in words}
-        return frozenset(
-            small | {reading.base for word in small for reading in self._wordnet.readings(word)}
-        )
+        return frozenset(small | {reading.base for word in small for reading in self._wordnet.readings(word)})
 
     def _has_form_in(self, word: str, protected: Collection[str]) -> bool:
         return any(one in protected for one in (word, *(one.base for one in self._wordnet.readings(word))))

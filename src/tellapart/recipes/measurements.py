@@ -119,5 +119,7 @@ def with_measurement_values(measurement: Measurement, assignments: Iterable[str]
         return kind.model_validate(content)
     except ValidationError as error:
         problem = error.errors()[0]
-        key, message = problem["loc"][0], problem["msg"][0].lower() + problem["msg"][1:]
-        raise RecipeError(f"{key} cannot be {problem['input']!r} ({message})", "correct the value") from None
+        place, message = problem["loc"][0], problem["msg"][0].lower() + problem["msg"][1:]
+        raise RecipeError(
+            f"{place} cannot be {problem['input']!r} ({message})", "correct the value"
+        ) from None

@@ -58,7 +58,7 @@ class PretrainRecipe(BaseModel):
         compile: Whether to compile the model with `torch.compile`.
         workers: Processes that prepare batches.
         save_every: Steps between checkpoints; by default a tenth of the run.
-        save_at: In place of `save_every`: the shares of the run, above 0 and up to 1, after which a checkpoint is saved.
+        save_at: In place of `save_every`: shares of the run, above 0 and up to 1, after which to save one.
         keep_checkpoints: Whether all checkpoints stay when the run has ended.
         seed: Of everything random.
         trainer: Any other option of `transformers.TrainingArguments`.

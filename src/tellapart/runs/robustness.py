@@ -81,7 +81,9 @@ def robustness(
     dictionary = WordNet(wordnet)
     if attack == "add-sentence" or _answers_questions(model):
         span_model, examples = load_span_model(model), read_squad(source)
-        options: dict[str, Any] = {"share": share, "protected": sorted(protect)} if attack == "swap-synonyms" else {}
+        options: dict[str, Any] = (
+            {"share": share, "protected": sorted(protect)} if attack == "swap-synonyms" else {}
+        )
         attacked = attacked_examples(examples, attack, dictionary, seed=seed, **options)
         folder = claim_folder(output, resume=False, overwrite=overwrite)
         settings = {**options, "seed": seed}

@@ -1,4 +1,4 @@
-"""What all kinds of cells share: what they know of themselves, how they are kept, and the pre-training before them."""
+"""What all kinds of cells share: what they know of themselves, how they are kept, what comes before them."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def check_metrics(cell: Cell, known: Sequence[str]) -> None:
 
 
 def fingerprint(cell: Cell, rows: ColumnRows, *more: str) -> str:
-    """Returns the SHA-256 of all that decides what comes out of a cell: its settings, the pre-training and the rows."""
+    """Returns the SHA-256 of all that decides what comes out of a cell: settings, pre-training and rows."""
     recipe = cell.recipe.model_dump(mode="json")
     if cell.pretraining is not None:
         recipe["encoder"] = PRETRAINED

@@ -98,6 +98,7 @@ def _checkpoint(run_folder: Path, share: float) -> Path:
     checkpoint = run_folder / CHECKPOINTS / f"checkpoint-{step}"
     if not checkpoint.is_dir():
         raise DataError(
-            f"the pre-training run {run_folder} has no checkpoint of step {step}", "remove its folder to repeat it"
+            f"the pre-training run {run_folder} has no checkpoint of step {step}",
+            "remove its folder to repeat it",
         )
     return checkpoint

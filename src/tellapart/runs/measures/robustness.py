@@ -67,7 +67,9 @@ def run(cell: Cell) -> dict[str, Any]:
     for name in spans.METRICS:
         metrics |= {f"{name}_before": before[name], f"{name}_after": after[name]}
         metrics[f"{name}_lost"] = before[name] - after[name]
-    return keep_trial(cell, metrics, mark, seconds=seconds + time.perf_counter() - start, questions=len(pairs))
+    return keep_trial(
+        cell, metrics, mark, seconds=seconds + time.perf_counter() - start, questions=len(pairs)
+    )
 
 
 def forget() -> None:

@@ -140,7 +140,9 @@ def _described(source: str, train: str | None, split: str) -> ColumnRows:
         sizes={"train": len(learnt), split: len(evaluated)},
         fingerprint=questions_fingerprint({"train": learnt, split: evaluated}),
         overlap=overlap,
-        note=f"{overlap} of the questions measured on are about a text of the training rows" if overlap else "",
+        note=f"{overlap} of the questions measured on are about a text of the training rows"
+        if overlap
+        else "",
     )
 
 
