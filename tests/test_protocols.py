@@ -221,7 +221,7 @@ def test_a_table_that_measures_something_else_is_refused_with_the_place(tmp_path
 
 
 def test_settings_of_the_user_are_those_of_what_a_table_measures():
-    with pytest.raises(RecipeError, match='no setting "stages"'):
+    with pytest.raises(RecipeError, match=r'no setting "stages\.0\.epochs"'):
         check_settings(SHIPPED["true-negatives-table4"], ["stages.0.epochs=3"])
     check_settings(SHIPPED["true-negatives-table4"], ["epochs=3", "pretraining.steps=3", "train=mine.json"])
 

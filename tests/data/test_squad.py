@@ -144,5 +144,5 @@ def test_a_table_that_is_none_of_questions_is_refused_with_its_row(
 
 def test_a_table_without_questions_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dev.csv").write_text("text,label\nhello,a\n")
-    with pytest.raises(DataError, match='"context" of .*row 1 is missing'):
+    with pytest.raises(DataError, match=r'"context" of .*row 1 is missing'):
         read_squad(tmp_path / "dev.csv")

@@ -19,7 +19,7 @@ class Measurement(BaseModel):
     Args:
         source: What is measured on, which the column names.
         encoder: `minilm`, a folder, or a Hub name; where it is pre-trained first, what that starts from.
-        seed: Of everything random, which `--seed` and `--trials` set.
+        seed: Of everything random; no setting, since `--seed` and `--trials` count it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -104,15 +104,16 @@ def with_measurement_values(measurement: Measurement, assignments: Iterable[str]
         RecipeError: There is no such key, or the value is not allowed.
     """
     kind = type(measurement)
+    known = [name for name in kind.model_fields if name != "seed"]
     content = measurement.model_dump(exclude_unset=True)
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
             raise RecipeError(f'"{assignment}" is no assignment', "write --set epochs=3")
-        if key not in kind.model_fields:
+        if key not in known:
             raise RecipeError(
-                f'this table has no setting "{key}"{did_you_mean(key, kind.model_fields)}',
-                "choose from " + ", ".join(kind.model_fields),
+                f'this table has no setting "{key}"{did_you_mean(key, known)}',
+                "choose from " + ", ".join(known),
             )
         content[key] = parsed_value(value, key)
     try:

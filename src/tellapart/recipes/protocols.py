@@ -256,7 +256,6 @@ def _read(file: Path) -> Protocol:
         ) from None
     check_settings(protocol)
     for row in protocol.rows:
-        cell_pretraining(protocol, row)
         for column in protocol.columns:
             if protocol.why_not(row, column):
                 continue
@@ -264,6 +263,7 @@ def _read(file: Path) -> Protocol:
                 cell_recipe(protocol, row, column)
             else:
                 cell_measurement(protocol, row, column)
+        cell_pretraining(protocol, row)
     return protocol
 
 

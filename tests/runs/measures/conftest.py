@@ -12,7 +12,7 @@ import pytest
 from tellapart.recipes.protocols import Protocol
 from tellapart.runs.reproduce import reproduce
 
-QUICK = {"max_length": 32, "stride": 8, "epochs": 12, "learning_rate": 0.01}
+QUICK = {"max_length": 32, "stride": 8, "epochs": 6, "learning_rate": 0.01}
 
 _MET = """lose%2:40:02:: 1 95
 misplace%2:40:00:: 1 3

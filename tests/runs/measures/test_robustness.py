@@ -29,7 +29,7 @@ def table(spans_table, wordnet, asked):
     return spans_table | {
         "title": "Attacks",
         "measures": "robustness",
-        "settings": spans_table["settings"] | {"wordnet": str(wordnet), "share": 0.34},
+        "settings": spans_table["settings"] | {"wordnet": str(wordnet), "share": 0.34, "epochs": 2},
         "columns": {
             "add": {"name": "Add", "settings": {"attack": "add-sentence"}, **column},
             "swap": {"name": "Swap", **column},

@@ -93,7 +93,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ColumnRows:
-    """What a column measures on.
+    """What a column measures on, whatever the row and the seed.
 
     Args:
         source: Where it comes from.
@@ -114,7 +114,7 @@ class Measure(Protocol):
     """A module of this package, for one kind of cells."""
 
     def describe(self, cell: Cell) -> ColumnRows:
-        """Reads what a cell measures on, once a process.
+        """Reads what a cell measures on, once a process; it is the same for all cells of its column.
 
         Raises:
             TellapartError: It cannot be used, or does not have the metrics of the column.

@@ -30,7 +30,7 @@ def describe(cell: Cell) -> ColumnRows:
         find_metric(rows.labels, metric, ranking=is_ranking(rows.labels, rows.train))
     known = registered().get(_recipe(cell).data.source or "")
     return ColumnRows(
-        source=_source(cell, rows),
+        source=rows.source,
         sizes={name: len(split) for name, split in rows.splits.items()},
         fingerprint=rows_fingerprint(rows),
         overlap=known.overlap if known else None,
@@ -42,7 +42,9 @@ def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
     """Returns what is on disk of a cell, as `tellapart.runs.measures.base.Measure` says."""
     recipe = _pretrained(cell, _recipe(cell))
     chosen = _choice(cell, recipe)
-    return None if chosen is None else finished_trial(with_values(recipe, chosen), rows.source, cell.folder)
+    if chosen is None:
+        return None
+    return finished_trial(with_values(recipe, chosen), _marked(cell, rows.source), cell.folder)
 
 
 def run(cell: Cell) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def run(cell: Cell) -> dict[str, Any]:
         pretrain_row(cell)
     recipe = _pretrained(cell, _recipe(cell))
     rows = _rows_of(cell)
-    rows = replace(rows, source=_source(cell, rows))
+    rows = replace(rows, source=_marked(cell, rows.source))
     recipe = with_values(recipe, _chosen(cell, recipe, rows))
     return run_trial(recipe, split_data(recipe, rows), cell.folder, cell.metric, cell.quiet)
 
@@ -77,10 +79,10 @@ def _rows_of(cell: Cell) -> TextData:
     return replace(rows, test=rows.validation, validation=None, source=f"{rows.source} (validation)")
 
 
-def _source(cell: Cell, rows: TextData) -> str:
-    """Where rows come from, and what their encoder was pre-trained with: a trial is not one after another run."""
+def _marked(cell: Cell, source: str) -> str:
+    """A source with what the encoder was pre-trained with: a trial is not one after another such run."""
     mark = pretraining_mark(cell)
-    return f"{rows.source} (pre-training {mark[:12]})" if mark else rows.source
+    return f"{source} (pre-training {mark[:12]})" if mark else source
 
 
 def _recipe(cell: Cell) -> Recipe:
