@@ -156,6 +156,17 @@ def test_what_an_attack_takes_away_is_the_difference_of_before_and_after():
             assert f1_lost == pytest.approx(f1_before - f1_after, abs=0.011), row  # as the paper rounds
 
 
+def test_a_generator_goes_with_the_encoder_that_the_table_names():
+    four, row = SHIPPED["true-negatives-table4"], "electra-base-hc"
+    assert cell_pretraining(four, row).generator == "google/electra-base-generator"
+    own = {"electra-base": "mine"}
+    assert cell_pretraining(four, row, encoders=own).generator is None
+    given = ["pretraining.generator=beside"]
+    assert cell_pretraining(four, row, encoders=own, settings=given).generator == "beside"
+    other = {"electra-small": "mine"}
+    assert cell_pretraining(four, row, encoders=other).generator == "google/electra-base-generator"
+
+
 def test_rows_that_tables_share_are_trained_once_in_one_folder():
     three, four, five = (SHIPPED[f"true-negatives-table{number}"] for number in (3, 4, 5))
     for row in four.rows:

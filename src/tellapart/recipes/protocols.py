@@ -176,7 +176,8 @@ def cell_pretraining(
 ) -> PretrainRecipe | None:
     """Returns the pre-training run that a row's encoder comes from; None where it has none.
 
-    A table of corrections keeps the checkpoints that its columns speak of.
+    A table of corrections keeps the checkpoints that its columns speak of. A generator goes with the encoder that the
+    table names: with another one it is left out, unless the user names it.
 
     Args:
         protocol: The table.
@@ -190,12 +191,15 @@ def cell_pretraining(
     its_row = protocol.rows[row]
     if its_row.pretraining is None:
         return None
-    roles = protocol.encoders | dict(encoders or {})
-    content: dict[str, Any] = {"encoder": roles[its_row.encoder or next(iter(roles))]}
+    role = its_row.encoder or next(iter(protocol.encoders))
+    encoder = (protocol.encoders | dict(encoders or {}))[role]
+    content: dict[str, Any] = {"encoder": encoder} | protocol.pretraining | its_row.pretraining
+    if encoder != protocol.encoders[role]:
+        content.pop("generator", None)
     if protocol.measures == "corrections":
         shares = {column.settings.get("checkpoint", 1.0) for column in protocol.columns.values()}
         content |= {"keep_checkpoints": True, "save_at": sorted(shares)}
-    recipe = validated_pretraining(content | protocol.pretraining | its_row.pretraining)
+    recipe = validated_pretraining(content)
     own = [setting.removeprefix(PRETRAINING + ".") for setting in settings if setting.startswith(PRETRAINING)]
     return with_pretraining_values(recipe, own)
 
