@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 from tellapart.encoders.transformer import load_tokenizer
+from tellapart.errors import DataError
 from tellapart.pretraining.synonyms import build_wordnet_table
 from tellapart.pretraining.wordnet import WordNet
+from tellapart.runs.measures import corrections as module
 from tellapart.runs.pretrain_stats import pretrain_stats
 
 METRICS = {"iteration_level": "iteration level", "prediction_level": "prediction level"}
@@ -88,21 +91,21 @@ def test_each_checkpoint_is_counted_as_pretrain_stats_counts_it(
 
 
 def test_a_run_that_has_lost_its_checkpoints_fails_the_cells_that_need_them(table, run, figures, tmp_path):
-    import shutil
-
     run(table, tmp_path / "out", columns=["end"], trials=1)
     shutil.rmtree(tmp_path / "out" / "pretraining" / "hc" / "checkpoints" / "checkpoint-6")
     result = run(table, tmp_path / "out", columns=["half"], trials=1, resume=True)
     assert "has no checkpoint of step 6" in figures(result, "half", "hc", "iteration_level").missing[0]
 
 
-def test_synonyms_that_are_not_there_fail_before_anything_is_trained(
+def test_a_wordnet_that_is_not_there_fails_before_anything_is_trained(
     table, run, figures, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("tellapart.runs.pretrain.pretrain", lambda *_, **__: pytest.fail("too early"))
-    monkeypatch.setenv("WNSEARCHDIR", str(tmp_path))
-    monkeypatch.setattr("tellapart.pretraining.wordnet.wordnet_folder", lambda *_: tmp_path, raising=False)
+    def missing():
+        raise DataError("WordNet was not found", "install it")
+
+    monkeypatch.setattr(module, "WordNet", missing)
+    monkeypatch.setattr(module, "pretrain_row", lambda *_: pytest.fail("too early"))
     table["settings"]["synonyms"] = "wordnet"
-    table["columns"]["half"]["source"] = str(tmp_path / "no.txt")
     result = run(table, tmp_path / "out", columns=["half"])
-    assert figures(result, "half", "hc", "iteration_level").missing[0].startswith("failed: ")
+    missed = figures(result, "half", "hc", "iteration_level").missing
+    assert missed == dict.fromkeys((0, 1), "failed: WordNet was not found: install it.")
