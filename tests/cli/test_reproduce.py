@@ -140,7 +140,7 @@ def test_the_checkpoints_of_table_2_are_counted(tellapart, notes, synonyms, tiny
         assert content["columns"][column]["data"]["source"] == str(notes)
     page = (tmp_path / "out" / "true-negatives-table2.md").read_text()
     assert "6.25 %, iteration level | 6.25 %, prediction level" in page
-    assert f"Rows of {notes}: 192 sequences" in page
+    assert f"Rows of {notes}: 192 lines" in page
 
 
 def test_tables_4_and_5_share_what_they_train(tellapart, notes, tiny_wordnet, squad_file, tmp_path):

@@ -79,7 +79,7 @@ def test_each_checkpoint_is_counted_as_pretrain_stats_counts_it(
     assert figures(result, "half", "hc", "iteration_level").difference is None
     page = (tmp_path / "out" / "mine.md").read_text()
     assert "| 6 %, iteration level | 6 %, prediction level |" in page
-    assert "192 sequences; SHA-256" in page
+    assert "192 lines; SHA-256" in page
     assert "| HC | 6.9 / " in page
     # What is there counts, and more texts do not pre-train anew.
     monkeypatch.setattr("tellapart.runs.pretrain.pretrain", lambda *_, **__: pytest.fail("it was there"))

@@ -81,8 +81,8 @@ def forget() -> None:
 @functools.lru_cache(maxsize=16)
 def _read(source: str, text: str | None, split: str) -> ColumnRows:
     texts = open_texts(source, text=text, split=split)
-    sequences = sum(1 for line in texts.lines() if line)
-    return ColumnRows(texts.name, {"sequences": sequences}, texts.fingerprint())
+    lines = sum(1 for line in texts.lines() if line)
+    return ColumnRows(texts.name, {"lines": lines}, texts.fingerprint())
 
 
 def _recipe(cell: Cell) -> CorrectionsMeasurement:
