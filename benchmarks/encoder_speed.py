@@ -27,10 +27,11 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset, tokenise
+from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset
 from tellapart.data.examples import TextData
 from tellapart.data.reading import read_data
 from tellapart.data.splits import prepare_splits, sample
+from tellapart.data.tokenising import tokenise
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.scratch import build_encoder, texts_of
 from tellapart.encoders.transformer import load_encoder, load_tokenizer, parameter_count

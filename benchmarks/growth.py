@@ -28,9 +28,10 @@ import transformers
 
 from evidence import RESULTS
 from pairs import command_of, earlier, now, write
-from tellapart.data.batching import TokenisedDataset, tokenise
+from tellapart.data.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace
 from tellapart.data.reading import read_data
+from tellapart.data.tokenising import tokenise
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.transformer import load_encoder, load_tokenizer
 from tellapart.objectives import CrossEntropy, LabelDistance

@@ -27,9 +27,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from evidence import RESULTS
 from objective_overhead import BASELINE, Arm, batches
 from pairs import command_of, now, write
-from tellapart.data.batching import tokenise
 from tellapart.data.reading import read_data
 from tellapart.data.splits import prepare_splits
+from tellapart.data.tokenising import tokenise
 from tellapart.encoders.transformer import load_tokenizer
 from tellapart.runs.environment import environment
 

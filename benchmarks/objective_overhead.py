@@ -26,10 +26,11 @@ from torch import Tensor
 
 from evidence import RESULTS
 from pairs import command_of, earlier, now, write
-from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset, tokenise
+from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset
 from tellapart.data.examples import LabelSpace
 from tellapart.data.reading import read_data
 from tellapart.data.splits import prepare_splits
+from tellapart.data.tokenising import tokenise
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.transformer import load_encoder, load_tokenizer, parameter_count
 from tellapart.recipes import method_recipe, with_values

@@ -86,6 +86,13 @@ BENCHMARKS = (
         quick=("--setfit-steps=5", "--test-rows=128", "--pairs=1"),
         device=False,
     ),
+    Benchmark(
+        "tokenising_speed.py",
+        "tokenising_speed.json",
+        full=("--pairs=5",),
+        quick=("--rows=2000", "--pairs=1"),
+        device=False,
+    ),
     Benchmark("growth.py", "growth.json", quick=("--quick", "--pairs=1")),
 )
 

@@ -206,6 +206,21 @@ TARGETS = (
         _entry("ratios", "large batch in chunks, of the small one"),
         at_most=True,
     ),
+    Target(
+        "tokenising 1,000,000 texts",
+        "`datasets.map`, its defaults",
+        1.0,
+        "tokenising_speed.json",
+        _entry("compared", "datasets.map, of tellapart", "median_ratio"),
+    ),
+    Target(
+        "the same texts again",
+        "the first time",
+        0.1,
+        "tokenising_speed.json",
+        _entry("compared", "the second time, of the first", "median_ratio"),
+        at_most=True,
+    ),
 )
 
 

@@ -28,10 +28,11 @@ import transformers
 
 from evidence import RESULTS
 from pairs import command_of, earlier, now, write
-from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset, padding_share, tokenise
+from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset, padding_share
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.data.reading import read_data
 from tellapart.data.splits import prepare_splits
+from tellapart.data.tokenising import tokenise
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.encoders.scoring import score

@@ -79,3 +79,12 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path, content):
 
 def test_the_defaults_are_a_recipe_of_their_own():
     assert Recipe() == method_recipe("cross-entropy")
+
+
+@pytest.mark.parametrize("bare", ["no", "1", "2024-01-01"])
+def test_a_class_that_yaml_takes_for_something_else_is_to_be_quoted(bare):
+    recipe = method_recipe("label-distance-static")
+    with pytest.raises(RecipeError, match=r"write names in quotes"):
+        with_values(recipe, [f"stages.0.objective.pairs=[[{bare}, yours]]"])
+    quoted = with_values(recipe, [f'stages.0.objective.pairs=[["{bare}", yours]]'])
+    assert quoted.stages[0].objective.pairs == [(bare, "yours")]

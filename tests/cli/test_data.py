@@ -14,6 +14,8 @@ def test_the_list_has_every_set_with_what_to_watch_out_for(tellapart):
     assert sets.keys() == benchmarks.registered().keys()
     assert all(f" {name} " in listed.out for name in sets)
     assert sets["chnsenticorp"]["overlap"] == 331
+    (scores,) = (line for line in listed.out.splitlines() if " stsb " in line)
+    assert " scores " in scores
 
 
 def test_a_set_on_application_is_answered_with_where_to_get_it_and_where_to_put_it(

@@ -2,19 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
 
 from tellapart.data.batching import (
     LengthBucketBatchSampler,
     TokenisedDataset,
     padding_share,
     token_budget_batches,
-    tokenise,
 )
-from tellapart.data.examples import TextSplit
 from tellapart.errors import DataError
 
 LENGTHS = st.lists(st.integers(1, 50), min_size=8, max_size=200)
@@ -128,38 +124,6 @@ def test_scoring_batches_keep_to_the_budget(lengths, tokens):
     assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
     for batch in batches:
         assert len(batch) == 1 or len(batch) * max(lengths[row] for row in batch) <= tokens
-
-
-def test_rows_of_a_transformers_script_are_taken_over():
-    rows = [{"input_ids": [1, 2], "label": 1, "other": "x"}, {"input_ids": [3], "label": 0, "other": "y"}]
-    dataset = TokenisedDataset.from_dataset(rows)
-    assert dataset.batch([0, 1])["input_ids"].tolist() == [[1, 2], [3, 0]]
-    assert torch.equal(dataset.labels, torch.tensor([1, 0]))
-    with pytest.raises(DataError, match="no input_ids, only text"):
-        TokenisedDataset.from_dataset([{"text": "a"}])
-
-
-@pytest.mark.parametrize("fast", [True, False])
-@pytest.mark.parametrize("pairs", [True, False])
-def test_rows_that_lost_tokens_are_counted_and_those_that_just_fit_are_not(tiny_encoder, fast, pairs):
-    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
-    words = ["card"] * 6
-    longest = len(tokenizer(" ".join(words), " ".join(words) if pairs else None)["input_ids"])
-    texts = [" ".join(words[:-1]), " ".join(words), " ".join([*words, "card"])]
-    split = TextSplit(texts, [" ".join(words)] * 3 if pairs else None)
-    # What a tokeniser without the tokenizers library gives has no record of what was cut off.
-    rows = tokenise(split, tokenizer if fast else _Plainly(tokenizer), max_length=longest)
-    assert rows.cut.tolist() == [False, False, True]
-    assert rows.cut_share == pytest.approx(1 / 3)
-    assert rows.lengths.tolist()[1:] == [longest, longest]
-
-
-class _Plainly:
-    def __init__(self, tokenizer) -> None:
-        self.tokenizer, self.pad_token_id = tokenizer, tokenizer.pad_token_id
-
-    def __call__(self, *given, **options) -> dict:
-        return dict(self.tokenizer(*given, **options))
 
 
 def test_nothing_is_known_of_rows_that_others_tokenised():

@@ -13,10 +13,10 @@ from tellapart.data.batching import (
     LengthBucketBatchSampler,
     TokenisedDataset,
     token_budget_batches,
-    tokenise,
 )
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.data.joint import JointDataset
+from tellapart.data.tokenising import tokenise, tokenised_rows
 from tellapart.errors import DataError
 
 
@@ -99,7 +99,7 @@ def test_rows_of_a_transformers_script_are_taken_over(kind):
         {"input_ids": [5, 6], "input_ids_2": [7], "token_type_ids_2": [1], "label": 1, "other": "x"},
         {"input_ids": [5], "input_ids_2": [7, 8], "token_type_ids_2": [0, 1], "label": 0, "other": "y"},
     ]
-    dataset = TokenisedDataset.from_dataset(
+    dataset = tokenised_rows(
         datasets.Dataset.from_list(dicts) if kind == "datasets" else dicts, WORDS_AND_LETTERS
     )
     assert isinstance(dataset, JointDataset)

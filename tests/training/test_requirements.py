@@ -8,7 +8,7 @@ import torch
 
 from tellapart.data.batching import TokenisedDataset
 from tellapart.errors import RecipeError
-from tellapart.objectives import CrossEntropy, MeanSquaredError, NegativeSupervision
+from tellapart.objectives import CrossEntropy, MeanSquaredError, NegativeSupervision, RDrop
 from tellapart.training.evaluating import evaluation_loss
 from tellapart.training.requirements import check_objective, class_counts, has_numbers
 from tellapart.training.trainer import _usual_objective
@@ -28,6 +28,14 @@ def test_objectives_over_classes_are_refused_for_numbers(objective):
 def test_squared_errors_are_refused_for_classes():
     with pytest.raises(RecipeError, match="needs numbers, but the labels are classes"):
         check_objective(MeanSquaredError(), None, rows([0, 1]))
+
+
+def test_two_passes_over_an_encoder_that_does_not_learn_are_refused(tiny_model):
+    model = tiny_model()
+    model.base_model.requires_grad_(False)
+    check_objective(CrossEntropy(), model, None)
+    with pytest.raises(RecipeError, match="gives the same one twice"):
+        check_objective(RDrop(), model, None)
 
 
 def test_numbers_are_told_from_class_ids_and_multi_hot_rows():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,6 +57,10 @@ def reproduce(
             rich_help_panel=_TABLE,
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Run nothing: count the cells and their work.", rich_help_panel=_TABLE),
+    ] = False,
     seed: o.Seed = None,
     settings: o.Settings = [],  # noqa: B006  typer copies it
     output: o.Output = None,
@@ -74,8 +78,9 @@ def reproduce(
     tellapart reproduce list
     tellapart reproduce clld-table3 --encoder minilm --trials 3 --budget 30m
     tellapart reproduce few-shot --columns trec6,cr --rows tfidf,cross-entropy
+    tellapart reproduce clld-table3 --plan
     """
-    from tellapart.cli.tables import print_json, show_protocols, show_reproduction
+    from tellapart.cli.tables import print_json, show_plan, show_protocols, show_reproduction
     from tellapart.recipes.protocols import load_protocol, protocols
     from tellapart.runs.scheduling import parse_budget
 
@@ -85,25 +90,30 @@ def reproduce(
         else:
             show_protocols(protocols())
         return
-    from tellapart.runs.reproduce import reproduce as run
-
     name, protocol = load_protocol(table)
     folder = output or Path("runs") / name
-    result = run(
-        name,
-        protocol,
-        folder,
-        rows=_keys(rows),
-        columns=_keys(columns),
-        encoders=_encoders(encoder, protocol.encoders),
-        trials=trials,
-        seed=seed or 0,
-        settings=settings,
-        budget=None if budget is None else parse_budget(budget),
-        resume=resume,
-        overwrite=overwrite,
-        quiet=quiet,
-    )
+    asked: dict[str, Any] = {
+        "rows": _keys(rows),
+        "columns": _keys(columns),
+        "encoders": _encoders(encoder, protocol.encoders),
+        "trials": trials,
+        "seed": seed or 0,
+        "settings": settings,
+        "overwrite": overwrite,
+    }
+    if plan:
+        from tellapart.runs.table_plan import table_plan
+
+        planned = table_plan(name, protocol, folder, **asked)
+        if json:
+            print_json(planned.to_dict())
+        else:
+            show_plan(planned)
+        return
+    from tellapart.runs.reproduce import reproduce as run
+
+    seconds = None if budget is None else parse_budget(budget)
+    result = run(name, protocol, folder, **asked, budget=seconds, resume=resume, quiet=quiet)
     if json:
         print_json(result.to_dict())
     else:

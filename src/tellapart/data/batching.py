@@ -1,4 +1,4 @@
-"""From texts to padded batches: tokenised once, bucketed by length, never a Python loop over rows per step."""
+"""From token ids to padded batches, bucketed by length, never a Python loop over rows per step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError
 
 # Tokenised inputs that are ragged like input_ids, and what pads them unless the tokeniser says otherwise.
@@ -88,122 +87,10 @@ class TokenisedDataset(Dataset):
         """Returns all that the rows are made of, by name, without labels: to tell two sets of rows apart."""
         return {"lengths": self.lengths, **self.columns}
 
-    @classmethod
-    def from_dataset(cls, dataset: Any, tokenizer: Any = None) -> TokenisedDataset:
-        """Takes over a tokenised map-style dataset as Transformers scripts make it.
-
-        Args:
-            dataset: Rows with `input_ids` and, for training, `labels` or `label`; a `datasets.Dataset`
-                or a sequence of dicts. Other columns are left behind, except `token_type_ids`, and `input_ids_2` …
-                of a fused encoder's further parts: then a `JointDataset` is returned.
-            tokenizer: For its padding ids.
-
-        Raises:
-            DataError: There are no `input_ids`.
-        """
-        columns = getattr(dataset, "column_names", None) or list(dataset[0])
-        if "input_ids" not in columns:
-            raise DataError(
-                f"the dataset has no input_ids, only {', '.join(columns)}",
-                "map the tokenizer over it first",
-            )
-        label_name = next((name for name in ("labels", "label") if name in columns), None)
-
-        def column(name: str) -> list:
-            return list(dataset[name]) if hasattr(dataset, "column_names") else [row[name] for row in dataset]
-
-        labels = None if label_name is None else np.asarray(column(label_name))
-        parts: list[TokenisedDataset] = []
-        tokenizers = getattr(tokenizer, "parts", None)
-        while "input_ids" + (suffix := part_suffix(len(parts))) in columns:
-            names = [name for name in ("input_ids", "token_type_ids") if name + suffix in columns]
-            ragged = {name: column(name + suffix) for name in names}
-            own = tokenizers[len(parts)] if tokenizers else tokenizer
-            parts.append(TokenisedDataset._from_lists(ragged, labels, own))
-        return _joined(parts)
-
-    @classmethod
-    def _from_lists(
-        cls,
-        ragged: Mapping[str, list],
-        labels: np.ndarray | None,
-        tokenizer: Any,
-        cut: np.ndarray | None = None,
-    ) -> TokenisedDataset:
-        lengths = np.fromiter((len(row) for row in ragged["input_ids"]), dtype=np.int64)
-        flat = {name: _flatten(rows, int(lengths.sum())) for name, rows in ragged.items()}
-        padding = {}
-        if tokenizer is not None:
-            padding = {
-                "input_ids": tokenizer.pad_token_id or 0,
-                "token_type_ids": getattr(tokenizer, "pad_token_type_id", 0) or 0,
-            }
-        left = getattr(tokenizer, "padding_side", "right") == "left"
-        return cls(flat, lengths, labels, padding, left, cut)
-
-
-def _flatten(rows: Iterable[Iterable[int]], total: int) -> np.ndarray:
-    return np.fromiter((token for row in rows for token in row), dtype=np.int32, count=total)
-
 
 def part_suffix(number: int) -> str:
     """Returns what the input names of a fused encoder's part end in: nothing for part 0, `_2` for 1, and so on."""
     return f"_{number + 1}" if number else ""
-
-
-def _joined(parts: list[TokenisedDataset]) -> TokenisedDataset:
-    from tellapart.data.joint import JointDataset  # builds on this module
-
-    return parts[0] if len(parts) == 1 else JointDataset(parts)
-
-
-def tokenise(
-    split: TextSplit, tokenizer: Any, *, max_length: int, labels: LabelSpace | None = None
-) -> TokenisedDataset:
-    """Tokenises a split once.
-
-    Args:
-        split: Texts, or pairs (joined the way the tokeniser joins pairs, the longer cut first).
-        tokenizer: A Transformers tokeniser, or one with `parts`: then each part tokenises the split, and the rows
-            come as a `JointDataset`.
-        max_length: Longest row in tokens, special tokens included.
-        labels: When given, the split's labels are encoded and kept.
-
-    Raises:
-        DataError: A label is not among `labels`.
-    """
-    parts = getattr(tokenizer, "parts", None)
-    if parts is not None:
-        return _joined([tokenise(split, part, max_length=max_length, labels=labels) for part in parts])
-    encoded = tokenizer(
-        split.texts,
-        split.text_pairs,
-        truncation=True,
-        max_length=max_length,
-        padding=False,
-        return_attention_mask=False,
-    )
-    ragged = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
-    if split.text_pairs is None:
-        ragged.pop("token_type_ids", None)  # all zero: models fill that in themselves
-    ids = labels.encode(split.labels) if labels is not None and split.labels is not None else None
-    return TokenisedDataset._from_lists(
-        ragged, ids, tokenizer, _cut_rows(split, tokenizer, encoded, max_length)
-    )
-
-
-def _cut_rows(split: TextSplit, tokenizer: Any, encoded: Any, max_length: int) -> np.ndarray:
-    """Which rows lost tokens, bool (N,); of those as long as they may be, those that have more."""
-    cut = np.fromiter((len(row) >= max_length for row in encoded["input_ids"]), dtype=bool)
-    full = np.flatnonzero(cut)
-    encodings = getattr(encoded, "encodings", None)
-    if encodings is not None:  # the tokenizers library keeps what it cuts off
-        cut[full] = [bool(encodings[row].overflowing) for row in full]
-    elif len(full):
-        rows = split.select(full)
-        whole = tokenizer(rows.texts, rows.text_pairs, truncation=False, padding=False, verbose=False)
-        cut[full] = [len(row) > max_length for row in whole["input_ids"]]
-    return cut
 
 
 class LengthBucketBatchSampler(Sampler[list[int]]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -51,8 +52,17 @@ def _explained(error: ValidationError) -> RecipeError:
     same = [other for other in error.errors() if _path([str(part) for part in other["loc"]]) == path]
     messages = dict.fromkeys(other["msg"][0].lower() + other["msg"][1:] for other in same)
     return RecipeError(
-        f"the recipe's {path} cannot be {problem['input']!r} ({', or '.join(messages)})", "correct the value"
+        f"the recipe's {path} cannot be {problem['input']!r} ({', or '.join(messages)})",
+        _QUOTES if problem["type"] == "string_type" and _is_bare(problem["input"]) else "correct the value",
     )
+
+
+_QUOTES = 'write names in quotes, such as "no" or "1": without them YAML reads a truth value or a number'
+
+
+def _is_bare(value: Any) -> bool:
+    """Whether YAML may have made a value out of what was meant as a name."""
+    return isinstance(value, bool | int | float | date)
 
 
 # What pydantic puts into a place for the members of a union: no key of a recipe.

@@ -12,8 +12,9 @@ import torch
 import transformers
 from transformers import TrainerCallback
 
-from tellapart.data.batching import TokenisedDataset, tokenise
+from tellapart.data.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.data.tokenising import tokenise
 from tellapart.deployment.onnx_scoring import OnnxClassifier, is_exported, load_exported
 from tellapart.encoders.precision import Precision, bf16_copy, use_bf16
 from tellapart.encoders.scoring import score

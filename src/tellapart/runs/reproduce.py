@@ -131,7 +131,7 @@ def reproduce(
     )
     folder = _claimed(Path(output), asked, resume=resume, overwrite=overwrite)
     forget_rows()
-    cells = _cells(asked, folder, quiet)
+    cells = table_cells(asked, folder, quiet=quiet)
     found = _Found()
     data = {
         column: _column_data(asked, column, [cell for cell in cells if cell.column == column], found)
@@ -181,8 +181,8 @@ def _is_of(name: str, row: str) -> bool:
     return name == row or name.rpartition("-seed")[0] == row
 
 
-def _cells(asked: TableRequest, folder: Path, quiet: bool) -> list[Cell]:
-    """Every cell that can be run, the first seed of all before the second of any."""
+def table_cells(asked: TableRequest, folder: Path, *, quiet: bool) -> list[Cell]:
+    """Returns every cell that can be run, asked for or not, the first seed of all before the second of any."""
     given: dict[str, Any] = {"encoders": asked.encoders, "settings": asked.settings}
     protocol = asked.protocol
     described = cell_recipe if protocol.measures == "classification" else cell_measurement
@@ -296,8 +296,13 @@ def _reason(asked: TableRequest, row: str, column: str) -> str:
         return why_not
     if row not in asked.rows or column not in asked.columns:
         return NOT_ASKED
-    run_by = asked.protocol.rows[row].run_by
-    return f"to be run by {run_by}" if run_by else NOT_FITTING
+    return run_by_others(asked.protocol, row) or NOT_FITTING
+
+
+def run_by_others(protocol: Protocol, row: str) -> str:
+    """Says what runs a row in place of tellapart; empty where nothing does."""
+    run_by = protocol.rows[row].run_by
+    return f"to be run by {run_by}" if run_by else ""
 
 
 def _other_environments(found: _Found) -> tuple[dict[str, Any], ...]:

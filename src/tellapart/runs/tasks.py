@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from transformers import EvalPrediction
 
-from tellapart.data.batching import TokenisedDataset, tokenise
+from tellapart.data.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.data.tokenising import tokenise
 from tellapart.evaluation.metrics import Metric, find_metric, main_metric
 from tellapart.evaluation.ranking import WithoutPositive
 from tellapart.evaluation.task import is_ranking, task_metrics

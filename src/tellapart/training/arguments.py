@@ -9,7 +9,7 @@ import transformers
 
 @dataclass
 class TrainingArguments(transformers.TrainingArguments):
-    """`transformers.TrainingArguments` plus eight fields; every other option keeps its meaning.
+    """`transformers.TrainingArguments` plus nine fields; every other option keeps its meaning.
 
     Args:
         head_learning_rate: Rate of everything outside the base model, the objective's parameters included; by
@@ -20,6 +20,9 @@ class TrainingArguments(transformers.TrainingArguments):
             of several classes (see `tellapart.data.balancing.ClassBalancedBatchSampler`).
         texts_per_class: Of balanced batches.
         fast_dropout: Whether to draw dropout masks on CPUs as `tellapart.encoders.dropout` does.
+        trim_embeddings: Whether the token embeddings that no training row uses are left out of gradients and
+            optimiser steps, which changes nothing in what is learnt. With PyTorch's AdamW only; see
+            `tellapart.training.trimmed_embeddings`.
         perturbation: `fgm` or `random`: each step's rows pass a second time through perturbed token embeddings, and
             both gradients are added; `none`. See `tellapart.training.perturbation`.
         perturbation_size: Euclidean length of the perturbation of each encoder's embeddings.
@@ -33,6 +36,7 @@ class TrainingArguments(transformers.TrainingArguments):
     batches: str = field(default="length")
     texts_per_class: int = field(default=4)
     fast_dropout: bool = field(default=True)
+    trim_embeddings: bool = field(default=True)
     perturbation: str = field(default="none")
     perturbation_size: float = field(default=1.0)
     gradient_cache: int | None = field(default=None)

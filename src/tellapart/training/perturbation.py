@@ -31,7 +31,12 @@ class EmbeddingPerturbation:
 
     def __init__(self, model: Any, kind: Perturbation, size: float = 1.0, seed: int = 0) -> None:
         self.kind, self.size, self.seed = kind, size, seed
-        self.tables = token_embeddings(model)
+        self._model = model
+
+    @property
+    def tables(self) -> list[nn.Parameter]:
+        """The tables as they are now; in training they may hold only the rows that are used."""
+        return token_embeddings(self._model)
 
     @contextlib.contextmanager
     def applied(self, step: int) -> Iterator[None]:

@@ -48,6 +48,12 @@ def total_evaluations(args: transformers.TrainingArguments, dataset: TokenisedDa
 def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset | None) -> None:
     """Refuses, before anything runs, an objective that would have no effect or no meaning."""
     needs = objective.requirements
+    if needs.views > 1 and not any(parameter.requires_grad for parameter in model.base_model.parameters()):
+        raise RecipeError(
+            "this objective compares two passes over a text, and an encoder of which nothing learns gives the same"
+            " one twice",
+            "let some of it learn, or choose an objective of one pass such as cross-entropy",
+        )
     if needs.views > 1 and not has_dropout(model):
         raise ModelError(
             f"this objective compares two passes over a text, and {type(model).__name__} has no dropout that"

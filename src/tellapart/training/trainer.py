@@ -15,9 +15,11 @@ import transformers
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
+from transformers.training_args import OptimizerNames
 
 from tellapart.data.balancing import ClassBalancedBatchSampler
 from tellapart.data.batching import BucketDataLoader, LengthBucketBatchSampler, TokenisedDataset
+from tellapart.data.tokenising import tokenised_rows
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import final_linear
@@ -36,6 +38,11 @@ from tellapart.training.requirements import (
     class_counts,
     refuse_arguments,
     total_evaluations,
+)
+from tellapart.training.trimmed_embeddings import (
+    TrimmedEmbedding,
+    follow_weight_decay,
+    trimmed_embeddings,
 )
 
 
@@ -123,6 +130,7 @@ class Trainer(transformers.Trainer):
         self._perturbation = _perturbation(args, model)
         texts = getattr(args, "gradient_cache", None)
         self._gradient_cache = None if texts is None else GradientCache(self.accelerator, texts)
+        self._trimmed: TrimmedEmbedding | None = None
         self._step_batches: list[dict[str, Tensor]] = []
         self._terms: dict[str, Tensor] = {}
         self._term_batches = 0
@@ -149,7 +157,7 @@ class Trainer(transformers.Trainer):
             return dataset
         if isinstance(dataset, dict):
             raise RecipeError("several evaluation sets at once are not supported", "evaluate them one by one")
-        return TokenisedDataset.from_dataset(dataset, self._tokenizer)
+        return tokenised_rows(dataset, self._tokenizer)
 
     def get_train_dataloader(self) -> DataLoader:
         """Returns a loader of bucketed batches, this rank's share of each."""
@@ -195,6 +203,33 @@ class Trainer(transformers.Trainer):
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader:
         """As `get_eval_dataloader`."""
         return self.get_eval_dataloader(test_dataset)
+
+    # ---- Learning ----
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As `transformers.Trainer.train`; token embeddings that no row uses are left out of the steps."""
+        if not self._may_trim():
+            return super().train(*args, **kwargs)
+        with trimmed_embeddings(self.classifier, self.train_dataset) as self._trimmed:
+            try:
+                return super().train(*args, **kwargs)
+            finally:
+                if self._trimmed is not None:
+                    # It holds the rows in use, which are no longer a parameter of the model.
+                    self.optimizer = self.lr_scheduler = None
+                self._trimmed = None
+
+    def _may_trim(self) -> bool:
+        """Whether a row without a gradient changes by nothing but weight decay, and nobody else holds the table."""
+        args = self.args
+        return (
+            getattr(args, "trim_embeddings", True)
+            and self.train_dataset is not None
+            and self.optimizer is None
+            and self.optimizer_cls_and_kwargs is None
+            and args.optim in (OptimizerNames.ADAMW_TORCH, OptimizerNames.ADAMW_TORCH_FUSED)
+            and not (self.is_deepspeed_enabled or self.is_fsdp_enabled)
+        )
 
     # ---- Loss ----
 
@@ -272,6 +307,8 @@ class Trainer(transformers.Trainer):
         if self.optimizer is not None:
             return self.optimizer
         optimizer = super().create_optimizer(model)
+        if self._trimmed is not None:
+            follow_weight_decay(optimizer, self._trimmed)
         rate = getattr(self.args, "head_learning_rate", None)
         if rate is not None:
             encoder = {id(parameter) for parameter in self._module.model.base_model.parameters()}

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers.trainer_callback import PrinterCallback
 
-from tellapart.data.batching import tokenise
 from tellapart.data.examples import TextData
+from tellapart.data.tokenising import tokenise
 from tellapart.encoders.transformer import has_dropout
 from tellapart.evaluation.task import task_metrics
 from tellapart.recipes import StageRecipe

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 from transformers import AutoTokenizer, BertTokenizer
 
-from tellapart.data.batching import tokenise
 from tellapart.data.examples import TextSplit
+from tellapart.data.tokenising import tokenise
 from tellapart.encoders.pooling import _LAYOUTS, Pooling
 from tellapart.encoders.spans import load_span_encoder
 from tellapart.encoders.transformer import load_tokenizer, save_classifier

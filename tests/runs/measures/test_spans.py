@@ -101,3 +101,19 @@ def test_overwriting_removes_the_models_of_the_table_and_no_others(spans_table, 
     run(spans_table, tmp_path / "out", rows=["plain"], overwrite=True)
     found = {path.name for path in (tmp_path / "out" / "models").iterdir() if path.is_dir()}
     assert found == {"plain-seed0", "another-seed0"}
+
+
+def test_a_plan_counts_what_is_there_and_says_what_it_does_not_count(spans_table, tmp_path, run):
+    from tellapart.recipes.protocols import Protocol
+    from tellapart.runs.table_plan import table_plan
+
+    spans_table["settings"] |= {"epochs": 0.2}
+    run(spans_table, tmp_path / "out", rows=["plain"])
+
+    def planned(**options):
+        return table_plan("mine", Protocol.model_validate(spans_table), tmp_path / "out", **options)
+
+    part = planned().columns["dev"]
+    assert (part.to_run, part.there, part.uncounted) == (1, 1, {"the work of spans is not counted": 1})
+    assert planned().pretraining.to_run == 1
+    assert planned(settings=["batch_size=4"]).columns["dev"].there == 0

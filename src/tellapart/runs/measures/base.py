@@ -125,6 +125,10 @@ class Measure(Protocol):
         """Returns the content of a cell's trial, if it was finished with these very settings on these rows."""
         ...
 
+    def on_disk(self, cell: Cell) -> dict[str, Any] | None:
+        """Returns the content of a cell's trial with these settings, without a look at the rows."""
+        ...
+
     def run(self, cell: Cell) -> dict[str, Any]:
         """Runs a cell after all that it needs, writes its trial, and returns the content of that.
 
@@ -152,12 +156,17 @@ def check_metrics(cell: Cell, known: Sequence[str]) -> None:
             )
 
 
-def fingerprint(cell: Cell, rows: ColumnRows, *more: str) -> str:
+def fingerprint(cell: Cell, rows: ColumnRows) -> str:
     """Returns the SHA-256 of all that decides what comes out of a cell: settings, pre-training and rows."""
+    return hashlib.sha256((settings_mark(cell) + rows.fingerprint).encode()).hexdigest()
+
+
+def settings_mark(cell: Cell) -> str:
+    """Returns the SHA-256 of the settings of a cell that is not one of classifiers, and of its pre-training."""
     recipe = cell.recipe.model_dump(mode="json")
     if cell.pretraining is not None:
         recipe["encoder"] = PRETRAINED
-    content = [cell.measures, recipe, pretraining_mark(cell), cell.evaluated, rows.fingerprint, *more]
+    content = [cell.measures, recipe, pretraining_mark(cell), cell.evaluated]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -172,6 +181,14 @@ def kept_trial(cell: Cell, mark: str) -> dict[str, Any] | None:
         return None
     kept = json.loads(cell.trial_file.read_text(encoding="utf-8"))
     return kept if kept.get("fingerprint") == mark else None
+
+
+def trial_of_settings(cell: Cell) -> dict[str, Any] | None:
+    """Reads a trial from its file, if it has the settings of the cell, whatever its rows were."""
+    if not cell.trial_file.is_file():
+        return None
+    kept = json.loads(cell.trial_file.read_text(encoding="utf-8"))
+    return kept if kept.get("settings") == settings_mark(cell) else None
 
 
 def keep_trial(
@@ -203,6 +220,7 @@ def keep_trial(
         "unseen_score": None,
         **more,
         "environment": environment(),
+        "settings": settings_mark(cell),
         "fingerprint": mark,
     }
     with replacing(cell.trial_file) as temporary:
@@ -223,14 +241,26 @@ def pretrain_row(cell: Cell) -> Path:
 
     assert cell.pretraining is not None
     folder, recipe = cell.pretraining_folder, cell.pretraining
-    asked = folder.with_suffix(".yaml")
     with alone(folder):
-        same = asked.is_file() and asked.read_text(encoding="utf-8") == recipe.to_yaml()
-        if not (same and (folder / "metrics.json").is_file()):
-            with replacing(asked) as temporary:
+        if needs_pretraining(cell):
+            same = _same_pretraining(recipe, folder)
+            with replacing(folder.with_suffix(".yaml")) as temporary:
                 temporary.write_text(recipe.to_yaml(), encoding="utf-8")
             pretrain(recipe, folder, resume=same, overwrite=not same, quiet=cell.quiet)
     return folder
+
+
+def needs_pretraining(cell: Cell) -> bool:
+    """Whether the encoder of a cell has yet to be pre-trained."""
+    if cell.pretraining is None:
+        return False
+    finished = (cell.pretraining_folder / "metrics.json").is_file()
+    return not (finished and _same_pretraining(cell.pretraining, cell.pretraining_folder))
+
+
+def _same_pretraining(recipe: PretrainRecipe, folder: Path) -> bool:
+    asked = folder.with_suffix(".yaml")
+    return asked.is_file() and asked.read_text(encoding="utf-8") == recipe.to_yaml()
 
 
 def alone(path: Path) -> FileLock:

@@ -25,7 +25,7 @@ from tellapart.runs.trials import finished_trial, run_trial
 
 def describe(cell: Cell) -> ColumnRows:
     """Reads the rows of a cell, as `tellapart.runs.measures.base.Measure` says."""
-    rows = _rows_of(cell)
+    rows = rows_of(cell)
     for metric in cell.metrics:
         find_metric(rows.labels, metric, ranking=is_ranking(rows.labels, rows.train))
     known = registered().get(_recipe(cell).data.source or "")
@@ -47,12 +47,18 @@ def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
     return finished_trial(with_values(recipe, chosen), _marked(cell, rows.source), cell.folder)
 
 
+def on_disk(cell: Cell) -> dict[str, Any] | None:
+    """Returns what is on disk of a cell, as `tellapart.runs.measures.base.Measure` says."""
+    source = cell.source if cell.evaluated == "test" else f"{cell.source} ({cell.evaluated})"
+    return finished(cell, ColumnRows(source, {}, ""))
+
+
 def run(cell: Cell) -> dict[str, Any]:
     """Runs a cell after its choice, as `tellapart.runs.measures.base.Measure` says."""
     if cell.pretraining is not None:
         pretrain_row(cell)
     recipe = _pretrained(cell, _recipe(cell))
-    rows = _rows_of(cell)
+    rows = rows_of(cell)
     rows = replace(rows, source=_marked(cell, rows.source))
     recipe = with_values(recipe, _chosen(cell, recipe, rows))
     return run_trial(recipe, split_data(recipe, rows), cell.folder, cell.metric, cell.quiet)
@@ -63,13 +69,12 @@ def forget() -> None:
     _read.cache_clear()
 
 
-@functools.lru_cache(maxsize=16)
-def _read(data: str) -> TextData:
-    return read_rows(Recipe.model_validate_json(data))
+def rows_of(cell: Cell) -> TextData:
+    """Reads the rows of a cell, once a process; where the published validation rows are compared on, as test rows.
 
-
-def _rows_of(cell: Cell) -> TextData:
-    """The rows of a cell; where the published validation rows are compared on, these as test rows."""
+    Raises:
+        DataError: They cannot be used.
+    """
     rows = _read(Recipe(data=_recipe(cell).data).model_dump_json())
     if cell.evaluated == "test":
         return rows
@@ -77,6 +82,16 @@ def _rows_of(cell: Cell) -> TextData:
         raise DataError(f"{rows.source} has no validation rows", "use a set that has them")
     # The source is part of a trial's fingerprint: it is not one on the test rows.
     return replace(rows, test=rows.validation, validation=None, source=f"{rows.source} (validation)")
+
+
+def needs_choice(cell: Cell) -> bool:
+    """Whether the validation rows have yet to choose among the alternatives of a cell's row and column."""
+    return _choice(cell, _pretrained(cell, _recipe(cell))) is None
+
+
+@functools.lru_cache(maxsize=16)
+def _read(data: str) -> TextData:
+    return read_rows(Recipe.model_validate_json(data))
 
 
 def _marked(cell: Cell, source: str) -> str:

@@ -19,6 +19,7 @@ from tellapart.runs.measures.base import (
     fingerprint,
     keep_trial,
     kept_trial,
+    trial_of_settings,
 )
 from tellapart.runs.spans import answer
 
@@ -39,6 +40,11 @@ def describe(cell: Cell) -> ColumnRows:
 def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
     """Returns what is on disk of a cell, as `tellapart.runs.measures.base.Measure` says."""
     return kept_trial(cell, fingerprint(cell, rows))
+
+
+def on_disk(cell: Cell) -> dict[str, Any] | None:
+    """Returns what is on disk of a cell, as `tellapart.runs.measures.base.Measure` says."""
+    return trial_of_settings(cell)
 
 
 def run(cell: Cell) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""Token ids of large sets on disk: the next run on the same rows need not tokenise them again.
+
+They are in the cache folder (`TELLAPART_CACHE`), readable by their owner alone, as safetensors under a name that
+depends on the texts, the tokeniser and the longest length. When they take more than `LARGEST_CACHE` bytes, what was
+not used for the longest time goes. `TELLAPART_TOKEN_CACHE=0` has nothing kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from tellapart.data.cache import cache_folder
+from tellapart.data.examples import TextSplit
+from tellapart.errors import OutputError
+from tellapart.files import replacing
+
+FEWEST_ROWS = 20_000
+"""Rows below which tokenising again takes less time than a person notices."""
+
+LARGEST_CACHE = 4 << 30
+
+_VERSION = 1  # of what is in a file
+
+
+def tokens_key(split: TextSplit, tokenizer: Any, max_length: int) -> str | None:
+    """Returns the name under which the ids of a split are kept.
+
+    Args:
+        split: The texts.
+        tokenizer: The tokeniser.
+        max_length: Longest row in tokens.
+
+    Returns:
+        A hexadecimal SHA-256; None where the ids are not to be kept: there are few rows, or nobody can tell whether
+        two such tokenisers are the same.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if len(split) < FEWEST_ROWS or backend is None or os.environ.get("TELLAPART_TOKEN_CACHE") == "0":
+        return None
+    described = json.loads(backend.to_str())
+    settings = {
+        # Without what the last call set.
+        "backend": {name: part for name, part in described.items() if name not in ("truncation", "padding")},
+        "version": _VERSION,
+        "max_length": max_length,
+        "class": type(tokenizer).__qualname__,
+        "inputs": tokenizer.model_input_names,
+        "truncation_side": tokenizer.truncation_side,
+        "split_special_tokens": tokenizer.split_special_tokens,
+        "pairs": split.text_pairs is not None,
+    }
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for texts in (split.texts, split.text_pairs or ()):
+        for text in texts:
+            written = text.encode(errors="surrogatepass")
+            digest.update(len(written).to_bytes(8, "little"))
+            digest.update(written)
+    return digest.hexdigest()
+
+
+def kept_tokens(key: str) -> dict[str, np.ndarray] | None:
+    """Returns what was kept under a name; None where there is nothing, or nothing that can be read."""
+    file = _file(key)
+    try:
+        tokens = load_file(file)
+        os.utime(file)
+    except (OSError, SafetensorError):
+        return None
+    return tokens
+
+
+def keep_tokens(key: str, tokens: Mapping[str, np.ndarray]) -> None:
+    """Keeps arrays under a name, where there is room; a cache that cannot be written is none."""
+    with contextlib.suppress(OutputError, OSError):
+        folder = _file(key).parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacing(_file(key)) as temporary:
+            save_file(dict(tokens), temporary)
+        _forget_oldest(folder)
+
+
+def _file(key: str) -> Path:
+    return cache_folder() / "tokens" / f"{key}.safetensors"
+
+
+def _forget_oldest(folder: Path) -> None:
+    files = sorted(folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime, reverse=True)
+    total = 0
+    for file in files:
+        total += file.stat().st_size
+        if total > LARGEST_CACHE:
+            file.unlink(missing_ok=True)
