@@ -34,6 +34,13 @@ from tellapart.recipes import (
     methods,
     with_values,
 )
+from tellapart.recipes.measurements import (
+    MEASUREMENTS,
+    CorrectionsMeasurement,
+    Measurement,
+    RobustnessMeasurement,
+    SpansMeasurement,
+)
 from tellapart.recipes.pretraining import PretrainRecipe
 from tellapart.recipes.protocols import (
     Protocol,
@@ -255,6 +262,26 @@ def test_the_protocol_reference_has_the_keys_and_defaults_that_there_are(heading
         assert (cell == "required") == field.is_required(), key
         if not field.is_required():
             assert yaml.safe_load(cell.strip("`")) == field.get_default(call_default_factory=True), key
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind", "base"),
+    [
+        ("All of them", Measurement, None),
+        ("corrections", CorrectionsMeasurement, Measurement),
+        ("spans", SpansMeasurement, Measurement),
+        ("robustness", RobustnessMeasurement, SpansMeasurement),
+    ],
+)
+def test_the_protocol_reference_has_the_settings_of_each_kind_of_cell(heading, kind, base):
+    section = _sections(REFERENCE / "protocols.md")["What a cell measures"]
+    parts = re.split(r"^### (.+)\n", section, flags=re.MULTILINE)
+    documented = dict(_ROW.findall(dict(zip(parts[1::2], parts[2::2], strict=True))[heading]))
+    inherited = {"seed"} if base is None else set(base.model_fields)
+    assert list(documented) == [name for name in kind.model_fields if name not in inherited]
+    for key, cell in documented.items():
+        assert yaml.safe_load(cell.strip("`")) == kind.model_fields[key].default, key
+    assert {"classification", *MEASUREMENTS} == set(dict(_ROW.findall(parts[0])))
 
 
 def test_the_readme_has_the_methods_that_there_are():

@@ -17,6 +17,19 @@ def test_a_file_gives_the_recipe_that_was_written(tmp_path):
     assert load_pretraining_recipe(tmp_path / "r.yaml") == recipe
 
 
+def test_a_share_of_a_run_is_its_nearest_step_and_at_least_the_first():
+    recipe = PretrainRecipe(steps=12)
+    assert [recipe.step_at(share) for share in (0.001, 0.0625, 0.125, 0.25, 0.5, 0.8, 1)] == [
+        1,
+        1,
+        2,
+        3,
+        6,
+        10,
+        12,
+    ]
+
+
 def test_values_are_changed_by_key():
     recipe = with_pretraining_values(
         PretrainRecipe(),
@@ -36,6 +49,8 @@ def test_values_are_changed_by_key():
         ({"encoder": "new", "hidden_size": 30, "heads": 4}, "30 cannot be shared by 4 heads"),
         ({"encoder": "new", "objective": "electra", "family": "bert"}, "needs the family electra"),
         ({"generator": "x"}, "goes with an ELECTRA encoder"),
+        ({"save_at": [0.5, 1.5]}, "save_at.1 cannot be 1.5"),
+        ({"save_at": [0.5], "save_every": 3}, "both save_every and save_at"),
     ],
 )
 def test_a_mistake_is_one_sentence(content, sentence):

@@ -119,3 +119,83 @@ def test_mistakes_are_told_in_one_line(tellapart, arguments, message, tmp_path):
     assert finished.code == 2
     assert message in finished.err
     assert len(finished.err.splitlines()) == 1
+
+
+# ---- Tables that measure something else than classifiers ----
+
+
+@pytest.fixture(scope="module")
+def notes(tickets, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("texts") / "notes.txt"
+    path.write_text("\n".join(text for text, _ in tickets))
+    return path
+
+
+@pytest.fixture(scope="module")
+def synonyms(tiny_encoder, tiny_wordnet, tmp_path_factory) -> Path:
+    from tellapart.encoders.transformer import load_tokenizer
+    from tellapart.pretraining.synonyms import build_wordnet_table
+    from tellapart.pretraining.wordnet import WordNet
+
+    path = tmp_path_factory.mktemp("synonyms") / "synonyms.safetensors"
+    build_wordnet_table(load_tokenizer(tiny_encoder), WordNet(tiny_wordnet)).save(path)
+    return path
+
+
+def _pretrained(notes: Path, steps: int) -> tuple[object, ...]:
+    settings = (f"texts={notes}", f"steps={steps}", "max_length=24")
+    return tuple(word for setting in settings for word in ("--set", f"pretraining.{setting}"))
+
+
+def test_the_checkpoints_of_table_2_are_counted(tellapart, notes, synonyms, tiny_encoder, tmp_path):
+    finished = tellapart(
+        "reproduce", "true-negatives-table2", "--encoder", f"bert-base={tiny_encoder}", "--rows",
+        "bert-base-corrections", "--trials", 1, *_pretrained(notes, 12), "--set", f"source={notes}",
+        "--set", f"synonyms={synonyms}", "--set", f"pretraining.synonyms={synonyms}", "--set", "max_length=24",
+        "--quiet", "--json", "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert finished.code == 0, finished.err
+    content = json.loads(finished.out)
+    for column in ("at-6-25", "at-12-5", "at-25", "at-50", "at-80", "at-100"):
+        for metric in ("iteration_level", "prediction_level"):
+            cell = content["columns"][column]["metrics"][metric]["bert-base-corrections"]
+            assert set(cell["scores"]) == {"0"}, cell["missing"]
+        assert content["columns"][column]["data"]["source"] == str(notes)
+    page = (tmp_path / "out" / "true-negatives-table2.md").read_text()
+    assert "6.25 %, iteration level | 6.25 %, prediction level" in page
+    assert f"Rows of {notes}: 192 lines" in page
+
+
+def test_tables_4_and_5_share_what_they_train(tellapart, notes, tiny_wordnet, squad_file, tmp_path):
+    content = json.loads(squad_file.read_text())
+    paragraphs = [one for one in content["data"][0]["paragraphs"] if one["qas"][0]["answers"]]
+    paragraphs[0]["qas"][0]["question"] = "what was lost 3 times?"
+    for name, rows in (("train", paragraphs[10:]), ("dev", paragraphs[:10])):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"data": [{"paragraphs": rows}]}))
+    tiny = ("vocabulary_size=150", "hidden_size=16", "layers=1", "heads=2")
+    model = [word for setting in tiny for word in ("--set", f"pretraining.{setting}")]
+    arguments = (
+        "--encoder", "electra-small=new", "--rows", "electra-small", "--trials", 1, *_pretrained(notes, 2),
+        *model, "--set", f"source={tmp_path / 'dev.json'}", "--set", f"train={tmp_path / 'train.json'}",
+        "--set", "max_length=24", "--set", "stride=4", "--set", "epochs=0.2", "--output", tmp_path / "out",
+    )  # fmt: skip
+    four = tellapart("reproduce", "true-negatives-table4", "--encoder", "electra-base=new", *arguments)
+    assert four.code == 0, four.err
+    assert "SQuAD, EM" in four.out
+    assert "squad electra-small seed 0: exact_match" in four.err
+    trained = (tmp_path / "out" / "models" / "electra-small-seed0" / "metrics.json").stat().st_mtime_ns
+    five = tellapart(
+        "reproduce", "true-negatives-table5", *arguments, "--resume", "--json", "--quiet",
+        "--columns", "add-sentence", "--set", f"wordnet={tiny_wordnet}",
+    )  # fmt: skip
+    assert five.code == 0, five.err
+    cells = json.loads(five.out)["columns"]["add-sentence"]["metrics"]
+    assert cells["changed_questions"]["electra-small"]["scores"] == {"0": 0.1}
+    assert cells["exact_match_before"]["electra-small"]["paper"] == 80.55
+    assert (
+        tmp_path / "out" / "models" / "electra-small-seed0" / "metrics.json"
+    ).stat().st_mtime_ns == trained
+    assert {path.stem for path in (tmp_path / "out").glob("*.html")} == {
+        "true-negatives-table4",
+        "true-negatives-table5",
+    }

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from tellapart.data.squad import SquadAnswer, SquadExample, read_squad
@@ -65,3 +68,81 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
         read_squad(tmp_path / "dev.json")
     with pytest.raises(DataError, match=r"no file .*test.json"):
         read_squad(tmp_path / "test.json")
+
+
+ROWS = [
+    {
+        "id": "q1",
+        "title": "Super Bowl",
+        "context": CONTEXT,
+        "question": "Who won?",
+        "answers": {"text": ["Denver Broncos", "the Denver Broncos"], "answer_start": [29, 25]},
+    },
+    {"id": "q2", "context": CONTEXT, "question": "Who lost?", "answers": {"text": [], "answer_start": []}},
+]
+EXAMPLES = [
+    SquadExample(
+        "q1", "Who won?", CONTEXT, (SquadAnswer("Denver Broncos", 29), SquadAnswer("the Denver Broncos", 25))
+    ),
+    SquadExample("q2", "Who lost?", CONTEXT, ()),
+]
+
+
+@pytest.mark.parametrize("name", ["dev.json", "dev.jsonl", "dev.parquet"])
+def test_a_table_in_the_shape_of_datasets_has_the_same_questions(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        pyarrow.parquet.write_table(pa.Table.from_pylist(ROWS), path)
+    elif name.endswith("jsonl"):
+        path.write_text("\n".join(map(json.dumps, ROWS)))
+    else:
+        write(path, ROWS)
+    assert read_squad(path) == EXAMPLES
+    assert read_squad(path, split="train") == EXAMPLES  # a file has no splits
+
+
+def test_a_split_is_read_of_a_saved_or_a_hub_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = datasets.Features(
+        {name: datasets.Value("string") for name in ("id", "title", "context", "question")}
+        | {
+            "answers": datasets.Sequence(
+                {"text": datasets.Value("string"), "answer_start": datasets.Value("int32")}
+            )
+        }
+    )
+    splits = datasets.DatasetDict(
+        train=datasets.Dataset.from_list([ROWS[0]], features=features),
+        validation=datasets.Dataset.from_list([{"title": ""} | ROWS[1]], features=features),
+    )
+    splits.save_to_disk(tmp_path / "squad")
+    monkeypatch.setattr(
+        datasets, "load_dataset", lambda name, config: {("some/squad", None): splits}[name, config]
+    )
+    for source in (tmp_path / "squad", "some/squad"):
+        assert read_squad(source, split="train") == EXAMPLES[:1]
+        assert read_squad(source, split="validation") == EXAMPLES[1:]
+        assert read_squad(source) == EXAMPLES[1:]  # what is evaluated on, where nothing is said
+        with pytest.raises(DataError, match="has no test split, only train, validation"):
+            read_squad(source, split="test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"answers": {"text": ["Denver"], "answer_start": []}}, "row 1 has 1 answers and 0 places"),
+        ({"answers": ["Denver"]}, '"answers" of .*row 1 is a list, not an object'),
+        ({"answers": {"text": ["Denver"], "answer_start": [99]}}, "row 1, answers 1 is .* from character 99"),
+        ({"question": None}, '"question" of .*row 1 is missing, not a text'),
+    ],
+)
+def test_a_table_that_is_none_of_questions_is_refused_with_its_row(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        read_squad(write(tmp_path / "dev.json", [ROWS[0] | changes]))
+
+
+def test_a_table_without_questions_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dev.csv").write_text("text,label\nhello,a\n")
+    with pytest.raises(DataError, match=r'"context" of .*row 1 is missing'):
+        read_squad(tmp_path / "dev.csv")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import string
 
 import numpy as np
 import pytest
@@ -103,6 +105,58 @@ def test_means_are_over_all_questions_and_over_either_kind():
         "missing": 1,
     }
     assert span_metrics(examples[:1], {"a": "1880"}) == {"exact_match": 1, "f1": 1, "total": 1, "missing": 0}
+
+
+def _official_evaluation(dataset, predictions):
+    """Exact match and F1 in per cent as the evaluation of SQuAD 1.1 is published: a question at a time, all told."""
+
+    def normalised(text):
+        bare = "".join(character for character in text.lower() if character not in set(string.punctuation))
+        return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
+
+    def f1(prediction, truth):
+        said, true = normalised(prediction).split(), normalised(truth).split()
+        shared = [
+            word for word in set(said) & set(true) for _ in range(min(said.count(word), true.count(word)))
+        ]
+        if not shared:
+            return 0.0
+        precision, recall = len(shared) / len(said), len(shared) / len(true)
+        return 2 * precision * recall / (precision + recall)
+
+    total = exact = overlap = 0
+    for article in dataset["data"]:
+        for paragraph in article["paragraphs"]:
+            for question in paragraph["qas"]:
+                total += 1
+                if question["id"] not in predictions:
+                    continue
+                said, truths = predictions[question["id"]], [one["text"] for one in question["answers"]]
+                exact += max(normalised(said) == normalised(truth) for truth in truths)
+                overlap += max(f1(said, truth) for truth in truths)
+    return 100 * exact / total, 100 * overlap / total
+
+
+_PIECES = st.sampled_from(
+    ["the", "A", "U.S.", "black", "Cat", "cat", "1880", "—", "…", "an", "’s", "left-over", " "]
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.lists(_PIECES, max_size=5), st.lists(_PIECES, max_size=4)), min_size=1, max_size=6)
+)
+def test_the_metrics_are_those_of_the_published_evaluation(rows):
+    examples, predictions = [], {}
+    for number, (first, second) in enumerate(rows):
+        gold = ("one cat", "The " + " ".join(second) + " Cat")  # answers have a word, in SQuAD 1.1
+        answers = tuple(SquadAnswer(text, 0) for text in gold)
+        examples.append(SquadExample(f"q{number}", "?", "a text", answers))
+        if number % 4 != 3:
+            predictions[f"q{number}"] = " ".join(first)
+    metrics = span_metrics(examples, predictions)
+    expected = _official_evaluation(_squad(examples), predictions)
+    assert (100 * metrics["exact_match"], 100 * metrics["f1"]) == pytest.approx(expected)
 
 
 def _squad(examples: list[SquadExample]) -> dict:

@@ -43,6 +43,19 @@ def test_of_a_folder_of_splits_the_training_rows_are_read(tmp_path):
     assert "only the train split is read, not test" in source.notes[-1]
 
 
+def test_another_split_is_read_where_it_is_asked_for_and_files_are_read_whatever_is(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.csv").write_text(f"text,label\nof {split},a\nmore,b\n")
+    source = open_texts(tmp_path, split="test")
+    assert next(source.lines()) == "of test"
+    assert "only the test split is read, not train" in source.notes[-1]
+    with pytest.raises(DataError, match="has no validation rows, only train, test"):
+        open_texts(tmp_path, split="validation")
+    (tmp_path / "a.txt").write_text("plain")
+    for file, line in (("a.txt", "plain"), ("train.csv", "of train")):
+        assert next(open_texts(tmp_path / file, split="validation").lines()) == line
+
+
 def test_a_line_without_an_end_comes_in_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr(texts, "_PIECE", 4)
     path = tmp_path / "long.txt"

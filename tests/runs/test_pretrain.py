@@ -11,6 +11,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, Trainer
 
 from tellapart.encoders.transformer import load_tokenizer
 from tellapart.errors import DataError, ModelError, RecipeError, TellapartError, UserError
+from tellapart.pretraining.checkpoints import last_checkpoint
 from tellapart.pretraining.synonyms import build_wordnet_table
 from tellapart.pretraining.wordnet import WordNet
 from tellapart.recipes.pretraining import PretrainRecipe, validated_pretraining
@@ -233,6 +234,27 @@ def test_all_checkpoints_stay_when_asked_to_and_are_plain_models(further, synony
     assert {one.statistics.sequences for one in found} == {192}
     sample = pretrain_stats([folder], content["texts"], synonyms=synonyms, limit=20, quiet=True)
     assert sample[0].statistics.sequences == 20
+
+
+def test_checkpoints_are_saved_at_shares_of_the_run_and_it_goes_on_from_them(further, tmp_path, monkeypatch):
+    further |= {"save_every": None, "save_at": [0.25, 0.5, 0.9], "keep_checkpoints": True}
+    whole = _run(further, tmp_path / "whole")
+    found = {path.name for path in (whole.folder / "checkpoints").iterdir()}
+    assert found == {"checkpoint-3", "checkpoint-6", "checkpoint-11", "checkpoint-12"}
+    assert (whole.recipe.save_at, whole.recipe.save_every) == ([0.25, 0.5, 0.9], None)
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, args, state, control, **_):
+            if state.global_step == 8:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "ProgressBar", lambda *_: Stop())
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(validated_pretraining(further), tmp_path / "cut", quiet=False)
+    assert last_checkpoint(tmp_path / "cut" / "checkpoints").endswith("checkpoint-6")
+    _run(further, tmp_path / "cut", resume=True)
+    weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert weights[0] == weights[1]
 
 
 def test_statistics_of_a_model_without_the_head_are_refused(tiny_encoder, ticket_file, synonyms):

@@ -10,8 +10,9 @@ from tellapart.evaluation.reproduction import Reproduction
 from tellapart.inspection.reproduction import reproduction_markdown
 from tellapart.recipes import Recipe, with_values
 from tellapart.recipes.protocols import Protocol
-from tellapart.runs import cells as module
+from tellapart.runs.cells import CellResult
 from tellapart.runs.compare import compare
+from tellapart.runs.measures import classification as module
 from tellapart.runs.reproduce import reproduce
 from tellapart.runs.scheduling import InProcess
 
@@ -91,7 +92,7 @@ def test_the_first_seed_of_all_comes_before_the_second_of_any(table, tmp_path, m
 
     def recorded(cell):
         order.append((cell.seed, cell.column, cell.row))
-        return module.CellResult(error="not now")
+        return CellResult(error="not now")
 
     monkeypatch.setattr("tellapart.runs.reproduce.run_cell", recorded)
     run(table, tmp_path / "out", seed=4)
@@ -273,9 +274,37 @@ def test_an_encoder_may_come_from_a_run_of_pretraining(table, tickets, tmp_path,
     run(table, tmp_path / "out", columns=["tickets"])
     folder = tmp_path / "out" / "pretraining" / "probe"
     assert (folder / "model").is_dir()
-    monkeypatch.setattr("tellapart.runs.pretrain.pretrain", lambda *_, **__: pytest.fail("it was there"))
-    monkeypatch.setattr(module, "run_trial", lambda *_: pytest.fail("it was there"))
-    run(table, tmp_path / "out", columns=["tickets"], resume=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tellapart.runs.pretrain.pretrain", lambda *_, **__: pytest.fail("it was there"))
+        patch.setattr(module, "run_trial", lambda *_: pytest.fail("it was there"))
+        run(table, tmp_path / "out", columns=["tickets"], resume=True)
+    # A trial after another pre-training is another one.
+    calls, real = [], module.run_trial
+    monkeypatch.setattr(module, "run_trial", lambda *a: calls.append(a[0].method) or real(*a))
+    before = json.loads((tmp_path / "out" / "tickets" / "trials" / "probe-seed0.json").read_text())
+    run(table, tmp_path / "out", columns=["tickets"], resume=True, trials=1, settings=["pretraining.steps=3"])
+    assert calls == ["probe"]
+    after = json.loads((tmp_path / "out" / "tickets" / "trials" / "probe-seed0.json").read_text())
+    assert after["fingerprint"] != before["fingerprint"]
+
+
+def test_a_column_of_scores_may_have_an_objective_and_a_metric_of_its_own(table, score_file, tmp_path):
+    table["columns"]["scores"] = {
+        "name": "Scores",
+        "source": str(score_file),
+        "metrics": {"spearman_correlation": "Spearman"},
+        "settings": {
+            "data.regression": True,
+            "stages.0.objective": {"name": "mean-squared-error"},
+            "stages.0.metric": "spearman_correlation",
+        },
+    }
+    table["rows"]["ce"] = {"name": "CE", "method": "cross-entropy", "settings": {"stages.0.epochs": 1}}
+    result = run(table, tmp_path / "out", columns=["scores"], trials=1)
+    for row in ("ce", "svm", "probe"):
+        assert not figures(result, "scores", row).missing
+        assert -1 <= figures(result, "scores", row).scores[0] <= 1
+    assert figures(result, "scores", "svm").scores[0] > 0.8
 
 
 def test_several_processes_of_torchrun_are_refused(table, tmp_path, monkeypatch):

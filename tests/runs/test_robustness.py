@@ -10,6 +10,7 @@ from tellapart.errors import DataError, ModelError, RecipeError, UserError
 from tellapart.recipes import with_values
 from tellapart.runs.evaluate import evaluate
 from tellapart.runs.robustness import robustness
+from tellapart.runs.spans import evaluate_spans
 from tellapart.runs.train import train
 
 # lost, misplaced and today have a synonym each that the tagged texts know
@@ -122,6 +123,26 @@ def test_added_sentences_reach_the_model_and_leave_the_answers_where_they_are(
         assert row.before == row.gold
     same = robustness(folder, asked, tmp_path / "again", attack="add-sentence", wordnet=wordnet, quiet=True)
     assert same == result
+
+
+def test_synonyms_are_swapped_for_models_that_answer_questions_too(span_run, wordnet, squad_file, tmp_path):
+    folder, out = span_run[0], tmp_path / "out"
+    given = {"share": 0.5, "wordnet": wordnet, "quiet": True}
+    result = robustness(folder, squad_file, out, protect=["Misplaced"], **given)
+    # "today" is the answer where it occurs, "misplaced" is protected: nothing is left to swap
+    assert (result.changed_rows, result.difference) == (0, 0)
+    assert result.settings == {"share": 0.5, "protected": ["Misplaced"], "seed": 0}
+    result = robustness(folder, squad_file, out, overwrite=True, **given)
+    swaps = {"lost": "misplaced", "misplaced": "lost"}
+    examples = read_squad(squad_file)
+    swappable = [one for one in examples if swaps.keys() & set(one.context.split())]
+    also = [one for one in examples if one.context.endswith("today") and not one.answers]
+    assert result.changed_rows == len(swappable) + len(also) > 0
+    assert (result.attack, result.metric, result.rows) == ("swap-synonyms", "exact_match", 192)
+    assert result.metrics_before == evaluate_spans(folder, squad_file, quiet=True)
+    for row in (*result.became_wrong, *result.became_right):
+        question, original = row.original.split(" ⏎ ")
+        assert row.transformed == f"{question} ⏎ " + " ".join(swaps.get(w, w) for w in original.split())
 
 
 def test_an_attack_on_questions_needs_a_model_that_answers_them(model, squad_file, wordnet, tmp_path):

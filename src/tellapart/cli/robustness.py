@@ -26,7 +26,7 @@ def robustness(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", help="Labelled rows: all that train takes. For add-sentence a SQuAD file."
+            metavar="DATA", help="Labelled rows: all that train takes; for models of spans questions."
         ),
     ],
     attack: Annotated[
@@ -69,6 +69,7 @@ def robustness(
     [bold]Examples[/]
     tellapart robustness runs/tickets tickets.csv
     tellapart robustness runs/tickets tickets.csv --share 0.2 --protect visa
+    tellapart robustness runs/spans dev.json
     tellapart robustness runs/spans dev.json --attack add-sentence
     """
     from tellapart.cli.tables import print_json, show_table

@@ -11,7 +11,12 @@ from tellapart.cli import options as o
 
 app = typer.Typer(no_args_is_help=True, help="Answer questions out of a text (SQuAD format).")
 
-_Squad = Annotated[str, typer.Argument(metavar="DATA", help="A JSON file in the format of SQuAD.")]
+_Squad = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA", help="A JSON file in the format of SQuAD, a table of questions, or a Hub name."
+    ),
+]
 _Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="A folder: what spans train wrote, or a Transformers model.")
 ]

@@ -97,11 +97,12 @@ def show_sweep(result: SweepResult, folder: Path) -> None:
 
 def show_protocols(protocols: Mapping[str, Protocol]) -> None:
     """Prints the tables that can be run again."""
-    rows = [["table", "what it is", "paper", "rows", "columns", "trials"]]
+    rows = [["table", "what it is", "paper", "measures", "rows", "columns", "trials"]]
     for name, one in protocols.items():
         paper = f"{one.paper.split(':')[0]}, {one.table}" if one.paper else ""
-        rows.append([name, one.title, paper, str(len(one.rows)), str(len(one.columns)), str(one.trials)])
-    show_table(rows, numbers=slice(3, None))
+        sizes = [str(count) for count in (len(one.rows), len(one.columns), one.trials)]
+        rows.append([name, one.title, paper, one.measures, *sizes])
+    show_table(rows, numbers=slice(4, None))
     print("run one again: tellapart reproduce TABLE --encoder minilm --budget 30m")
 
 

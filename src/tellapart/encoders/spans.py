@@ -33,6 +33,17 @@ def load_span_encoder(encoder: str) -> tuple[Any, Any]:
         return model, load_tokenizer(encoder)
 
 
+def answers_questions(folder: str | Path) -> bool:
+    """Whether a folder holds a model of the kind that `load_span_model` loads.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    path = resolve_encoder(str(folder))
+    with readable(str(folder)):
+        return _is_span_model(AutoConfig.from_pretrained(path))
+
+
 def load_span_model(folder: str | Path) -> tuple[Any, Any]:
     """Loads a trained question answering model and its tokeniser.
 
@@ -44,11 +55,16 @@ def load_span_model(folder: str | Path) -> tuple[Any, Any]:
     """
     path = resolve_encoder(str(folder))
     with readable(str(folder)):
-        kinds = AutoConfig.from_pretrained(path).architectures or []
-        if not any(name.endswith("ForQuestionAnswering") for name in kinds):
+        config = AutoConfig.from_pretrained(path)
+        if not _is_span_model(config):
+            kinds = config.architectures or []
             raise ModelError(
                 f"{folder} holds {', '.join(kinds) or 'a model without a head'}, which does not answer questions",
                 f"train one: tellapart spans train DATA --encoder {folder}",
             )
         model = AutoModelForQuestionAnswering.from_pretrained(path, dtype=torch.float32)
         return model.eval(), AutoTokenizer.from_pretrained(path)
+
+
+def _is_span_model(config: Any) -> bool:
+    return any(name.endswith("ForQuestionAnswering") for name in config.architectures or [])

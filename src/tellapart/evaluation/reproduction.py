@@ -78,12 +78,14 @@ class ColumnData:
         fingerprint: SHA-256 of all rows, see `tellapart.data.fingerprints`.
         known_overlap: Test texts that are known to be in train too; None where nobody has counted.
         note: What is known to distort results.
+        source: What the rows come from, where it is not what the column names.
     """
 
     split_sizes: dict[str, int]
     fingerprint: str | None = None
     known_overlap: int | None = None
     note: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)

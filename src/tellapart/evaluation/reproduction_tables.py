@@ -46,15 +46,21 @@ def reproduction_parts(result: Reproduction) -> list[PagePart]:
 
 
 def overview_rows(result: Reproduction) -> list[list[str]]:
-    """Returns the table itself: `the paper's figure / ours` in each cell, by the main metric of each column."""
+    """Returns the table itself: `the paper's figure / ours` in each cell.
+
+    Tables of classifiers show the main metric of each column, others every metric.
+    """
     protocol = result.protocol
-    mains = {key: next(iter(column.metrics)) for key, column in protocol.columns.items()}
-    header = ["", *(_column_name(result, column, mains[column]) for column in protocol.columns)]
-    rows = [header]
+    shown = [
+        (column, metric)
+        for column, its_column in protocol.columns.items()
+        for metric in list(its_column.metrics)[: 1 if protocol.measures == "classification" else None]
+    ]
+    rows = [["", *(_column_name(result, column, metric) for column, metric in shown)]]
     for row, its_row in protocol.rows.items():
         cells = [
-            _side_by_side(result, result.columns[column].metrics[mains[column]][row], mains[column])
-            for column in protocol.columns
+            _side_by_side(result, result.columns[column].metrics[metric][row], metric)
+            for column, metric in shown
         ]
         rows.append([its_row.name, *cells])
     return rows
@@ -114,7 +120,9 @@ def _what_it_is(result: Reproduction) -> PagePart:
 
 def _overview(result: Reproduction) -> PagePart:
     seeds = f"Seeds {', '.join(map(str, result.seeds))}."
-    what = "the mean of the trials, by the main metric of each set"
+    what = "the mean of the trials"
+    if result.protocol.measures == "classification":
+        what += ", by the main metric of each set"
     if result.protocol.summary == "trimmed":
         what = "the mean without the best and the worst trial, where there are three or more; intervals and "
         what += "differences are those of all trials"
@@ -149,7 +157,7 @@ def _column(result: Reproduction, column: str, metric: str, *, with_data: bool) 
 def _data_sentences(result: Reproduction, column: str, found: ColumnResult) -> tuple[str, ...]:
     its_column, data = result.protocol.columns[column], found.data
     sizes = ", ".join(f"{count:,} {split}" for split, count in data.split_sizes.items())
-    parts = [f"Rows of {its_column.source}: {sizes}; SHA-256 {(data.fingerprint or '')[:16]}."]
+    parts = [f"Rows of {data.source or its_column.source}: {sizes}; SHA-256 {(data.fingerprint or '')[:16]}."]
     if its_column.stands_in_for:
         other = result.protocol.columns[its_column.stands_in_for].name
         parts.append(f"A stand-in for {other}: the paper's figures are those on {other}.")
@@ -157,7 +165,7 @@ def _data_sentences(result: Reproduction, column: str, found: ColumnResult) -> t
         parts.append(its_column.note[0].upper() + its_column.note[1:].rstrip(".") + ".")
     if data.note:
         parts.append(f"Known of the published set: {data.note}.")
-    if data.known_overlap is None:
+    if data.known_overlap is None and result.protocol.measures == "classification":
         parts.append("Nobody has counted the texts that its test and training rows share.")
     return (" ".join(parts),)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from tellapart.errors import UserError
@@ -85,17 +85,30 @@ class SynonymSwaps:
         if not 0 < share <= 1:
             raise UserError(f"a share of {share} of the words cannot be swapped", "give one above 0, up to 1")
         self._wordnet, self._share, self._seed = wordnet, share, seed
-        words = {word.lower() for word in protected}
-        self._protected = words | {reading.base for word in words for reading in wordnet.readings(word)}
+        self._protected = self._with_bases(protected)
         self._synonyms = functools.cache(self._find_synonyms)
 
-    def __call__(self, text: str) -> tuple[str, list[Swap]]:
-        """Returns the text with its swaps, in their order; the text itself where there are none."""
+    def __call__(
+        self, text: str, *, keep: Sequence[tuple[int, int]] = (), protected: Collection[str] = ()
+    ) -> tuple[str, list[Swap]]:
+        """Swaps words of a text.
+
+        Args:
+            text: The text.
+            keep: Parts of it, first character and the one after the last, of which no word is replaced.
+            protected: Words that are neither replaced nor put in, in any form, besides those of the class.
+
+        Returns:
+            The text with its swaps, and these in their order; the text itself where there are none.
+        """
         words = list(_WORD.finditer(text))
         own = hashlib.sha256(f"{self._seed}\n{text}".encode()).hexdigest()
+        also = self._with_bases(protected)
         candidates = []
         for before, word in zip([None, *words], words, strict=False):
-            fitting = self._fitting(text, before, word)
+            if any(word.start() < end and start < word.end() for start, end in keep):
+                continue
+            fitting = self._fitting(text, before, word, also)
             if fitting:
                 digest = hashlib.sha256(f"{own}\n{word.start()}".encode()).digest()
                 candidates.append((digest, word, fitting))
@@ -107,15 +120,29 @@ class SynonymSwaps:
         swaps.sort(key=lambda swap: swap.start)
         return _swapped(text, swaps), swaps
 
-    def _fitting(self, text: str, before: re.Match[str] | None, word: re.Match[str]) -> list[str]:
+    def _fitting(
+        self, text: str, before: re.Match[str] | None, word: re.Match[str], protected: Collection[str]
+    ) -> list[str]:
         """The synonyms of a word that its place allows."""
         written = word.group()
         if not (written.isascii() and written.isalpha() and written.islower() and len(written) >= SHORTEST):
             return []
         synonyms = self._synonyms(written)
+        if protected and synonyms:
+            if self._has_form_in(written, protected):
+                return []
+            synonyms = [one for one in synonyms if not self._has_form_in(one, protected)]
         if before and before.group().lower() in ("a", "an") and text[before.end() : word.start()].isspace():
             synonyms = [one for one in synonyms if (one[0] in _VOWELS) == (written[0] in _VOWELS)]
         return synonyms
+
+    def _with_bases(self, words: Iterable[str]) -> frozenset[str]:
+        """Words in small letters, with every base form that they can have."""
+        small = {word.lower() for word in words}
+        return frozenset(small | {reading.base for word in small for reading in self._wordnet.readings(word)})
+
+    def _has_form_in(self, word: str, protected: Collection[str]) -> bool:
+        return any(one in protected for one in (word, *(one.base for one in self._wordnet.readings(word))))
 
     def _find_synonyms(self, word: str) -> list[str]:
         if word in _FUNCTION_WORDS:

@@ -79,13 +79,14 @@ class TextSource:
         return digest.hexdigest()
 
 
-def open_texts(source: str | Path, *, text: str | None = None) -> TextSource:
+def open_texts(source: str | Path, *, text: str | None = None, split: str = "train") -> TextSource:
     """Finds raw texts.
 
     Args:
         source: A text file; a folder with files of `TEXT_SUFFIXES`, at any depth; or what
-            `tellapart.data.reading.read_splits` takes, of which the training rows are read.
+            `tellapart.data.reading.read_splits` takes, of which one split is read.
         text: The column of the texts, for a table; found by its name when not given.
+        split: Which split of a table: `train`, `validation` or `test`. Files are read whatever is asked for.
 
     Raises:
         DataError: There is no such thing, or it is not clear which column to read.
@@ -100,7 +101,7 @@ def open_texts(source: str | Path, *, text: str | None = None) -> TextSource:
     if not path.exists() and path.suffix.lower() in (*TEXT_SUFFIXES, ".gz"):
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"there is no file {source}{did_you_mean(path.name, siblings)}", "check the path")
-    return _table_column(source, text)
+    return _table_column(source, text, "train" if path.is_file() else split)
 
 
 def _text_files(name: str, files: tuple[Path, ...], text: str | None) -> TextSource:
@@ -114,14 +115,15 @@ def _is_text_file(path: Path) -> bool:
     return stem.suffix.lower() in TEXT_SUFFIXES and path.is_file() and not path.name.startswith(".")
 
 
-def _table_column(source: str | Path, text: str | None) -> TextSource:
+def _table_column(source: str | Path, text: str | None, split: str) -> TextSource:
     found = read_splits(source)
-    if "train" not in found.tables:
+    if split not in found.tables:
+        rows = "training" if split == "train" else split
         raise DataError(
-            f"{found.name} has no training rows, only {', '.join(found.tables)}",
+            f"{found.name} has no {rows} rows, only {', '.join(found.tables)}",
             "name the file to read: a text file, or a table",
         )
-    table = found.tables["train"]
+    table = found.tables[split]
     name = find_columns(table.schema, text=text, labelled=False, where=found.name).text
     column = table.column(name)
     if not is_string(column.type):
@@ -129,9 +131,9 @@ def _table_column(source: str | Path, text: str | None) -> TextSource:
     notes = list(found.notes)
     if text is None:
         notes.append(f'Texts from the column "{name}".')
-    others = [split for split in found.tables if split != "train"]
+    others = [name for name in found.tables if name != split]
     if others:
-        notes.append(f"Of {found.name} only the train split is read, not {' and '.join(others)}.")
+        notes.append(f"Of {found.name} only the {split} split is read, not {' and '.join(others)}.")
     return TextSource(found.name, column=column, notes=tuple(notes))
 
 

@@ -58,6 +58,7 @@ class PretrainRecipe(BaseModel):
         compile: Whether to compile the model with `torch.compile`.
         workers: Processes that prepare batches.
         save_every: Steps between checkpoints; by default a tenth of the run.
+        save_at: In place of `save_every`: shares of the run, above 0 and up to 1, after which to save one.
         keep_checkpoints: Whether all checkpoints stay when the run has ended.
         seed: Of everything random.
         trainer: Any other option of `transformers.TrainingArguments`.
@@ -97,6 +98,7 @@ class PretrainRecipe(BaseModel):
     compile: bool = False
     workers: Annotated[int, Field(ge=0)] = 0
     save_every: Size | None = None
+    save_at: list[Annotated[float, Field(gt=0, le=1)]] | None = None
     keep_checkpoints: bool = False
     seed: int = 0
     trainer: dict[str, Any] = {}
@@ -104,6 +106,15 @@ class PretrainRecipe(BaseModel):
     def to_yaml(self) -> str:
         """Returns the recipe as YAML, every key written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def step_at(self, share: float) -> int:
+        """Returns the step after which a share of the run is done, the nearest, and at least the first.
+
+        Args:
+            share: Above 0, up to 1. The number of steps must have been decided.
+        """
+        assert self.steps is not None
+        return max(1, round(share * self.steps))
 
 
 _NEW_MODEL = ("family", "vocabulary_size", "lowercase", "hidden_size", "layers", "heads")
@@ -131,6 +142,8 @@ def validated_pretraining(content: Mapping[str, Any]) -> PretrainRecipe:
             f"a hidden size of {recipe.hidden_size or 256} cannot be shared by {recipe.heads or 4} heads",
             "choose a hidden_size that is a multiple of heads",
         )
+    if recipe.save_every is not None and recipe.save_at is not None:
+        raise RecipeError("both save_every and save_at say when to save", "leave out one of them")
     if recipe.objective == "electra" and recipe.family == "bert":
         raise RecipeError("the objective electra needs the family electra", "leave out --family")
     if recipe.generator is not None and (recipe.objective != "electra" or recipe.encoder == NEW):

@@ -1,4 +1,4 @@
-"""Protocols: a table of a paper as data, from which each of its cells is a recipe that can be run again.
+"""Protocols: a table of a paper as data, from which each of its cells is a run that can be made again.
 
 Those of the papers are in the package; anyone can write one of their own as YAML.
 """
@@ -10,187 +10,41 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
 from tellapart.errors import RecipeError, did_you_mean
-from tellapart.recipes.methods import METHODS, method_recipe
+from tellapart.recipes.measurements import MEASUREMENTS, Measurement, with_measurement_values
+from tellapart.recipes.methods import method_recipe
 from tellapart.recipes.pretraining import PretrainRecipe, validated_pretraining, with_pretraining_values
+from tellapart.recipes.protocol_schema import (
+    PRETRAINING,
+    RESERVED,
+    Protocol,
+    ProtocolColumn,
+    ProtocolRow,
+    Settings,
+)
 from tellapart.recipes.reading import read_mapping, with_values
 from tellapart.recipes.schema import Recipe
 
-PRETRAINING = "pretraining"
-"""The prefix of settings that are those of the pre-training run."""
-
-Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-Settings = dict[str, Any]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ProtocolColumn(_Strict):
-    """A set that methods are compared on.
-
-    Args:
-        name: As the paper calls it.
-        metrics: Name in `tellapart.evaluation.metrics.METRICS` to the paper's name for it, the first the main one.
-        source: A registered set, a file, a folder or a Hub name; None where the column cannot be run.
-        stands_in_for: The key of the column whose set is not to be had, in place of which this one is.
-        evaluated: The published split to compare on. With `validation`, rows to validate on come from train.
-        encoder: The role of the encoder, where it is not that of the rows.
-        note: What is different from the paper's set, or why the column cannot be run.
-        settings: Path to value, as for `--set`, for the rows that know the path.
-    """
-
-    name: str
-    metrics: Annotated[dict[str, str], Field(min_length=1)] = {"accuracy": "accuracy"}
-    source: str | None = None
-    stands_in_for: str | None = None
-    evaluated: Literal["test", "validation"] = "test"
-    encoder: str | None = None
-    note: str = ""
-    settings: Settings = {}
-
-
-class ProtocolRow(_Strict):
-    """A method.
-
-    Args:
-        name: As the paper calls it.
-        method: A name from `tellapart.recipes.methods()`; None where the row cannot be run.
-        encoder: The role of its encoder; by default the first.
-        second: The role of a second encoder, fused with the first.
-        baseline: The key of the row that it is held against; by default the protocol's.
-        note: What is different from the paper's method, or why the row cannot be run.
-        settings: Path to value, as for `--set`.
-        run_by: What runs the row in place of tellapart, with the data of its recipe; its trials count where they are.
-        choices: As the protocol's, in their place.
-        pretraining: Of the encoder, before each fine-tuning: what differs from the protocol's `pretraining`.
-    """
-
-    name: str
-    method: str | None = None
-    encoder: str | None = None
-    second: str | None = None
-    baseline: str | None = None
-    note: str = ""
-    settings: Settings = {}
-    run_by: str = ""
-    choices: list[Settings] | None = None
-    pretraining: Settings | None = None
-
-    @field_validator("method")
-    @classmethod
-    def _known(cls, method: str | None) -> str | None:
-        if method is not None and method not in METHODS:
-            raise ValueError(f'there is no method "{method}"{did_you_mean(method, METHODS)}')
-        return method
-
-
-Figure = float | list[float | None] | None
-
-
-class Protocol(_Strict):
-    """A table: methods in rows, sets in columns, and what the paper found.
-
-    Args:
-        title: What the table is about.
-        paper: Authors, title, year; empty for a table of one's own.
-        table: Its number in the paper.
-        used: What the paper used, by topic, in its words.
-        differences: What is read or done differently here, a sentence each.
-        encoders: Role to encoder; the first is that of rows which name none, and what `--encoder` replaces.
-        trials: Seeds of each cell; the paper's own number where it has one.
-        summary: What stands for a cell: the `mean` of its trials, or the `trimmed` mean, without the best and the
-            worst, from three trials on.
-        baseline: The key of the row that others are held against; by default the first that can be run.
-        settings: Path to value, as for `--set`, for the rows that know the path.
-        choices: Alternatives, each path to value, among which the validation rows choose once a row and column.
-        pretraining: Keys of a pre-training run, for the rows that have one.
-        columns: Key to set; a key is a folder's name too.
-        rows: Key to method; a key is a file's name too.
-        figures: Row to column to what the paper found, in its unit: a number, or one for each metric.
-        cell_settings: Row to column to path to value, as for `--set`.
-        excluded: Row to column to the reason why that cell cannot be run.
-    """
-
-    title: str
-    paper: str = ""
-    table: str = ""
-    used: dict[str, str] = {}
-    differences: list[str] = []
-    encoders: Annotated[dict[Key, str], Field(min_length=1)] = {"encoder": "minilm"}
-    trials: Annotated[int, Field(ge=1)] = 3
-    summary: Literal["mean", "trimmed"] = "mean"
-    baseline: str | None = None
-    settings: Settings = {}
-    choices: list[Settings] = []
-    pretraining: Settings = {}
-    columns: Annotated[dict[Key, ProtocolColumn], Field(min_length=1)]
-    rows: Annotated[dict[Key, ProtocolRow], Field(min_length=1)]
-    figures: dict[str, dict[str, Figure]] = {}
-    cell_settings: dict[str, dict[str, Settings]] = {}
-    excluded: dict[str, dict[str, str]] = {}
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Protocol:
-        for key, column in self.columns.items():
-            _one_of(column.stands_in_for, self.columns, f"column {key} stands in for")
-            _one_of(column.encoder, self.encoders, f"the encoder of column {key} is")
-            if column.source is None and not column.note:
-                raise ValueError(f"column {key} has neither a source nor a note why it has none")
-        for key, row in self.rows.items():
-            _one_of(row.baseline, self.rows, f"the baseline of row {key} is")
-            _one_of(row.encoder, self.encoders, f"the encoder of row {key} is")
-            _one_of(row.second, self.encoders, f"the second encoder of row {key} is")
-            if row.method is None and not row.note:
-                raise ValueError(f"row {key} has neither a method nor a note why it has none")
-        _one_of(self.baseline, self.rows, "the baseline is")
-        if PRETRAINING in self.columns:
-            raise ValueError(f'no column can be called "{PRETRAINING}": that folder has another use')
-        by_cell: dict[str, Mapping[str, Mapping[str, Any]]] = {
-            "figures": self.figures,
-            "cell_settings": self.cell_settings,
-            "excluded": self.excluded,
-        }
-        for name, cells in by_cell.items():
-            for row_key, by_column in cells.items():
-                _one_of(row_key, self.rows, f"{name} has row")
-                for column_key in by_column:
-                    _one_of(column_key, self.columns, f"{name} has column")
-        for figures in self.figures.values():
-            for column_key, figure in figures.items():
-                given = len(figure) if isinstance(figure, list) else 1
-                metrics = len(self.columns[column_key].metrics)
-                if figure is not None and given != metrics:
-                    raise ValueError(f"column {column_key} has {given} figures for {metrics} metrics")
-        return self
-
-    def why_not(self, row: str, column: str) -> str:
-        """Returns why a cell cannot be run; empty where it can."""
-        its_row, its_column = self.rows[row], self.columns[column]
-        if its_row.method is None:
-            return its_row.note
-        if its_column.source is None:
-            return its_column.note
-        return self.excluded.get(row, {}).get(column, "")
-
-    def baseline_of(self, row: str) -> str:
-        """Returns the key of the row that a row is held against, which may be the row itself."""
-        first = next((key for key, one in self.rows.items() if one.method is not None), row)
-        return self.rows[row].baseline or self.baseline or first
-
-    def figure(self, row: str, column: str, metric: str) -> float | None:
-        """Returns what the paper found for a cell, or for the one that its column stands in for."""
-        column = self.columns[column].stands_in_for or column
-        found = self.figures.get(row, {}).get(column)
-        if isinstance(found, list):
-            names = list(self.columns[column].metrics)
-            return found[names.index(metric)] if metric in names else None
-        return found if metric == next(iter(self.columns[column].metrics)) else None
+__all__ = [
+    "PRETRAINING",
+    "RESERVED",
+    "Protocol",
+    "ProtocolColumn",
+    "ProtocolRow",
+    "Settings",
+    "cell_choices",
+    "cell_measurement",
+    "cell_pretraining",
+    "cell_recipe",
+    "check_settings",
+    "is_shipped",
+    "load_protocol",
+    "protocols",
+]
 
 
 def protocols() -> dict[str, Protocol]:
@@ -234,7 +88,7 @@ def cell_recipe(
     settings: Sequence[str] = (),
     seed: int = 0,
 ) -> Recipe:
-    """Returns the recipe of a cell; its `method` is the row's key.
+    """Returns the recipe of a cell of a table of classifiers; its `method` is the row's key.
 
     What is set for all rows or for a column goes to the methods that know it, as in `tellapart compare`; then comes
     what is set for the row, for the cell and, at last, by the user.
@@ -268,6 +122,44 @@ def cell_recipe(
     return recipe.model_copy(update={"method": row, "seed": seed})
 
 
+def cell_measurement(
+    protocol: Protocol,
+    row: str,
+    column: str,
+    *,
+    encoders: Mapping[str, str] | None = None,
+    settings: Sequence[str] = (),
+    seed: int = 0,
+) -> Measurement:
+    """Returns what a cell of a table measures that is not one of classifiers.
+
+    Every row knows the same settings: those of the table come first, then the column's, the row's, the cell's, and at
+    last the user's.
+
+    Args:
+        protocol: The table.
+        row: A key of its rows that can be run.
+        column: A key of its columns that has a source.
+        encoders: Role to encoder, in place of the protocol's.
+        settings: The user's `key=value` changes.
+        seed: Of everything random.
+
+    Raises:
+        RecipeError: A setting is unknown or not allowed.
+    """
+    its_row, its_column = protocol.rows[row], protocol.columns[column]
+    roles = protocol.encoders | dict(encoders or {})
+    role = its_column.encoder or its_row.encoder or next(iter(roles))
+    given = {"source": its_column.source, "encoder": roles[role]}
+    for more in (protocol.settings, its_column.settings, its_row.settings):
+        given |= more
+    given |= protocol.cell_settings.get(row, {}).get(column, {})
+    own = [setting for setting in settings if not setting.startswith(PRETRAINING + ".")]
+    assignments = [*(_assignment(key, value) for key, value in given.items()), *own]
+    measurement = with_measurement_values(MEASUREMENTS[protocol.measures](), assignments)
+    return measurement.model_copy(update={"seed": seed})
+
+
 def cell_choices(protocol: Protocol, row: str) -> list[list[str]]:
     """Returns the alternatives among which the validation rows choose, each as `path=value` changes."""
     own = protocol.rows[row].choices
@@ -284,6 +176,9 @@ def cell_pretraining(
 ) -> PretrainRecipe | None:
     """Returns the pre-training run that a row's encoder comes from; None where it has none.
 
+    A table of corrections keeps the checkpoints that its columns speak of. A generator goes with the encoder that the
+    table names: with another one it is left out, unless the user names it.
+
     Args:
         protocol: The table.
         row: A key of its rows.
@@ -296,9 +191,15 @@ def cell_pretraining(
     its_row = protocol.rows[row]
     if its_row.pretraining is None:
         return None
-    roles = protocol.encoders | dict(encoders or {})
-    content = {"encoder": roles[its_row.encoder or next(iter(roles))]}
-    recipe = validated_pretraining(content | protocol.pretraining | its_row.pretraining)
+    role = its_row.encoder or next(iter(protocol.encoders))
+    encoder = (protocol.encoders | dict(encoders or {}))[role]
+    content: dict[str, Any] = {"encoder": encoder} | protocol.pretraining | its_row.pretraining
+    if encoder != protocol.encoders[role]:
+        content.pop("generator", None)
+    if protocol.measures == "corrections":
+        shares = {column.settings.get("checkpoint", 1.0) for column in protocol.columns.values()}
+        content |= {"keep_checkpoints": True, "save_at": sorted(shares)}
+    recipe = validated_pretraining(content)
     own = [setting.removeprefix(PRETRAINING + ".") for setting in settings if setting.startswith(PRETRAINING)]
     return with_pretraining_values(recipe, own)
 
@@ -313,6 +214,10 @@ def check_settings(protocol: Protocol, settings: Iterable[str] = ()) -> None:
     Raises:
         RecipeError: A path leads nowhere in any row, or its value is not allowed.
     """
+    if protocol.measures != "classification":
+        own = [setting for setting in settings if not setting.startswith(PRETRAINING + ".")]
+        with_measurement_values(MEASUREMENTS[protocol.measures](), own)
+        return
     shared = [protocol.settings, *(column.settings for column in protocol.columns.values())]
     given = [_assignment(path, value) for each in shared for path, value in each.items()]
     bases = [method_recipe(row.method) for row in protocol.rows.values() if row.method is not None]
@@ -355,10 +260,14 @@ def _read(file: Path) -> Protocol:
         ) from None
     check_settings(protocol)
     for row in protocol.rows:
-        cell_pretraining(protocol, row)
         for column in protocol.columns:
-            if not protocol.why_not(row, column):
+            if protocol.why_not(row, column):
+                continue
+            if protocol.measures == "classification":
                 cell_recipe(protocol, row, column)
+            else:
+                cell_measurement(protocol, row, column)
+        cell_pretraining(protocol, row)
     return protocol
 
 
@@ -372,8 +281,3 @@ def _where_known(recipe: Recipe, setting: str) -> Recipe:
         return with_values(recipe, [setting])
     except RecipeError:
         return recipe
-
-
-def _one_of(name: str | None, known: Mapping[str, Any], what: str) -> None:
-    if name is not None and name not in known:
-        raise ValueError(f'{what} "{name}", which there is not{did_you_mean(name, known)}')

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from tellapart.training.progress import ProgressBar, text_counter
 LOG = "log.jsonl"
 
 # What may differ between a run and its resumption: it changes neither the batches nor the weights.
-_FREE = ("texts", "workers", "save_every", "keep_checkpoints")
+_FREE = ("texts", "workers", "save_every", "save_at", "keep_checkpoints")
 
 _OWN_ARGUMENTS = {
     "output_dir": "--output",
@@ -158,7 +159,7 @@ def _trainer(prepared: Prepared, folder: Path, *, quiet: bool) -> PretrainingTra
         "torch_compile": recipe.compile,
         "dataloader_num_workers": recipe.workers,
         "save_strategy": "steps",
-        "save_steps": recipe.save_every,
+        "save_steps": recipe.steps if recipe.save_at else recipe.save_every,
         "save_total_limit": None if recipe.keep_checkpoints else 2,
         "logging_steps": max(1, recipe.steps // 50),
         "logging_first_step": True,
@@ -170,6 +171,8 @@ def _trainer(prepared: Prepared, folder: Path, *, quiet: bool) -> PretrainingTra
     }
     options |= trainer_options(recipe.trainer, transformers.TrainingArguments, _OWN_ARGUMENTS)
     callbacks: list[TrainerCallback] = [LogFile(folder / LOG)]
+    if recipe.save_at:
+        callbacks.append(SaveAt(recipe.step_at(share) for share in recipe.save_at))
     if not quiet:
         callbacks.append(ProgressBar(f"{recipe.objective}, {recipe.correction}", "masked_accuracy"))
     if recipe.workers:  # the tokeniser warns of the processes that are forked after it has used threads
@@ -207,6 +210,22 @@ class LogFile(TrainerCallback):
         if state.is_world_process_zero and state.log_history:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(_json_line(state.log_history[-1]))
+
+
+class SaveAt(TrainerCallback):
+    """Has a checkpoint saved after certain steps.
+
+    Args:
+        steps: These steps.
+    """
+
+    def __init__(self, steps: Iterable[int]) -> None:
+        self._steps = frozenset(steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Asks for a checkpoint if the step is one of them."""
+        if state.global_step in self._steps:
+            control.should_save = True
 
 
 def _json_line(entry: dict[str, Any]) -> str:

@@ -214,7 +214,7 @@ def _decided(recipe: PretrainRecipe, corpus: Corpus, processes: PartialState) ->
             "steps": steps,
             "learning_rate": recipe.learning_rate or rate,
             "precision": "bf16" if use_bf16(recipe.precision, processes.device) else "fp32",
-            "save_every": recipe.save_every or max(1, -(-steps // 10)),
+            "save_every": None if recipe.save_at else recipe.save_every or max(1, -(-steps // 10)),
             "synonyms": recipe.synonyms or (WORDNET if "hard" in recipe.correction else None),
         }
     )

@@ -42,6 +42,7 @@ def pretrain_stats(
     texts: str | Path,
     *,
     text: str | None = None,
+    split: str = "train",
     synonyms: str = "wordnet",
     max_length: int = 128,
     mask_share: float = 0.15,
@@ -55,6 +56,7 @@ def pretrain_stats(
         checkpoints: Run folders, checkpoints in them, or any model with a head over the vocabulary.
         texts: What `tellapart.pretraining.texts.open_texts` takes; each line that is not empty is a sequence.
         text: The column of the texts, for a table.
+        split: Which split of a table.
         synonyms: `wordnet`, or a file that `tellapart synonyms build` wrote.
         max_length: Longest sequence in tokens.
         mask_share: Share of the tokens that are masked.
@@ -65,7 +67,7 @@ def pretrain_stats(
     Raises:
         UserError: A checkpoint, the texts or the table cannot be used.
     """
-    source = open_texts(texts, text=text)
+    source = open_texts(texts, text=text, split=split)
     results = []
     with tempfile.TemporaryDirectory() as scratch:
         for checkpoint in checkpoints:

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.data.benchmarks import registered
-from tellapart.data.fingerprints import rows_fingerprint
 from tellapart.errors import TellapartError, UserError
-from tellapart.evaluation.metrics import find_metric
 from tellapart.evaluation.reproduction import (
     CellFigures,
     ColumnData,
@@ -24,31 +22,30 @@ from tellapart.evaluation.reproduction import (
     column_figures,
 )
 from tellapart.evaluation.reproduction_tables import FAILED
-from tellapart.evaluation.task import is_ranking
 from tellapart.files import replacing
 from tellapart.inspection.reproduction import reproduction_markdown, write_reproduction_report
 from tellapart.recipes.protocols import (
-    PRETRAINING,
+    RESERVED,
     Protocol,
     cell_choices,
+    cell_measurement,
     cell_pretraining,
     cell_recipe,
 )
 from tellapart.runs.cells import (
     Cell,
     CellResult,
+    describe_rows,
     finished_cell,
     forget_rows,
     lost_cell,
     one_sentence,
-    rows_of,
     run_cell,
 )
 from tellapart.runs.environment import environment
 from tellapart.runs.folder import claim_folder
 from tellapart.runs.scheduling import Budget, executors, schedule, visible_devices
 from tellapart.runs.table_request import TableRequest, table_request
-from tellapart.runs.trials import TRIALS
 
 CONFIDENCE = 0.95
 
@@ -171,29 +168,36 @@ def _claimed(output: Path, asked: TableRequest, *, resume: bool, overwrite: bool
     if overwrite and output.is_dir():
         for column in asked.protocol.columns:
             claim_folder(output / column, resume=False, overwrite=True)
-        for row in asked.protocol.rows:
-            if (output / PRETRAINING / row).is_dir():
-                claim_folder(output / PRETRAINING / row, resume=False, overwrite=True)
+        for shared in (output / name for name in RESERVED):
+            for made in sorted(shared.iterdir()) if shared.is_dir() else ():
+                if made.is_dir() and any(_is_of(made.name, row) for row in asked.protocol.rows):
+                    claim_folder(made, resume=False, overwrite=True)
         return output
     return claim_folder(output, resume=resume, overwrite=False)
+
+
+def _is_of(name: str, row: str) -> bool:
+    """Whether a folder has the name of a row, or of its model with a seed."""
+    return name == row or name.rpartition("-seed")[0] == row
 
 
 def table_cells(asked: TableRequest, folder: Path, *, quiet: bool) -> list[Cell]:
     """Returns every cell that can be run, asked for or not, the first seed of all before the second of any."""
     given: dict[str, Any] = {"encoders": asked.encoders, "settings": asked.settings}
     protocol = asked.protocol
+    described = cell_recipe if protocol.measures == "classification" else cell_measurement
     return [
         Cell(
+            measures=protocol.measures,
             row=row,
             column=column,
-            recipe=cell_recipe(protocol, row, column, seed=seed, **given),
-            folder=folder / column / TRIALS,
-            metric=next(iter(protocol.columns[column].metrics)),
+            recipe=described(protocol, row, column, seed=seed, **given),
+            table=folder,
+            metrics=tuple(protocol.columns[column].metrics),
             evaluated=protocol.columns[column].evaluated,
             choices=cell_choices(protocol, row),
             choice_seed=asked.seeds[0],
             pretraining=cell_pretraining(protocol, row, **given),
-            pretraining_folder=folder / PRETRAINING / row,
             quiet=quiet,
         )
         for seed in asked.seeds
@@ -205,29 +209,26 @@ def table_cells(asked: TableRequest, folder: Path, *, quiet: bool) -> list[Cell]
 
 def _column_data(asked: TableRequest, column: str, cells: Sequence[Cell], found: _Found) -> ColumnData:
     """Reads the rows of a column and what is on disk of its cells; what cannot be read fails each of these."""
-    source = asked.protocol.columns[column].source
-    known = registered().get(source or "")
-    described: dict[str, Any] = {
-        "known_overlap": known.overlap if known else None,
-        "note": known.note if known else "",
-    }
+    published = asked.protocol.columns[column].source
+    known = registered().get(published or "")
+    unread = ColumnData({}, None, known.overlap if known else None, known.note if known else "")
     # A set that nobody asked for is not fetched, unless there are trials on it to show.
     if not cells or (column not in asked.columns and not cells[0].folder.is_dir()):
-        return ColumnData({}, None, **described)
+        return unread
     try:
-        rows = rows_of(cells[0])
-        for metric in asked.protocol.columns[column].metrics:
-            find_metric(rows.labels, metric, ranking=is_ranking(rows.labels, rows.train))
+        rows = describe_rows(cells[0])
     except (TellapartError, OSError, ValueError) as error:
         for cell in cells:
             found.results[cell.row, column, cell.seed] = CellResult(error=one_sentence(error))
-        return ColumnData({}, None, **described)
+        return unread
     for cell in cells:
-        result = finished_cell(cell, rows.source)
+        result = finished_cell(cell, rows)
         if result is not None:
             found.results[cell.row, column, cell.seed] = result
-    sizes = {name: len(split) for name, split in rows.splits.items()}
-    return ColumnData(sizes, rows_fingerprint(rows), **described)
+    source = cells[0].source
+    return ColumnData(
+        rows.sizes, rows.fingerprint, rows.overlap, rows.note, source="" if source == published else source
+    )
 
 
 def _to_run(result: CellResult | None) -> bool:

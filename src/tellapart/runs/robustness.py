@@ -12,11 +12,11 @@ import numpy as np
 
 from tellapart.data.examples import TextSplit
 from tellapart.data.squad import SquadExample, read_squad
-from tellapart.encoders.spans import load_span_model
+from tellapart.encoders.spans import answers_questions, load_span_model
 from tellapart.errors import ModelError, RecipeError, did_you_mean
-from tellapart.evaluation.distractors import Distractors
 from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.robustness import ATTACKS, Answers, Attack, Robustness, compare_answers
+from tellapart.evaluation.span_attacks import AttackedExamples, attacked_examples
 from tellapart.evaluation.spans import exact_match, span_metrics
 from tellapart.evaluation.synonym_swaps import SynonymSwaps, label_words
 from tellapart.evaluation.task import task_metrics
@@ -50,15 +50,15 @@ def robustness(
     """Measures what an attack does to a saved model; writes `robustness.json` and `robustness.html`.
 
     Args:
-        model: A run folder or a plain checkpoint.
-        source: Labelled rows, as for `tellapart.runs.evaluate.evaluate`; for `add-sentence` a file in the format of
-            SQuAD.
+        model: A run folder or a plain checkpoint, a classifier or a model that answers questions.
+        source: Labelled rows, as for `tellapart.runs.evaluate.evaluate`; for a model that answers questions what
+            `tellapart.data.squad.read_squad` takes.
         output: The folder to write.
         attack: `swap-synonyms`, see `tellapart.evaluation.synonym_swaps`; or `add-sentence`, see
             `tellapart.evaluation.distractors`, for models that answer questions.
         share: Of a text's words, at most so many are replaced. Synonyms only.
         seed: Another one chooses other words.
-        protect: Words that stay, besides those of the class names. Synonyms only.
+        protect: Words that stay, besides those of the class names or of the answers. Synonyms only.
         wordnet: WordNet's folder; by default where it is usually installed.
         text: The text column; found by its name when not given.
         text_pair: The second text's column.
@@ -79,11 +79,15 @@ def robustness(
         )
     named = {"model": str(model), "source": str(source) if isinstance(source, str | Path) else "memory"}
     dictionary = WordNet(wordnet)
-    if attack == "add-sentence":
-        examples, span_model = read_squad(source), load_span_model(model)
+    if attack == "add-sentence" or _answers_questions(model):
+        span_model, examples = load_span_model(model), read_squad(source)
+        options: dict[str, Any] = (
+            {"share": share, "protected": sorted(protect)} if attack == "swap-synonyms" else {}
+        )
+        attacked = attacked_examples(examples, attack, dictionary, seed=seed, **options)
         folder = claim_folder(output, resume=False, overwrite=overwrite)
-        distract = Distractors(examples, dictionary, seed=seed)
-        result = _add_sentences(span_model, examples, distract, quiet, settings={"seed": seed}, **named)
+        settings = {**options, "seed": seed}
+        result = _spans(span_model, examples, attacked, quiet, attack=attack, settings=settings, **named)
     else:
         fitted = load_fitted(model)
         if fitted.labels.regression:
@@ -117,27 +121,32 @@ def _swap_synonyms(
     )
 
 
-def _add_sentences(
+def _answers_questions(model: str | Path) -> bool:
+    """Whether a folder, or a Hub name, is that of a model that answers questions; what cannot be read is none."""
+    try:
+        return answers_questions(model)
+    except ModelError:
+        return False  # a folder of tellapart's that is no Transformers model, such as that of tfidf
+
+
+def _spans(
     span_model: tuple[Any, Any],
     examples: Sequence[SquadExample],
-    distract: Distractors,
+    attacked: AttackedExamples,
     quiet: bool,
     **described: Any,
 ) -> Robustness:
-    transformed = [distract(example) for example in examples]
-
-    def spans(rows: Sequence[SquadExample]) -> Answers:
+    def answers(rows: Sequence[SquadExample]) -> Answers:
         given = answer(*span_model, rows, quiet=quiet)
         right = [exact_match(given[row.id], [gold.text for gold in row.answers]) == 1 for row in rows]
         texts = [f"{row.question} ⏎ {row.context}" for row in rows]
         return Answers(texts, list(given.values()), np.array(right), span_metrics(rows, given))
 
     return compare_answers(
-        spans(examples),
-        spans([after or before for before, after in zip(examples, transformed, strict=True)]),
+        answers(examples),
+        answers(attacked.examples),
         [_names([[*dict.fromkeys(gold.text for gold in row.answers)]])[0] for row in examples],
-        [int(after is not None) for after in transformed],
-        attack="add-sentence",
+        attacked.changes,
         metric="exact_match",
         **described,
     )

@@ -53,10 +53,10 @@ def train_spans(
     does not stand where the file says are left out.
 
     Args:
-        source: A file in the format of SQuAD.
+        source: What `tellapart.data.squad.read_squad` takes; of several splits the training rows are read.
         output: The folder to write.
         encoder: `minilm`, a folder, or a Hub name.
-        validation: A second such file to evaluate on at the end; its answers go to `predictions.json`.
+        validation: A second such source to evaluate on at the end; its answers go to `predictions.json`.
         max_length: Tokens of a window.
         stride: Tokens that two windows of a text share.
         epochs: Passes over the windows.
@@ -76,7 +76,7 @@ def train_spans(
         RecipeError: The windows do not fit the encoder.
         UserError: The folder is in use.
     """
-    examples = [example for example in read_squad(source) if _well_placed(example)]
+    examples = [example for example in read_squad(source, split="train") if _well_placed(example)]
     if not examples:
         raise DataError(f"no answer in {source} stands where the file says", "correct its answer_start")
     held_out = None if validation is None else read_squad(validation)
@@ -145,7 +145,7 @@ def predict_spans(
 
     Args:
         model: A folder that `train_spans` wrote, or any extractive question answering checkpoint.
-        source: A file in the format of SQuAD; its answers are not looked at.
+        source: What `tellapart.data.squad.read_squad` takes; its answers are not looked at.
         output: The JSON file to write: question id to answer, empty for none.
         quiet: Whether to show no progress.
 

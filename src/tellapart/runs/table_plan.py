@@ -12,19 +12,18 @@ from typing import Any
 from tellapart.data.benchmarks import local_folder, registered
 from tellapart.encoders.sizes import parameters_a_token
 from tellapart.errors import TellapartError
-from tellapart.recipes import EncoderRecipe, with_values
+from tellapart.recipes import EncoderRecipe, Recipe, with_values
 from tellapart.recipes.pretraining import NEW, PretrainRecipe
 from tellapart.recipes.protocols import Protocol
 from tellapart.runs.cells import (
     Cell,
-    finished_cell,
     forget_rows,
-    needs_choice,
-    needs_pretraining,
     one_sentence,
-    rows_of,
 )
 from tellapart.runs.environment import environment
+from tellapart.runs.measures import MEASURES
+from tellapart.runs.measures.base import needs_pretraining
+from tellapart.runs.measures.classification import needs_choice, rows_of
 from tellapart.runs.reproduce import run_by_others, table_cells
 from tellapart.runs.table_request import TableRequest, table_request
 from tellapart.runs.table_work import (
@@ -213,11 +212,11 @@ def _column(
     left: list[Cell] = []
     seconds: dict[str, list[float]] = {}
     for cell in cells:
-        found = None if overwrite else finished_cell(cell, _source(cell))
-        if found is not None and found.trial is not None:
+        trial = None if overwrite else MEASURES[cell.measures].on_disk(cell)
+        if trial is not None:
             part.there += 1
-            if _is_of_this_machine(found.trial):
-                seconds.setdefault(cell.row, []).append(found.trial["seconds"])
+            if _is_of_this_machine(trial):
+                seconds.setdefault(cell.row, []).append(trial["seconds"])
         elif others := run_by_others(asked.protocol, cell.row):
             part.impossible[others] += 1
         else:
@@ -237,6 +236,8 @@ def _column(
 
 def _cell_work(cell: Cell, *, choosing: bool) -> tuple[Work | None, str]:
     """The work of a cell, with its choice if that is its to make; or None and what is not known."""
+    if not isinstance(cell.recipe, Recipe):
+        return None, f"the work of {cell.measures} is not counted"
     sizes, classes, unknown = _sizes(cell)
     if sizes is None:
         return None, unknown
@@ -251,15 +252,9 @@ def _cell_work(cell: Cell, *, choosing: bool) -> tuple[Work | None, str]:
     return work, ""
 
 
-def _source(cell: Cell) -> str:
-    """What `TextData.source` of a cell's rows will be, which trials are filed under."""
-    source = str(cell.recipe.data.source)
-    return source if cell.evaluated == "test" else f"{source} ({cell.evaluated})"
-
-
 def _sizes(cell: Cell) -> tuple[dict[str, int] | None, int, str]:
     """Rows a split and the number of classes; or None, 0 and why they are not known."""
-    source = str(cell.recipe.data.source)
+    source = cell.source
     if Path(source).expanduser().exists() or local_folder(source) is not None:
         try:
             rows = rows_of(cell)

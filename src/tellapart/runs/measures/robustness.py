@@ -1,0 +1,88 @@
+"""Cells that measure what an attack does to the answers of the models that `tellapart.runs.measures.spans` trains."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tellapart.encoders.spans import load_span_model
+from tellapart.errors import DataError
+from tellapart.evaluation.span_attacks import attacked_examples
+from tellapart.evaluation.spans import span_metrics
+from tellapart.pretraining.wordnet import WordNet
+from tellapart.recipes.measurements import RobustnessMeasurement
+from tellapart.runs.measures import spans
+from tellapart.runs.measures.base import (
+    Cell,
+    ColumnRows,
+    check_metrics,
+    fingerprint,
+    keep_trial,
+    kept_trial,
+    trial_of_settings,
+)
+from tellapart.runs.spans import answer
+
+METRICS = (
+    *(f"{name}_{what}" for name in spans.METRICS for what in ("before", "after", "lost")),
+    "changed_questions",
+)
+"""On the questions that the attack changed, as they were and as they are made; and how many these are."""
+
+
+def describe(cell: Cell) -> ColumnRows:
+    """Reads the questions of a cell, as `tellapart.runs.measures.base.Measure` says."""
+    check_metrics(cell, METRICS)
+    WordNet(_recipe(cell).wordnet)  # that it is missing must be known before hours of training
+    return spans.question_rows(cell)
+
+
+def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
+    """Returns what is on disk of a cell, as `tellapart.runs.measures.base.Measure` says."""
+    return kept_trial(cell, fingerprint(cell, rows))
+
+
+def on_disk(cell: Cell) -> dict[str, Any] | None:
+    """Returns what is on disk of a cell, as `tellapart.runs.measures.base.Measure` says."""
+    return trial_of_settings(cell)
+
+
+def run(cell: Cell) -> dict[str, Any]:
+    """Runs a cell after the training of its model, as `tellapart.runs.measures.base.Measure` says."""
+    recipe, mark = _recipe(cell), fingerprint(cell, describe(cell))
+    done = kept_trial(cell, mark)
+    if done is not None:
+        return done
+    questions = spans.evaluated_questions(cell)
+    made = attacked_examples(
+        questions, recipe.attack, WordNet(recipe.wordnet), share=recipe.share, seed=recipe.seed
+    )
+    pairs = [pair for *pair, changes in zip(questions, made.examples, made.changes, strict=True) if changes]
+    if not pairs:
+        raise DataError(
+            f"{recipe.attack} changes none of the {len(questions)} questions of {recipe.source}",
+            "give more or longer texts",
+        )
+    folder, seconds = spans.span_model(cell)
+    start = time.perf_counter()
+    model = load_span_model(folder)
+    before, after = (
+        span_metrics(asked, answer(*model, asked, quiet=cell.quiet)) for asked in zip(*pairs, strict=True)
+    )
+    metrics = {"changed_questions": len(pairs) / len(questions)}
+    for name in spans.METRICS:
+        metrics |= {f"{name}_before": before[name], f"{name}_after": after[name]}
+        metrics[f"{name}_lost"] = before[name] - after[name]
+    return keep_trial(
+        cell, metrics, mark, seconds=seconds + time.perf_counter() - start, questions=len(pairs)
+    )
+
+
+def forget() -> None:
+    """Has `describe` read everything anew."""
+    spans.forget()
+
+
+def _recipe(cell: Cell) -> RobustnessMeasurement:
+    assert isinstance(cell.recipe, RobustnessMeasurement)
+    return cell.recipe
