@@ -141,6 +141,31 @@ def test_devices_have_the_names_that_cuda_knows_them_by(monkeypatch, count, vari
     assert visible_devices() == names
 
 
+def test_jobs_share_the_cores_and_see_no_gpu():
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("one core cannot be shared")
+    workers = executors([], jobs=2)
+    try:
+        seen = [worker.submit(os.sched_getaffinity, 0).result() for worker in workers]
+        threads = [worker.submit(os.getenv, "OMP_NUM_THREADS").result() for worker in workers]
+        assert workers[0].submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == ""
+    finally:
+        for worker in workers:
+            worker.shutdown()
+    assert not seen[0] & seen[1]
+    assert seen[0] | seen[1] == set(cores)
+    assert threads == [str(len(one)) for one in seen]
+    assert sorted(os.sched_getaffinity(0)) == cores
+
+
+def test_jobs_that_cannot_share_are_refused():
+    with pytest.raises(UserError, match="cannot share"):
+        executors([], jobs=len(os.sched_getaffinity(0)) + 1)
+    with pytest.raises(UserError, match="each GPU has a process"):
+        executors(["0"], jobs=2)
+
+
 def test_several_devices_have_a_process_each_and_fewer_have_none():
     assert [type(one) for one in executors([])] == [InProcess]
     assert [type(one) for one in executors(["0"])] == [InProcess]

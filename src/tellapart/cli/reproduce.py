@@ -57,6 +57,12 @@ def reproduce(
             rich_help_panel=_TABLE,
         ),
     ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs", min=1, help="Cells side by side, sharing a CPU's cores.", rich_help_panel=_TABLE
+        ),
+    ] = 1,
     plan: Annotated[
         bool,
         typer.Option("--plan", help="Run nothing: count the cells and their work.", rich_help_panel=_TABLE),
@@ -113,7 +119,7 @@ def reproduce(
     from tellapart.runs.reproduce import reproduce as run
 
     seconds = None if budget is None else parse_budget(budget)
-    result = run(name, protocol, folder, **asked, budget=seconds, resume=resume, quiet=quiet)
+    result = run(name, protocol, folder, **asked, budget=seconds, resume=resume, quiet=quiet, jobs=jobs)
     if json:
         print_json(result.to_dict())
     else:

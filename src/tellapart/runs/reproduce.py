@@ -83,6 +83,7 @@ def reproduce(
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    jobs: int = 1,
     workers: Sequence[Executor] | None = None,
 ) -> Reproduction:
     """Runs the cells of a table and writes `<table>.json`, `<table>.md` and `<table>.html`.
@@ -107,6 +108,7 @@ def reproduce(
         resume: Whether to keep what the folder holds.
         overwrite: Whether to throw away the table's cells that it holds.
         quiet: Whether to show no progress.
+        jobs: Cells that run side by side on a CPU, each in a process with a share of the cores.
         workers: Who runs the cells; by default a process a GPU, this process where there are no two.
 
     Returns:
@@ -129,9 +131,10 @@ def reproduce(
         seed=seed,
         settings=settings,
     )
+    own = executors(visible_devices(), jobs) if workers is None else workers
     folder = _claimed(Path(output), asked, resume=resume, overwrite=overwrite)
     forget_rows()
-    cells = table_cells(asked, folder, quiet=quiet)
+    cells = table_cells(asked, folder, quiet=quiet or len(own) > 1)  # bars of several would mix
     found = _Found()
     data = {
         column: _column_data(asked, column, [cell for cell in cells if cell.column == column], found)
@@ -146,7 +149,12 @@ def reproduce(
         and _to_run(found.results.get((cell.row, cell.column, cell.seed)))
         and data[cell.column].fingerprint is not None
     ]
-    _run(open_cells, found, Budget(budget), workers, quiet)
+    try:
+        _run(open_cells, found, Budget(budget), own, quiet)
+    finally:
+        if workers is None:
+            for worker in own:
+                worker.shutdown(wait=True, cancel_futures=True)
     result = Reproduction(
         table=table,
         protocol=protocol,
@@ -240,27 +248,21 @@ def _run(
     cells: Sequence[Cell],
     found: _Found,
     budget: Budget,
-    workers: Sequence[Executor] | None,
+    workers: Sequence[Executor],
     quiet: bool,
 ) -> None:
-    own = executors(visible_devices()) if workers is None else workers
-    try:
-        runs = schedule(
-            cells,
-            run_cell,
-            own,
-            fits=lambda cell: budget.fits(found.seconds(cell)),
-            lost=lost_cell,
-        )
-        for number, (cell, result) in enumerate(runs, start=1):
-            if result is not None:
-                found.results[cell.row, cell.column, cell.seed] = result
-            if not quiet:
-                print(f"{number}/{len(cells)} {cell.column} {_outcome(cell, result)}", file=sys.stderr)
-    finally:
-        if workers is None:
-            for worker in own:
-                worker.shutdown(wait=True, cancel_futures=True)
+    runs = schedule(
+        cells,
+        run_cell,
+        workers,
+        fits=lambda cell: budget.fits(found.seconds(cell)),
+        lost=lost_cell,
+    )
+    for number, (cell, result) in enumerate(runs, start=1):
+        if result is not None:
+            found.results[cell.row, cell.column, cell.seed] = result
+        if not quiet:
+            print(f"{number}/{len(cells)} {cell.column} {_outcome(cell, result)}", file=sys.stderr)
 
 
 def _outcome(cell: Cell, result: CellResult | None) -> str:

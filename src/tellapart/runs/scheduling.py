@@ -67,15 +67,16 @@ class InProcess(Executor):
         return future
 
 
-class OneDevice(Executor):
-    """A process of its own that sees one GPU and no other; a new one takes its place when it has died.
+class OneProcess(Executor):
+    """A process of its own on a part of the machine; a new one takes its place when it has died.
 
     Args:
-        device: As CUDA_VISIBLE_DEVICES names it.
+        device: The one GPU that it sees, as CUDA_VISIBLE_DEVICES names it; none where it is empty.
+        cores: The numbers of the processor's cores that it may use, a thread each; empty for all.
     """
 
-    def __init__(self, device: str) -> None:
-        self._device = device
+    def __init__(self, device: str, cores: Sequence[int] = ()) -> None:
+        self._part = (device, tuple(cores))
         self._pool = self._process()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -92,7 +93,7 @@ class OneDevice(Executor):
 
     def _process(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-        return ProcessPoolExecutor(1, mp_context=context, initializer=_see_only, initargs=(self._device,))
+        return ProcessPoolExecutor(1, mp_context=context, initializer=_see_only, initargs=self._part)
 
 
 def visible_devices() -> list[str]:
@@ -104,11 +105,38 @@ def visible_devices() -> list[str]:
     return named[:count] if len(named) >= count else [str(number) for number in range(count)]
 
 
-def executors(devices: Sequence[str]) -> list[Executor]:
-    """Returns a process a device; with fewer than two, this process alone."""
+def executors(devices: Sequence[str], jobs: int = 1) -> list[Executor]:
+    """Returns a process a device; with fewer than two, this process alone, or several that share the cores.
+
+    Args:
+        devices: The GPUs.
+        jobs: Processes on a CPU.
+
+    Raises:
+        UserError: There are fewer cores than jobs, or GPUs are there.
+    """
+    if jobs > 1:
+        cores = _cores()
+        if devices:
+            raise UserError(
+                "--jobs divides the cores of a CPU, and there are GPUs",
+                "leave it out: each GPU has a process",
+            )
+        if jobs > len(cores):
+            raise UserError(
+                f"{jobs} jobs cannot share {len(cores)} cores", f"use --jobs {len(cores)} or less"
+            )
+        return [OneProcess("", cores[number::jobs]) for number in range(jobs)]
     if len(devices) < 2:
         return [InProcess()]
-    return [OneDevice(device) for device in devices]
+    return [OneProcess(device) for device in devices]
+
+
+def _cores() -> list[int]:
+    """The numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def schedule(
@@ -156,5 +184,10 @@ def schedule(
             yield piece, result
 
 
-def _see_only(device: str) -> None:
+def _see_only(device: str, cores: Sequence[int]) -> None:
+    """Narrows a new process before it imports what counts cores and devices."""
     os.environ["CUDA_VISIBLE_DEVICES"] = device
+    if cores:
+        os.environ["OMP_NUM_THREADS"] = str(len(cores))
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, cores)
