@@ -10,6 +10,7 @@ from tellapart.encoders.dropout import (
     FastDropout,
     fast_attention,
     fast_dropout,
+    fast_dropout_unscaled,
     use_fast_dropout,
 )
 
@@ -64,10 +65,50 @@ def test_nothing_is_dropped_in_evaluation_or_at_rate_0():
     assert torch.equal(FastDropout(1.0)(values), torch.zeros(10))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_elements_of_16_bits_are_masked_as_others_are(dtype, rate):
+    values = torch.randn(31, 9, dtype=dtype)
+    values[0, :3] = torch.tensor([-0.0, float("inf"), 3.0])
+    torch.manual_seed(1)
+    masked, factor = fast_dropout_unscaled(values.requires_grad_(), rate)
+    torch.manual_seed(1)
+    kept = fast_dropout(torch.ones(31, 9), rate) > 0
+    assert torch.equal(masked.detach(), torch.where(kept, values.detach(), 0))
+    assert factor == pytest.approx(1 / (1 - rate), rel=1e-4)
+    gradient = torch.randn(9, 31, dtype=dtype).T  # as a transposed product gives it
+    masked.backward(gradient)
+    assert torch.equal(values.grad, torch.where(kept, gradient, 0))
+    untouched, factor = fast_dropout_unscaled(values, 0.0)
+    assert untouched is values
+    assert factor == 1
+
+
+def test_attention_of_16_bits_has_the_gradients_of_its_formula():
+    query, key, value = (torch.randn(2, 3, 7, 4, dtype=torch.bfloat16, requires_grad=True) for _ in range(3))
+    mask = torch.ones(2, 1, 7, 7, dtype=torch.bool)
+    mask[0, ..., 4:] = False
+    layer = nn.Module()
+    layer.is_causal = False
+    torch.manual_seed(2)
+    attended = fast_attention(layer, query, key, value, mask, dropout=0.3)[0]
+    attended.float().pow(2).sum().backward()
+    torch.manual_seed(2)
+    dropped = fast_dropout(torch.ones(2, 3, 7, 7), 0.3)
+    exact = [tensor.detach().float().requires_grad_() for tensor in (query, key, value)]
+    scores = (exact[0] @ exact[1].mT / 2).masked_fill(~mask, -1e30)
+    expected = (scores.softmax(-1) * dropped @ exact[2]).transpose(1, 2)
+    expected.pow(2).sum().backward()
+    torch.testing.assert_close(attended.float(), expected, atol=0.03, rtol=0.03)
+    for given, other in zip((query, key, value), exact, strict=True):
+        torch.testing.assert_close(given.grad.float(), other.grad, atol=0.15, rtol=0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("masked", [False, True])
-def test_attention_has_the_expectation_of_sdpa(masked):
+def test_attention_has_the_expectation_of_sdpa(masked, dtype):
     torch.manual_seed(0)
-    query, key, value = (torch.randn(2, 3, 7, 4) for _ in range(3))
+    query, key, value = (torch.randn(2, 3, 7, 4, dtype=dtype) for _ in range(3))
     mask = torch.ones(2, 1, 1, 7, dtype=torch.bool)
     if masked:
         mask[0, ..., 4:] = False
@@ -77,9 +118,9 @@ def test_attention_has_the_expectation_of_sdpa(masked):
     without, _ = sdpa_attention_forward(layer, query, key, value, given)
     assert torch.equal(fast_attention(layer, query, key, value, given)[0], without)
     mean = torch.stack(
-        [fast_attention(layer, query, key, value, given, dropout=0.2)[0] for _ in range(4000)]
+        [fast_attention(layer, query, key, value, given, dropout=0.2)[0].float() for _ in range(4000)]
     ).mean(0)
-    torch.testing.assert_close(mean, without, atol=0.06, rtol=0)
+    torch.testing.assert_close(mean.float(), without.float(), atol=0.06, rtol=0)
     if masked:
         moved = value.clone()
         moved[0, :, 4:] += 100

@@ -31,15 +31,57 @@ def fast_dropout(values: Tensor, rate: float) -> Tensor:
         values: Any shape, on a CPU.
         rate: From 0 to below 1, kept to within 2⁻¹⁷.
     """
-    dropped = min(round(rate * _LEVELS), _LEVELS - 1)
+    dropped = _dropped_levels(rate)
     if dropped == 0:
         return values
-    words = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(_LOWEST, None)
-    bits = words.view(torch.int16)[: values.numel()].view(values.shape)
-    # 0 or 1 by integer arithmetic: comparing, and multiplying by what a comparison gives, take several times as long.
+    return values * _kept(values.shape, dropped).to(values.dtype).mul_(_LEVELS / (_LEVELS - dropped))
+
+
+def fast_dropout_unscaled(values: Tensor, rate: float) -> tuple[Tensor, float]:
+    """Zeroes elements of 16 bits at a rate, and leaves it to the caller to scale what is made of them.
+
+    A mask of 16 bits is laid over the elements: none of their own type is made, kept and multiplied.
+
+    Args:
+        values: bfloat16 or float16 of any shape, on a CPU.
+        rate: As for `fast_dropout`.
+
+    Returns:
+        The elements, and the factor that keeps the expectation.
+    """
+    dropped = _dropped_levels(rate)
+    if dropped == 0:
+        return values, 1.0
+    return _Masked.apply(values, _kept(values.shape, dropped).neg_()), _LEVELS / (_LEVELS - dropped)
+
+
+def _dropped_levels(rate: float) -> int:
+    return min(round(rate * _LEVELS), _LEVELS - 1)
+
+
+def _kept(shape: torch.Size, dropped: int) -> Tensor:
+    """What stays, as 1, and what goes, as 0; int16."""
+    count = shape.numel()
+    words = torch.empty(-(-count // 4), dtype=torch.int64).random_(_LOWEST, None)
+    bits = words.view(torch.int16)[:count].view(shape)
+    # By integer arithmetic: comparing, and multiplying by what a comparison gives, take several times as long.
     first_kept = dropped - (_LEVELS >> 1)
-    mask = bits.clamp_(first_kept - 1, first_kept).sub_(first_kept - 1).to(values.dtype)
-    return values * mask.mul_(_LEVELS / (_LEVELS - dropped))
+    return bits.clamp_(first_kept - 1, first_kept).sub_(first_kept - 1)
+
+
+class _Masked(torch.autograd.Function):
+    """Elements of 16 bits under a mask of as many, all ones or all zeros; so is their gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, mask: Tensor) -> Tensor:
+        ctx.save_for_backward(mask)
+        return (values.view(torch.int16) & mask).view(values.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (mask,) = ctx.saved_tensors
+        return (gradient.view(torch.int16) & mask).view(gradient.dtype), None
 
 
 class FastDropout(nn.Dropout):
@@ -88,9 +130,14 @@ def fast_attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = torch.matmul(query * scale, key.transpose(-1, -2))  # (B, H, L, L)
     if attention_mask is not None:
-        # Finite, so that a row without any allowed place has no NaN.
-        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
-    weights = fast_dropout(scores.softmax(-1), dropout)
+        # Finite, so that a row without any allowed place has no NaN; in place, since no gradient needs the scores.
+        scores = scores.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(-1)
+    if weights.dtype in (torch.bfloat16, torch.float16):
+        weights, factor = fast_dropout_unscaled(weights, dropout)
+        value = value * factor  # a quarter of the weights, or less
+    else:
+        weights = fast_dropout(weights, dropout)
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
 
 
