@@ -126,6 +126,7 @@ ARMS: dict[str, Callable[[Task, str, int], tuple[float, float]]] = {
     "slow-dropout": ours(fast_dropout=False),
     "random-order": ours(bucket_window=1),
     "float32": ours(bf16=False),
+    "whole-embeddings": ours(trim_embeddings=False),
 }
 
 
