@@ -127,9 +127,8 @@ TARGETS = (
         "trec6",
         "TREC",
         3.5,
-        "Batches of 32 questions of a dozen tokens are matrix products of some hundred rows, more than half of a "
-        "step, which do not reach the processor's peak; the rest is spread over many small operations. Batches "
-        "without padding and embeddings without unused rows leave no large one among them.",
+        "Batches of 32 short questions are matrix products of few rows, below the processor's peak, and "
+        "the rest of a step is spread over many small operations. benchmarks/LOG.md has what was tried.",
     ),
     _training("banking77", "banking77", 5.0),
     Target(

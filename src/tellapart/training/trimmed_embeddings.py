@@ -106,9 +106,10 @@ def used_tokens(rows: TokenisedDataset, padding: int | None) -> Tensor:
         rows: Tokenised texts.
         padding: The id of padding; None where there is none.
     """
+    # Counted, not sorted: there may be many millions.
+    found = torch.bincount(rows.columns["input_ids"]).nonzero().squeeze(1)
     pads = [] if padding is None else [padding]
-    extra = torch.tensor([*pads, rows.padding["input_ids"]], dtype=torch.int64)
-    return torch.unique(torch.cat([torch.unique(rows.columns["input_ids"]).long(), extra]))
+    return torch.unique(torch.cat([found, torch.tensor([*pads, rows.padding["input_ids"]])]))
 
 
 @contextlib.contextmanager

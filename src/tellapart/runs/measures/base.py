@@ -175,6 +175,11 @@ def pretraining_mark(cell: Cell) -> str:
     return "" if cell.pretraining is None else hashlib.sha256(cell.pretraining.to_yaml().encode()).hexdigest()
 
 
+def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
+    """Returns what is on disk of a cell that is not one of classifiers, as `Measure.finished` says."""
+    return kept_trial(cell, fingerprint(cell, rows))
+
+
 def kept_trial(cell: Cell, mark: str) -> dict[str, Any] | None:
     """Reads a trial from its file, if it has this fingerprint."""
     if not cell.trial_file.is_file():
@@ -183,8 +188,8 @@ def kept_trial(cell: Cell, mark: str) -> dict[str, Any] | None:
     return kept if kept.get("fingerprint") == mark else None
 
 
-def trial_of_settings(cell: Cell) -> dict[str, Any] | None:
-    """Reads a trial from its file, if it has the settings of the cell, whatever its rows were."""
+def on_disk(cell: Cell) -> dict[str, Any] | None:
+    """Returns what is on disk of a cell that is not one of classifiers, as `Measure.on_disk` says."""
     if not cell.trial_file.is_file():
         return None
     kept = json.loads(cell.trial_file.read_text(encoding="utf-8"))

@@ -18,12 +18,15 @@ from tellapart.runs.measures.base import (
     ColumnRows,
     check_metrics,
     fingerprint,
+    finished,
     keep_trial,
     kept_trial,
+    on_disk,
     pretrain_row,
-    trial_of_settings,
 )
 from tellapart.runs.pretrain_stats import pretrain_stats
+
+__all__ = ["METRICS", "describe", "finished", "forget", "on_disk", "run"]
 
 METRICS = ("iteration_level", "prediction_level")
 """Shares of the sequences, and of the wrong predictions, that a correction is for."""
@@ -36,16 +39,6 @@ def describe(cell: Cell) -> ColumnRows:
     if recipe.synonyms == "wordnet":
         WordNet()  # that it is missing must be known before hours of pre-training
     return _read(str(recipe.source), recipe.text, cell.evaluated)
-
-
-def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
-    """Returns what is on disk of a cell, as `tellapart.runs.measures.base.Measure` says."""
-    return kept_trial(cell, fingerprint(cell, rows))
-
-
-def on_disk(cell: Cell) -> dict[str, Any] | None:
-    """Returns what is on disk of a cell, as `tellapart.runs.measures.base.Measure` says."""
-    return trial_of_settings(cell)
 
 
 def run(cell: Cell) -> dict[str, Any]:

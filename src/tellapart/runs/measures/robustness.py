@@ -17,11 +17,14 @@ from tellapart.runs.measures.base import (
     ColumnRows,
     check_metrics,
     fingerprint,
+    finished,
     keep_trial,
     kept_trial,
-    trial_of_settings,
+    on_disk,
 )
 from tellapart.runs.spans import answer
+
+__all__ = ["METRICS", "describe", "finished", "forget", "on_disk", "run"]
 
 METRICS = (
     *(f"{name}_{what}" for name in spans.METRICS for what in ("before", "after", "lost")),
@@ -35,16 +38,6 @@ def describe(cell: Cell) -> ColumnRows:
     check_metrics(cell, METRICS)
     WordNet(_recipe(cell).wordnet)  # that it is missing must be known before hours of training
     return spans.question_rows(cell)
-
-
-def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
-    """Returns what is on disk of a cell, as `tellapart.runs.measures.base.Measure` says."""
-    return kept_trial(cell, fingerprint(cell, rows))
-
-
-def on_disk(cell: Cell) -> dict[str, Any] | None:
-    """Returns what is on disk of a cell, as `tellapart.runs.measures.base.Measure` says."""
-    return trial_of_settings(cell)
 
 
 def run(cell: Cell) -> dict[str, Any]:

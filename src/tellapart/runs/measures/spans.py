@@ -22,13 +22,16 @@ from tellapart.runs.measures.base import (
     alone,
     check_metrics,
     fingerprint,
+    finished,
     keep_trial,
     kept_trial,
+    on_disk,
     pretrain_row,
     pretraining_mark,
-    trial_of_settings,
 )
 from tellapart.runs.spans import answer, train_spans
+
+__all__ = ["METRICS", "describe", "finished", "forget", "on_disk", "run"]
 
 METRICS = ("exact_match", "f1")
 """As SQuAD's own scripts define them."""
@@ -42,16 +45,6 @@ def describe(cell: Cell) -> ColumnRows:
     """Reads the questions of a cell, as `tellapart.runs.measures.base.Measure` says."""
     check_metrics(cell, METRICS)
     return question_rows(cell)
-
-
-def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
-    """Returns what is on disk of a cell, as `tellapart.runs.measures.base.Measure` says."""
-    return kept_trial(cell, fingerprint(cell, rows))
-
-
-def on_disk(cell: Cell) -> dict[str, Any] | None:
-    """Returns what is on disk of a cell, as `tellapart.runs.measures.base.Measure` says."""
-    return trial_of_settings(cell)
 
 
 def run(cell: Cell) -> dict[str, Any]:
