@@ -95,6 +95,24 @@ def _both(first: str, second: str) -> Callable[[Result], tuple[float, float]]:
     return read
 
 
+def _few_shot(
+    counts: Callable[[Result, Result], bool], *, first: bool
+) -> Callable[[Result], tuple[float, float]]:
+    """Our accuracy in the first or last run that counts beside SetFit's, and SetFit's; means over the seeds."""
+
+    def read(result: Result) -> tuple[float, float]:
+        own, peers = [], []
+        for trial in result["trials"]:
+            peer = trial["setfit"]
+            runs = [run["accuracy"] for run in trial["tellapart"] if counts(run, peer)]
+            # Where no run counts the longest one stands for us: its accuracy shows by how much it fell short.
+            own.append((runs or [trial["tellapart"][-1]["accuracy"]])[0 if first else -1])
+            peers.append(peer["accuracy"])
+        return sum(own) / len(own), sum(peers) / len(peers)
+
+    return read
+
+
 def _training(data: str, words: str, goal: float, why: str = "") -> Target:
     return Target(
         f"fine-tuning MiniLM, {words}, one epoch",
@@ -137,6 +155,7 @@ TARGETS = (
         10.0,
         "few_shot_speed-banking77.json",
         _median,
+        accuracy=_few_shot(lambda run, peer: run["accuracy"] >= peer["accuracy"], first=True),
     ),
     Target(
         "accuracy in SetFit's time, banking77, 8 texts a class",
@@ -145,6 +164,7 @@ TARGETS = (
         "few_shot_speed-banking77.json",
         lambda result: (result["median_points"], f"median of {len(result['points'])}"),
         unit="points",
+        accuracy=_few_shot(lambda run, peer: run["seconds"] <= peer["seconds"], first=False),
     ),
     *(
         target

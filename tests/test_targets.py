@@ -60,3 +60,26 @@ def test_the_slowest_objective_counts(targets, tmp_path):
 def test_what_was_not_measured_is_neither_reached_nor_missed(targets, tmp_path):
     assert {row[3] for row in targets.table_rows(tmp_path)[1:]} == {"not measured"}
     assert targets.missed(tmp_path) == []
+
+
+def _few_shot(*accuracies):
+    runs = [
+        {"epochs": number, "seconds": 10.0 * number, "accuracy": accuracy}
+        for number, accuracy in enumerate(accuracies, start=1)
+    ]
+    return {"setfit": {"seconds": 25.0, "accuracy": 0.8}, "tellapart": runs}
+
+
+def test_few_shot_rows_carry_the_accuracy_of_the_run_they_speak_of(targets, tmp_path):
+    result = {"ratios": [1.25], "median_ratio": 1.25, "points": [2.0], "median_points": 2.0}
+    result["trials"] = [_few_shot(0.7, 0.82, 0.9)]
+    (tmp_path / "few_shot_speed-banking77.json").write_text(json.dumps(result))
+    assert _row(targets, tmp_path, "time to the accuracy of SetFit")[5] == "82.00 and 80.00"
+    assert _row(targets, tmp_path, "accuracy in SetFit's time")[5] == "82.00 and 80.00"
+
+
+def test_an_accuracy_that_is_never_reached_is_shown_by_the_longest_run(targets, tmp_path):
+    result = {"ratios": [0.0], "median_ratio": 0.0, "points": [-5.0], "median_points": -5.0}
+    result["trials"] = [_few_shot(0.7, 0.75, 0.78)]
+    (tmp_path / "few_shot_speed-banking77.json").write_text(json.dumps(result))
+    assert _row(targets, tmp_path, "time to the accuracy of SetFit")[5] == "78.00 and 80.00"
