@@ -13,6 +13,8 @@ out. Results go to benchmarks/results/objective_overhead-<data>.json after every
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
 import itertools
 import statistics
 import tempfile
@@ -75,6 +77,9 @@ class Arm:
         objective = build_objective(recipe.stages[0].objective, labels)
         self.trainer = Trainer(model, arguments, objective=objective, train_dataset=rows)
         self.device, self.limit = given.device, arguments.max_grad_norm
+        learning = contextlib.ExitStack()
+        learning.enter_context(self.trainer.without_unused_embeddings())  # as in `train`
+        atexit.register(learning.close)
         prepare = self.trainer.accelerator.prepare
         self.model, self.optimizer = prepare(self.trainer.model, self.trainer.create_optimizer())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -208,11 +208,21 @@ class Trainer(transformers.Trainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As `transformers.Trainer.train`; token embeddings that no row uses are left out of the steps."""
-        if not self._may_trim():
+        with self.without_unused_embeddings():
             return super().train(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def without_unused_embeddings(self) -> Iterator[None]:
+        """Leaves token embeddings that no training row uses out of the steps inside the block.
+
+        `train` does so by itself. An optimiser has to be created inside the block and ends with it.
+        """
+        if not self._may_trim():
+            yield
+            return
         with trimmed_embeddings(self.classifier, self.train_dataset) as self._trimmed:
             try:
-                return super().train(*args, **kwargs)
+                yield
             finally:
                 if self._trimmed is not None:
                     # It holds the rows in use, which are no longer a parameter of the model.
