@@ -1,9 +1,9 @@
 """Dropout for CPUs: masks from 16 random bits an element instead of a full random number each.
 
 A CPU draws the masks of stock dropout one number an element on one thread, in hidden states and in attention:
-a good part of a training step of a small encoder. One 64-bit number decides four elements here, at the rate
-round(p · 65536) / 65536, and what is kept is scaled by exactly that rate. The numbers come from torch's own
-generator: seeds and checkpoints govern them as before. On other devices nothing is changed.
+a good part of a training step of a small encoder. Here an element is dropped at the rate round(p · 65536) / 65536,
+and what is kept is scaled by exactly that rate. torch's own generator gives the numbers or their seeds: seeds and
+checkpoints govern them as before. On other devices nothing is changed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from tellapart.encoders.random_masks import LEVELS, random_mask
 from tellapart.encoders.transformer import encoders_of
 
 ATTENTION_NAME = "tellapart_sdpa"
 
-_LEVELS = 1 << 16
-_LOWEST = -(1 << 63)
+_FAST_SOFTMAX_WIDTH = 32
+"""Of 16-bit elements, in multiples of which PyTorch's softmax on CPUs is fast."""
+
+_PIECE = 1 << 19
+"""Elements of a softmax that is done by way of float32: what fits a cache."""
 
 
 def fast_dropout(values: Tensor, rate: float) -> Tensor:
@@ -34,7 +38,8 @@ def fast_dropout(values: Tensor, rate: float) -> Tensor:
     dropped = _dropped_levels(rate)
     if dropped == 0:
         return values
-    return values * _kept(values.shape, dropped).to(values.dtype).mul_(_LEVELS / (_LEVELS - dropped))
+    kept = random_mask(values.shape, dropped, kept=1)
+    return values * kept.to(values.dtype).mul_(LEVELS / (LEVELS - dropped))
 
 
 def fast_dropout_unscaled(values: Tensor, rate: float) -> tuple[Tensor, float]:
@@ -52,21 +57,11 @@ def fast_dropout_unscaled(values: Tensor, rate: float) -> tuple[Tensor, float]:
     dropped = _dropped_levels(rate)
     if dropped == 0:
         return values, 1.0
-    return _Masked.apply(values, _kept(values.shape, dropped).neg_()), _LEVELS / (_LEVELS - dropped)
+    return _Masked.apply(values, random_mask(values.shape, dropped, kept=-1)), LEVELS / (LEVELS - dropped)
 
 
 def _dropped_levels(rate: float) -> int:
-    return min(round(rate * _LEVELS), _LEVELS - 1)
-
-
-def _kept(shape: torch.Size, dropped: int) -> Tensor:
-    """What stays, as 1, and what goes, as 0; int16."""
-    count = shape.numel()
-    words = torch.empty(-(-count // 4), dtype=torch.int64).random_(_LOWEST, None)
-    bits = words.view(torch.int16)[:count].view(shape)
-    # By integer arithmetic: comparing, and multiplying by what a comparison gives, take several times as long.
-    first_kept = dropped - (_LEVELS >> 1)
-    return bits.clamp_(first_kept - 1, first_kept).sub_(first_kept - 1)
+    return min(round(rate * LEVELS), LEVELS - 1)
 
 
 class _Masked(torch.autograd.Function):
@@ -82,6 +77,25 @@ class _Masked(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (mask,) = ctx.saved_tensors
         return (gradient.view(torch.int16) & mask).view(gradient.dtype), None
+
+
+class _Softmax(torch.autograd.Function):
+    """Softmax over the last dimension of 16-bit scores, in place; the scores must be nobody else's."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor) -> Tensor:
+        width = scores.shape[-1]
+        for piece in scores.view(-1, width).split(max(1, _PIECE // width)):
+            piece.copy_(piece.softmax(-1, dtype=torch.float32))
+        ctx.mark_dirty(scores)
+        ctx.save_for_backward(scores)
+        return scores
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (weights,) = ctx.saved_tensors
+        return torch.ops.aten._softmax_backward_data(gradient, weights, -1, weights.dtype)
 
 
 class FastDropout(nn.Dropout):
@@ -130,14 +144,18 @@ def fast_attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = torch.matmul(query * scale, key.transpose(-1, -2))  # (B, H, L, L)
     if attention_mask is not None:
-        # Finite, so that a row without any allowed place has no NaN; in place, since no gradient needs the scores.
-        scores = scores.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1)
-    if weights.dtype in (torch.bfloat16, torch.float16):
-        weights, factor = fast_dropout_unscaled(weights, dropout)
+        # Finite, so that a row without any allowed place has no NaN; in place, since no gradient needs the scores;
+        # unseen by autograd, since the softmax has no gradient where it is 0.
+        with torch.no_grad():
+            scores.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)
+    if scores.dtype in (torch.bfloat16, torch.float16):
+        slow = scores.shape[-1] > 16 and scores.shape[-1] % _FAST_SOFTMAX_WIDTH != 0
+        weights, factor = fast_dropout_unscaled(
+            _Softmax.apply(scores) if slow else scores.softmax(-1), dropout
+        )
         value = value * factor  # a quarter of the weights, or less
     else:
-        weights = fast_dropout(weights, dropout)
+        weights = fast_dropout(scores.softmax(-1), dropout)
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
 
 
