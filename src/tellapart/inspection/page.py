@@ -28,8 +28,14 @@ def join(parts: Iterable[object], separator: str = "") -> Html:
     return Html(separator.join(text(part) for part in parts))
 
 
-def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> Html:
-    """Returns a table whose first column is text and whose other columns are figures."""
+def table(header: Sequence[object], rows: Iterable[Sequence[object]], *, unbroken: bool = False) -> Html:
+    """Returns a table whose first column is text and whose other columns are figures.
+
+    Args:
+        header: A name for each column.
+        rows: Cells.
+        unbroken: Whether each figure, an interval too, stays on one line; the table may be wider than the page then.
+    """
     head = join(Html(f"<th>{text(cell)}</th>") for cell in header)
     body = join(
         Html(
@@ -37,7 +43,8 @@ def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> Html:
         )
         for row in rows
     )
-    return Html(f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')
+    kind = "wide unbroken" if unbroken else "wide"
+    return Html(f'<div class="{kind}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')
 
 
 def bar_cell(value: object, share: float) -> Cell:
@@ -108,6 +115,7 @@ ul { margin: 0; padding-left: 1.2rem; }
 .cards dd { margin: 0; font-size: 1.3rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 .cards div:first-child dd { font-size: 2.1rem; line-height: 1.2; color: var(--hit); }
 .wide { overflow-x: auto; }
+.unbroken td { white-space: nowrap; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th { padding: .35rem .7rem; color: var(--muted); font-size: .82rem; font-weight: 500;
   border-bottom: 1px solid var(--line); vertical-align: bottom; }

@@ -136,14 +136,14 @@ def write_comparison_report(path: Path | str, comparison: Comparison) -> None:
         ),
         section(
             "Methods",
-            table(header, rows),
+            table(header, rows, unbroken=True),
             dot_plot(comparison),
             note=f"Small dots are seeds, large ones means with their {level} interval. Methods are compared seed "
             "by seed, so a difference can be clear where the intervals of the means overlap.",
         ),
         section(
             "Tests",
-            table(tests[0], tests[1:]) if tests[1:] else "",
+            table(tests[0], tests[1:], unbroken=True) if tests[1:] else "",
             note=f"P-values against {comparison.baseline}. Holm: that of the t test, adjusted for the number of "
             "methods; the verdicts go by it. McNemar: over the evaluated texts, each once; gained and lost count "
             f"rows over all seeds. Detectable: what these trials would show with power {POWER:g}.",

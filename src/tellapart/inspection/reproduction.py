@@ -50,7 +50,7 @@ def write_reproduction_report(path: Path | str, result: Reproduction) -> None:
 
 def _section(part: PagePart) -> Html:
     sentences = join(Html(f"<p>{text(sentence)}</p>") for sentence in part.sentences)
-    figures = table(part.rows[0], part.rows[1:]) if part.rows else Html("")
+    figures = table(part.rows[0], part.rows[1:], unbroken=True) if part.rows else Html("")
     points = join(Html(f"<li>{text(point)}</li>") for point in part.points)
     return section(
         part.heading or "What this is", sentences, figures, Html(f"<ul>{points}</ul>") if points else ""
