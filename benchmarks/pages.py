@@ -17,6 +17,7 @@ from comparisons import COMPARISONS
 from evidence import RESULTS, ROOT
 from pretraining_pages import pretraining_pages
 from speed_pages import figures, speed_pages
+from targets import headline_rows
 from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.comparison_tables import comparison_rows, comparison_verdicts, confusable_rows
 from tellapart.evaluation.reproduction import Reproduction
@@ -311,6 +312,8 @@ def pages() -> dict[Path, str]:
         contents[path] = with_excerpt(path.read_text(encoding="utf-8"), comparisons)
     reproduce = ROOT / "docs" / "how-to" / "reproduce.md"
     contents[reproduce] = between_marks(reproduce.read_text(encoding="utf-8"), work_section())
+    readme = ROOT / "README.md"
+    contents[readme] = between_marks(readme.read_text(encoding="utf-8"), table(headline_rows(RESULTS)))
     contents[ROOT / "docs" / "reference" / "defaults.md"] = defaults_page()
     return {path: content.rstrip() + "\n" for path, content in contents.items()}
 

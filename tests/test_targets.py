@@ -83,3 +83,11 @@ def test_an_accuracy_that_is_never_reached_is_shown_by_the_longest_run(targets, 
     result["trials"] = [_few_shot(0.7, 0.75, 0.78)]
     (tmp_path / "few_shot_speed-banking77.json").write_text(json.dumps(result))
     assert _row(targets, tmp_path, "time to the accuracy of SetFit")[5] == "78.00 and 80.00"
+
+
+def test_the_headlines_are_what_was_measured_with_accuracies_reached_or_not(targets, tmp_path):
+    (tmp_path / "training_speed-r8.json").write_text(_training([2.5]))
+    (tmp_path / "tokenising_speed.json").write_text("{}")
+    header, *rows = targets.headline_rows(tmp_path)
+    assert [row[2:] for row in rows] == [["2.5", "90.0 and 90.0"]]
+    assert len(header) == len(rows[0])
