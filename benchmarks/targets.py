@@ -114,12 +114,15 @@ def _few_shot(
 
 
 def _training(data: str, words: str, goal: float, why: str = "") -> Target:
+    def ratio(result: Result) -> tuple[float, str]:
+        return result["median_ratio"], f"{result['rows']['train']:,} texts; median of {len(result['ratios'])}"
+
     return Target(
         f"fine-tuning MiniLM, {words}, one epoch",
         "`transformers.Trainer`, its defaults",
         goal,
         f"training_speed-{data}.json",
-        _median,
+        ratio,
         accuracy=_both("tellapart", "stock"),
         why=why,
     )
@@ -128,13 +131,15 @@ def _training(data: str, words: str, goal: float, why: str = "") -> Target:
 def _scoring(what: str, peer: str, goal: float, fast: str, slow: str) -> Target:
     name = f"{fast} against {slow}"
 
+    def ratio(result: Result) -> tuple[float, str]:
+        found = result["compared"][name]
+        return found["median_ratio"], f"{result['command']['rows']:,} texts; median of {len(found['ratios'])}"
+
     def accuracy(result: Result) -> tuple[float, float]:
         both = result["compared"][name]["accuracy"]
         return both[fast], both[slow]
 
-    return Target(
-        what, peer, goal, "scoring_speed.json", _entry("compared", name, "median_ratio"), accuracy=accuracy
-    )
+    return Target(what, peer, goal, "scoring_speed.json", ratio, accuracy=accuracy)
 
 
 _SHORT = (
@@ -197,7 +202,7 @@ TARGETS = (
         at_most=True,
     ),
     _scoring(
-        "scoring 10,000 texts of mixed length from a file",
+        "scoring texts of mixed length from a file",
         '`pipeline("text-classification")`, batches of 32',
         4.0,
         "tellapart",

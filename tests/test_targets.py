@@ -25,7 +25,7 @@ def targets():
 def _training(ratios):
     runs = {"stock": [{"accuracy": 0.9}], "tellapart": [{"accuracy": 0.8}, {"accuracy": 1.0}]}
     middle = sorted(ratios)[len(ratios) // 2]
-    return json.dumps({"median_ratio": middle, "ratios": ratios, "arms": runs})
+    return json.dumps({"median_ratio": middle, "ratios": ratios, "arms": runs, "rows": {"train": 4000}})
 
 
 def _row(targets, folder, start):
@@ -35,7 +35,7 @@ def _row(targets, folder, start):
 def test_a_ratio_stands_beside_its_target_with_the_accuracy_of_both_sides(targets, tmp_path):
     (tmp_path / "training_speed-r8.json").write_text(_training([3.0, 3.4, 3.2]))
     row = _row(targets, tmp_path, "fine-tuning MiniLM, R8")
-    assert row[2:] == ["at least 3.00×", "3.20× (median of 3)", "yes", "90.00 and 90.00"]
+    assert row[2:] == ["at least 3.00×", "3.20× (4,000 texts; median of 3)", "yes", "90.00 and 90.00"]
     assert targets.missed(tmp_path) == []
 
 
