@@ -91,3 +91,12 @@ def test_the_headlines_are_what_was_measured_with_accuracies_reached_or_not(targ
     header, *rows = targets.headline_rows(tmp_path)
     assert [row[2:] for row in rows] == [["2.5", "90.0 and 90.0"]]
     assert len(header) == len(rows[0])
+
+
+@pytest.mark.parametrize(("int8", "shown"), [(0.899, "yes"), (0.896, "**no**")])
+def test_int8_may_lose_little_accuracy(targets, tmp_path, int8, shown):
+    compared = {"ratios": [1.4], "median_ratio": 1.4, "accuracy": {"int8": int8, "tellapart": 0.9}}
+    result = {"command": {"rows": 2500}, "compared": {"int8 against tellapart": compared}}
+    (tmp_path / "scoring_speed.json").write_text(json.dumps(result))
+    row = _row(targets, tmp_path, "accuracy of int8")
+    assert row[3:5] == [f"{100 * int8 - 90:+.2f} points (2,500 texts)", shown]
