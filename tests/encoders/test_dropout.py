@@ -146,3 +146,16 @@ def test_a_model_keeps_its_evaluation_and_its_config_file(make_model):
     assert ATTENTION_NAME not in config
     model.train()
     assert not torch.equal(model(**inputs).logits, model(**inputs).logits)
+
+
+def test_a_compiled_graph_is_not_broken_by_the_masks():
+    dropout = FastDropout(0.5).train()
+    layer = nn.Module()
+    layer.is_causal = False
+    value = torch.ones(2, 3, 7, 4)
+
+    def block(values: torch.Tensor) -> torch.Tensor:
+        return fast_attention(layer, values, values, dropout(values), None, dropout=0.3)[0]
+
+    compiled = torch.compile(block, backend="eager", fullgraph=True)
+    assert not torch.equal(compiled(value), compiled(value))

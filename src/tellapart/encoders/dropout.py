@@ -60,6 +60,11 @@ def fast_dropout_unscaled(values: Tensor, rate: float) -> tuple[Tensor, float]:
     return _Masked.apply(values, random_mask(values.shape, dropped, kept=-1)), LEVELS / (LEVELS - dropped)
 
 
+def _fast_on(values: Tensor) -> bool:
+    """Whether masks are drawn here; what `torch.compile` makes draws its own inside its kernels, which is faster."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 def _dropped_levels(rate: float) -> int:
     return min(round(rate * LEVELS), LEVELS - 1)
 
@@ -102,8 +107,8 @@ class FastDropout(nn.Dropout):
     """`nn.Dropout` that draws its mask by `fast_dropout` on a CPU."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Drops elements in training; on other devices and in evaluation as `nn.Dropout` does."""
-        if not self.training or self.p == 0 or input.device.type != "cpu" or self.p >= 1:
+        """Drops elements in training; on other devices, in evaluation and compiled as `nn.Dropout` does."""
+        if not self.training or self.p == 0 or self.p >= 1 or not _fast_on(input):
             return super().forward(input)
         return fast_dropout(input, self.p)
 
@@ -137,7 +142,7 @@ def fast_attention(
         The attended values (B, L, H, d), and None for the weights.
     """
     grouped = key.shape[1] != query.shape[1] or options.get("position_bias") is not None
-    if dropout == 0 or query.device.type != "cpu" or grouped or getattr(module, "is_causal", False):
+    if dropout == 0 or not _fast_on(query) or grouped or getattr(module, "is_causal", False):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
