@@ -70,11 +70,18 @@ BENCHMARKS = (
         )
         for data in ("r8", "banking77")
     ),
-    Benchmark(
-        "scoring_speed.py",
-        "scoring_speed.json",
-        full=("--pairs=5",),
-        quick=("--rows=300", "--train-rows=400", "--pairs=1"),
+    *(
+        Benchmark(
+            "scoring_speed.py",
+            file,
+            options,
+            ("--pairs=5",),
+            ("--rows=300", "--train-rows=400", "--pairs=1"),
+        )
+        for file, options in (
+            ("scoring_speed.json", ()),  # all arms whose packages are there
+            ("scoring_speed-int8.json", ("--arms=tellapart,int8",)),
+        )
     ),
     Benchmark("machine_peak.py", "machine_peak-r8.json", quick=("--steps=2", "--repeats=1"), resumes=False),
     Benchmark("memory.py", "memory.json", quick=("--rows=192", "--large-batch=192"), resumes=False),

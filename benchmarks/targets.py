@@ -128,7 +128,9 @@ def _training(data: str, words: str, goal: float, why: str = "") -> Target:
     )
 
 
-def _scoring(what: str, peer: str, goal: float, fast: str, slow: str) -> Target:
+def _scoring(
+    what: str, peer: str, goal: float, fast: str, slow: str, file: str = "scoring_speed.json"
+) -> Target:
     name = f"{fast} against {slow}"
 
     def ratio(result: Result) -> tuple[float, str]:
@@ -139,7 +141,7 @@ def _scoring(what: str, peer: str, goal: float, fast: str, slow: str) -> Target:
         both = result["compared"][name]["accuracy"]
         return both[fast], both[slow]
 
-    return Target(what, peer, goal, "scoring_speed.json", ratio, accuracy=accuracy)
+    return Target(what, peer, goal, file, ratio, accuracy=accuracy)
 
 
 def _int8_points(result: Result) -> tuple[float, str]:
@@ -220,12 +222,19 @@ TARGETS = (
         "tellapart",
         "sentence-transformers",
     ),
-    _scoring("the same, int8 in ONNX Runtime", "our scoring with PyTorch", 1.3, "int8", "tellapart"),
+    _scoring(
+        "the same, int8 in ONNX Runtime",
+        "our scoring with PyTorch",
+        1.3,
+        "int8",
+        "tellapart",
+        "scoring_speed-int8.json",
+    ),
     Target(
         "accuracy of int8 in ONNX Runtime",
         "our scoring with PyTorch",
         -0.3,
-        "scoring_speed.json",
+        "scoring_speed-int8.json",
         _int8_points,
         unit="points",
     ),

@@ -97,6 +97,6 @@ def test_the_headlines_are_what_was_measured_with_accuracies_reached_or_not(targ
 def test_int8_may_lose_little_accuracy(targets, tmp_path, int8, shown):
     compared = {"ratios": [1.4], "median_ratio": 1.4, "accuracy": {"int8": int8, "tellapart": 0.9}}
     result = {"command": {"rows": 2500}, "compared": {"int8 against tellapart": compared}}
-    (tmp_path / "scoring_speed.json").write_text(json.dumps(result))
+    (tmp_path / "scoring_speed-int8.json").write_text(json.dumps(result))
     row = _row(targets, tmp_path, "accuracy of int8")
     assert row[3:5] == [f"{100 * int8 - 90:+.2f} points (2,500 texts)", shown]

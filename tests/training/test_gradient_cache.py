@@ -212,7 +212,9 @@ def test_chunks_hold_all_rows_and_are_as_wide_as_their_longest(rows):
     batch |= {name + "_2": value for name, value in batch.items() if name != "labels"}
     parts = chunks(batch, TEXTS)
     assert [len(part["labels"]) for part in parts] == [5, 5, 5, 5]
-    assert torch.equal(torch.cat([part["labels"] for part in parts]), batch["labels"])
+    assert torch.equal(torch.cat([part["labels"] for part in parts[::-1]]), batch["labels"])
+    widths = [part["input_ids"].shape[1] for part in parts]
+    assert widths == sorted(widths, reverse=True)
     for part in parts:
         for suffix in ("", "_2"):
             assert part["input_ids" + suffix].shape == part["attention_mask" + suffix].shape

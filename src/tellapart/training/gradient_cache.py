@@ -112,9 +112,10 @@ class _RandomState:
 
 
 def chunks(inputs: dict[str, Tensor], texts: int) -> list[dict[str, Tensor]]:
-    """Cuts a batch into chunks, each no wider than its own longest text.
+    """Cuts a batch into chunks, each no wider than its own longest text; the last rows first.
 
-    Rows of a batch come sorted by length, so that most chunks are narrower than the batch.
+    Rows of a batch come sorted by length, so that most chunks are narrower than the batch. The widest comes first:
+    memory that it frees suits all that follow.
 
     Args:
         inputs: Tensors whose first dimension is the batch, (B, L) those of tokens.
@@ -133,4 +134,4 @@ def chunks(inputs: dict[str, Tensor], texts: int) -> list[dict[str, Tensor]]:
         for part, width in zip(parts, widths, strict=True):
             for name in (name + suffix for name in _RAGGED if name + suffix in part):
                 part[name] = part[name][:, : max(1, width)]
-    return parts
+    return parts[::-1]
