@@ -63,7 +63,8 @@ def overhead_page(files: list[Path]) -> str:
             f"## {name}: {result['mean_tokens']:.0f} tokens a text on average",
             table(rows),
             f"{len(result['blocks'])} blocks of {given['steps']} batches of {given['batch_size']}.",
-            f"```bash\npython benchmarks/objective_overhead.py --data {name} --pairs {given['pairs']}\n```",
+            f"```bash\npython benchmarks/objective_overhead.py --data {name} --pairs {given['pairs']} "
+            f"--steps {given['steps']}\n```",
             hardware(result["environment"]) + f" JSON: `benchmarks/results/{file.name}`.",
         ]
     return "\n\n".join(parts)
@@ -71,6 +72,7 @@ def overhead_page(files: list[Path]) -> str:
 
 def growth_page() -> str:
     result = _growth()
+    rounds = len(result["rounds"])
     parts = [
         "Seconds of one epoch of contrastive learning with label distance, MiniLM, batches of 32. One thing grows at "
         "a time: 512 texts of 64 tokens, 8 classes, one process elsewhere. Two processes share the machine's cores.",
@@ -81,8 +83,8 @@ def growth_page() -> str:
         rows += [[f"{entry[name]:,}", f"{entry['seconds']:.2f}"] for entry in entries]
         parts.append(table(rows))
     parts += [
-        f"Median of {len(result['rounds'])} rounds.",
-        "```bash\npython benchmarks/growth.py\n```",
+        f"Median of {rounds} rounds." if rounds > 1 else "One round.",
+        f"```bash\npython benchmarks/growth.py --pairs {rounds}\n```",
         hardware(result["environment"]) + " JSON: `benchmarks/results/growth.json`.",
     ]
     return "\n\n".join(parts)

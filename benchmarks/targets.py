@@ -287,7 +287,7 @@ def table_rows(folder: Path) -> list[list[str]]:
     Args:
         folder: Where the JSON files are.
     """
-    rows = [["what", "against", "target", "ours", "reached", "accuracy, both (%)"]]
+    rows = [["what", "against", "target", "ours", "reached", "accuracy, ours and theirs (%)"]]
     for target in TARGETS:
         limit = ("at most " if target.at_most else "at least ") + target.formatted(target.goal)
         found = target.measured(folder)
@@ -314,7 +314,7 @@ def headline_rows(folder: Path) -> list[list[str]]:
     Args:
         folder: Where the JSON files are.
     """
-    rows = [["what", "against", "times as fast", "accuracy, both (%)"]]
+    rows = [["what", "against", "times as fast", "accuracy, ours and theirs (%)"]]
     for target in TARGETS:
         found = target.measured(folder)
         if target.accuracy is not None and target.unit == "×" and found is not None and found[2] is not None:
