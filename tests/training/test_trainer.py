@@ -19,8 +19,9 @@ from tellapart.objectives import (
     SupervisedContrastive,
 )
 from tellapart.training.arguments import TrainingArguments
+from tellapart.training.checkpoints import last_checkpoint
 from tellapart.training.evaluating import confusion_counts
-from tellapart.training.trainer import Trainer, last_checkpoint
+from tellapart.training.trainer import Trainer
 
 
 def _arguments(folder: Path, **options) -> TrainingArguments:
@@ -258,17 +259,6 @@ def test_a_diverging_run_stops_with_a_sentence(tiny_model, rows, tmp_path):
     trainer = Trainer(model, _arguments(tmp_path, logging_nan_inf_filter=False), train_dataset=rows())
     with pytest.raises(TellapartError, match="lower the learning rate"):
         trainer.train()
-
-
-def test_half_written_checkpoints_are_passed_over(tmp_path):
-    for number, state in ((5, "{}"), (10, '{"half'), (15, None)):
-        folder = tmp_path / f"checkpoint-{number}"
-        folder.mkdir()
-        if state is not None:
-            (folder / "trainer_state.json").write_text(state)
-    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-5")
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-5"]
-    assert last_checkpoint(tmp_path / "nowhere") is None
 
 
 def test_a_checkpoint_that_cannot_be_written_whole_is_taken_away(tiny_model, rows, tmp_path, monkeypatch):

@@ -44,7 +44,9 @@ def table(header: Sequence[object], rows: Iterable[Sequence[object]], *, unbroke
         for row in rows
     )
     kind = "wide unbroken" if unbroken else "wide"
-    return Html(f'<div class="{kind}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')
+    return Html(
+        f'<div class="{kind}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
 
 
 def bar_cell(value: object, share: float) -> Cell:

@@ -28,6 +28,7 @@ from tellapart.runs.heads import check_head_stage, fit_start, train_fresh_head
 from tellapart.runs.objectives import build_objective, total_outputs
 from tellapart.runs.tasks import Task
 from tellapart.training.arguments import TrainingArguments
+from tellapart.training.checkpoints import last_checkpoint
 from tellapart.training.defaults import (
     default_epochs,
     default_head_learning_rate,
@@ -37,7 +38,7 @@ from tellapart.training.learning import learning_names, only_learning
 from tellapart.training.module import load_exactly, save_exactly
 from tellapart.training.progress import ProgressBar
 from tellapart.training.requirements import check_gradient_cache, check_objective
-from tellapart.training.trainer import Trainer, last_checkpoint
+from tellapart.training.trainer import Trainer
 from tellapart.training.views import encoder_dropout
 
 # What a stage sets itself: changing these by `trainer` would contradict the recipe's own keys.

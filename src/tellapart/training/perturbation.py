@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TrainingArguments
+
+from tellapart.errors import RecipeError
 
 Perturbation = Literal["fgm", "random"]
 
@@ -82,3 +84,21 @@ def token_embeddings(model: Any) -> list[nn.Parameter]:
                 if table.requires_grad:
                     tables[id(table)] = table
     return list(tables.values())
+
+
+def embedding_perturbation(args: TrainingArguments, model: Any) -> EmbeddingPerturbation | None:
+    """Returns the perturbation that a training's arguments name; None for `none`.
+
+    Args:
+        args: `tellapart.TrainingArguments`; those of Transformers name none.
+        model: A classifier.
+
+    Raises:
+        RecipeError: There is no perturbation of that name.
+    """
+    kind: Any = getattr(args, "perturbation", "none")
+    if kind == "none":
+        return None
+    if kind not in get_args(Perturbation):
+        raise RecipeError(f'there is no perturbation "{kind}"', "use fgm, random or none")
+    return EmbeddingPerturbation(model, kind, getattr(args, "perturbation_size", 1.0), args.seed)

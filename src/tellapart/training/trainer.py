@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ from tellapart.objectives.mean_squared_error import MeanSquaredError
 from tellapart.training.evaluating import confusion_counts, evaluation_loss
 from tellapart.training.gradient_cache import GradientCache
 from tellapart.training.module import OBJECTIVE_FILE, ObjectiveModel
-from tellapart.training.perturbation import EmbeddingPerturbation, Perturbation
+from tellapart.training.perturbation import embedding_perturbation
 from tellapart.training.requirements import (
     check_batches,
     check_gradient_cache,
@@ -127,7 +126,7 @@ class Trainer(transformers.Trainer):
             use_fast_dropout(model)
         # Encoder classifiers take **kwargs but ignore num_items_in_batch; nothing may be passed to them.
         self.model_accepts_loss_kwargs = False
-        self._perturbation = _perturbation(args, model)
+        self._perturbation = embedding_perturbation(args, model)
         texts = getattr(args, "gradient_cache", None)
         self._gradient_cache = None if texts is None else GradientCache(self.accelerator, texts)
         self._trimmed: TrimmedEmbedding | None = None
@@ -404,15 +403,6 @@ class Trainer(transformers.Trainer):
         self._module.load(str(self.state.best_model_checkpoint), objective=False)
 
 
-def _perturbation(args: transformers.TrainingArguments, model: Any) -> EmbeddingPerturbation | None:
-    kind: Any = getattr(args, "perturbation", "none")
-    if kind == "none":
-        return None
-    if kind not in get_args(Perturbation):
-        raise RecipeError(f'there is no perturbation "{kind}"', "use fgm, random or none")
-    return EmbeddingPerturbation(model, kind, getattr(args, "perturbation_size", 1.0), args.seed)
-
-
 class _ConstrainWeights(transformers.TrainerCallback):
     """Has a model with limits on its weights hold them after every step of the optimiser."""
 
@@ -421,28 +411,6 @@ class _ConstrainWeights(transformers.TrainerCallback):
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._model.constrain_()
-
-
-def last_checkpoint(folder: str | Path) -> str | None:
-    """Returns the newest complete checkpoint of a run and removes half-written ones.
-
-    A checkpoint's `trainer_state.json` is written after everything else in it, so that one whose state can be
-    read is complete.
-
-    Args:
-        folder: The trainer's output folder.
-    """
-    found: dict[int, Path] = {}
-    for path in Path(folder).glob("checkpoint-*"):
-        number = path.name.removeprefix("checkpoint-")
-        try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            shutil.rmtree(path, ignore_errors=True)
-            continue
-        if number.isdigit():
-            found[int(number)] = path
-    return str(found[max(found)]) if found else None
 
 
 def _usual_objective(model: Any) -> Objective:
