@@ -278,8 +278,8 @@ TARGETS = (
         "memory.json",
         _entry("ratios", "large batch in chunks, of the small one"),
         at_most=True,
-        why="Resident memory counts freed blocks that the allocator keeps. Measured before the longest chunk of a batch "
-        "came first.",
+        why="Resident memory counts freed blocks that the allocator keeps. Measured before the longest chunk of a "
+        "batch came first.",
     ),
     _tokenising("tokenising texts", "`datasets.map`, its defaults", 1.0, "datasets.map, of tellapart"),
     _tokenising(
