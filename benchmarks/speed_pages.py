@@ -35,7 +35,8 @@ def targets_page() -> str:
     return "\n\n".join(
         [
             "Each row is a ratio that was measured in one run on one machine, both sides in turn. The JSON that a "
-            "figure is from describes the machine.",
+            "figure is from describes the machine. Parts of some runs shared it with other work: benchmarks/LOG.md "
+            "says which.",
             table(table_rows(RESULTS)),
             "Missed:\n\n" + "\n".join(f"- {sentence}" for sentence in sentences)
             if sentences

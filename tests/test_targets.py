@@ -89,7 +89,7 @@ def test_the_headlines_are_what_was_measured_with_accuracies_reached_or_not(targ
     (tmp_path / "training_speed-r8.json").write_text(_training([2.5]))
     (tmp_path / "tokenising_speed.json").write_text("{}")
     header, *rows = targets.headline_rows(tmp_path)
-    assert [row[2:] for row in rows] == [["2.5", "90.0 and 90.0"]]
+    assert [row[2:] for row in rows] == [["2.50× (4,000 texts; median of 1)", "90.0 and 90.0"]]
     assert len(header) == len(rows[0])
 
 

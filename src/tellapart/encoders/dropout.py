@@ -2,7 +2,7 @@
 
 A CPU draws the masks of stock dropout one number an element on one thread, in hidden states and in attention:
 a good part of a training step of a small encoder. Here an element is dropped at the rate round(p · 65536) / 65536,
-and what is kept is scaled by exactly that rate. torch's own generator gives the numbers or their seeds: seeds and
+and what is kept is scaled by exactly that rate. torch's own generator gives the seed of each mask: seeds and
 checkpoints govern them as before. On other devices nothing is changed.
 """
 
@@ -23,6 +23,9 @@ ATTENTION_NAME = "tellapart_sdpa"
 
 _FAST_SOFTMAX_WIDTH = 32
 """Of 16-bit elements, in multiples of which PyTorch's softmax on CPUs is fast."""
+
+_SHORT_SOFTMAX_WIDTH = 16
+"""Of 16-bit elements, up to which the way by float32 is no faster."""
 
 _PIECE = 1 << 19
 """Elements of a softmax that is done by way of float32: what fits a cache."""
@@ -61,7 +64,7 @@ def fast_dropout_unscaled(values: Tensor, rate: float) -> tuple[Tensor, float]:
 
 
 def _fast_on(values: Tensor) -> bool:
-    """Whether masks are drawn here; what `torch.compile` makes draws its own inside its kernels, which is faster."""
+    """Whether masks are drawn here; what `torch.compile` makes draws its own inside its kernels."""
     return values.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
@@ -154,7 +157,8 @@ def fast_attention(
         with torch.no_grad():
             scores.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)
     if scores.dtype in (torch.bfloat16, torch.float16):
-        slow = scores.shape[-1] > 16 and scores.shape[-1] % _FAST_SOFTMAX_WIDTH != 0
+        width = scores.shape[-1]
+        slow = width > _SHORT_SOFTMAX_WIDTH and width % _FAST_SOFTMAX_WIDTH != 0
         weights, factor = fast_dropout_unscaled(
             _Softmax.apply(scores) if slow else scores.softmax(-1), dropout
         )
