@@ -17,13 +17,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tellapart.data.reading import read_data
+from tellapart.data.reading.rows import read_data
 from tellapart.evaluation.metrics import classification_metrics
 from tellapart.files import replacing
+from tellapart.fitting.environment import environment
+from tellapart.fitting.fit import fit
+from tellapart.fitting.rows import split_data
 from tellapart.recipes import Recipe, with_values
-from tellapart.runs.environment import environment
-from tellapart.runs.fitting import fit
-from tellapart.runs.rows import split_data
 
 RESULT = Path(__file__).parent / "results" / "defaults.json"
 _SHORT = ["encoder.max_length=64", "stages.0.epochs=5", "stages.0.evaluations=1"]

@@ -27,15 +27,15 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset
+from tellapart.data.batches.batching import LengthBucketBatchSampler, TokenisedDataset
+from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import TextData
-from tellapart.data.reading import read_data
+from tellapart.data.reading.rows import read_data
 from tellapart.data.splits import prepare_splits, sample
-from tellapart.data.tokenising import tokenise
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.scratch import build_encoder, texts_of
 from tellapart.encoders.transformer import load_encoder, load_tokenizer, parameter_count
-from tellapart.runs.environment import environment
+from tellapart.fitting.environment import environment
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.defaults import default_head_learning_rate, default_learning_rate
 from tellapart.training.trainer import Trainer

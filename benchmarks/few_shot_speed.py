@@ -26,12 +26,12 @@ import transformers
 from evidence import RESULTS
 from pairs import command_of, earlier, now, write
 from tellapart.data.examples import TextData
-from tellapart.data.reading import read_data
+from tellapart.data.reading.rows import read_data
 from tellapart.encoders.resolve import resolve_encoder
+from tellapart.fitting.environment import environment
+from tellapart.fitting.fit import fit
+from tellapart.fitting.rows import split_data
 from tellapart.recipes import Recipe, method_recipe, with_values
-from tellapart.runs.environment import environment
-from tellapart.runs.fitting import fit
-from tellapart.runs.rows import split_data
 
 PEER = Path(__file__).parent / "setfit_peer.py"
 EPOCHS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)

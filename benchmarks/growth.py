@@ -28,14 +28,14 @@ import transformers
 
 from evidence import RESULTS
 from pairs import command_of, earlier, now, write
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
+from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace
-from tellapart.data.reading import read_data
-from tellapart.data.tokenising import tokenise
+from tellapart.data.reading.rows import read_data
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.transformer import load_encoder, load_tokenizer
+from tellapart.fitting.environment import environment
 from tellapart.objectives import CrossEntropy, LabelDistance
-from tellapart.runs.environment import environment
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.trainer import Trainer
 

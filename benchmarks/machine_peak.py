@@ -27,11 +27,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from evidence import RESULTS
 from objective_overhead import BASELINE, Arm, batches
 from pairs import command_of, now, write
-from tellapart.data.reading import read_data
+from tellapart.data.batches.tokenising import tokenise
+from tellapart.data.reading.rows import read_data
 from tellapart.data.splits import prepare_splits
-from tellapart.data.tokenising import tokenise
 from tellapart.encoders.transformer import load_tokenizer
-from tellapart.runs.environment import environment
+from tellapart.fitting.environment import environment
 
 Matrix = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]  # shape, strides, type
 _PRODUCTS = {"aten::mm": 0, "aten::bmm": 0, "aten::addmm": 1, "aten::baddbmm": 1}  # where the matrices begin

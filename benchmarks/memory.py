@@ -28,12 +28,12 @@ import transformers
 from evidence import RESULTS
 from pairs import command_of, write
 from tellapart.data.examples import TextData
-from tellapart.data.reading import read_data
+from tellapart.data.reading.rows import read_data
 from tellapart.data.splits import prepare_splits, sample
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.transformer import load_encoder
+from tellapart.fitting.environment import environment
 from tellapart.objectives import CrossEntropy, LabelDistance
-from tellapart.runs.environment import environment
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.trainer import Trainer
 from training_speed import Task, ours, stock

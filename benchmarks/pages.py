@@ -20,12 +20,12 @@ from speed_pages import figures, speed_pages
 from targets import headline_rows
 from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.comparison_tables import comparison_rows, comparison_verdicts, confusable_rows
-from tellapart.evaluation.reproduction import Reproduction
-from tellapart.evaluation.reproduction_tables import environment_sentence as hardware
 from tellapart.evaluation.trials import verdict
 from tellapart.inspection.markdown import markdown_list as bullets
 from tellapart.inspection.markdown import markdown_table as table
-from tellapart.inspection.reproduction import reproduction_markdown
+from tellapart.reproduction.figures import Reproduction
+from tellapart.reproduction.pages import reproduction_markdown
+from tellapart.reproduction.tables import environment_sentence as hardware
 from tellapart.training import defaults
 from work_pages import work_section
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tellapart.files import replacing
-from tellapart.runs.environment import environment
+from tellapart.fitting.environment import environment
 
 
 def now(device: str) -> float:

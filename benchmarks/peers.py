@@ -27,10 +27,10 @@ import transformers
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.errors import TellapartError
+from tellapart.fitting.rows import read_rows, split_data
+from tellapart.fitting.trials import TRIALS, evaluated_split, finished_trial, trial_content, write_trial
 from tellapart.recipes import Recipe
-from tellapart.recipes.protocols import cell_recipe, load_protocol
-from tellapart.runs.rows import read_rows, split_data
-from tellapart.runs.trials import TRIALS, evaluated_split, finished_trial, trial_content, write_trial
+from tellapart.reproduction.protocols import cell_recipe, load_protocol
 
 SETFIT_STEPS = 300
 _BATCH = 64

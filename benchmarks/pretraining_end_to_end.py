@@ -19,10 +19,10 @@ from typing import Any
 import yaml
 
 from tellapart.files import replacing
+from tellapart.pretraining.recipe import PretrainRecipe
+from tellapart.pretraining.run import pretrain
 from tellapart.recipes import Recipe, validated
-from tellapart.recipes.pretraining import PretrainRecipe
 from tellapart.runs.compare import compare
-from tellapart.runs.pretrain import pretrain
 
 RESULT = Path(__file__).parent / "results" / "pretraining-end-to-end.json"
 RUNS = Path("runs") / "pretraining-end-to-end"

@@ -33,10 +33,11 @@ import pyarrow as pa
 import torch
 import transformers
 
-from tellapart.data.reading import read_data
+from tellapart.data.reading.rows import read_data
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.transformer import load_tokenizer
 from tellapart.files import replacing
+from tellapart.fitting.environment import environment
 from tellapart.pretraining.batches import MaskedSequences, StepSampler
 from tellapart.pretraining.corpus import Corpus, build_corpus
 from tellapart.pretraining.language_model import load_language_model, new_bert
@@ -47,7 +48,6 @@ from tellapart.pretraining.tables import WORDNET, synonym_table
 from tellapart.pretraining.terms import CorrectionName, Corrections
 from tellapart.pretraining.texts import TextSource
 from tellapart.pretraining.trainer import PretrainingTrainer
-from tellapart.runs.environment import environment
 
 RESULTS = Path(__file__).parent / "results"
 

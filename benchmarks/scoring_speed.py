@@ -38,11 +38,11 @@ import torch
 import transformers
 
 import tellapart
-from tellapart.data.reading import read_data
+from tellapart.data.reading.rows import read_data
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.files import replacing
+from tellapart.fitting.environment import environment
 from tellapart.recipes import method_recipe, with_values
-from tellapart.runs.environment import environment
 from tellapart.runs.export import export
 from tellapart.runs.train import train
 

@@ -19,12 +19,12 @@ from pairs import write
 from tellapart.encoders.cache import cached_representations
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.transformer import load_encoder, load_tokenizer
+from tellapart.fitting.environment import environment
+from tellapart.fitting.heads import train_fresh_head
+from tellapart.fitting.rows import load_data
+from tellapart.fitting.stages import run_stage
+from tellapart.fitting.tasks import Task
 from tellapart.recipes import method_recipe, with_values
-from tellapart.runs.environment import environment
-from tellapart.runs.heads import train_fresh_head
-from tellapart.runs.rows import load_data
-from tellapart.runs.stages import run_stage
-from tellapart.runs.tasks import Task
 
 EPOCHS = 10
 

@@ -19,8 +19,8 @@ from evidence import RESULTS
 from pairs import write
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.encoders.sizes import parameters_a_token
-from tellapart.recipes.protocols import Protocol, cell_pretraining, load_protocol, protocols
-from tellapart.runs.table_plan import TablePlan, table_plan
+from tellapart.reproduction.protocols import Protocol, cell_pretraining, load_protocol, protocols
+from tellapart.reproduction.table_plan import TablePlan, table_plan
 
 TIMED = {"table": "few-shot", "row": "cross-entropy", "column": "trec6"}
 """A trial whose seconds stand in benchmarks/results/reproduce."""

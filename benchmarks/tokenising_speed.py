@@ -28,11 +28,11 @@ import datasets
 from evidence import RESULTS
 from memory import Peak
 from pairs import command_of, earlier, write
+from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import TextSplit
-from tellapart.data.reading import read_data
-from tellapart.data.tokenising import tokenise
+from tellapart.data.reading.rows import read_data
 from tellapart.encoders.transformer import load_tokenizer
-from tellapart.runs.environment import environment
+from tellapart.fitting.environment import environment
 
 SETS = ("banking77", "trec6", "r8")
 ARMS = ("datasets.map", "tellapart", "again")

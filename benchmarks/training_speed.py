@@ -28,16 +28,16 @@ import transformers
 
 from evidence import RESULTS
 from pairs import command_of, earlier, now, write
-from tellapart.data.batching import LengthBucketBatchSampler, TokenisedDataset, padding_share
+from tellapart.data.batches.batching import LengthBucketBatchSampler, TokenisedDataset, padding_share
+from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
-from tellapart.data.reading import read_data
+from tellapart.data.reading.rows import read_data
 from tellapart.data.splits import prepare_splits
-from tellapart.data.tokenising import tokenise
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import load_encoder, load_tokenizer, parameter_count
-from tellapart.runs.environment import environment
+from tellapart.fitting.environment import environment
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.defaults import default_head_learning_rate, default_learning_rate
 from tellapart.training.trainer import Trainer

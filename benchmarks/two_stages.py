@@ -19,7 +19,7 @@ import torch
 from tokenizers.implementations import BertWordPieceTokenizer
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from tellapart.data.reading import read_data
+from tellapart.data.reading.rows import read_data
 from tellapart.recipes import Recipe, validated
 from tellapart.runs.compare import compare
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from evidence import RESULTS
 from tellapart.inspection.markdown import markdown_table as table
-from tellapart.runs.table_work import LEARNING
+from tellapart.reproduction.table_work import LEARNING
 
 ASSUMED_RATE = 1e14
 """Operations a second that stand for a GPU; nobody measured them here."""

@@ -5,9 +5,14 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tellapart.recipes import Recipe, method_recipe, with_values
+from tellapart.wordnet.reader import WordNet
 
 _SUBJECTS = ("my card", "the debit card", "our company card", "her credit card")
 _CLASSES = {
@@ -143,3 +148,52 @@ def score_file(scored: list[tuple[str, float]], tmp_path_factory: pytest.TempPat
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "score"), *scored])
     return path
+
+
+@pytest.fixture
+def recipe(ticket_file, tiny_encoder) -> Recipe:
+    settings = [
+        f"data.source={ticket_file}",
+        f"encoder.name={tiny_encoder}",
+        "encoder.max_length=24",
+        "stages.0.epochs=6",
+        "stages.0.learning_rate=0.005",
+    ]
+    return with_values(method_recipe("cross-entropy"), settings)
+
+
+@pytest.fixture(scope="session")
+def span_run(squad_file, tiny_encoder, tmp_path_factory) -> tuple[Path, dict[str, Any]]:
+    """The folder and the metrics of a model that has learnt to answer the questions about the tickets."""
+    from tellapart.question_answering.runs import train_spans
+
+    folder = tmp_path_factory.mktemp("spans") / "run"
+    quick = {"max_length": 32, "stride": 8, "epochs": 12, "learning_rate": 0.01, "quiet": True}
+    return folder, train_spans(squad_file, folder, encoder=tiny_encoder, validation=squad_file, **quick)
+
+
+# lost is mostly a verb, rest may be either, robbed and taken are adjectives as well; "chief" was never met
+_MET = """lose%2:40:02:: 1 95
+misplace%2:40:00:: 1 3
+lost%5:00:00:missing:00 1 5
+missing%5:00:00:missing:00 1 5
+primary%3:00:00:: 1 9
+main%3:00:00:: 1 9
+rest%1:06:00:: 1 5
+rest%2:42:00:: 1 5
+stay%2:42:00:: 1 40
+remain%2:42:00:: 1 30
+persist%2:42:01:: 1 4
+today%4:02:00:: 1 20
+nowadays%4:02:00:: 1 2
+card%1:06:00:: 1 8
+loss%1:04:00:: 1 8
+misplacement%1:04:00:: 1 1
+"""
+
+
+@pytest.fixture(scope="session")
+def met_wordnet(tiny_wordnet: Path, tmp_path_factory: pytest.TempPathFactory) -> WordNet:
+    folder = shutil.copytree(tiny_wordnet, tmp_path_factory.mktemp("met") / "dict")
+    (folder / "cntlist.rev").write_text(_MET)
+    return WordNet(folder)

@@ -20,8 +20,8 @@ from tellapart.cli import app, options, pretrain
 from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, ConfusablePair, MethodPair, MethodResult, Trial
 from tellapart.evaluation.metrics import METRICS
-from tellapart.evaluation.reproduction import CellFigures, ColumnData, Reproduction
 from tellapart.evaluation.sweeps import SweepBaseline, SweepResult, SweepTrial
+from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.recipes import (
     OBJECTIVES,
     ClassificationRecipe,
@@ -34,15 +34,16 @@ from tellapart.recipes import (
     methods,
     with_values,
 )
-from tellapart.recipes.measurements import (
+from tellapart.recipes.spaces import SearchSpace, parse_spaces
+from tellapart.reproduction.figures import CellFigures, ColumnData, Reproduction
+from tellapart.reproduction.measurements import (
     MEASUREMENTS,
     CorrectionsMeasurement,
     Measurement,
     RobustnessMeasurement,
     SpansMeasurement,
 )
-from tellapart.recipes.pretraining import PretrainRecipe
-from tellapart.recipes.protocols import (
+from tellapart.reproduction.protocols import (
     Protocol,
     ProtocolColumn,
     ProtocolRow,
@@ -50,7 +51,6 @@ from tellapart.recipes.protocols import (
     is_shipped,
     load_protocol,
 )
-from tellapart.recipes.spaces import SearchSpace, parse_spaces
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tellapart.evaluation.reproduction import ColumnData, ColumnResult, Reproduction, column_figures
-from tellapart.recipes.protocols import load_protocol
+from tellapart.reproduction.figures import ColumnData, ColumnResult, Reproduction, column_figures
+from tellapart.reproduction.protocols import load_protocol
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "pages.py"
 

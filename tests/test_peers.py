@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tellapart.recipes.protocols import load_protocol
-from tellapart.runs.reproduce import reproduce
+from tellapart.reproduction.protocols import load_protocol
+from tellapart.reproduction.run import reproduce
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "peers.py"
 

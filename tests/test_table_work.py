@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tellapart.recipes.protocols import load_protocol
+from tellapart.reproduction.protocols import load_protocol
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 

@@ -15,11 +15,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.classifier import TextClassifier as TextClassifier
-    from tellapart.data.benchmarks import fetch as fetch
+    from tellapart.data.benchmarks.registered import fetch as fetch
     from tellapart.data.examples import LabelSpace as LabelSpace
     from tellapart.data.examples import TextData as TextData
     from tellapart.data.examples import TextSplit as TextSplit
-    from tellapart.data.reading import read_data as read_data
+    from tellapart.data.reading.rows import read_data as read_data
     from tellapart.errors import TellapartError as TellapartError
     from tellapart.errors import TellapartWarning as TellapartWarning
     from tellapart.objectives import AuxiliaryLabels as AuxiliaryLabels

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tellapart.recipes.protocols import protocols
+from tellapart.reproduction.protocols import protocols
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def notes(tickets, tmp_path_factory) -> Path:
 def synonyms(tiny_encoder, tiny_wordnet, tmp_path_factory) -> Path:
     from tellapart.encoders.transformer import load_tokenizer
     from tellapart.pretraining.synonyms import build_wordnet_table
-    from tellapart.pretraining.wordnet import WordNet
+    from tellapart.wordnet.reader import WordNet
 
     path = tmp_path_factory.mktemp("synonyms") / "synonyms.safetensors"
     build_wordnet_table(load_tokenizer(tiny_encoder), WordNet(tiny_wordnet)).save(path)

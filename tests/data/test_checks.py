@@ -6,7 +6,7 @@ import pytest
 
 from tellapart.data.checks import EXAMPLES, DataReport, Finding, check_data
 from tellapart.data.examples import TextData, TextSplit
-from tellapart.data.reading import label_space
+from tellapart.data.reading.rows import label_space
 from tellapart.data.splits import complete_splits
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tellapart.data.balancing import check_balanced
+from tellapart.data.batches.balancing import check_balanced
+from tellapart.data.benchmarks.registry import SETS
 from tellapart.data.checks import check_data
 from tellapart.data.examples import SCORE, LabelSpace
-from tellapart.data.reading import MOST_FRACTIONS, is_regression_set, read_data
-from tellapart.data.registry import SETS
+from tellapart.data.reading.rows import MOST_FRACTIONS, is_regression_set, read_data
 from tellapart.data.splits import prepare_splits
 from tellapart.errors import DataError, RecipeError
 from tellapart.evaluation.metrics import METRICS, metric_names

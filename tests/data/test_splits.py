@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tellapart.data.examples import TextData, TextSplit
-from tellapart.data.reading import label_space
+from tellapart.data.reading.rows import label_space
 from tellapart.data.splits import complete_splits, draw_few_shot, prepare_splits, sample
 from tellapart.errors import UserError
 

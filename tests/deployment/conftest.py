@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
+from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.data.tokenising import tokenise
 from tellapart.encoders.transformer import final_linear, load_encoder, load_tokenizer
 
 LENGTH = 24

@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
+from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.data.tokenising import tokenise
 from tellapart.deployment import export as exporting
 from tellapart.deployment.export import INT8_FILE, MODEL_FILE, export_onnx
 from tellapart.deployment.manifest import checksums_of, read_manifest

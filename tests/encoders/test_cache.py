@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.data.tokenising import tokenise
 from tellapart.encoders.cache import cached_representations
 from tellapart.encoders.scoring import represent
 from tellapart.encoders.transformer import final_linear, load_encoder, load_tokenizer

@@ -20,8 +20,8 @@ from transformers import (
     pipeline,
 )
 
+from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.data.tokenising import tokenise
 from tellapart.encoders import dropout
 from tellapart.encoders.dropout import ATTENTION_NAME, use_fast_dropout
 from tellapart.encoders.fused import (

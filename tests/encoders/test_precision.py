@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.encoders.pooling import set_pooling
 from tellapart.encoders.precision import bf16_copy, use_bf16
 from tellapart.encoders.scoring import score

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.encoders import scoring
 from tellapart.encoders.pooling import set_pooling
 from tellapart.encoders.scoring import represent, score

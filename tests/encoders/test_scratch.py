@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.data.tokenising import tokenise
 from tellapart.encoders.scratch import (
     build_encoder,
     build_tokenizer,

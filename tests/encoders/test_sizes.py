@@ -5,7 +5,7 @@ import pytest
 from tellapart.data.examples import LabelSpace
 from tellapart.encoders.sizes import parameters_a_token
 from tellapart.encoders.transformer import load_encoder, parameter_count
-from tellapart.recipes.protocols import protocols
+from tellapart.reproduction.protocols import protocols
 
 
 def bert(hidden: int, inner: int, layers: int) -> int:

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, RobertaTokenizer, pipeline
 
+from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.data.tokenising import tokenise
 from tellapart.encoders import dropout
 from tellapart.encoders.cache import cached_representations
 from tellapart.encoders.dropout import ATTENTION_NAME, use_fast_dropout

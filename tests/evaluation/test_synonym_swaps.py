@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tellapart.errors import DataError, UserError
 from tellapart.evaluation.synonym_swaps import Swap, SynonymSwaps, label_words
-from tellapart.pretraining.wordnet import WordNet
+from tellapart.wordnet.reader import WordNet
 
 
 def _swapped(wordnet: WordNet, text: str, **options: object) -> str:
@@ -48,7 +48,7 @@ class _Synonyms:
         self._pairs = pairs | {synonym: word for word, synonym in pairs.items()}
 
     def readings(self, word: str) -> list:
-        from tellapart.pretraining.wordnet import Reading
+        from tellapart.wordnet.reader import Reading
 
         if word not in self._pairs:
             return []

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from tellapart.encoders.transformer import load_tokenizer
+from tellapart.pretraining.recipe import PretrainRecipe, with_pretraining_values
+from tellapart.pretraining.run import pretrain
 from tellapart.pretraining.synonyms import SynonymTable
 from tellapart.pretraining.vocabulary import vocabulary_fingerprint
-from tellapart.recipes.pretraining import PretrainRecipe, with_pretraining_values
-from tellapart.runs.pretrain import pretrain
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from tellapart.pretraining.synonyms import (
 )
 from tellapart.pretraining.tables import shipped_table, synonym_table
 from tellapart.pretraining.vocabulary import vocabulary_fingerprint, vocabulary_words
-from tellapart.pretraining.wordnet import WordNet
+from tellapart.wordnet.reader import WordNet
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -197,7 +197,7 @@ def test_a_vocabulary_without_a_table_gets_one_from_wordnet(tokenizer, wordnet):
 
 
 def test_the_table_that_comes_along_fits_minilm_and_needs_no_wordnet(minilm, monkeypatch):
-    monkeypatch.setattr("tellapart.pretraining.wordnet._usual_places", lambda: iter([]))
+    monkeypatch.setattr("tellapart.wordnet.reader._usual_places", lambda: iter([]))
     table = synonym_table("wordnet", minilm)
     assert table.source == "WordNet 3.0"
     assert table.stats() == {

@@ -8,8 +8,8 @@ import yaml
 
 from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.comparison import Comparison
+from tellapart.fitting import trials as module
 from tellapart.recipes import with_stages_of, with_values
-from tellapart.runs import trials as module
 from tellapart.runs.compare import compare
 
 

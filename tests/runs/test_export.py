@@ -6,11 +6,11 @@ import pytest
 
 from tellapart.deployment.manifest import Agreement, Manifest
 from tellapart.errors import DataError, ModelError, UserError
+from tellapart.fitting.fit import fit
+from tellapart.fitting.rows import load_data
 from tellapart.recipes import method_recipe, with_values
 from tellapart.runs import export as exporting
 from tellapart.runs.export import export
-from tellapart.runs.fitting import fit
-from tellapart.runs.rows import load_data
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")

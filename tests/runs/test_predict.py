@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tellapart.data import streams
+from tellapart.data.reading import streams
 from tellapart.encoders import precision
 from tellapart.errors import UserError
+from tellapart.fitting.fit import Fitted, fit, load_fitted
+from tellapart.fitting.rows import load_data
 from tellapart.recipes import method_recipe
 from tellapart.runs.evaluate import evaluate
-from tellapart.runs.fitting import Fitted, fit, load_fitted
 from tellapart.runs.predict import predict
-from tellapart.runs.rows import load_data
 
 
 @pytest.fixture(scope="module")

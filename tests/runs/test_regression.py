@@ -17,13 +17,13 @@ from tellapart.encoders.scoring import represent
 from tellapart.encoders.transformer import final_linear, labels_of
 from tellapart.errors import ModelError, RecipeError
 from tellapart.evaluation.comparison import Comparison
+from tellapart.fitting.fit import fit, load_fitted
+from tellapart.fitting.rows import load_data, suited
 from tellapart.recipes import Recipe, load_recipe, method_recipe, methods, regression_recipe, with_values
 from tellapart.runs.compare import compare
 from tellapart.runs.evaluate import evaluate
-from tellapart.runs.fitting import fit, load_fitted
 from tellapart.runs.predict import predict
 from tellapart.runs.robustness import robustness
-from tellapart.runs.rows import load_data, suited
 from tellapart.runs.sweep import sweep
 from tellapart.runs.train import train
 from tellapart.training.scale import TargetScale
@@ -257,7 +257,7 @@ def test_a_sweep_is_held_against_squared_error(scores_recipe, tmp_path):
 
 
 def test_a_model_of_scores_has_no_labels_to_attack(run, score_file, tiny_wordnet, tmp_path):
-    with pytest.raises(ModelError, match="predicts scores"):
+    with pytest.raises(ModelError, match="predicts numbers"):
         robustness(run[0], score_file, tmp_path / "out", wordnet=tiny_wordnet, quiet=True)
 
 

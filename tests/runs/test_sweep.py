@@ -10,10 +10,10 @@ import pytest
 
 from tellapart.errors import DataError, MissingDependencyError, OutputError, RecipeError, UserError
 from tellapart.evaluation.decision import Decision
+from tellapart.fitting.fit import fit
+from tellapart.fitting.rows import load_data
 from tellapart.recipes import load_recipe, method_recipe, with_values
 from tellapart.runs import sweep as module
-from tellapart.runs.fitting import fit
-from tellapart.runs.rows import load_data
 from tellapart.runs.sweep import PruningCallback, sweep
 from tellapart.runs.train import train
 

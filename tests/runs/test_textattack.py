@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tellapart.errors import MissingDependencyError
+from tellapart.fitting.fit import load_fitted
 from tellapart.recipes import with_values
-from tellapart.runs.fitting import load_fitted
 from tellapart.runs.textattack import textattack_wrapper
 from tellapart.runs.train import train
 

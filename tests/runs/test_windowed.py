@@ -12,12 +12,12 @@ import yaml
 from tellapart import TextClassifier
 from tellapart.data.examples import TextSplit
 from tellapart.errors import DataError, ModelError, RecipeError
+from tellapart.fitting.fit import fit, load_fitted
+from tellapart.fitting.models import input_length, load_model
+from tellapart.fitting.rows import load_data
 from tellapart.recipes import method_recipe, with_values
 from tellapart.runs.evaluate import evaluate
-from tellapart.runs.fitting import fit, load_fitted
-from tellapart.runs.models import input_length, load_model
 from tellapart.runs.predict import predict
-from tellapart.runs.rows import load_data
 from tellapart.runs.train import train
 
 WINDOWS = (

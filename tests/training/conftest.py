@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.encoders.pooling import set_pooling
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.errors import RecipeError
 from tellapart.objectives import CrossEntropy, MeanSquaredError, NegativeSupervision, RDrop
 from tellapart.training.evaluating import evaluation_loss

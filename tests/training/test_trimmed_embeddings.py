@@ -12,7 +12,7 @@ import transformers
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.trainer import Trainer
 from tellapart.training.trimmed_embeddings import TrimmedEmbedding, trimmed_embeddings, used_tokens

@@ -12,7 +12,7 @@ import typer
 from tellapart.cli import options as o
 
 if TYPE_CHECKING:
-    from tellapart.recipes.pretraining import PretrainRecipe
+    from tellapart.pretraining.recipe import PretrainRecipe
 
 _DATA, _MODEL, _NEW, _TRAINING, _OUTPUT = "Data", "Model", "A new model", "Training", "Output"
 
@@ -151,8 +151,8 @@ def pretrain(
     """
     from tellapart.cli.messages import print_notes
     from tellapart.cli.tables import print_json
-    from tellapart.runs.pretrain import pretrain as run
-    from tellapart.runs.processes import is_main_process
+    from tellapart.fitting.processes import is_main_process
+    from tellapart.pretraining.run import pretrain as run
 
     chosen = recipe_from(context.params)
     folder = output or o.default_output(str(chosen.texts), f"pretrain-{chosen.objective}")
@@ -198,7 +198,7 @@ def pretrain_stats(
     from dataclasses import asdict
 
     from tellapart.cli.tables import print_json, show_table
-    from tellapart.runs.pretrain_stats import pretrain_stats as run
+    from tellapart.pretraining.checkpoint_statistics import pretrain_stats as run
 
     results = run(
         checkpoints,
@@ -239,7 +239,7 @@ def recipe_from(parameters: Mapping[str, Any]) -> PretrainRecipe:
         RecipeError: The options do not describe a run.
     """
     from tellapart.errors import RecipeError
-    from tellapart.recipes.pretraining import (
+    from tellapart.pretraining.recipe import (
         PretrainRecipe,
         load_pretraining_recipe,
         with_pretraining_values,

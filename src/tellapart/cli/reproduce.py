@@ -87,8 +87,8 @@ def reproduce(
     tellapart reproduce clld-table3 --plan
     """
     from tellapart.cli.tables import print_json, show_plan, show_protocols, show_reproduction
-    from tellapart.recipes.protocols import load_protocol, protocols
-    from tellapart.runs.scheduling import parse_budget
+    from tellapart.reproduction.protocols import load_protocol, protocols
+    from tellapart.reproduction.scheduling import parse_budget
 
     if table == LIST:
         if json:
@@ -108,7 +108,7 @@ def reproduce(
         "overwrite": overwrite,
     }
     if plan:
-        from tellapart.runs.table_plan import table_plan
+        from tellapart.reproduction.table_plan import table_plan
 
         planned = table_plan(name, protocol, folder, **asked)
         if json:
@@ -116,7 +116,7 @@ def reproduce(
         else:
             show_plan(planned)
         return
-    from tellapart.runs.reproduce import reproduce as run
+    from tellapart.reproduction.run import reproduce as run
 
     seconds = None if budget is None else parse_budget(budget)
     result = run(name, protocol, folder, **asked, budget=seconds, resume=resume, quiet=quiet, jobs=jobs)

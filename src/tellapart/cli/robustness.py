@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -74,25 +74,31 @@ def robustness(
     """
     from tellapart.cli.tables import print_json, show_table
     from tellapart.evaluation.robustness import robustness_rows, robustness_sentence
+    from tellapart.question_answering.robustness import is_span_model, span_robustness
     from tellapart.runs.robustness import robustness as run
 
     folder = output or o.default_output(file, "robustness")
-    result = run(
-        model,
-        file,
-        folder,
-        attack=attack.value,
-        share=share,
-        seed=seed or 0,
-        protect=protect,
-        wordnet=wordnet,
-        text=text,
-        text_pair=text_pair,
-        label=label,
-        label_delimiter=label_delimiter,
-        overwrite=overwrite,
-        quiet=quiet,
-    )
+    shared: dict[str, Any] = {
+        "share": share,
+        "seed": seed or 0,
+        "protect": protect,
+        "wordnet": wordnet,
+        "overwrite": overwrite,
+        "quiet": quiet,
+    }
+    if attack == Attack.add_sentence or is_span_model(model):
+        result = span_robustness(model, file, folder, attack=attack.value, **shared)
+    else:
+        result = run(
+            model,
+            file,
+            folder,
+            text=text,
+            text_pair=text_pair,
+            label=label,
+            label_delimiter=label_delimiter,
+            **shared,
+        )
     if json:
         print_json(result.to_dict())
         return

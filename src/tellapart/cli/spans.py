@@ -58,7 +58,7 @@ def train(
     tellapart spans train train.json --validation dev.json --output runs/spans
     """
     from tellapart.cli.tables import print_json
-    from tellapart.runs.spans import train_spans
+    from tellapart.question_answering.runs import train_spans
 
     folder = output or o.default_output(data, "spans")
     metrics = train_spans(
@@ -98,7 +98,7 @@ def predict(
     tellapart spans predict runs/spans dev.json --output predictions.json
     """
     from tellapart.cli.tables import print_json
-    from tellapart.runs.spans import predict_spans
+    from tellapart.question_answering.runs import predict_spans
 
     predictions = predict_spans(model, data, output, quiet=quiet)
     if json:
@@ -123,8 +123,8 @@ def evaluate(
     tellapart spans evaluate predictions.json dev.json
     """
     from tellapart.cli.tables import print_json
-    from tellapart.evaluation.spans import evaluate_squad
-    from tellapart.runs.spans import evaluate_spans
+    from tellapart.question_answering.metrics import evaluate_squad
+    from tellapart.question_answering.runs import evaluate_spans
 
     is_file = Path(answers).suffix == ".json"
     metrics = evaluate_squad(data, answers) if is_file else evaluate_spans(answers, data, quiet=quiet)

@@ -61,7 +61,7 @@ def build_table(
     from tellapart.errors import RecipeError
     from tellapart.pretraining.synonyms import build_wordnet_table
     from tellapart.pretraining.vectors import build_vector_table
-    from tellapart.pretraining.wordnet import WordNet
+    from tellapart.wordnet.reader import WordNet
 
     if (vectors is not None) != (source is Source.vectors):
         raise RecipeError(

@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from tellapart.data.benchmarks import BenchmarkSet
+    from tellapart.data.benchmarks.registered import BenchmarkSet
     from tellapart.data.checks import DataReport
     from tellapart.evaluation.comparison import Comparison
-    from tellapart.evaluation.reproduction import Reproduction
     from tellapart.evaluation.sweeps import SweepResult
-    from tellapart.recipes.protocols import Protocol
-    from tellapart.runs.table_plan import PartPlan, TablePlan
+    from tellapart.reproduction.figures import Reproduction
+    from tellapart.reproduction.protocols import Protocol
+    from tellapart.reproduction.table_plan import PartPlan, TablePlan
     from tellapart.runs.train import RunResult
 
 _PIPED_WIDTH = 160
@@ -159,7 +159,7 @@ def _duration(seconds: float) -> str:
 
 def show_reproduction(result: Reproduction, folder: Path) -> None:
     """Prints the table, what each column's trials show, what is missing and why, and the files."""
-    from tellapart.evaluation.reproduction_tables import overview_rows, reproduction_parts
+    from tellapart.reproduction.tables import overview_rows, reproduction_parts
 
     show_table(overview_rows(result))
     for part in reproduction_parts(result)[2:]:

@@ -1,14 +1,11 @@
-"""What tells whether two people had the same rows."""
+"""SHA-256 fingerprints of data sets."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 from tellapart.data.examples import TextData
-from tellapart.data.squad import SquadExample
 
 
 def rows_fingerprint(data: TextData) -> str:
@@ -25,13 +22,4 @@ def rows_fingerprint(data: TextData) -> str:
         ]
         for row in zip(*columns, strict=True):
             digest.update((json.dumps([name, *row], ensure_ascii=False) + "\n").encode())
-    return digest.hexdigest()
-
-
-def questions_fingerprint(splits: Mapping[str, Sequence[SquadExample]]) -> str:
-    """Returns the SHA-256 of all questions in their order: ids, questions, texts and answers of every split."""
-    digest = hashlib.sha256()
-    for name, examples in splits.items():
-        for example in examples:
-            digest.update((json.dumps([name, asdict(example)], ensure_ascii=False) + "\n").encode())
     return digest.hexdigest()

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace
 from tellapart.deployment.manifest import (
     Agreement,

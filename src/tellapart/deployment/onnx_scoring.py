@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig
 
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.deployment.manifest import MANIFEST_FILE, read_manifest
 from tellapart.deployment.onnx_export import TOKEN_TYPES
 from tellapart.encoders.scoring import TOKENS_A_BATCH, in_batches

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.encoders.pooling import pooling_of
 from tellapart.encoders.scoring import represent
 from tellapart.encoders.transformer import encoders_of, final_linear

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
-from tellapart.data.batching import part_suffix
+from tellapart.data.batches.batching import part_suffix
 from tellapart.data.examples import LabelSpace
 from tellapart.encoders.fused_tokenizer import FusedTokenizer
 from tellapart.encoders.parts import built_part, settings_of, without_classifier

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, BatchEncoding
 
-from tellapart.data.batching import part_suffix
+from tellapart.data.batches.batching import part_suffix
 from tellapart.errors import ModelError
 from tellapart.files import replacing
 

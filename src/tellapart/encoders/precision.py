@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tellapart.data.batching import part_suffix
+from tellapart.data.batches.batching import part_suffix
 from tellapart.encoders.transformer import encoders_of, final_linear
 
 Precision = Literal["auto", "fp32", "bf16"]

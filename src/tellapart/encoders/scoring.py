@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tellapart.data.batching import TokenisedDataset, token_budget_batches
+from tellapart.data.batches.batching import TokenisedDataset, token_budget_batches
 from tellapart.encoders.transformer import RepresentationTap
 
 # Padded tokens a batch: large enough for full matrix products, small enough for the caches of a CPU.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.encoders.han import HANConfig, sentence_layout
 from tellapart.encoders.textcnn import TextCNNConfig

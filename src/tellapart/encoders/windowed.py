@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace
 from tellapart.encoders.classification import token_mask
 from tellapart.encoders.cutting import WindowPooling, WindowsName, cut_windows, window_counts

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from tellapart.errors import UserError
-from tellapart.pretraining.inflection import inflected, inflection_of
-from tellapart.pretraining.stop_words import ENGLISH_STOP_WORDS
-from tellapart.pretraining.wordnet import Reading, WordNet
+from tellapart.wordnet.morphology import inflected, inflection_of
+from tellapart.wordnet.reader import Reading, WordNet
+from tellapart.wordnet.stop_words import ENGLISH_STOP_WORDS
 
 DOMINANT = 0.9
 """The share of a word's tagged occurrences that one part of speech must have for the word to be swapped as such."""

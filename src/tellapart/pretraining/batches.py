@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from tellapart.data.batching import LengthBucketBatchSampler
+from tellapart.data.batches.batching import LengthBucketBatchSampler
 from tellapart.errors import DataError
 from tellapart.pretraining.corpus import Corpus
 from tellapart.pretraining.masking import Masking

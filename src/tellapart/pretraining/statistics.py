@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tellapart.data.batching import token_budget_batches
+from tellapart.data.batches.batching import token_budget_batches
 from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.corrections import CorrectionRates
 from tellapart.pretraining.language_model import GENERATOR_FOLDER, MaskedHead

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from tellapart.errors import DataError, ModelError
 from tellapart.files import replacing
-from tellapart.pretraining.stop_words import ENGLISH_STOP_WORDS
 from tellapart.pretraining.vocabulary import vocabulary_fingerprint, vocabulary_tokens, vocabulary_words
-from tellapart.pretraining.wordnet import WordNet
+from tellapart.wordnet.reader import WordNet
+from tellapart.wordnet.stop_words import ENGLISH_STOP_WORDS
 
 _FORMAT = "tellapart-synonyms-1"
 

@@ -12,11 +12,11 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from tellapart.data.columns import find_columns, is_string
-from tellapart.data.reading import read_splits
-from tellapart.data.sources import is_saved_dataset
-from tellapart.data.tables import file_format
-from tellapart.data.textfiles import explain
+from tellapart.data.reading.columns import find_columns, is_string
+from tellapart.data.reading.rows import read_splits
+from tellapart.data.reading.sources import is_saved_dataset
+from tellapart.data.reading.tables import file_format
+from tellapart.data.reading.textfiles import explain
 from tellapart.errors import DataError, did_you_mean
 
 TEXT_SUFFIXES = (".txt", ".text")
@@ -84,7 +84,7 @@ def open_texts(source: str | Path, *, text: str | None = None, split: str = "tra
 
     Args:
         source: A text file; a folder with files of `TEXT_SUFFIXES`, at any depth; or what
-            `tellapart.data.reading.read_splits` takes, of which one split is read.
+            `tellapart.data.reading.rows.read_splits` takes, of which one split is read.
         text: The column of the texts, for a table; found by its name when not given.
         split: Which split of a table: `train`, `validation` or `test`. Files are read whatever is asked for.
 

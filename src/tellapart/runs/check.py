@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tellapart.data.checks import DataReport, check_data
-from tellapart.data.reading import read_data
+from tellapart.data.reading.rows import read_data
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.encoders.scratch import build_tokenizer, texts_of
 from tellapart.encoders.transformer import load_tokenizer
@@ -26,7 +26,7 @@ def check(
     """Looks for duplicates, leaks between splits, contradicting labels, empty texts, small classes, truncation.
 
     Args:
-        source: What `tellapart.data.reading.read_data` reads.
+        source: What `tellapart.data.reading.rows.read_data` reads.
         text: The text column; found by its name when not given.
         text_pair: The second text's column.
         label: The label column.

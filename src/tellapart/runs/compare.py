@@ -17,6 +17,11 @@ from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
 from tellapart.evaluation.metrics import find_metric, main_metric
 from tellapart.evaluation.task import is_ranking
 from tellapart.files import replacing
+from tellapart.fitting.environment import environment
+from tellapart.fitting.folder import claim_folder
+from tellapart.fitting.objectives import check_objectives
+from tellapart.fitting.rows import read_rows, split_data, suited
+from tellapart.fitting.trials import TRIALS, evaluated_split, run_trial, unpacked
 from tellapart.inspection.figures import (
     save_comparison_plot,
     save_confusion_heatmap,
@@ -24,11 +29,6 @@ from tellapart.inspection.figures import (
 )
 from tellapart.inspection.report import write_comparison_report
 from tellapart.recipes import Recipe, method_recipe, with_stages_of, with_values
-from tellapart.runs.environment import environment
-from tellapart.runs.folder import claim_folder
-from tellapart.runs.objectives import check_objectives
-from tellapart.runs.rows import read_rows, split_data, suited
-from tellapart.runs.trials import TRIALS, evaluated_split, run_trial, unpacked
 
 
 def compare(

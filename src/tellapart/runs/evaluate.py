@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tellapart.data.columns import find_columns
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.data.reading import read_splits
-from tellapart.data.values import read_examples
+from tellapart.data.reading.columns import find_columns
+from tellapart.data.reading.rows import read_splits
+from tellapart.data.reading.values import read_examples
 from tellapart.encoders.precision import Precision
 from tellapart.evaluation.ranking import WithoutPositive
 from tellapart.evaluation.task import task_metrics
-from tellapart.runs.fitting import load_fitted
+from tellapart.fitting.fit import load_fitted
 
 
 def evaluate(
@@ -34,7 +34,7 @@ def evaluate(
 
     Args:
         model: A run folder, a plain checkpoint, or what `tellapart export` wrote.
-        source: Labelled rows: what `tellapart.data.reading.read_splits` takes. Of several splits the test split,
+        source: Labelled rows: what `tellapart.data.reading.rows.read_splits` takes. Of several splits the test split,
             else the validation split.
         text: The text column; found by its name when not given.
         text_pair: The second text's column.

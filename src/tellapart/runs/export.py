@@ -9,17 +9,17 @@ from typing import Any, cast, get_args
 import numpy as np
 import pyarrow as pa
 
-from tellapart.data.columns import Columns, find_columns
 from tellapart.data.examples import TextSplit
-from tellapart.data.tables import read_table
-from tellapart.data.values import read_examples
+from tellapart.data.reading.columns import Columns, find_columns
+from tellapart.data.reading.tables import read_table
+from tellapart.data.reading.values import read_examples
 from tellapart.deployment.export import Quantization, export_onnx
 from tellapart.deployment.manifest import MANIFEST_FILE, Manifest
 from tellapart.deployment.onnx_scoring import OnnxClassifier, check_onnx
 from tellapart.encoders.windowed import reads_windows
 from tellapart.errors import ModelError, UserError
 from tellapart.files import replacing
-from tellapart.runs.fitting import Fitted, load_fitted
+from tellapart.fitting.fit import Fitted, load_fitted
 from tellapart.training.tfidf import TfidfClassifier
 
 FORMATS = ("onnx",)

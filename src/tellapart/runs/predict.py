@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tellapart.data.batching import TokenisedDataset
-from tellapart.data.columns import Columns, find_columns
+from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.examples import TextSplit
-from tellapart.data.streams import RowStream, one_ahead, open_rows
-from tellapart.data.tables import writing_table
-from tellapart.data.values import read_examples
+from tellapart.data.reading.columns import Columns, find_columns
+from tellapart.data.reading.streams import RowStream, one_ahead, open_rows
+from tellapart.data.reading.tables import writing_table
+from tellapart.data.reading.values import read_examples
 from tellapart.encoders.precision import Precision
-from tellapart.runs.fitting import Fitted, load_fitted
-from tellapart.runs.predictions import added_columns
+from tellapart.evaluation.predictions import added_columns
+from tellapart.fitting.fit import Fitted, load_fitted
 from tellapart.training.progress import rows_bar
 
 

@@ -38,14 +38,14 @@ from tellapart.evaluation.sweeps import (
 )
 from tellapart.evaluation.task import is_ranking, task_metrics
 from tellapart.files import replacing
+from tellapart.fitting.environment import environment
+from tellapart.fitting.fit import fit
+from tellapart.fitting.folder import CHECKPOINTS, claim_folder
+from tellapart.fitting.rows import read_rows, split_data, suited
 from tellapart.inspection.sweep_figure import save_sweep_plot
 from tellapart.inspection.sweep_report import write_sweep_report
 from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
 from tellapart.recipes.spaces import parse_spaces, with_parameters
-from tellapart.runs.environment import environment
-from tellapart.runs.fitting import fit
-from tellapart.runs.folder import CHECKPOINTS, claim_folder
-from tellapart.runs.rows import read_rows, split_data, suited
 from tellapart.runs.study import OpenTrial, SweepStudy, import_optuna, open_study
 
 if TYPE_CHECKING:

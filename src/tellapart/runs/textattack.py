@@ -11,7 +11,7 @@ import numpy as np
 from tellapart.data.examples import TextSplit
 from tellapart.errors import MissingDependencyError, ModelError
 from tellapart.evaluation.metrics import probabilities
-from tellapart.runs.fitting import load_fitted
+from tellapart.fitting.fit import load_fitted
 
 
 def textattack_wrapper(model_folder: str | Path) -> Any:

@@ -14,12 +14,12 @@ import numpy as np
 from tellapart.data.examples import TextData
 from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.task import seen_note, task_metrics, unseen_metrics
+from tellapart.fitting.environment import environment
+from tellapart.fitting.fit import Fitted, fit
+from tellapart.fitting.folder import CHECKPOINTS, claim_folder, write_run
+from tellapart.fitting.processes import is_main_process
+from tellapart.fitting.rows import load_data, suited
 from tellapart.recipes import Recipe
-from tellapart.runs.environment import environment
-from tellapart.runs.fitting import Fitted, fit
-from tellapart.runs.folder import CHECKPOINTS, claim_folder, write_run
-from tellapart.runs.processes import is_main_process
-from tellapart.runs.rows import load_data, suited
 
 
 @dataclass(frozen=True)

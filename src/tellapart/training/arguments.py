@@ -17,7 +17,7 @@ class TrainingArguments(transformers.TrainingArguments):
         bucket_window: Batches in a window inside which rows are sorted by length. More means less padding;
             1 leaves rows in random order.
         batches: `length`, rows at random with those of similar length; or `balanced`, `texts_per_class` rows of each
-            of several classes (see `tellapart.data.balancing.ClassBalancedBatchSampler`).
+            of several classes (see `tellapart.data.batches.balancing.ClassBalancedBatchSampler`).
         texts_per_class: Of balanced batches.
         fast_dropout: Whether to draw dropout masks on CPUs as `tellapart.encoders.dropout` does.
         trim_embeddings: Whether the token embeddings that no training row uses are left out of gradients and

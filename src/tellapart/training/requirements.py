@@ -11,8 +11,8 @@ import torch
 import transformers
 from torch import Tensor
 
-from tellapart.data.balancing import check_balanced
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.balancing import check_balanced
+from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.encoders.transformer import has_dropout
 from tellapart.errors import ModelError, RecipeError, UserError
 from tellapart.objectives.base import Objective

@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, Sampler
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 from transformers.training_args import OptimizerNames
 
-from tellapart.data.balancing import ClassBalancedBatchSampler
-from tellapart.data.batching import BucketDataLoader, LengthBucketBatchSampler, TokenisedDataset
-from tellapart.data.tokenising import tokenised_rows
+from tellapart.data.batches.balancing import ClassBalancedBatchSampler
+from tellapart.data.batches.batching import BucketDataLoader, LengthBucketBatchSampler, TokenisedDataset
+from tellapart.data.batches.tokenising import tokenised_rows
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import final_linear

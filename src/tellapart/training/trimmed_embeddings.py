@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tellapart.data.batching import TokenisedDataset
+from tellapart.data.batches.batching import TokenisedDataset
 
 LARGEST_SHARE = 0.75
 """Of the rows of a table in use, above which nothing is gained by leaving out the rest."""

@@ -29,8 +29,8 @@ from transformers import (
 )
 
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.fitting.models import load_model
 from tellapart.recipes import EncoderRecipe, Recipe, method_recipe, with_values
-from tellapart.runs.models import load_model
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 OPTIONS: dict[str, dict[str, Any]] = {

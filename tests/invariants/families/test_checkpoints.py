@@ -21,7 +21,7 @@ from tellapart.encoders.transformer import (
     load_encoder,
     set_classifier_dropout,
 )
-from tellapart.runs.fitting import fit, load_fitted
+from tellapart.fitting.fit import fit, load_fitted
 
 WITHOUT_TELLAPART = """
 import json, sys

@@ -8,13 +8,13 @@ import pytest
 import torch
 from transformers.trainer_callback import PrinterCallback
 
+from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import TextData
-from tellapart.data.tokenising import tokenise
 from tellapart.encoders.transformer import has_dropout
 from tellapart.evaluation.task import task_metrics
+from tellapart.fitting.fit import fit
+from tellapart.fitting.objectives import build_objective
 from tellapart.recipes import StageRecipe
-from tellapart.runs.fitting import fit
-from tellapart.runs.objectives import build_objective
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.trainer import Trainer
 from tellapart.training.views import encoder_dropout

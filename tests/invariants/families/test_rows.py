@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 from transformers import AutoTokenizer, BertTokenizer
 
+from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import TextSplit
-from tellapart.data.tokenising import tokenise
 from tellapart.encoders.pooling import _LAYOUTS, Pooling
-from tellapart.encoders.spans import load_span_encoder
 from tellapart.encoders.transformer import load_tokenizer, save_classifier
+from tellapart.question_answering.loading import load_span_encoder
 
 TWO_TYPES = ("bert", "albert", "electra")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tellapart.errors import ModelError
-from tellapart.runs.fitting import fit
+from tellapart.fitting.fit import fit
 
 # ModernBERT and ALBERT come so; others may be configured so.
 QUIET = {
@@ -51,6 +51,6 @@ def test_a_later_stage_is_refused_before_the_first_one_trains(recipe_of, tasks, 
     first = recipe_of("modernbert", "cross-entropy", data.labels)
     second = recipe_of("modernbert", "r-drop", data.labels)
     recipe = first.model_copy(update={"stages": [*first.stages, *second.stages]})
-    monkeypatch.setattr("tellapart.runs.fitting.run_stage", lambda *_, **__: pytest.fail("a stage ran"))
+    monkeypatch.setattr("tellapart.fitting.fit.run_stage", lambda *_, **__: pytest.fail("a stage ran"))
     with pytest.raises(ModelError, match="no dropout"):
         fit(recipe, dataclasses.replace(data, validation=data.train), tmp_path, quiet=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tellapart.pretraining.synonyms import SynonymTable, build_wordnet_table
 from tellapart.pretraining.vocabulary import vocabulary_fingerprint
-from tellapart.pretraining.wordnet import WordNet
+from tellapart.wordnet.reader import WordNet
 
 WORDNET = "wordnet"
 """The source that means WordNet's synonyms, whichever way they can be had."""

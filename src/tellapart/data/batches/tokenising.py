@@ -1,0 +1,217 @@
+"""Texts into token ids: in pieces that keep memory small, and never twice for the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.tokenization_utils_base import TruncationStrategy
+from transformers.utils import PaddingStrategy
+
+from tellapart.data.batches.batching import TokenisedDataset, part_suffix
+from tellapart.data.batches.joint import JointDataset
+from tellapart.data.batches.token_cache import keep_tokens, kept_tokens, tokens_key
+from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.errors import DataError
+
+ROWS_AT_ONCE = 1024
+"""What a tokeniser makes of a text takes kilobytes until the ids are taken out of it."""
+
+_RAGGED = ("input_ids", "token_type_ids")
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """Flat int32 ids by input name, the tokens of each row, and which rows were cut."""
+
+    columns: dict[str, np.ndarray]
+    lengths: np.ndarray
+    cut: np.ndarray
+
+
+def tokenise(
+    split: TextSplit, tokenizer: Any, *, max_length: int, labels: LabelSpace | None = None
+) -> TokenisedDataset:
+    """Tokenises a split once; a large one is kept on disk, see `tellapart.data.batches.token_cache`.
+
+    Args:
+        split: Texts, or pairs (joined the way the tokeniser joins pairs, the longer cut first).
+        tokenizer: A Transformers tokeniser, or one with `parts`: then each part tokenises the split, and the rows
+            come as a `JointDataset`.
+        max_length: Longest row in tokens, special tokens included.
+        labels: When given, the split's labels are encoded and kept.
+
+    Raises:
+        DataError: A label is not among `labels`.
+    """
+    parts = getattr(tokenizer, "parts", None)
+    if parts is not None:
+        return _joined([tokenise(split, part, max_length=max_length, labels=labels) for part in parts])
+    ids = labels.encode(split.labels) if labels is not None and split.labels is not None else None
+    tokens = _tokens(split, tokenizer, max_length)
+    return _dataset(tokens.columns, tokens.lengths, ids, tokenizer, tokens.cut)
+
+
+def tokenised_rows(dataset: Any, tokenizer: Any = None) -> TokenisedDataset:
+    """Takes over a tokenised map-style dataset as Transformers scripts make it.
+
+    Args:
+        dataset: Rows with `input_ids` and, for training, `labels` or `label`; a `datasets.Dataset`
+            or a sequence of dicts. Other columns are left behind, except `token_type_ids`, and `input_ids_2` …
+            of a fused encoder's further parts: then a `JointDataset` is returned.
+        tokenizer: For its padding ids.
+
+    Raises:
+        DataError: There are no `input_ids`.
+    """
+    names = getattr(dataset, "column_names", None) or list(dataset[0])
+    if "input_ids" not in names:
+        raise DataError(
+            f"the dataset has no input_ids, only {', '.join(names)}",
+            "map the tokenizer over it first",
+        )
+    label_name = next((name for name in ("labels", "label") if name in names), None)
+
+    def column(name: str) -> list:
+        return list(dataset[name]) if hasattr(dataset, "column_names") else [row[name] for row in dataset]
+
+    labels = None if label_name is None else np.asarray(column(label_name))
+    parts: list[TokenisedDataset] = []
+    tokenizers = getattr(tokenizer, "parts", None)
+    while "input_ids" + (suffix := part_suffix(len(parts))) in names:
+        ragged = {name: column(name + suffix) for name in _RAGGED if name + suffix in names}
+        lengths = _lengths(ragged["input_ids"])
+        flat = {name: _flatten(rows, int(lengths.sum())) for name, rows in ragged.items()}
+        parts.append(_dataset(flat, lengths, labels, tokenizers[len(parts)] if tokenizers else tokenizer))
+    return _joined(parts)
+
+
+def _tokens(split: TextSplit, tokenizer: Any, max_length: int) -> _Tokens:
+    """The ids of all rows, from disk where they are kept."""
+    key = tokens_key(split, tokenizer, max_length)
+    kept = None if key is None else kept_tokens(key)
+    if kept is not None:
+        return _Tokens(kept, kept.pop("lengths"), kept.pop("cut"))
+    encode = _encode_fast if _is_plain_fast(tokenizer) else _encode
+    pieces = [encode(piece, tokenizer, max_length) for piece in _pieces(split)]
+    tokens = _Tokens(
+        {name: _concatenated(piece.columns[name] for piece in pieces) for name in pieces[0].columns},
+        _concatenated(piece.lengths for piece in pieces),
+        _concatenated(piece.cut for piece in pieces),
+    )
+    if key is not None:
+        keep_tokens(key, {**tokens.columns, "lengths": tokens.lengths, "cut": tokens.cut})
+    return tokens
+
+
+def _pieces(split: TextSplit) -> Iterator[TextSplit]:
+    for start in range(0, max(1, len(split)), ROWS_AT_ONCE):
+        end = start + ROWS_AT_ONCE
+        yield TextSplit(
+            split.texts[start:end],
+            None if split.text_pairs is None else split.text_pairs[start:end],
+        )
+
+
+def _is_plain_fast(tokenizer: Any) -> bool:
+    """Whether the tokenizers library does all of it, so that what Transformers adds in Python can be left out."""
+    kind = type(tokenizer)
+    return (
+        isinstance(tokenizer, PreTrainedTokenizerFast)
+        and kind._encode_plus is PreTrainedTokenizerFast._encode_plus
+        and kind.__call__ is PreTrainedTokenizerBase.__call__
+    )
+
+
+def _encode_fast(split: TextSplit, tokenizer: PreTrainedTokenizerFast, max_length: int) -> _Tokens:
+    tokenizer.set_truncation_and_padding(
+        padding_strategy=PaddingStrategy.DO_NOT_PAD,
+        truncation_strategy=TruncationStrategy.LONGEST_FIRST,
+        max_length=max_length,
+        stride=0,
+        pad_to_multiple_of=None,
+        padding_side=None,
+    )
+    backend = tokenizer.backend_tokenizer
+    backend.encode_special_tokens = tokenizer.split_special_tokens
+    pairs = split.text_pairs
+    rows = backend.encode_batch_fast(
+        list(split.texts) if pairs is None else list(zip(split.texts, pairs, strict=True))
+    )
+    ragged = {"input_ids": [row.ids for row in rows]}
+    if pairs is not None and "token_type_ids" in tokenizer.model_input_names:
+        ragged["token_type_ids"] = [row.type_ids for row in rows]
+    cut = np.fromiter((bool(row.overflowing) for row in rows), dtype=bool, count=len(rows))
+    return _flat(ragged, cut)
+
+
+def _encode(split: TextSplit, tokenizer: Any, max_length: int) -> _Tokens:
+    encoded = tokenizer(
+        split.texts,
+        split.text_pairs,
+        truncation=True,
+        max_length=max_length,
+        padding=False,
+        return_attention_mask=False,
+    )
+    ragged = {name: encoded[name] for name in _RAGGED if name in encoded}
+    if split.text_pairs is None:
+        ragged.pop("token_type_ids", None)  # all zero: models fill that in themselves
+    return _flat(ragged, _cut_rows(split, tokenizer, encoded, max_length))
+
+
+def _cut_rows(split: TextSplit, tokenizer: Any, encoded: Any, max_length: int) -> np.ndarray:
+    """Which rows lost tokens, bool (N,); of those as long as they may be, those that have more."""
+    cut = np.fromiter((len(row) >= max_length for row in encoded["input_ids"]), dtype=bool)
+    full = np.flatnonzero(cut)
+    encodings = getattr(encoded, "encodings", None)
+    if encodings is not None:  # the tokenizers library keeps what it cuts off
+        cut[full] = [bool(encodings[row].overflowing) for row in full]
+    elif len(full):
+        rows = split.select(full)
+        whole = tokenizer(rows.texts, rows.text_pairs, truncation=False, padding=False, verbose=False)
+        cut[full] = [len(row) > max_length for row in whole["input_ids"]]
+    return cut
+
+
+def _flat(ragged: Mapping[str, list], cut: np.ndarray) -> _Tokens:
+    lengths = _lengths(ragged["input_ids"])
+    total = int(lengths.sum())
+    return _Tokens({name: _flatten(rows, total) for name, rows in ragged.items()}, lengths, cut)
+
+
+def _lengths(rows: list) -> np.ndarray:
+    return np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+
+
+def _flatten(rows: Iterable[Iterable[int]], total: int) -> np.ndarray:
+    return np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=total)
+
+
+def _concatenated(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    return np.concatenate(list(arrays))
+
+
+def _dataset(
+    columns: Mapping[str, np.ndarray],
+    lengths: np.ndarray,
+    labels: np.ndarray | None,
+    tokenizer: Any,
+    cut: np.ndarray | None = None,
+) -> TokenisedDataset:
+    padding = {}
+    if tokenizer is not None:
+        padding = {
+            "input_ids": tokenizer.pad_token_id or 0,
+            "token_type_ids": getattr(tokenizer, "pad_token_type_id", 0) or 0,
+        }
+    left = getattr(tokenizer, "padding_side", "right") == "left"
+    return TokenisedDataset(columns, lengths, labels, padding, left, cut)
+
+
+def _joined(parts: list[TokenisedDataset]) -> TokenisedDataset:
+    return parts[0] if len(parts) == 1 else JointDataset(parts)

@@ -1,0 +1,142 @@
+"""Whatever holds rows, as one pyarrow table a split: folders, saved and Hub datasets, frames, lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tellapart.data.reading.tables import file_format, read_table, table_from_columns
+from tellapart.errors import DataError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+"""The split that each usual name stands for."""
+
+
+def split_tables(splits: Mapping[str, Any], where: str) -> dict[str, pa.Table]:
+    """Turns a mapping of split names to table-like things into tables under the names tellapart uses.
+
+    Args:
+        splits: Tables by name; names other than those of `SPLIT_NAMES` are left out, unless the mapping has
+            just one, which then is the training split.
+        where: What to call the data in messages.
+
+    Returns:
+        `train`, `validation` and `test`, those of them that there are.
+
+    Raises:
+        DataError: No split has a known name, or two stand for the same.
+    """
+    names = list(splits)
+    known = {name: SPLIT_NAMES[name] for name in names if name in SPLIT_NAMES}
+    if len(names) == 1 and not known:
+        known = {names[0]: "train"}
+    if not known:
+        raise DataError(
+            f"{where} has no split with a known name, only {', '.join(map(str, names)) or 'none'}",
+            "name the splits train, validation and test",
+        )
+    if len(set(known.values())) < len(known):
+        raise DataError(f"{where} has several validation splits: {', '.join(known)}", "keep one of them")
+    tables = {standard: as_table(splits[name], f"{where} ({name})") for name, standard in known.items()}
+    return {name: tables[name] for name in ("train", "validation", "test") if name in tables}
+
+
+def as_table(rows: Any, where: str) -> pa.Table:
+    """Turns anything that holds rows into a table.
+
+    Args:
+        rows: A path to a file, a `pyarrow.Table`, a pandas DataFrame, a `datasets.Dataset`, a mapping of
+            columns, a list of mappings (one a row), a pair (texts, labels), or anything that speaks Arrow's
+            C stream protocol (a polars DataFrame).
+        where: What to call the data in messages.
+
+    Returns:
+        The rows, at least one.
+
+    Raises:
+        DataError: It holds no rows, or none that can be read.
+    """
+    if isinstance(rows, str | Path):
+        return read_table(rows)
+    table = _in_memory(rows, where)
+    if table.num_rows == 0:
+        raise DataError(f"{where} has no rows", "give at least one row")
+    return table
+
+
+def is_saved_dataset(folder: Path) -> bool:
+    """Whether a folder was written by `datasets.save_to_disk`."""
+    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
+
+
+def folder_tables(folder: Path) -> dict[str, pa.Table]:
+    """Reads a folder of `train`, `validation` and `test` files, or one written by `datasets.save_to_disk`.
+
+    Raises:
+        DataError: The folder holds neither, or two files for one split.
+    """
+    if is_saved_dataset(folder):
+        return _saved_tables(folder)
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        split = path.name.split(".", maxsplit=1)[0].lower()
+        if split not in SPLIT_NAMES or file_format(path) is None:
+            continue
+        if split in files:
+            raise DataError(
+                f"{folder} has two files for {split}: {files[split].name}, {path.name}", "keep one"
+            )
+        files[split] = path
+    if not files:
+        raise DataError(
+            f"the folder {folder} holds no file named train, validation or test",
+            "name the files so (train.csv, test.csv), or give the path of one file",
+        )
+    return split_tables(files, str(folder))
+
+
+def _saved_tables(folder: Path) -> dict[str, pa.Table]:
+    import datasets
+
+    try:
+        loaded = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise DataError(
+            f"{folder} cannot be read as a saved dataset ({error})", "save it once more"
+        ) from error
+    return split_tables(loaded if isinstance(loaded, dict) else {"train": loaded}, str(folder))
+
+
+def _in_memory(rows: Any, where: str) -> pa.Table:
+    if isinstance(rows, pa.Table):
+        return rows
+    module = type(rows).__module__.split(".")[0]
+    if module == "datasets" and hasattr(rows, "with_format"):
+        # the table does not carry the names of ClassLabel features by itself
+        return rows.with_format("arrow")[:].replace_schema_metadata(rows.features.arrow_schema.metadata)
+    if module == "pandas":
+        return table_from_columns({name: rows[name] for name in rows.columns}, where)
+    if isinstance(rows, Mapping):
+        return table_from_columns(rows, where)
+    if isinstance(rows, tuple) and len(rows) == 2:
+        texts, labels = rows
+        return table_from_columns({"text": texts} | ({} if labels is None else {"label": labels}), where)
+    if hasattr(rows, "__arrow_c_stream__"):
+        return pa.table(rows)
+    if isinstance(rows, Sequence) and rows and all(isinstance(row, Mapping) for row in rows):
+        names = dict.fromkeys(name for row in rows for name in row)
+        return table_from_columns({name: [row.get(name) for row in rows] for name in names}, where)
+    raise DataError(
+        f"{where} is of type {type(rows).__name__}, which tellapart cannot read rows from",
+        "give a path, a DataFrame, a Dataset, a dict of columns, or (texts, labels)",
+    )

@@ -1,0 +1,189 @@
+"""Tables that may be larger than memory: seen once from end to end, then read again part by part."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from tellapart.data.reading import tables
+from tellapart.data.reading.columns import Columns
+from tellapart.data.reading.tables import delimited_options, explaining, parse_json_lines, schema_as_written
+from tellapart.data.reading.values import missing_values
+from tellapart.errors import DataError
+
+Item = TypeVar("Item")
+
+STREAM_BYTES = 1 << 26
+"""Files up to this size, 64 MiB, are held in memory."""
+
+ROWS_A_PART = 8192
+"""Rows that are read, scored and written together: enough to find rows of similar length for a batch."""
+
+_COMPRESSION = 8  # what Parquet and gzip may be expected to save
+_END: Any = object()
+
+
+@dataclass(frozen=True)
+class RowStream:
+    """The rows of a file, part by part, as often as they are asked for.
+
+    Args:
+        path: The file.
+        schema: The columns of every part.
+        rows: How many there are, at least one.
+        missing: Column to the number of rows without a value, and the first of them, counted from 1.
+        blocks: Reads the file once more.
+    """
+
+    path: Path
+    schema: pa.Schema
+    rows: int
+    missing: Mapping[str, tuple[int, int]]
+    blocks: Callable[[], Iterator[pa.Table]]
+
+    def parts(self) -> Iterator[pa.Table]:
+        """Yields tables of at most `ROWS_A_PART` rows, in the order of the file."""
+        for block in self.blocks():
+            for start in range(0, len(block), ROWS_A_PART):
+                yield block.slice(start, ROWS_A_PART)
+
+    def check_texts(self, columns: Columns) -> None:
+        """Refuses rows without a text, before the first part is worked on.
+
+        Raises:
+            DataError: With the number of such rows, and the first.
+        """
+        for name in (columns.text, columns.text_pair):
+            if name is not None and name in self.missing:
+                count, first = self.missing[name]
+                raise missing_values(count, first, "text", name, str(self.path))
+
+
+def open_rows(path: str | Path) -> RowStream:
+    """Reads a file from end to end; a large one is not kept, but read again when its parts are asked for.
+
+    What makes a file unreadable is found here, so that no work is lost to it later. JSON that is no JSON Lines is one
+    value, and is held in memory whatever its size.
+
+    Args:
+        path: CSV, TSV, JSON Lines, JSON or Parquet, as for `tellapart.data.reading.tables.read_table`.
+
+    Raises:
+        DataError: The file is missing, of unknown format, empty, not UTF-8 or broken.
+    """
+    path, kind = tables.readable_file(path)
+    compressed = kind == "Parquet" or path.suffix.lower() == ".gz"
+    small = path.stat().st_size * (_COMPRESSION if compressed else 1) <= STREAM_BYTES
+    if small or kind == "JSON":
+        table = tables.read_table(path, kind)
+        return RowStream(path, table.schema, len(table), _missing([table]), lambda: iter([table]))
+    schema = None
+    if kind == "JSON Lines":
+        with explaining(path, kind):
+            kinds = [block.schema for block in _json_blocks(path, None)]
+            schema = pa.unify_schemas(kinds, promote_options="permissive")
+    rows = 0
+
+    def seen() -> Iterator[pa.Table]:
+        nonlocal rows, schema
+        for block in _explained(path, kind, schema):
+            with explaining(path, kind):
+                block.validate(full=True)
+            rows += len(block)
+            schema = block.schema
+            yield block
+
+    missing = _missing(seen())
+    if not rows or schema is None:
+        raise DataError(f"{path} has no rows", "give a file with rows")
+    return RowStream(path, schema, rows, missing, lambda: _explained(path, kind, schema))
+
+
+def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Yields items, the next of which is made in another thread while one is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, items, _END)
+        while (item := waiting.result()) is not _END:
+            waiting = pool.submit(next, items, _END)
+            yield item
+
+
+def _missing(blocks: Iterator[pa.Table] | list[pa.Table]) -> dict[str, tuple[int, int]]:
+    missing: dict[str, tuple[int, int]] = {}
+    before = 0
+    for block in blocks:
+        for name, column in zip(block.column_names, block.columns, strict=True):
+            if column.null_count:
+                first = before + pc.index(column.is_null(), True).as_py() + 1
+                count, first = missing.get(name, (0, first))
+                missing[name] = count + column.null_count, first
+        before += len(block)
+    return missing
+
+
+def _explained(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[pa.Table]:
+    """The blocks of a file; what is wrong with it is one sentence."""
+    with explaining(path, kind):
+        blocks = _BLOCKS[kind](path, schema)
+    while True:
+        with explaining(path, kind):
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
+
+
+def _delimited_blocks(path: Path, _: pa.Schema | None) -> Iterator[pa.Table]:
+    read, parse, convert = delimited_options(path)
+    with (
+        pa.input_stream(str(path), compression="detect") as stream,
+        pyarrow.csv.open_csv(stream, read, parse, convert) as reader,
+    ):
+        for batch in reader:
+            yield pa.Table.from_batches([batch])
+
+
+def _json_blocks(path: Path, schema: pa.Schema | None) -> Iterator[pa.Table]:
+    """Blocks of whole lines; without a schema each has the types that its own values have."""
+    for lines in _line_blocks(path):
+        block = parse_json_lines(io.BytesIO(lines), schema)
+        if schema is None:
+            as_written = schema_as_written(block.schema)
+            yield block if as_written == block.schema else block.cast(as_written)
+        else:
+            yield block.select(schema.names)
+
+
+def _line_blocks(path: Path) -> Iterator[bytes]:
+    rest = b""
+    with pa.input_stream(str(path), compression="detect") as stream:
+        while read := stream.read(tables.BLOCK_BYTES):
+            end = read.rfind(b"\n") + 1
+            if end and (rest + read[:end]).strip():
+                yield rest + read[:end]
+            rest = read[end:] if end else rest + read
+    if rest.strip():
+        yield rest
+
+
+def _parquet_blocks(path: Path, _: pa.Schema | None) -> Iterator[pa.Table]:
+    with pyarrow.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=ROWS_A_PART):
+            yield pa.Table.from_batches([batch], file.schema_arrow)
+
+
+_BLOCKS: dict[str, Callable[[Path, pa.Schema | None], Iterator[pa.Table]]] = {
+    "CSV": _delimited_blocks,
+    "TSV": _delimited_blocks,
+    "JSON Lines": _json_blocks,
+    "Parquet": _parquet_blocks,
+}

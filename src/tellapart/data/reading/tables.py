@@ -1,0 +1,320 @@
+"""One file, one table: CSV, TSV, JSON Lines, JSON and Parquet, in and out, as pyarrow tables."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from tellapart.data.reading.textfiles import explain, find_dialect, kind_of
+from tellapart.errors import DataError, UserError, did_you_mean
+from tellapart.files import replacing
+
+FORMATS = {
+    ".csv": "CSV",
+    ".tsv": "TSV",
+    ".jsonl": "JSON Lines",
+    ".ndjson": "JSON Lines",
+    ".json": "JSON",
+    ".parquet": "Parquet",
+}
+"""What each suffix holds; all but `.json` and `.parquet` may be followed by `.gz`."""
+
+DELIMITERS = {"CSV": ",;\t|", "TSV": "\t"}
+
+BLOCK_BYTES = 1 << 25
+"""What pyarrow parses at a time, and so the longest row of a CSV or JSON Lines file: 32 MiB."""
+
+
+def file_format(path: Path) -> str | None:
+    """Returns what a file holds by its suffix, a value of `FORMATS`, or None."""
+    compressed = path.suffix.lower() == ".gz"
+    kind = FORMATS.get((path.with_suffix("") if compressed else path).suffix.lower())
+    return None if compressed and kind in ("JSON", "Parquet") else kind
+
+
+def read_table(path: str | Path, kind: str | None = None) -> pa.Table:
+    """Reads one file.
+
+    All columns of CSV and TSV files are text: `001`, `1.0`, `true` and `NA` stay as they are written, and
+    an empty cell is an empty text. The delimiter of a CSV file is found among comma, semicolon, tab and |.
+    Strings in JSON stay strings even where they look like dates.
+
+    Args:
+        path: A file with one of the suffixes of `FORMATS`.
+        kind: What the file holds, a value of `FORMATS`; None to tell from the suffix.
+
+    Returns:
+        The rows, at least one.
+
+    Raises:
+        DataError: The file is missing, of unknown format, empty, not UTF-8 or broken; the message names the
+            line where there is one.
+    """
+    path, kind = readable_file(path, kind)
+    with explaining(path, kind):
+        table = _READERS[kind](path)
+        table.validate(full=True)  # neither JSON nor Parquet checks its UTF-8 otherwise
+    if table.num_rows == 0:
+        raise DataError(f"{path} has no rows", "give a file with rows")
+    return table
+
+
+def readable_file(path: str | Path, kind: str | None = None) -> tuple[Path, str]:
+    """Returns the path of a file with content, and what it holds.
+
+    Args:
+        path: A file with one of the suffixes of `FORMATS`.
+        kind: What the file holds; None to tell from the suffix.
+
+    Raises:
+        DataError: The file is missing, of unknown format, or empty.
+    """
+    path = Path(path)
+    if not path.is_file():
+        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"there is no file {path}{did_you_mean(path.name, siblings)}", "check the path")
+    kind = kind or _required_format(path, DataError)
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty", "give a file with rows")
+    return path, kind
+
+
+@contextlib.contextmanager
+def explaining(path: Path, kind: str) -> Iterator[None]:
+    """Turns what readers raise into one sentence with the line that is wrong.
+
+    Raises:
+        DataError: In place of what pyarrow and the decoders raise.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except (pa.ArrowException, ValueError, TypeError, OSError, EOFError, zlib.error) as error:
+        raise explain(path, kind, DELIMITERS.get(kind, ""), error) from error
+
+
+def write_table(table: pa.Table, path: str | Path) -> None:
+    """Writes a table in the format of the path's suffix; the file appears whole or not at all.
+
+    Lists become JSON strings in CSV and TSV files. Folders on the way are created.
+
+    Raises:
+        OutputError: The file could not be written; nothing of it is left behind.
+        UserError: The suffix is none of `FORMATS`.
+    """
+    with writing_table(path, table.schema) as write:
+        write(table)
+
+
+@contextlib.contextmanager
+def writing_table(path: str | Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """Yields what appends a table to a file, in the format of its suffix; the file appears whole or not at all.
+
+    Args:
+        path: The file. Its folder is created.
+        schema: Of every table that will be appended.
+
+    Raises:
+        OutputError: The file could not be written; nothing of it is left behind.
+        UserError: The suffix is none of `FORMATS`.
+    """
+    path = Path(path)
+    kind = _required_format(path, UserError)
+    with replacing(path) as temporary, _create(temporary, compressed=path.suffix.lower() == ".gz") as stream:
+        if kind == "Parquet":
+            with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
+                yield writer.write_table
+        elif kind in DELIMITERS:
+            options = pyarrow.csv.WriteOptions(delimiter=DELIMITERS[kind][0])
+            flat = _without_nesting(schema.empty_table()).schema
+            with pyarrow.csv.CSVWriter(stream, flat, write_options=options) as writer:
+                yield lambda table: writer.write_table(_without_nesting(table))
+        else:
+            with _writing_json(stream, lines=kind == "JSON Lines") as write:
+                yield write
+
+
+def table_from_columns(columns: Mapping[str, Any], where: str) -> pa.Table:
+    """Builds a table from lists, arrays or series; NaN in them counts as missing.
+
+    Args:
+        columns: The values of each column by its name.
+        where: What to call the data in messages.
+
+    Returns:
+        The table.
+
+    Raises:
+        DataError: A column mixes kinds of values, or the columns differ in length.
+    """
+    arrays = {str(name): _array(values, str(name), where) for name, values in columns.items()}
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"the columns of {where} differ in length: {lengths}", "give a value a row in each")
+    return pa.table(arrays)
+
+
+def _create(path: Path, *, compressed: bool) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path, "wb") if compressed else path.open("wb"))
+
+
+def _required_format(path: Path, error: type[UserError]) -> str:
+    kind = file_format(path)
+    if kind is None:
+        raise error(
+            f"the name {path.name} does not say what the file holds", f"end it in {', '.join(FORMATS)}"
+        )
+    return kind
+
+
+def _read_delimited(path: Path) -> pa.Table:
+    options = delimited_options(path)
+    with pa.input_stream(str(path), compression="detect") as stream:
+        return pyarrow.csv.read_csv(stream, *options)
+
+
+def delimited_options(path: Path) -> tuple[Any, Any, Any]:
+    """Returns how pyarrow is to read, parse and convert a CSV or TSV file: all columns as text.
+
+    Raises:
+        DataError: The file is empty, or two columns have one name.
+    """
+    delimiter, header = find_dialect(path, DELIMITERS[file_format(path) or "CSV"])
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise DataError(f'{path} has two columns named "{repeated[0]}"', "rename one of them")
+    return (
+        pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES),
+        pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
+    )
+
+
+def _read_json_lines(path: Path) -> pa.Table:
+    table = _parse_json_file(path)
+    as_written = schema_as_written(table.schema)
+    # pyarrow takes strings such as "2024-01-01" for dates: where it did, it is told not to
+    return table if as_written == table.schema else _parse_json_file(path, as_written)
+
+
+def _parse_json_file(path: Path, schema: pa.Schema | None = None) -> pa.Table:
+    with pa.input_stream(str(path), compression="detect") as stream:
+        return parse_json_lines(stream, schema)
+
+
+def parse_json_lines(stream: Any, schema: pa.Schema | None = None) -> pa.Table:
+    """Parses an open stream of JSON Lines; columns of the schema have its types."""
+    return pyarrow.json.read_json(
+        stream,
+        pyarrow.json.ReadOptions(block_size=BLOCK_BYTES),
+        pyarrow.json.ParseOptions(explicit_schema=schema),
+    )
+
+
+def schema_as_written(schema: pa.Schema) -> pa.Schema:
+    """Returns a schema of JSON Lines with texts where pyarrow saw dates."""
+    return pa.schema([field.with_type(_without_dates(field.type)) for field in schema])
+
+
+def _without_dates(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(kind):
+        return pa.string()
+    if pa.types.is_list(kind):
+        return pa.list_(_without_dates(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_dates(field.type)) for field in kind])
+    return kind
+
+
+def _read_json(path: Path) -> pa.Table:
+    """Reads a list of objects, or an object of columns as `pandas.DataFrame.to_json` writes it."""
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":  # a second value: JSON Lines under another name
+            return _read_json_lines(path)
+        raise
+    if isinstance(content, list) and all(isinstance(row, dict) for row in content):
+        names = dict.fromkeys(name for row in content for name in row)
+        return table_from_columns({name: [row.get(name) for row in content] for name in names}, str(path))
+    if isinstance(content, dict) and all(isinstance(column, list | dict) for column in content.values()):
+        columns = {name: [*(c.values() if isinstance(c, dict) else c)] for name, c in content.items()}
+        return table_from_columns(columns, str(path))
+    raise DataError(f"{path} holds no table", "give a list of objects, one a row")
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    with pyarrow.parquet.ParquetFile(path) as file:
+        return file.read()
+
+
+_READERS = {
+    "CSV": _read_delimited,
+    "TSV": _read_delimited,
+    "JSON Lines": _read_json_lines,
+    "JSON": _read_json,
+    "Parquet": _read_parquet,
+}
+
+
+def _array(values: Any, name: str, where: str) -> pa.Array | pa.ChunkedArray:
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        kinds = [kind_of(value) for value in values]
+        first = next((kind for kind in kinds if kind != "missing"), "missing")
+        for row, kind in enumerate(kinds, start=1):
+            if kind not in (first, "missing"):
+                raise DataError(
+                    f'row {row} of column "{name}" in {where} is {kind}, where the rows before have {first}',
+                    "give the same kind in every row",
+                ) from error
+        raise DataError(f'column "{name}" of {where} cannot be read ({error})', "check its values") from error
+
+
+def _without_nesting(table: pa.Table) -> pa.Table:
+    for index, field in enumerate(table.schema):
+        if pa.types.is_nested(field.type):
+            texts = [json.dumps(value, ensure_ascii=False) for value in table.column(index).to_pylist()]
+            table = table.set_column(index, field.name, pa.array(texts, pa.string()))
+    return table
+
+
+@contextlib.contextmanager
+def _writing_json(stream: BinaryIO, *, lines: bool) -> Iterator[Callable[[pa.Table], None]]:
+    written = 0
+
+    def write(table: pa.Table) -> None:
+        nonlocal written
+        for text in _json_rows(table):
+            stream.write(text + b"\n" if lines else (b",\n" if written else b"\n") + text)
+            written += 1
+
+    if lines:
+        yield write
+        return
+    stream.write(b"[")
+    yield write
+    stream.write(b"\n]\n")
+
+
+def _json_rows(table: pa.Table) -> Iterator[bytes]:
+    for index, field in enumerate(table.schema):
+        if pa.types.is_floating(field.type):  # JSON knows no NaN
+            column = table.column(index)
+            table = table.set_column(index, field.name, pc.if_else(pc.is_finite(column), column, None))
+    for batch in table.to_batches(10_000):
+        for row in batch.to_pylist():
+            yield json.dumps(row, ensure_ascii=False, default=str).encode()

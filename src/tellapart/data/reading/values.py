@@ -1,0 +1,277 @@
+"""From the columns of a table to texts and labels: what the values mean, and which ones are refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import islice
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tellapart.data.examples import TextSplit
+from tellapart.data.reading.columns import Columns, is_list, is_string, written_columns, written_name
+from tellapart.data.reading.textfiles import kind_of
+from tellapart.errors import DataError
+
+
+def read_examples(
+    table: pa.Table,
+    columns: Columns,
+    *,
+    label_delimiter: str | None = None,
+    multi_label: bool | None = None,
+    regression: bool = False,
+    where: str = "the data",
+) -> TextSplit:
+    """Reads the rows of one split from a table.
+
+    Texts stay as they are; empty ones are allowed. Labels become names, without spaces around them: those of
+    a `datasets.ClassLabel` feature; `true` and `false`; numbers as they are written, but without a fraction
+    where all of the column are whole (`3.0` becomes `3`: a missing label elsewhere once made it a float).
+
+    Args:
+        table: The rows. The result has them in the same order, so that columns can be appended to the table.
+        columns: Where to look. Without `columns.label` the result has no labels.
+        label_delimiter: What separates the labels in a cell of text; makes the task multi-label.
+        multi_label: Whether a row has a list of labels; None to tell from the delimiter and the column's type.
+            Cells of text then hold JSON lists, unless a delimiter is given. Lists may be empty.
+        regression: Whether the labels are scores: numbers, also where they are written as texts.
+        where: What to call the data in messages.
+
+    Raises:
+        DataError: Texts, labels or ids are missing or of the wrong kind. The message names how many and the
+            first row, counted from 1.
+    """
+    labels: list[str] | list[list[str]] | list[float] | None = None
+    if columns.label is not None:
+        if regression:
+            labels = _scores(table, columns.label, where)
+        elif has_label_lists(table, columns.label, label_delimiter=label_delimiter, multi_label=multi_label):
+            labels = _label_lists(table, columns.label, label_delimiter, where)
+        else:
+            labels = _labels(table, columns.label, where)
+    return TextSplit(
+        texts=_texts(table, columns.text, where),
+        text_pairs=_texts(table, columns.text_pair, where) if columns.text_pair else None,
+        labels=labels,
+        question_ids=_ids(table, columns.question_id, where) if columns.question_id else None,
+    )
+
+
+def has_label_lists(
+    table: pa.Table, label: str, *, label_delimiter: str | None = None, multi_label: bool | None = None
+) -> bool:
+    """Whether the rows of a table have a list of labels each; the arguments are those of `read_examples`."""
+    inferred = label_delimiter is not None or is_list(table.schema.field(label).type)
+    return inferred if multi_label is None else multi_label
+
+
+def is_unlabelled(table: pa.Table, label: str) -> bool:
+    """Whether a table has no label at all: no such column, or nothing in it (-1 in a ClassLabel feature)."""
+    name = written_name(table.schema, label)
+    if name is None:
+        return True
+    return not is_list(table[name].type) and _strings(table, name, "the data").null_count == len(table)
+
+
+def examples_table(split: TextSplit) -> pa.Table:
+    """Returns a split as a table with columns `text`, `text_pair`, `label` or `labels`, and `question_id`."""
+    lists = any(isinstance(label, list) for label in split.labels or [])
+    columns = {
+        "text": split.texts,
+        "text_pair": split.text_pairs,
+        "labels" if lists else "label": split.labels,
+        "question_id": split.question_ids,
+    }
+    return pa.table({name: values for name, values in columns.items() if values is not None})
+
+
+def fractional_numbers(table: pa.Table, label: str) -> int:
+    """Returns how many different numbers a column of labels holds; 0 for other values, or where all are whole."""
+    values = table[label]
+    if not is_string(values.type) and not pa.types.is_floating(values.type):
+        return 0
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    different = [value for value in pc.unique(values).to_pylist() if value is not None]
+    numbers = [_number(value) for value in different]
+    if any(number is None for number in numbers) or all(
+        float(number or 0).is_integer() for number in numbers
+    ):
+        return 0
+    return len(set(numbers))
+
+
+def standard_table(
+    table: pa.Table,
+    columns: Columns,
+    label_names: Mapping[str, str],
+    *,
+    regression: bool = False,
+    where: str = "the data",
+) -> pa.Table:
+    """Returns the rows of a task with one label a row as `examples_table` does, with names for the labels.
+
+    Args:
+        table: The rows.
+        columns: Where to look.
+        label_names: The name of each label, and no other label may occur; empty to keep them as they are.
+        regression: Whether the labels are scores.
+        where: What to call the data in messages.
+
+    Raises:
+        DataError: As in `read_examples`; or a column is missing, or a label has no name.
+    """
+    examples = read_examples(
+        table, written_columns(columns, table.schema, where), regression=regression, where=where
+    )
+    if not label_names:
+        return examples_table(examples)
+    labels = [str(label) for label in examples.labels or []]
+    for row, label in enumerate(labels, start=1):
+        if label not in label_names:
+            raise DataError(
+                f'{where} has the label "{label}" in row {row}', f"only {', '.join(label_names)} may occur"
+            )
+    return examples_table(replace(examples, labels=[label_names[label] for label in labels]))
+
+
+def _texts(table: pa.Table, name: str, where: str) -> list[str]:
+    column = table[name]
+    if not is_string(column.type) and column.null_count < len(column):
+        row = pc.index(column.is_valid(), True).as_py()
+        raise DataError(
+            f'row {row + 1} of column "{name}" in {where} is {kind_of(column[row].as_py())}, not a text',
+            "name the column of the texts with --text, or write its values as texts",
+        )
+    return _complete(column, "text", name, where)
+
+
+def _ids(table: pa.Table, name: str, where: str) -> list[str]:
+    return _complete(_strings(table, name, where), "question id", name, where)
+
+
+def _labels(table: pa.Table, name: str, where: str) -> list[str]:
+    if is_list(table[name].type):
+        raise DataError(
+            f'the column "{name}" of {where} holds lists of labels, but one label a row is asked for',
+            "leave out multi_label=False or name another column with --label",
+        )
+    return _complete(_strings(table, name, where), "label", name, where)
+
+
+def _scores(table: pa.Table, name: str, where: str) -> list[float]:
+    values = table[name]
+    if is_list(values.type):
+        raise DataError(
+            f'the column "{name}" of {where} holds lists, but one score a row is asked for',
+            "name another column with --label",
+        )
+    written = _complete(_strings(table, name, where), "score", name, where)
+    scores = [_number(text) for text in written]
+    for row, score in enumerate(scores, start=1):
+        if score is None:
+            raise DataError(
+                f'row {row} of {where} has "{written[row - 1]}" in column "{name}", which is no number',
+                "correct it, name another column with --label, or leave out --regression to predict classes",
+            )
+    return [score for score in scores if score is not None]
+
+
+def _number(value: object) -> float | None:
+    """Returns a finite number, also one written as a text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _complete(values: pa.ChunkedArray, what: str, name: str, where: str) -> list[str]:
+    _refuse_missing(values, what, name, where)
+    return values.to_pylist()
+
+
+def _refuse_missing(values: pa.ChunkedArray, what: str, name: str, where: str) -> None:
+    if values.null_count:
+        first = pc.index(values.is_null(), True).as_py() + 1
+        raise missing_values(values.null_count, first, what, name, where)
+
+
+def missing_values(count: int, first: int, what: str, name: str, where: str) -> DataError:
+    """Returns the error to raise where rows lack a value; `first` counts rows from 1."""
+    return DataError(
+        f'{count} row(s) of {where} have no {what} in column "{name}", the first is row {first}',
+        "fill them in or remove those rows",
+    )
+
+
+def _strings(table: pa.Table, name: str, where: str) -> pa.ChunkedArray:
+    """Returns labels or ids as strings, null where there is none."""
+    return _as_strings(table[name], _class_names(table, name), f'the column "{name}" of {where}')
+
+
+def _as_strings(values: pa.ChunkedArray, class_names: list[str] | None, what: str) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    kind = values.type
+    if class_names is not None and pa.types.is_integer(kind):
+        known = pc.if_else(pc.greater_equal(values, 0), values, None)  # datasets writes -1 for no label
+        return pc.take(pa.array(class_names), known)
+    if pa.types.is_floating(kind):
+        values = pc.if_else(pc.is_finite(values), values, None)
+        whole = pc.all(pc.equal(values, pc.floor(values))).as_py()
+        return (values.cast(pa.int64()) if whole else values).cast(pa.string())
+    if is_string(kind):
+        trimmed = pc.utf8_trim_whitespace(values)
+        return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
+    if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
+        raise DataError(f"{what} holds {kind} values", "write the names as texts, numbers, true or false")
+    return values.cast(pa.string())
+
+
+def _class_names(table: pa.Table, name: str) -> list[str] | None:
+    """Returns the names of a ClassLabel feature, which `datasets` keeps in the metadata of the schema."""
+    metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
+    feature = metadata.get("info", {}).get("features", {}).get(name, {})
+    while not isinstance(feature, dict) or "feature" in feature:  # a list of them, in either notation
+        feature = feature[0] if isinstance(feature, list) else feature["feature"]
+    return feature.get("names")
+
+
+def _label_lists(table: pa.Table, name: str, delimiter: str | None, where: str) -> list[list[str]]:
+    column, what = table[name], f'the column "{name}" of {where}'
+    if is_list(column.type):
+        _refuse_missing(column, "list of labels", name, where)
+        flat = iter(_as_strings(pc.list_flatten(column), _class_names(table, name), what).to_pylist())
+        return [_distinct(islice(flat, length)) for length in pc.list_value_length(column).to_pylist()]
+    if not is_string(column.type):
+        raise DataError(
+            f"{what} holds {column.type} values, not lists of labels", "write lists or give a delimiter"
+        )
+    cells = column.fill_null("").to_pylist()
+    if delimiter is None:
+        return [_from_json(cell, row, what) for row, cell in enumerate(cells, start=1)]
+    return [_distinct(part.strip() for part in cell.split(delimiter)) for cell in cells]
+
+
+def _from_json(cell: str, row: int, what: str) -> list[str]:
+    try:
+        items = json.loads(cell or "[]")
+    except json.JSONDecodeError:
+        items = None
+    if not isinstance(items, list):
+        raise DataError(
+            f"{what} holds no JSON list in row {row}",
+            'write lists such as ["a", "b"], or say with --label-delimiter what separates the labels',
+        )
+    return _distinct(item.strip() if isinstance(item, str) else json.dumps(item) for item in items)
+
+
+def _distinct(names: Iterable[str | None]) -> list[str]:
+    return list(dict.fromkeys(name for name in names if name))

@@ -1,0 +1,221 @@
+"""Classifiers on an encoder that stays as it is: the start of a stage, or all that a stage learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tellapart.encoders.cache import cached_representations
+from tellapart.encoders.precision import use_bf16
+from tellapart.encoders.scoring import represent
+from tellapart.encoders.transformer import final_linear
+from tellapart.errors import RecipeError
+from tellapart.fitting.objectives import build_objective
+from tellapart.fitting.processes import process_number
+from tellapart.fitting.tasks import Task
+from tellapart.objectives import RunFacts
+from tellapart.recipes import CrossEntropyRecipe, MeanSquaredErrorRecipe, ObjectiveRecipe, StageRecipe
+from tellapart.training.evaluating import evaluation_loss
+from tellapart.training.head import Head, train_head
+from tellapart.training.probe import fit_linear
+from tellapart.training.requirements import class_counts
+
+# Rows that a classifier's start is fitted to, at most: beyond this the regression costs more than it gives.
+PROBE_ROWS = 10_000
+
+# AdamW on fixed vectors: a rate that moves a fresh layer, and passes that cost next to nothing.
+HEAD_RATE, HEAD_EPOCHS = 1e-3, 20.0
+
+
+def fit_start(stage: StageRecipe, model: Any, task: Task, seed: int) -> None:
+    """Starts the classifier from a logistic (of scores a ridge) regression on the encoder's vectors as they come."""
+    bf16 = use_bf16(stage.precision, next(model.parameters()).device)
+    rows = np.random.default_rng(seed).permutation(len(task.train))[:PROBE_ROWS]
+    vectors = represent(model, task.train, bf16=bf16, rows=rows)
+    assert task.train.labels is not None
+    labels = task.train.labels.numpy()[rows]
+    weight, bias = fit_linear(
+        vectors, labels, len(task.labels), regularisation=stage.regularisation, seed=seed
+    )
+    _set_classifier(model, Head(weight, bias))
+
+
+def start_at_frequencies(model: Any, task: Task) -> None:
+    """Starts the biases of a fresh classifier of several labels where each label has its share of the training rows.
+
+    From biases of 0 every label begins at one half, and many steps go into learning that most labels are rare.
+
+    Args:
+        model: A classifier whose final layer has learned nothing.
+        task: The rows.
+
+    References:
+        Lin et al. 2017, Focal Loss for Dense Object Detection, §3.3: the same for a rare foreground.
+    """
+    rows = len(task.train)
+    counts = class_counts(task.train, len(task.labels))
+    assert counts is not None
+    shares = ((counts.double() + 0.5) / (rows + 1.0)).clamp(max=1 - 0.5 / (rows + 1.0))
+    with torch.no_grad():
+        linear = final_linear(model)
+        linear.bias.copy_(torch.logit(shares).to(linear.bias))
+
+
+def train_fresh_head(
+    stage: StageRecipe, model: Any, task: Task, folder: Path, seed: int
+) -> tuple[StageRecipe, list[dict[str, float]]]:
+    """Replaces the final layer by a fresh one that is trained on vectors computed once.
+
+    Every text is encoded once, in evaluation mode. All but the final layer stays as it is, bit for bit.
+
+    Args:
+        stage: What to do.
+        model: A classifier in training form.
+        task: The rows.
+        folder: Where the vectors are kept; a resumed run finds them there.
+        seed: Of the fresh layer and the order of the rows.
+
+    Returns:
+        The stage with every open value decided, and a dict an epoch.
+
+    Raises:
+        RecipeError: The objective has no meaning for a classifier alone, or the solver cannot minimise it.
+        ModelError: The vectors in `folder` are another model's.
+    """
+    check_head_stage(stage)
+    bf16 = use_bf16(stage.precision, next(model.parameters()).device)
+    vectors = (
+        folder / f"vectors-{process_number()}"
+    )  # every process needs all of them, and two must not write one
+    train = cached_representations(model, task.train, vectors / "train", bf16=bf16)
+    validation = None
+    if task.validation is not None:
+        validation = cached_representations(model, task.validation, vectors / "validation", bf16=bf16)
+    stage = stage.model_copy(
+        update={
+            "precision": "bf16" if bf16 else "fp32",
+            "epochs": stage.epochs or HEAD_EPOCHS,
+            "head_learning_rate": stage.head_learning_rate or HEAD_RATE,
+        }
+    )
+    fits = {}
+    for solver in _solvers(stage, validated=validation is not None):
+        fit = _by_regression if solver == "l-bfgs" else _by_epochs
+        fits[solver] = fit(stage, task, train, validation, seed)
+    chosen = next(iter(fits))
+    if validation is not None:
+        chosen = max(fits, key=lambda solver: _judged(stage, task, fits[solver].logits(validation)))
+    _set_classifier(model, fits[chosen])
+    return stage.model_copy(update={"solver": chosen}), [
+        _logged(entry, stage, task) for entry in fits[chosen].log
+    ]
+
+
+def _logged(entry: dict[str, float], stage: StageRecipe, task: Task) -> dict[str, float]:
+    """An epoch's log under the names that a Trainer's log has."""
+    entry = dict(entry)
+    if "eval_score" in entry:
+        assert stage.metric is not None
+        sign = 1 if task.find_metric(stage.metric).greater_is_better else -1
+        entry[f"eval_{stage.metric}"] = sign * entry.pop("eval_score")
+    return entry
+
+
+def check_head_stage(stage: StageRecipe) -> None:
+    """Refuses, before anything runs, what a stage that learns only the head cannot do.
+
+    Raises:
+        RecipeError: The solver cannot minimise the objective, or an option would have no effect.
+    """
+    if stage.perturbation != "none":
+        raise RecipeError(
+            "a stage that learns only the head never runs the encoder, so a perturbation has no effect",
+            "set it for a stage that learns all",
+        )
+    if stage.gradient_cache is not None:
+        raise RecipeError(
+            "a stage that learns only the head never runs the encoder, so a gradient cache has no effect",
+            "set it for a stage that learns all",
+        )
+    if stage.solver == "l-bfgs" and not _is_plain(stage.objective):
+        raise RecipeError(
+            "the solver l-bfgs minimises cross entropy, or squared error, not "
+            f"{stage.objective.name} with its options",
+            "use --set stages.N.solver=adamw for that stage",
+        )
+
+
+def _solvers(stage: StageRecipe, *, validated: bool) -> list[str]:
+    if stage.solver != "best":
+        return [stage.solver]
+    if not _is_plain(stage.objective):
+        return ["adamw"]
+    return ["l-bfgs", "adamw"] if validated else ["l-bfgs"]
+
+
+def _is_plain(objective: ObjectiveRecipe) -> bool:
+    """Whether a logistic, or a ridge, regression minimises it."""
+    return objective.model_dump() in (
+        CrossEntropyRecipe().model_dump(),
+        MeanSquaredErrorRecipe().model_dump(),
+    )
+
+
+def _by_regression(
+    stage: StageRecipe, task: Task, train: np.ndarray, validation: np.ndarray | None, seed: int
+) -> Head:
+    assert task.train.labels is not None
+    weight, bias = fit_linear(
+        train, task.train.labels.numpy(), len(task.labels), regularisation=stage.regularisation, seed=seed
+    )
+    return Head(weight, bias)
+
+
+def _by_epochs(
+    stage: StageRecipe, task: Task, train: np.ndarray, validation: np.ndarray | None, seed: int
+) -> Head:
+    assert task.train.labels is not None
+    assert stage.epochs is not None
+    assert stage.head_learning_rate is not None
+    objective = build_objective(stage.objective, task.labels)
+    objective.prepare(
+        RunFacts(
+            num_labels=len(task.labels),
+            hidden_size=train.shape[1],
+            class_counts=class_counts(task.train, len(task.labels)),
+            num_rows=len(task.train),
+        )
+    )
+    return train_head(
+        train,
+        task.train.labels,
+        len(task.labels),
+        objective,
+        epochs=max(1, round(stage.epochs)),
+        batch_size=stage.batch_size,
+        learning_rate=stage.head_learning_rate,
+        weight_decay=stage.weight_decay,
+        seed=seed,
+        judge=None if validation is None else lambda logits: _judged(stage, task, logits),
+        validation=validation,
+    )
+
+
+def _judged(stage: StageRecipe, task: Task, logits: np.ndarray) -> tuple[float, float]:
+    """The stage's metric, then what decides between equals: the likelihood of the validation labels."""
+    assert stage.metric is not None
+    assert task.validation is not None
+    assert task.validation.labels is not None
+    score = task.validation_metrics(logits)[stage.metric]
+    loss = evaluation_loss(torch.from_numpy(logits), task.validation.labels)
+    return (score if task.find_metric(stage.metric).greater_is_better else -score), -loss
+
+
+def _set_classifier(model: Any, head: Head) -> None:
+    linear = final_linear(model)
+    with torch.no_grad():
+        linear.weight.copy_(torch.from_numpy(head.weight))
+        linear.bias.copy_(torch.from_numpy(head.bias))

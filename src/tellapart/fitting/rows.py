@@ -1,0 +1,86 @@
+"""The rows of a run: read, split and sampled as its recipe says."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tellapart.data.examples import TextData
+from tellapart.data.reading.rows import is_regression_set, read_data
+from tellapart.data.splits import prepare_splits, sample
+from tellapart.errors import RecipeError
+from tellapart.evaluation.task import RELEVANT, is_ranking
+from tellapart.fitting.decisions import with_relations
+from tellapart.recipes import Recipe, regression_recipe
+
+
+def suited(recipe: Recipe) -> Recipe:
+    """Returns the recipe with what its data decide: for scores, squared error, if no objective is named."""
+    given = recipe.data
+    scores = is_regression_set(given.source) if given.regression is None else given.regression
+    return regression_recipe(recipe) if scores else recipe
+
+
+def read_rows(recipe: Recipe) -> TextData:
+    """Reads the rows that a recipe names, with the splits they come with.
+
+    Raises:
+        DataError: They cannot be used.
+        RecipeError: The recipe names none, or an order, a hierarchy or few-shot rows that do not fit their classes.
+    """
+    given = recipe.data
+    if given.source is None:
+        raise RecipeError("the recipe names no data", "set data.source, or give DATA on the command line")
+    data = read_data(
+        given.source,
+        text=given.text,
+        text_pair=given.text_pair,
+        label=given.label,
+        question_id=given.question_id,
+        label_delimiter=given.label_delimiter,
+        multi_label=given.multi_label,
+        regression=given.regression,
+    )
+    if data.labels.regression and given.few_shot is not None:
+        raise RecipeError(
+            "a few rows a class were asked for, but the rows have scores and no classes",
+            "use --set data.train_rows=N in place of --few-shot",
+        )
+    data = dataclasses.replace(data, labels=with_relations(data.labels, given))
+    if not is_ranking(data.labels, data.train):
+        return data
+    note = (
+        f'Answers are ranked by question; the right ones are those labelled "{data.labels.names[RELEVANT]}".'
+    )
+    return dataclasses.replace(data, notes=(*data.notes, note))
+
+
+def split_data(recipe: Recipe, data: TextData) -> TextData:
+    """Gives rows that were read the splits and samples that a recipe's seed and shares ask for."""
+    given = recipe.data
+    prepared = prepare_splits(
+        data,
+        few_shot=given.few_shot,
+        validation_share=given.validation_share,
+        test_share=given.test_share,
+        seed=recipe.seed,
+    )
+    asked = {"train": given.train_rows, "validation": given.validation_rows, "test": given.test_rows}
+    for name, rows in asked.items():
+        split = prepared.splits.get(name)
+        if rows is not None and split is not None and rows < len(split):
+            drawn = sample(split, rows, seed=recipe.seed)
+            note = f"{len(drawn)} of {len(split)} {name} rows were drawn."
+            changes: dict[str, Any] = {name: drawn, "notes": (*prepared.notes, note)}
+            prepared = dataclasses.replace(prepared, **changes)
+    return prepared
+
+
+def load_data(recipe: Recipe) -> TextData:
+    """Reads and splits the rows that a recipe names.
+
+    Raises:
+        DataError: They cannot be used.
+        RecipeError: The recipe names none.
+    """
+    return split_data(recipe, read_rows(recipe))

@@ -1,0 +1,328 @@
+"""One stage of a run: from a recipe's stage to a trained model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from transformers import EarlyStoppingCallback, TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+
+from tellapart.data.batches.balancing import check_balanced
+from tellapart.encoders.precision import use_bf16
+from tellapart.encoders.scratch import scratch_kind
+from tellapart.encoders.transformer import parameter_count, save_classifier
+from tellapart.errors import RecipeError, did_you_mean
+from tellapart.files import replacing
+from tellapart.fitting.heads import check_head_stage, fit_start, train_fresh_head
+from tellapart.fitting.objectives import build_objective, total_outputs
+from tellapart.fitting.tasks import Task
+from tellapart.objectives import Objective
+from tellapart.recipes import ClassificationRecipe, StageRecipe
+from tellapart.training.arguments import TrainingArguments
+from tellapart.training.checkpoints import last_checkpoint
+from tellapart.training.defaults import (
+    default_epochs,
+    default_head_learning_rate,
+    default_learning_rate,
+)
+from tellapart.training.learning import learning_names, only_learning
+from tellapart.training.module import load_exactly, save_exactly
+from tellapart.training.progress import ProgressBar
+from tellapart.training.requirements import check_gradient_cache, check_objective
+from tellapart.training.trainer import Trainer
+from tellapart.training.views import encoder_dropout
+
+# What a stage sets itself: changing these by `trainer` would contradict the recipe's own keys.
+_OWN_ARGUMENTS = {
+    "output_dir": "--output",
+    "seed": "seed",
+    "num_train_epochs": "epochs",
+    "per_device_train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "gradient_accumulation_steps",
+    "gradient_cache": "gradient_cache",
+    "learning_rate": "learning_rate",
+    "head_learning_rate": "head_learning_rate",
+    "weight_decay": "weight_decay",
+    "metric_for_best_model": "metric",
+    "batches": "batches",
+    "texts_per_class": "texts_per_class",
+    "perturbation": "perturbation",
+    "perturbation_size": "perturbation_size",
+}
+
+
+# Stages of one run draw from seeds this far apart; runs count their seeds up by one.
+STAGE_SEEDS = 1_000_003
+
+_FINISHED, _RESULT = "finished", "stage.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class StageResult:
+    """What a stage leaves behind.
+
+    Args:
+        recipe: The stage with every open value decided.
+        history: Logged losses and scores, a dict a log.
+        objective: The objective after training, None for a stage that fitted only the head.
+    """
+
+    recipe: StageRecipe
+    history: list[dict[str, float]]
+    objective: Objective | None
+
+
+def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
+    """Refuses, before the first stage runs, what any of them could not do.
+
+    Raises:
+        RecipeError: With the reason.
+        ModelError: A stage compares two passes over a text and the encoder has no dropout.
+    """
+    for stage in stages:
+        if stage.metric is not None:
+            task.find_metric(stage.metric)
+        if stage.learns == "head":
+            check_head_stage(stage)
+            continue
+        if not isinstance(stage.learns, str):
+            learning_names(model, stage.learns)
+        check_gradient_cache(stage.gradient_cache, stage.batch_size)
+        with encoder_dropout(model, stage.views_dropout):
+            check_objective(build_objective(stage.objective, task.labels), model, task.train)
+        if stage.batches == "balanced":
+            assert task.train.labels is not None
+            check_balanced(task.train.labels, stage.batch_size * _ranks(), stage.texts_per_class)
+
+
+def finish_stage(folder: Path, model: Any, tokenizer: Any, result: StageResult) -> None:
+    """Keeps the model as a stage left it, marks the stage as done, and drops what only resuming inside it needs."""
+    with replacing(folder / _FINISHED) as temporary:
+        save_classifier(model, temporary, tokenizer)
+        save_exactly(model, temporary, {})
+        content = {"recipe": result.recipe.model_dump(mode="json"), "history": result.history}
+        (temporary / _RESULT).write_text(json.dumps(content), encoding="utf-8")
+    for path in folder.iterdir():
+        if path.name != _FINISHED:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def finished_stage(folder: Path, model: Any) -> StageResult | None:
+    """Brings a model to where a finished stage left it; None, and nothing is done, if the stage is not finished.
+
+    The objective of that stage is not kept: later stages have their own.
+    """
+    if not (folder / _FINISHED / _RESULT).is_file():
+        return None
+    load_exactly(model, folder / _FINISHED)
+    content = json.loads((folder / _FINISHED / _RESULT).read_text(encoding="utf-8"))
+    return StageResult(StageRecipe.model_validate(content["recipe"]), content["history"], None)
+
+
+def run_stage(
+    stage: StageRecipe,
+    model: Any,
+    tokenizer: Any,
+    task: Task,
+    *,
+    folder: Path,
+    seed: int,
+    title: str,
+    resume: bool = False,
+    resumable: bool = True,
+    quiet: bool = False,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> StageResult:
+    """Trains a model in place.
+
+    Args:
+        stage: What to do.
+        model: A classifier in training form.
+        tokenizer: Saved with checkpoints.
+        task: The rows to learn from, and those to choose the best evaluation by; without these the last weights
+            stay.
+        folder: For checkpoints and for vectors that are computed once.
+        seed: Of order and dropout.
+        title: For the progress bar.
+        resume: Whether to go on from the newest checkpoint in `folder`.
+        resumable: Whether checkpoints hold what resuming needs, or only the best weights.
+        quiet: Whether to show no progress.
+        callbacks: Further Transformers callbacks for stages of several steps.
+
+    Raises:
+        RecipeError: The stage asks for something that is not there.
+    """
+    metric = stage.metric or task.main_metric
+    greater_is_better = task.find_metric(metric).greater_is_better
+    stage = stage.model_copy(update={"metric": metric})
+    if stage.learns == "head":
+        done, history = train_fresh_head(stage, model, task, folder, seed)
+        return StageResult(done, history, None)
+    checkpoint = last_checkpoint(folder) if resume else None
+    if stage.start == "probe" and checkpoint is None:
+        fit_start(stage, model, task, seed)
+    stage = _decided(stage, model, task)
+    objective = build_objective(stage.objective, task.labels)
+    evaluated = task.validation is not None
+    arguments = _arguments(stage, len(task.train), evaluated, greater_is_better, folder, seed, resumable)
+    learns = None if isinstance(stage.learns, str) else stage.learns
+    with only_learning(model, learns), encoder_dropout(model, stage.views_dropout):
+        trainer = Trainer(
+            model,
+            arguments,
+            objective=objective,
+            train_dataset=task.train,
+            eval_dataset=task.validation,
+            processing_class=tokenizer,
+            compute_metrics=task.metrics_of_prediction,
+            callbacks=[*_callbacks(stage, evaluated, title, metric, quiet), *callbacks],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train(resume_from_checkpoint=checkpoint)
+    stage = stage.model_copy(update={"precision": "bf16" if arguments.bf16 else "fp32"})
+    return StageResult(stage, trainer.state.log_history, objective)
+
+
+def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
+    """Fills in what the user left open."""
+    kind = scratch_kind(model.config)
+    from_scratch = kind is not None
+    rate = stage.learning_rate or default_learning_rate(parameter_count(model), scratch_kind=kind)
+    head_rate = stage.head_learning_rate or default_head_learning_rate(rate, from_scratch=from_scratch)
+    rows_a_step = stage.batch_size * stage.gradient_accumulation_steps * _ranks()
+    objective = stage.objective
+    if isinstance(objective, ClassificationRecipe):
+        objective = objective.model_copy(update={"total": total_outputs(objective, task.labels)})
+    return stage.model_copy(
+        update={
+            "objective": objective,
+            "learning_rate": rate,
+            "head_learning_rate": head_rate,
+            "epochs": stage.epochs
+            or float(default_epochs(len(task.train), rows_a_step, from_scratch=from_scratch)),
+        }
+    )
+
+
+def _arguments(
+    stage: StageRecipe,
+    rows: int,
+    evaluated: bool,
+    greater_is_better: bool,
+    folder: Path,
+    seed: int,
+    resumable: bool,
+) -> TrainingArguments:
+    use_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
+    device = "cpu" if use_cpu else ("cuda" if torch.cuda.is_available() else "mps")
+    options: dict[str, Any] = {
+        "output_dir": str(folder),
+        "seed": seed,
+        "use_cpu": use_cpu,
+        "num_train_epochs": stage.epochs,
+        "per_device_train_batch_size": stage.batch_size,
+        "gradient_accumulation_steps": stage.gradient_accumulation_steps,
+        "gradient_cache": stage.gradient_cache,
+        "learning_rate": stage.learning_rate,
+        "head_learning_rate": stage.head_learning_rate,
+        "warmup_steps": stage.warmup_share,
+        "weight_decay": stage.weight_decay,
+        "batches": stage.batches,
+        "texts_per_class": stage.texts_per_class,
+        "bf16": use_bf16(stage.precision, device),
+        "perturbation": stage.perturbation,
+        "perturbation_size": stage.perturbation_size,
+        "disable_tqdm": True,
+        "log_level": "error",
+        "report_to": "none",
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "restore_callback_states_from_checkpoint": True,
+    }
+    options |= trainer_options(stage.trainer, TrainingArguments, _OWN_ARGUMENTS)
+    steps = _total_steps(options, rows)
+    options.setdefault("logging_steps", max(1, steps // 50))
+    if evaluated:
+        options |= {
+            "eval_strategy": "steps",
+            "eval_steps": max(1, -(-steps // stage.evaluations)),
+            "metric_for_best_model": stage.metric,
+            "greater_is_better": greater_is_better,
+            "load_best_model_at_end": True,
+            "save_total_limit": 2,
+        }
+        options["save_strategy"] = "steps" if resumable else "best"
+        options["save_only_model"] = not resumable
+        options["save_steps"] = options["eval_steps"]
+    elif resumable:
+        options |= {"save_strategy": "steps", "save_total_limit": 2}
+        options.setdefault("save_steps", max(1, -(-steps // stage.evaluations)))
+    return TrainingArguments(**options)
+
+
+def trainer_options(
+    given: dict[str, Any], arguments: type[transformers.TrainingArguments], own: Mapping[str, str]
+) -> dict[str, Any]:
+    """Returns the options that a recipe passes on to the trainer.
+
+    Args:
+        given: The recipe's `trainer`.
+        arguments: What the options are arguments of.
+        own: Arguments that the recipe sets by keys of its own, and these keys.
+
+    Raises:
+        RecipeError: There is no such option, or it has a key of its own.
+    """
+    known = {field.name for field in dataclasses.fields(arguments)}
+    for name in given:
+        if name in own:
+            raise RecipeError(f'the trainer option "{name}" has a key of its own', f"set {own[name]} instead")
+        if name not in known:
+            raise RecipeError(
+                f'there is no trainer option "{name}"' + did_you_mean(name, known),
+                "use the names of transformers.TrainingArguments",
+            )
+    return dict(given)
+
+
+def _total_steps(options: dict[str, Any], rows: int) -> int:
+    rows_a_step = options["per_device_train_batch_size"] * options["gradient_accumulation_steps"] * _ranks()
+    epoch_steps = -(-rows // rows_a_step)
+    given = options.get("max_steps", -1)
+    return int(given if given > 0 else np.ceil(options["num_train_epochs"] * epoch_steps))
+
+
+def _ranks() -> int:
+    """How many processes train together; known before they have found each other."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+class _EvaluateLastStep(TrainerCallback):
+    """The last step is evaluated also where the spacing does not fall on it."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True
+            control.should_save = args.save_strategy == "steps"
+
+
+def _callbacks(
+    stage: StageRecipe, evaluated: bool, title: str, metric: str, quiet: bool
+) -> list[transformers.TrainerCallback]:
+    callbacks: list[transformers.TrainerCallback] = []
+    if evaluated:
+        callbacks.append(_EvaluateLastStep())
+        if stage.patience is not None:
+            callbacks.append(EarlyStoppingCallback(early_stopping_patience=stage.patience))
+    if not quiet:
+        callbacks.append(ProgressBar(title, f"eval_{metric}"))
+    return callbacks

@@ -1,0 +1,119 @@
+"""The rows of a run as its stages need them: tokenised, and with the metrics to choose by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from transformers import EvalPrediction
+
+from tellapart.data.batches.batching import TokenisedDataset
+from tellapart.data.batches.tokenising import tokenise
+from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.evaluation.metrics import Metric, find_metric, main_metric
+from tellapart.evaluation.ranking import WithoutPositive
+from tellapart.evaluation.task import is_ranking, task_metrics
+from tellapart.training.scale import TargetScale
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a stage learns from and is judged by.
+
+    Args:
+        labels: The classes.
+        train: Rows to learn from.
+        validation: Rows to choose the best evaluation by, or None.
+        validation_split: The same rows as texts, which metrics need for their question ids.
+        ranking: Whether rows are answers to be ranked by question.
+        without_positive: What questions without a relevant row count as.
+        metric: What a benchmark set is judged by, or None.
+        scale: For regression: the unit that `train` and `validation` have their numbers in.
+    """
+
+    labels: LabelSpace
+    train: TokenisedDataset
+    validation: TokenisedDataset | None
+    validation_split: TextSplit | None
+    ranking: bool = False
+    without_positive: WithoutPositive = "skip"
+    metric: str | None = None
+    scale: TargetScale | None = None
+
+    @classmethod
+    def of(
+        cls, data: TextData, tokenizer: Any, max_length: int, without_positive: WithoutPositive = "skip"
+    ) -> Task:
+        """Tokenises the training and validation rows once, numbers to predict being standardised."""
+        scale = TargetScale.of(data.train) if data.labels.regression else None
+
+        def tokenised(split: TextSplit) -> TokenisedDataset:
+            if scale is not None:
+                split = scale.standardised(split)
+            return tokenise(split, tokenizer, max_length=max_length, labels=data.labels)
+
+        return cls(
+            labels=data.labels,
+            train=tokenised(data.train),
+            validation=None if data.validation is None else tokenised(data.validation),
+            validation_split=data.validation,
+            ranking=is_ranking(data.labels, data.train),
+            without_positive=without_positive,
+            metric=data.metric,
+            scale=scale,
+        )
+
+    @property
+    def cut_shares(self) -> dict[str, float]:
+        """The share of the rows that were longer than they may be, `train` and `validation`."""
+        splits = {"train": self.train, "validation": self.validation}
+        shares = {name: rows.cut_share for name, rows in splits.items() if rows is not None}
+        return {name: share for name, share in shares.items() if share is not None}
+
+    def cut_notes(self, max_length: int) -> tuple[str, ...]:
+        """Returns a sentence about training rows that were cut, or nothing where there are none."""
+        if self.train.cut is None or not self.train.cut.any():
+            return ()
+        count, rows = int(self.train.cut.sum()), len(self.train)
+        return (
+            f"{count} of {rows} training rows ({count / rows:.1%}) are longer than {max_length} tokens and were cut.",
+        )
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that the best evaluation is chosen by unless the user names another."""
+        return self.metric or main_metric(self.labels, ranking=self.ranking)
+
+    def find_metric(self, name: str) -> Metric:
+        """Looks up a metric of the task.
+
+        Raises:
+            RecipeError: It has none of that name.
+        """
+        return find_metric(self.labels, name, ranking=self.ranking)
+
+    def validation_metrics(self, logits: np.ndarray) -> dict[str, float]:
+        """Computes every metric of the validation rows from their logits (N, K), numbers in the user's unit."""
+        assert self.validation_split is not None
+        if self.scale is not None:
+            logits = self.scale.restored(logits)
+        split = self.validation_split if self.ranking else replace(self.validation_split, question_ids=None)
+        return task_metrics(self.labels, split, logits, without_positive=self.without_positive)
+
+    def metrics_of_prediction(self, prediction: EvalPrediction) -> dict[str, float]:
+        """As `validation_metrics`, in the form that Transformers' trainers call."""
+        return self.validation_metrics(prediction.predictions)
+
+
+def check_rankable(data: TextData, without_positive: WithoutPositive) -> None:
+    """Refuses, before anything is trained, rows whose answers could not be ranked afterwards.
+
+    Raises:
+        DataError: A split has no question with a right answer, or one without is an error.
+    """
+    for name in ("validation", "test"):
+        split = data.splits.get(name)
+        if split is not None and split.labels is not None and is_ranking(data.labels, split):
+            equal = np.zeros((len(split), len(data.labels)))
+            task_metrics(data.labels, split, equal, without_positive=without_positive)

@@ -1,0 +1,312 @@
+"""From raw texts to a better encoder: `model/`, `metrics.json`, `recipe.yaml`, `log.jsonl`, `report.html`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+import yaml
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+
+from tellapart.errors import RecipeError
+from tellapart.files import replacing
+from tellapart.fitting.environment import environment
+from tellapart.fitting.folder import CHECKPOINTS, claim_folder
+from tellapart.fitting.processes import is_main_process
+from tellapart.fitting.stages import trainer_options
+from tellapart.pretraining.batches import MaskedSequences
+from tellapart.pretraining.checkpoints import last_checkpoint
+from tellapart.pretraining.mlm import MaskedLanguageModelling
+from tellapart.pretraining.recipe import PretrainRecipe
+from tellapart.pretraining.report import save_curves, write_pretraining_report
+from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
+from tellapart.pretraining.statistics import MaskedStatistics, masked_statistics
+from tellapart.pretraining.trainer import PretrainingTrainer
+from tellapart.training.progress import ProgressBar, text_counter
+
+LOG = "log.jsonl"
+
+# What may differ between a run and its resumption: it changes neither the batches nor the weights.
+_FREE = ("texts", "workers", "save_every", "save_at", "keep_checkpoints")
+
+_OWN_ARGUMENTS = {
+    "output_dir": "--output",
+    "seed": "seed",
+    "max_steps": "steps",
+    "num_train_epochs": "steps",
+    "per_device_train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "gradient_accumulation_steps",
+    "learning_rate": "learning_rate",
+    "weight_decay": "weight_decay",
+    "torch_compile": "compile",
+    "dataloader_num_workers": "workers",
+    "save_steps": "save_every",
+}
+
+_STATISTICS_SEQUENCES, _EXAMPLES = 2000, 25
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """A finished run.
+
+    Args:
+        folder: The run folder.
+        metrics: The content of `metrics.json`.
+        recipe: The run with every open value decided.
+        notes: What reading the texts and the encoder found.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+    recipe: PretrainRecipe
+    notes: tuple[str, ...]
+
+
+def pretrain(
+    recipe: PretrainRecipe,
+    output: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> PretrainResult:
+    """Trains an encoder on raw texts and writes a run folder.
+
+    A run that was killed goes on with `resume=True` from its newest checkpoint to the same weights.
+
+    Args:
+        recipe: The run.
+        output: The folder to write.
+        resume: Whether to go on with what is there.
+        overwrite: Whether to throw away what is there.
+        quiet: Whether to show no progress.
+
+    Raises:
+        UserError: The folder is in use, or the recipe, the texts or the encoder cannot be used.
+        OutputError: The folder cannot be written.
+    """
+    quiet = quiet or not is_main_process()
+    if recipe.texts is None:
+        raise RecipeError("no texts are named", "give a file or a folder as the first argument")
+    folder = Path(output)
+    if is_main_process():
+        claim_folder(output, resume=resume, overwrite=overwrite)
+    if resume and (folder / "metrics.json").is_file():
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        return PretrainResult(folder, metrics, recipe, ("the run was finished already",))
+    checkpoint = last_checkpoint(folder / CHECKPOINTS) if resume else None
+    prepared = prepare(recipe, folder, resumed=checkpoint is not None, quiet=quiet)
+    if is_main_process():
+        _claim_recipe(folder / "recipe.yaml", prepared.recipe, resumed=checkpoint is not None)
+    trainer = _trainer(prepared, folder, quiet=quiet)
+    start = time.perf_counter()
+    trainer.train(resume_from_checkpoint=checkpoint)
+    seconds = time.perf_counter() - start
+    metrics = {}
+    if is_main_process():
+        metrics = _finish(prepared, trainer, folder, seconds, quiet=quiet)
+    return PretrainResult(folder, metrics, prepared.recipe, prepared.notes)
+
+
+def _claim_recipe(path: Path, recipe: PretrainRecipe, *, resumed: bool) -> None:
+    """Writes the recipe, or compares it with that of the interrupted run.
+
+    Raises:
+        RecipeError: They differ.
+    """
+    if resumed and path.is_file():
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        now = yaml.safe_load(recipe.to_yaml())
+        differing = [key for key in now if key not in _FREE and before.get(key) != now[key]]
+        if differing:
+            key = differing[0]
+            raise RecipeError(
+                f"the run began with {key}: {before.get(key)}, and now it is {now[key]}",
+                "repeat the command that was interrupted, or start anew with --overwrite",
+            )
+    with replacing(path) as temporary:
+        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+
+
+# ---- Training ----
+
+
+def _trainer(prepared: Prepared, folder: Path, *, quiet: bool) -> PretrainingTrainer:
+    recipe = prepared.recipe
+    assert recipe.steps is not None
+    options: dict[str, Any] = {
+        "output_dir": str(folder / CHECKPOINTS),
+        "seed": recipe.seed,
+        "use_cpu": not torch.cuda.is_available(),
+        "max_steps": recipe.steps,
+        "per_device_train_batch_size": recipe.batch_size,
+        "gradient_accumulation_steps": recipe.gradient_accumulation_steps,
+        "learning_rate": recipe.learning_rate,
+        "warmup_steps": recipe.warmup_share,
+        "weight_decay": recipe.weight_decay,
+        "bf16": recipe.precision == "bf16",
+        "torch_compile": recipe.compile,
+        "dataloader_num_workers": recipe.workers,
+        "save_strategy": "steps",
+        "save_steps": recipe.steps if recipe.save_at else recipe.save_every,
+        "save_total_limit": None if recipe.keep_checkpoints else 2,
+        "logging_steps": max(1, recipe.steps // 50),
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,
+        "ddp_find_unused_parameters": False,
+        "disable_tqdm": True,
+        "log_level": "error",
+        "report_to": "none",
+    }
+    options |= trainer_options(recipe.trainer, transformers.TrainingArguments, _OWN_ARGUMENTS)
+    callbacks: list[TrainerCallback] = [LogFile(folder / LOG)]
+    if recipe.save_at:
+        callbacks.append(SaveAt(recipe.step_at(share) for share in recipe.save_at))
+    if not quiet:
+        callbacks.append(ProgressBar(f"{recipe.objective}, {recipe.correction}", "masked_accuracy"))
+    if recipe.workers:  # the tokeniser warns of the processes that are forked after it has used threads
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    trainer = PretrainingTrainer(
+        prepared.module,
+        transformers.TrainingArguments(**options),
+        prepared.sequences,
+        prepared.tokenizer,
+        batch_tokens=recipe.batch_tokens,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+class LogFile(TrainerCallback):
+    """Writes what is logged to a file, one JSON object a line.
+
+    Args:
+        path: The file. A resumed run writes the lines up to its checkpoint anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Writes what was logged up to the checkpoint."""
+        if state.is_world_process_zero:
+            with replacing(self.path) as temporary:
+                temporary.write_text("".join(map(_json_line, state.log_history)), encoding="utf-8")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **_: Any) -> None:
+        """Adds a line."""
+        if state.is_world_process_zero and state.log_history:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(_json_line(state.log_history[-1]))
+
+
+class SaveAt(TrainerCallback):
+    """Has a checkpoint saved after certain steps.
+
+    Args:
+        steps: These steps.
+    """
+
+    def __init__(self, steps: Iterable[int]) -> None:
+        self._steps = frozenset(steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Asks for a checkpoint if the step is one of them."""
+        if state.global_step in self._steps:
+            control.should_save = True
+
+
+def _json_line(entry: dict[str, Any]) -> str:
+    return json.dumps({"step": entry.get("step"), **entry}) + "\n"
+
+
+# ---- After training ----
+
+
+def _finish(
+    prepared: Prepared, trainer: PretrainingTrainer, folder: Path, seconds: float, *, quiet: bool
+) -> dict[str, Any]:
+    """Writes model, report and, as the sign that all is done, the metrics."""
+    recipe, module = prepared.recipe, prepared.module
+    module.save(folder, prepared.tokenizer)
+    statistics = _statistics(prepared, quiet=quiet)
+    log = trainer.state.log_history
+    facts = prepared.sequences.corpus.facts
+    metrics: dict[str, Any] = {
+        "objective": recipe.objective,
+        "correction": recipe.correction,
+        "steps": trainer.state.global_step,
+        "training_seconds": round(seconds, 2),
+        "corpus": {name: getattr(facts, name) for name in ("texts", "empty", "cut", "sequences", "tokens")},
+        "last": {
+            key: value for key, value in _last_logged(log).items() if key.startswith(("loss", "masked_"))
+        },
+        "statistics": {key: value for key, value in asdict(statistics).items() if key != "corrected"},
+        "environment": environment(),
+    }
+    save_curves(log, folder / "curves.png")
+    write_pretraining_report(
+        folder / "report.html",
+        title=f"{recipe.objective} with correction {recipe.correction} on {recipe.texts}",
+        figures=_figures(metrics, log),
+        training_log=log,
+        corrected=statistics.corrected,
+        recipe_yaml=recipe.to_yaml(),
+    )
+    with replacing(folder / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    for name in (CORPUS, TOKENIZER) if recipe.keep_checkpoints else (CHECKPOINTS,):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    return metrics
+
+
+def _statistics(prepared: Prepared, *, quiet: bool) -> MaskedStatistics:
+    module, sequences = prepared.module, prepared.sequences
+    model = module.model if isinstance(module, MaskedLanguageModelling) else module.generator
+    rows = np.random.default_rng(prepared.recipe.seed).permutation(len(sequences))[:_STATISTICS_SEQUENCES]
+    # Counted as the paper counts: 80 % of the chosen tokens masked, 10 % another token, 10 % kept.
+    stock = replace(sequences.masking, masked=0.8, random=0.1)
+    with text_counter("counting", quiet=quiet) as progress:
+        return masked_statistics(
+            model,
+            MaskedSequences(sequences.corpus, stock, sequences.pad_id),
+            module.corrections.table,
+            rows=rows,
+            bf16=prepared.recipe.precision == "bf16",
+            examples=_EXAMPLES,
+            tokenizer=prepared.tokenizer,
+            progress=progress,
+        )
+
+
+def _last_logged(log: list[dict[str, Any]]) -> dict[str, Any]:
+    return next((entry for entry in reversed(log) if "loss" in entry), {})
+
+
+def _figures(metrics: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    statistics = metrics["statistics"]
+    speeds = [entry["tokens_per_second"] for entry in log if "tokens_per_second" in entry]
+    figures = [
+        ("masked tokens predicted right", f"{100 * statistics['accuracy']:.1f} %"),
+        ("loss over masked tokens", f"{statistics['loss']:.3f}"),
+        ("steps", f"{metrics['steps']:,}"),
+        ("tokens a second (median)", f"{float(np.median(speeds)):,.0f}" if speeds else "–"),
+    ]
+    if statistics["prediction_level"] is not None:
+        figures += [
+            ("wrong predictions that are synonyms", f"{100 * statistics['prediction_level']:.2f} %"),
+            ("sequences with one", f"{100 * statistics['iteration_level']:.2f} %"),
+        ]
+    return figures

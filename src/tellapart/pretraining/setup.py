@@ -1,0 +1,220 @@
+"""What a pre-training run speaks of, before its first step: texts, tokens, model, corrections, open values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from accelerate import PartialState
+from transformers import AutoTokenizer
+
+from tellapart.encoders.precision import use_bf16
+from tellapart.errors import ModelError
+from tellapart.files import replacing
+from tellapart.fitting.folder import CHECKPOINTS
+from tellapart.pretraining.batches import MaskedSequences, StepSampler
+from tellapart.pretraining.corpus import Corpus, build_corpus, sequence_notes
+from tellapart.pretraining.electra import ReplacedTokenDetection
+from tellapart.pretraining.language_model import (
+    Loaded,
+    check_length,
+    find_generator,
+    load_discriminator,
+    load_language_model,
+    new_bert,
+    new_discriminator,
+    new_generator,
+)
+from tellapart.pretraining.masking import masking_for
+from tellapart.pretraining.mlm import MaskedLanguageModelling
+from tellapart.pretraining.recipe import NEW, PretrainRecipe
+from tellapart.pretraining.synonyms import SynonymTable
+from tellapart.pretraining.tables import WORDNET, synonym_table
+from tellapart.pretraining.terms import Corrections, PretrainingModel
+from tellapart.pretraining.texts import TextSource, open_texts
+from tellapart.pretraining.wordpiece import train_wordpiece
+from tellapart.training.progress import text_counter
+
+# Beside the checkpoints, while the run lasts: what tokenising has cost need not be paid again on resuming.
+CORPUS, TOKENIZER = f"{CHECKPOINTS}/corpus", f"{CHECKPOINTS}/tokenizer"
+
+PASSES = 3
+"""Over the texts, where the number of steps is left open."""
+
+NEW_RATE, FURTHER_RATE = 5e-4, 5e-5
+"""Learning rates of the paper: of small models from nothing, and of larger ones that are trained further."""
+
+_NEW_DEFAULTS = {"vocabulary_size": 8000, "lowercase": True, "hidden_size": 256, "layers": 4, "heads": 4}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe with every open value decided, and what it speaks of.
+
+    Args:
+        recipe: The recipe.
+        sequences: The masked sequences.
+        tokenizer: Of the model.
+        module: The model with its losses, on the device it learns on.
+        notes: What reading the texts and the encoder found.
+    """
+
+    recipe: PretrainRecipe
+    sequences: MaskedSequences
+    tokenizer: Any
+    module: PretrainingModel
+    notes: tuple[str, ...]
+
+
+def prepare(recipe: PretrainRecipe, folder: Path, *, resumed: bool, quiet: bool) -> Prepared:
+    """Reads the texts, loads or makes the model and decides what the recipe leaves open.
+
+    Args:
+        recipe: The run.
+        folder: The run folder: tokens, and a new tokeniser, are kept below its checkpoints.
+        resumed: Whether the tokens have to be those of an interrupted run.
+        quiet: Whether to show no progress.
+
+    Raises:
+        UserError: The texts, the encoder or the synonyms cannot be used.
+    """
+    use_cpu = not torch.cuda.is_available()
+    source = open_texts(str(recipe.texts), text=recipe.text)
+    notes = list(source.notes)
+    processes = PartialState(cpu=use_cpu)
+    transformers.set_seed(recipe.seed)
+    if recipe.encoder == NEW:
+        recipe = _described(recipe)
+        with processes.main_process_first():
+            loaded = _new_model(recipe, source, folder / TOKENIZER, quiet=quiet)
+    else:
+        load = load_discriminator if recipe.objective == "electra" else load_language_model
+        loaded = load(recipe.encoder)
+        check_length(loaded.model, recipe.encoder, recipe.max_length)
+    notes += loaded.notes
+    table = _table(recipe, loaded.tokenizer)
+    with processes.main_process_first(), text_counter("tokenising", quiet=quiet) as progress:
+        corpus = build_corpus(
+            source,
+            loaded.tokenizer,
+            folder / CORPUS,
+            max_length=recipe.max_length,
+            sequences=recipe.sequences,
+            whole_words=recipe.whole_words,
+            must_match=resumed,
+            progress=progress,
+        )
+    notes += sequence_notes(corpus.facts, recipe.sequences, recipe.max_length)
+    corrections = Corrections.named(recipe.correction, table, recipe.correction_weight)
+    module, more = _module(recipe, loaded, corrections)
+    recipe = _decided(recipe, corpus, processes)
+    masking = masking_for(
+        loaded.tokenizer,
+        vocabulary_size=loaded.model.get_input_embeddings().num_embeddings,
+        share=recipe.mask_share,
+        seed=recipe.seed,
+        **({"masked": 0.85, "random": 0.0} if recipe.objective == "electra" else {}),
+    )
+    sequences = MaskedSequences(corpus, masking, loaded.tokenizer.pad_token_id or 0)
+    module.to("cpu" if use_cpu else "cuda")
+    return Prepared(recipe, sequences, loaded.tokenizer, module, (*notes, *more))
+
+
+def _described(recipe: PretrainRecipe) -> PretrainRecipe:
+    given = {name: getattr(recipe, name) for name in _NEW_DEFAULTS}
+    decided = {name: _NEW_DEFAULTS[name] if value is None else value for name, value in given.items()}
+    family = recipe.family or ("electra" if recipe.objective == "electra" else "bert")
+    return recipe.model_copy(update={**decided, "family": family})
+
+
+def _new_model(recipe: PretrainRecipe, source: TextSource, folder: Path, *, quiet: bool) -> Loaded:
+    """Makes a model, and a tokeniser where no interrupted run has left one."""
+    assert recipe.vocabulary_size is not None
+    notes: tuple[str, ...] = ()
+    if (folder / "tokenizer.json").is_file():
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    else:
+        with text_counter("learning the vocabulary", quiet=quiet) as progress:
+            tokenizer = train_wordpiece(
+                source,
+                recipe.vocabulary_size,
+                max_length=recipe.max_length,
+                lowercase=bool(recipe.lowercase),
+                progress=progress,
+            )
+        with replacing(folder) as temporary:
+            tokenizer.save_pretrained(temporary)
+    if len(tokenizer) < recipe.vocabulary_size:
+        notes = (
+            f"The texts give a vocabulary of {len(tokenizer):,} tokens, not {recipe.vocabulary_size:,}.",
+        )
+    sizes: dict[str, Any] = {name: getattr(recipe, name) for name in ("hidden_size", "layers", "heads")}
+    if recipe.objective == "electra":
+        model: Any = new_discriminator(len(tokenizer), recipe.max_length, **sizes)
+    elif recipe.family == "electra":
+        config = new_discriminator(len(tokenizer), recipe.max_length, **sizes).config
+        model = new_generator(config, share=1.0)
+    else:
+        model = new_bert(len(tokenizer), recipe.max_length, **sizes)
+    return Loaded(model, tokenizer, notes)
+
+
+def _table(recipe: PretrainRecipe, tokenizer: Any) -> SynonymTable | None:
+    hard = recipe.correction in ("hard", "hard+soft")
+    source = recipe.synonyms or (WORDNET if hard else None)
+    return None if source is None else synonym_table(source, tokenizer)
+
+
+def _module(
+    recipe: PretrainRecipe, loaded: Loaded, corrections: Corrections
+) -> tuple[PretrainingModel, tuple[str, ...]]:
+    if recipe.objective == "mlm":
+        return MaskedLanguageModelling(loaded.model, corrections), ()
+    notes: tuple[str, ...] = ()
+    beside = None if recipe.encoder == NEW else recipe.generator or find_generator(recipe.encoder)
+    if beside is None:
+        generator: Any = new_generator(loaded.model.config)
+        if recipe.encoder != NEW:
+            notes = (f"{recipe.encoder} brings no generator: it starts from a new one.",)
+    else:
+        generator = load_language_model(beside).model
+        if generator.config.model_type != "electra":
+            raise ModelError(
+                f"the generator {beside} is not of the ELECTRA family", "give an ELECTRA generator"
+            )
+    module = ReplacedTokenDetection(
+        generator,
+        loaded.model,
+        corrections,
+        discriminator_weight=recipe.discriminator_weight,
+        predictions=recipe.predictions,
+        temperature=recipe.temperature,
+    )
+    return module, notes
+
+
+def _decided(recipe: PretrainRecipe, corpus: Corpus, processes: PartialState) -> PretrainRecipe:
+    """Fills in what the user left open."""
+    epoch_steps = StepSampler(
+        corpus.widths,
+        1,
+        batch_size=recipe.batch_size,
+        batch_tokens=recipe.batch_tokens,
+        seed=recipe.seed,
+        accumulation=recipe.gradient_accumulation_steps,
+        ranks=processes.num_processes,
+    ).epoch_steps
+    steps = recipe.steps or PASSES * epoch_steps
+    rate = NEW_RATE if recipe.encoder == NEW else FURTHER_RATE
+    return recipe.model_copy(
+        update={
+            "steps": steps,
+            "learning_rate": recipe.learning_rate or rate,
+            "precision": "bf16" if use_bf16(recipe.precision, processes.device) else "fp32",
+            "save_every": None if recipe.save_at else recipe.save_every or max(1, -(-steps // 10)),
+            "synonyms": recipe.synonyms or (WORDNET if "hard" in recipe.correction else None),
+        }
+    )

@@ -1,0 +1,197 @@
+"""Extractive question answering: which span a model means, and exact match and F1 as SQuAD's scripts define them."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tellapart.errors import DataError
+from tellapart.question_answering.squad import SquadExample, read_squad
+from tellapart.question_answering.windows import SpanWindows
+
+LONGEST_ANSWER = 30
+"""Tokens of the longest span that counts as an answer, as in BERT's experiments."""
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalise_answer(answer: str) -> str:
+    """Brings an answer into the form that answers are compared in.
+
+    Small letters, without ASCII punctuation (removed, so that `U.S.` is `us`), then without the words a, an and the,
+    with single spaces (Rajpurkar et al. 2016, arXiv:1606.05250, §6.1).
+    """
+    bare = answer.lower().translate(_WITHOUT_PUNCTUATION)
+    return " ".join(_ARTICLES.sub(" ", bare).split())
+
+
+def exact_match(predicted: str, gold: Sequence[str]) -> float:
+    """Returns 1 if a prediction is one of the gold answers after normalisation, else 0.
+
+    Args:
+        predicted: The prediction; empty for "no answer".
+        gold: The gold answers; none where the text has no answer.
+    """
+    return max(float(normalise_answer(predicted) == normalise_answer(answer)) for answer in _known(gold))
+
+
+def token_f1(predicted: str, gold: Sequence[str]) -> float:
+    """Returns the best F1 of a prediction with a gold answer, over their words after normalisation.
+
+    A word counts as often as both have it. Where either has no word left, the F1 is 1 if both have none, else 0, as
+    in SQuAD 2.0's script.
+
+    Args:
+        predicted: The prediction; empty for "no answer".
+        gold: The gold answers; none where the text has no answer.
+    """
+    words = normalise_answer(predicted).split()
+    return max(_overlap(words, normalise_answer(answer).split()) for answer in _known(gold))
+
+
+def _known(gold: Sequence[str]) -> Sequence[str]:
+    """The gold answers that have a word; the empty one where none has."""
+    return [answer for answer in gold if normalise_answer(answer)] or [""]
+
+
+def _overlap(predicted: Sequence[str], gold: Sequence[str]) -> float:
+    if not predicted or not gold:
+        return float(not predicted and not gold)
+    shared = sum((Counter(predicted) & Counter(gold)).values())
+    return 2 * shared / (len(predicted) + len(gold))
+
+
+def span_metrics(examples: Sequence[SquadExample], predictions: Mapping[str, str]) -> dict[str, float]:
+    """Computes exact match and F1 over questions.
+
+    Args:
+        examples: The questions with their gold answers, at least one.
+        predictions: Question id to answer. A question without one counts as wrong, whether or not it has an answer.
+
+    Returns:
+        `exact_match` and `f1`, means over all questions from 0 to 1 (SQuAD's scripts print them times 100); `total`
+        and `missing`, how many questions there are and how many have no prediction. If some questions have answers
+        and some have none, the same means over either kind: `answerable_exact_match`, `answerable_f1`,
+        `unanswerable_exact_match` and `unanswerable_f1`.
+    """
+    scores = np.array([_scores(example, predictions.get(example.id)) for example in examples])  # (N, 2)
+    answerable = np.array([any(map(normalise_answer, _texts(example))) for example in examples])
+    metrics = dict(zip(("exact_match", "f1"), scores.mean(axis=0).tolist(), strict=True))
+    if 0 < answerable.sum() < len(examples):
+        for name, rows in (("answerable", answerable), ("unanswerable", ~answerable)):
+            match, f1 = scores[rows].mean(axis=0).tolist()
+            metrics |= {f"{name}_exact_match": match, f"{name}_f1": f1}
+    missing = sum(example.id not in predictions for example in examples)
+    return {**metrics, "total": len(examples), "missing": missing}
+
+
+def _scores(example: SquadExample, predicted: str | None) -> tuple[float, float]:
+    if predicted is None:
+        return 0.0, 0.0
+    gold = _texts(example)
+    return exact_match(predicted, gold), token_f1(predicted, gold)
+
+
+def _texts(example: SquadExample) -> list[str]:
+    return [answer.text for answer in example.answers]
+
+
+def evaluate_squad(dataset_json: str | Path, predictions_json: str | Path) -> dict[str, float]:
+    """Evaluates a file of predictions as SQuAD's own scripts do.
+
+    Args:
+        dataset_json: A file in the format of SQuAD.
+        predictions_json: A JSON object of question id to answer.
+
+    Returns:
+        What `span_metrics` gives.
+
+    Raises:
+        DataError: One of the files cannot be read, or no prediction is for a question of the data set.
+    """
+    examples = read_squad(dataset_json)
+    path = Path(predictions_json)
+    try:
+        predictions = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"the predictions {path} cannot be read ({error})", "check the file") from error
+    if not isinstance(predictions, dict) or not all(isinstance(text, str) for text in predictions.values()):
+        raise DataError(
+            f"{path} holds no predictions", 'give a JSON object such as {"question id": "answer", ...}'
+        )
+    if predictions.keys().isdisjoint(example.id for example in examples):
+        raise DataError(
+            f"none of the {len(predictions)} predictions in {path} is for a question of {dataset_json}",
+            "give the predictions for these questions",
+        )
+    return span_metrics(examples, predictions)
+
+
+def best_span(
+    start: np.ndarray, end: np.ndarray, allowed: np.ndarray, longest: int = LONGEST_ANSWER
+) -> tuple[int, int, float]:
+    """Finds the span with the highest sum of its start's and its end's score.
+
+    Args:
+        start: Score of each token as the first of the answer, (L,).
+        end: Score of each token as the last, (L,).
+        allowed: Whether a token is one of the text, bool (L,), at least one.
+        longest: Tokens of the longest span.
+
+    Returns:
+        First token, last token, and the sum.
+    """
+    places = np.flatnonzero(allowed)
+    sums = start[places][:, None] + end[places][None, :]  # (P, P)
+    sums[~(np.tri(len(places), k=longest - 1, dtype=bool) & ~np.tri(len(places), k=-1, dtype=bool))] = -np.inf
+    first, last = np.unravel_index(int(sums.argmax()), sums.shape)
+    return int(places[first]), int(places[last]), float(sums[first, last])
+
+
+def answers(
+    examples: Sequence[SquadExample],
+    windows: SpanWindows,
+    scores: np.ndarray,
+    *,
+    may_be_missing: bool,
+) -> dict[str, str]:
+    """Reads answers off the scores of tokens.
+
+    The answer is the best span of all windows of a question. Where answers may be missing it is empty if the sum of
+    the scores of the "no answer" token, the lowest of all windows, is above that of the best span (Devlin et al.
+    2019, arXiv:1810.04805, §4.3, with a threshold of 0).
+
+    Args:
+        examples: The questions that the windows were made of.
+        windows: Their windows.
+        scores: Of every token of the windows as the first and as the last of an answer, (T, 2), as
+            `tellapart.question_answering.trainer.span_scores` gives them.
+        may_be_missing: Whether a question may have no answer.
+
+    Returns:
+        Question id to answer.
+    """
+    best = [(-np.inf, "")] * len(examples)
+    none = np.full(len(examples), np.inf)
+    for window, question in enumerate(windows.examples):
+        tokens = windows.tokens(window)
+        start, end = scores[tokens].T
+        offsets, place = windows.offsets[tokens], windows.no_answer[window]
+        none[question] = min(none[question], start[place] + end[place])
+        allowed = offsets[:, 1] > offsets[:, 0]
+        if allowed.any():
+            first, last, score = best_span(start, end, allowed)
+            if score > best[question][0]:
+                context = examples[question].context
+                best[question] = (score, context[offsets[first, 0] : offsets[last, 1]])
+    return {
+        example.id: "" if may_be_missing and none[number] > best[number][0] else best[number][1]
+        for number, example in enumerate(examples)
+    }

@@ -1,0 +1,207 @@
+"""Extractive question answering from a SQuAD file to a plain checkpoint, and from that to answers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers.trainer_callback import PrinterCallback
+
+from tellapart.encoders.precision import use_bf16
+from tellapart.encoders.transformer import parameter_count, position_limit, without_reports
+from tellapart.errors import DataError, RecipeError
+from tellapart.files import replacing
+from tellapart.fitting.environment import environment
+from tellapart.fitting.folder import CHECKPOINTS, claim_folder
+from tellapart.question_answering.loading import load_span_encoder, load_span_model
+from tellapart.question_answering.metrics import answers, span_metrics
+from tellapart.question_answering.squad import SquadExample, read_squad
+from tellapart.question_answering.trainer import SpanTrainer, span_scores
+from tellapart.question_answering.windows import span_windows
+from tellapart.training.defaults import default_learning_rate
+from tellapart.training.progress import ProgressBar, rows_bar
+
+SETTINGS = "tellapart_spans"
+"""The key of a model's config for what prediction has to know: window, stride, whether answers may be missing."""
+
+
+def train_spans(
+    source: str | Path,
+    output: str | Path,
+    *,
+    encoder: str = "minilm",
+    validation: str | Path | None = None,
+    max_length: int = 384,
+    stride: int = 128,
+    epochs: float = 2.0,
+    batch_size: int = 16,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    precision: str = "auto",
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Trains a stock question answering model and writes a folder with `model/` and `metrics.json`.
+
+    AdamW, a tenth of the steps as warm-up, then linear decay; the last weights are kept. Questions whose first answer
+    does not stand where the file says are left out.
+
+    Args:
+        source: What `tellapart.question_answering.squad.read_squad` takes; of several splits the training rows.
+        output: The folder to write.
+        encoder: `minilm`, a folder, or a Hub name.
+        validation: A second such source to evaluate on at the end; its answers go to `predictions.json`.
+        max_length: Tokens of a window.
+        stride: Tokens that two windows of a text share.
+        epochs: Passes over the windows.
+        batch_size: Windows a step.
+        learning_rate: By default from the encoder's size.
+        seed: Of everything random.
+        precision: `auto`, `fp32` or `bf16`.
+        overwrite: Whether to replace what another run wrote there.
+        quiet: Whether to show no progress.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        DataError: A file cannot be read, or has no question to learn from.
+        ModelError: The encoder cannot be used.
+        RecipeError: The windows do not fit the encoder.
+        UserError: The folder is in use.
+    """
+    examples = [example for example in read_squad(source, split="train") if _well_placed(example)]
+    if not examples:
+        raise DataError(f"no answer in {source} stands where the file says", "correct its answer_start")
+    held_out = None if validation is None else read_squad(validation)
+    transformers.set_seed(seed)
+    model, tokenizer = load_span_encoder(encoder)
+    limit = position_limit(model.config)
+    if max_length > limit:
+        raise RecipeError(
+            f"windows are to have {max_length} tokens and the encoder {encoder} reads at most {limit}",
+            f"use --max-length {limit} or less",
+        )
+    windows = span_windows(examples, tokenizer, max_length=max_length, stride=stride, with_answers=True)
+    folder = claim_folder(output, resume=False, overwrite=overwrite)
+    settings = {
+        "max_length": max_length,
+        "stride": stride,
+        "may_be_missing": not all(example.answers for example in examples),
+    }
+    setattr(model.config, SETTINGS, settings)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rate = learning_rate or default_learning_rate(parameter_count(model))
+    arguments = transformers.TrainingArguments(
+        output_dir=str(folder / CHECKPOINTS),
+        seed=seed,
+        use_cpu=device == "cpu",
+        num_train_epochs=epochs,
+        per_device_train_batch_size=batch_size,
+        learning_rate=rate,
+        warmup_steps=0.1,
+        weight_decay=0.01,
+        bf16=use_bf16(precision, device),
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        log_level="error",
+    )
+    callbacks = [] if quiet else [ProgressBar(f"spans, seed {seed}", "eval_loss")]
+    trainer = SpanTrainer(model, arguments, windows, callbacks=callbacks)
+    trainer.remove_callback(PrinterCallback)
+    start = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - start
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # the Trainer makes it, and puts nothing into it
+    with replacing(folder / "model") as temporary, without_reports():
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+    metrics: dict[str, Any] = {
+        "training_seconds": round(seconds, 2),
+        "rows": {"train": len(examples), "windows": len(windows)},
+        "settings": {**settings, "encoder": encoder, "epochs": epochs, "batch_size": batch_size}
+        | {"learning_rate": rate, "seed": seed, "precision": "bf16" if arguments.bf16 else "fp32"},
+    }
+    if held_out is not None:
+        predictions = answer(model, tokenizer, held_out, quiet=quiet)
+        metrics["validation"] = span_metrics(held_out, predictions)
+        _write_json(folder / "predictions.json", predictions)
+    metrics["environment"] = environment()
+    _write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def predict_spans(
+    model: str | Path, source: str | Path, output: str | Path, *, quiet: bool = False
+) -> dict[str, str]:
+    """Answers the questions of a SQuAD file and writes the answers as SQuAD's scripts read them.
+
+    Args:
+        model: A folder that `train_spans` wrote, or any extractive question answering checkpoint.
+        source: What `tellapart.question_answering.squad.read_squad` takes; its answers are not looked at.
+        output: The JSON file to write: question id to answer, empty for none.
+        quiet: Whether to show no progress.
+
+    Returns:
+        What was written.
+
+    Raises:
+        DataError: The file cannot be read.
+        ModelError: There is no such model.
+    """
+    examples = read_squad(source)
+    loaded, tokenizer = load_span_model(model)
+    predictions = answer(loaded, tokenizer, examples, quiet=quiet)
+    _write_json(Path(output), predictions)
+    return predictions
+
+
+def evaluate_spans(model: str | Path, source: str | Path, *, quiet: bool = False) -> dict[str, float]:
+    """Measures a question answering model; the arguments and errors are those of `predict_spans`.
+
+    Returns:
+        What `tellapart.question_answering.metrics.span_metrics` gives.
+    """
+    examples = read_squad(source)
+    loaded, tokenizer = load_span_model(model)
+    return span_metrics(examples, answer(loaded, tokenizer, examples, quiet=quiet))
+
+
+def answer(
+    model: Any, tokenizer: Any, examples: Sequence[SquadExample], *, quiet: bool = True
+) -> dict[str, str]:
+    """Answers questions.
+
+    Args:
+        model: From `load_span_model`, and so the tokeniser.
+        tokenizer: A fast one.
+        examples: The questions; their answers are not looked at.
+        quiet: Whether to show no progress.
+
+    Returns:
+        Question id to answer; empty for none, which only a model says that has learnt from such questions.
+    """
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    known = getattr(model.config, SETTINGS, {})
+    length = known.get("max_length", min(384, position_limit(model.config)))
+    windows = span_windows(examples, tokenizer, max_length=length, stride=known.get("stride", length // 3))
+    with rows_bar(len(windows), quiet=quiet) as progress:
+        scores = span_scores(model, windows, progress=progress)
+    return answers(examples, windows, scores, may_be_missing=known.get("may_be_missing", False))
+
+
+def _well_placed(example: SquadExample) -> bool:
+    """Whether the first answer, if there is any, stands where the file says."""
+    return all(example.context.startswith(first.text, first.start) for first in example.answers[:1])
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

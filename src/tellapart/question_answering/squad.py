@@ -1,0 +1,183 @@
+"""Extractive question answering in the format of SQuAD, versions 1.1 and 2.0, and of the sets that follow it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tellapart.data.reading.rows import read_splits
+from tellapart.data.reading.tables import file_format
+from tellapart.data.reading.textfiles import kind_of
+from tellapart.errors import DataError, did_you_mean
+
+EVALUATED = ("test", "validation", "train")
+"""Which of several splits is read to evaluate on, the first that there is."""
+
+
+@dataclass(frozen=True)
+class SquadAnswer:
+    """An answer that people gave.
+
+    Args:
+        text: The answer, a part of the context.
+        start: Where it begins in the context, in characters from 0, as published.
+    """
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True)
+class SquadExample:
+    """A question about a text.
+
+    Args:
+        id: The question's own id; no two examples of a file have the same.
+        question: The question.
+        context: The text that it asks about.
+        answers: What counts as right; none where the text does not answer the question (SQuAD 2.0).
+    """
+
+    id: str
+    question: str
+    context: str
+    answers: tuple[SquadAnswer, ...]
+
+
+def read_squad(source: str | Path, *, split: str | None = None) -> list[SquadExample]:
+    """Reads questions in the format of SQuAD (Rajpurkar et al. 2016, arXiv:1606.05250; 2018, arXiv:1806.03822).
+
+    Args:
+        source: A JSON file: an object whose `data` lists articles, these `paragraphs` with a `context`, and these
+            questions with their `answers` as `qas`. Or a table with a question a row, as `datasets` has SQuAD: a
+            file, a folder of splits, or a Hub name such as `rajpurkar/squad`, with the columns `id`, `question`,
+            `context` and `answers`, which holds the lists `text` and `answer_start`.
+        split: Which split of a table to read; by default the first of `EVALUATED` that it has. What has no splits is
+            read whatever is asked for.
+
+    Returns:
+        The questions in their order, at least one.
+
+    Raises:
+        DataError: The source is missing, not in this format, or without questions; it lacks the split; two questions
+            have one id; or an answer begins outside its context. The message names the place.
+    """
+    examples = [*_read(source, split)]
+    if not examples:
+        raise DataError(f"{source} has no questions", "give a file with questions")
+    seen: set[str] = set()
+    for example in examples:
+        if example.id in seen:
+            raise DataError(f'{source} has two questions with the id "{example.id}"', "remove one of them")
+        seen.add(example.id)
+    return examples
+
+
+def _read(source: str | Path, split: str | None) -> Iterator[SquadExample]:
+    path = Path(source).expanduser()
+    is_file = path.is_file() or path.suffix.lower() == ".json"
+    if not is_file or file_format(path) not in (None, "JSON"):
+        return _table_examples(str(source), split)
+    content = _json(path)
+    if isinstance(content, list) and content:
+        return _table_examples(str(source), split)
+    return _examples(content, str(source))
+
+
+def _json(path: Path) -> Any:
+    if not path.is_file():
+        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"there is no file {path}{did_you_mean(path.name, siblings)}", "check the path")
+    try:
+        return json.loads(path.read_bytes().decode("utf-8-sig"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path} cannot be read as JSON ({error})", "check how it was written") from error
+
+
+def _table_examples(source: str, split: str | None) -> Iterator[SquadExample]:
+    """Yields a question a row of a table in the shape of `datasets`."""
+    found = read_splits(source)
+    tables = found.tables
+    if len(tables) == 1 and Path(source).expanduser().is_file():
+        name = next(iter(tables))
+    else:
+        name = next((one for one in ((split,) if split else EVALUATED) if one in tables), "")
+    if not name:
+        raise DataError(f"{source} has no {split} split, only {', '.join(tables)}", "name another source")
+    where = source if len(tables) == 1 else f"{source} ({name})"
+    for number, row in enumerate(tables[name].to_pylist(), start=1):
+        place = f"{where}, row {number}"
+        context = _value(row, "context", str, place)
+        answers = _value(row, "answers", dict, place)
+        texts, starts = (_value(answers, key, list, f"{place}, answers") for key in ("text", "answer_start"))
+        if len(texts) != len(starts):
+            raise DataError(
+                f"{place} has {len(texts)} answers and {len(starts)} places of answers", "correct that row"
+            )
+        yield SquadExample(
+            id=_value(row, "id", str, place),
+            question=_value(row, "question", str, place),
+            context=context,
+            answers=tuple(
+                _answer({"text": text, "answer_start": start}, context, f"{place}, answers {one}")
+                for one, (text, start) in enumerate(zip(texts, starts, strict=True), start=1)
+            ),
+        )
+
+
+def _examples(content: Any, where: str) -> Iterator[SquadExample]:
+    for article, place in _listed(content, "data", where):
+        for paragraph, below in _listed(article, "paragraphs", place):
+            context = _value(paragraph, "context", str, below)
+            for question, here in _listed(paragraph, "qas", below):
+                yield SquadExample(
+                    id=_value(question, "id", str, here),
+                    question=_value(question, "question", str, here),
+                    context=context,
+                    answers=tuple(
+                        _answer(answer, context, spot) for answer, spot in _listed(question, "answers", here)
+                    ),
+                )
+
+
+def _answer(answer: Any, context: str, place: str) -> SquadAnswer:
+    found = SquadAnswer(_value(answer, "text", str, place), _value(answer, "answer_start", int, place))
+    if not 0 <= found.start < len(context) or not found.text:
+        raise DataError(
+            f'{place} is the answer "{found.text}" from character {found.start} on, but its context has '
+            f"{len(context)}",
+            "correct it or remove the question",
+        )
+    return found
+
+
+def _listed(holder: Any, key: str, place: str) -> Iterator[tuple[Any, str]]:
+    """Yields the entries of a list with what to call each in messages."""
+    for number, entry in enumerate(_value(holder, key, list, place), start=1):
+        yield entry, f"{place}, {key} {number}"
+
+
+def _value(holder: Any, key: str, kind: type, place: str) -> Any:
+    value = holder.get(key) if isinstance(holder, dict) else None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        expected = {str: "a text", int: "a number", list: "a list", dict: "an object"}[kind]
+        found = (
+            kind_of(value) if isinstance(holder, dict) else f"not there, since {place} is {kind_of(holder)}"
+        )
+        raise DataError(
+            f'"{key}" of {place} is {found}, not {expected}', "give a file in the format of SQuAD"
+        )
+    return value
+
+
+def questions_fingerprint(splits: Mapping[str, Sequence[SquadExample]]) -> str:
+    """Returns the SHA-256 of all questions in their order: ids, questions, texts and answers of every split."""
+    digest = hashlib.sha256()
+    for name, examples in splits.items():
+        for example in examples:
+            digest.update((json.dumps([name, asdict(example)], ensure_ascii=False) + "\n").encode())
+    return digest.hexdigest()

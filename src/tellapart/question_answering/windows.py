@@ -1,0 +1,149 @@
+"""Questions about texts longer than a model reads: overlapping windows, and where in them the answer lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from tellapart.data.batches.batching import TokenisedDataset
+from tellapart.errors import ModelError, RecipeError
+from tellapart.question_answering.squad import SquadExample
+
+LONGEST_QUESTION = 64
+"""Tokens of a question, at most, as in BERT's experiments, and a quarter of a window at most."""
+
+
+class SpanWindows(TokenisedDataset):
+    """Questions, each with a part of its text: `[CLS] question [SEP] part [SEP]`, or as the tokeniser joins pairs.
+
+    Args:
+        columns: As for `TokenisedDataset`, and so `lengths` and `padding`.
+        lengths: Tokens of each window, int (W,).
+        padding: The id that pads each column.
+        examples: The question of each window, int (W,), ascending.
+        offsets: First and last character, exclusive, of each token of the text, and −1 for the other tokens; flat
+            like the columns, int (T, 2).
+        no_answer: The token that stands for "no answer", in each window, int (W,).
+        positions: First and last token of the answer in each window, int (W, 2), or None.
+    """
+
+    def __init__(
+        self,
+        columns: dict[str, np.ndarray],
+        lengths: np.ndarray,
+        padding: dict[str, int],
+        *,
+        examples: np.ndarray,
+        offsets: np.ndarray,
+        no_answer: np.ndarray,
+        positions: np.ndarray | None = None,
+    ) -> None:
+        super().__init__(columns, lengths, positions, padding)
+        self.examples, self.offsets, self.no_answer = examples, offsets, no_answer
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Returns padded tensors (B, L), with `start_positions` and `end_positions` (B,) when there are any."""
+        batch = super().batch(indices)
+        if "labels" in batch:
+            batch["start_positions"], batch["end_positions"] = batch.pop("labels").unbind(dim=1)
+        return batch
+
+    def tokens(self, window: int) -> slice:
+        """Returns where the tokens of a window lie in the flat arrays."""
+        start = int(self.starts[window])
+        return slice(start, start + int(self.lengths[window]))
+
+
+def span_windows(
+    examples: Sequence[SquadExample],
+    tokenizer: Any,
+    *,
+    max_length: int = 384,
+    stride: int = 128,
+    with_answers: bool = False,
+) -> SpanWindows:
+    """Cuts texts into windows that a model can read.
+
+    Args:
+        examples: The questions.
+        tokenizer: A fast Transformers tokeniser, which knows the characters of its tokens.
+        max_length: Tokens of a window, at most, the question and special tokens included.
+        stride: Tokens that two windows of a text share.
+        with_answers: Whether to look for the first answer of each question. A window that does not hold the whole of
+            it, or that belongs to a question without one, points to its "no answer" token.
+
+    Raises:
+        ModelError: The tokeniser is a slow one.
+        RecipeError: Questions and stride leave no room for new text in a window.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(
+            "the model's tokeniser does not tell which characters its tokens are",
+            "choose a model with a fast tokeniser",
+        )
+    longest = min(LONGEST_QUESTION, max_length // 4)
+    if max_length - longest - tokenizer.num_special_tokens_to_add(pair=True) <= stride:
+        raise RecipeError(
+            f"windows of {max_length} tokens that share {stride} leave no room for new text beside a question",
+            "use a larger --max-length or a smaller --stride",
+        )
+    encoded = tokenizer(
+        [_cut(example.question.strip(), tokenizer, longest) for example in examples],
+        [example.context for example in examples],
+        truncation="only_second",
+        max_length=max_length,
+        stride=stride,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+    )
+    questions = np.array(encoded["overflow_to_sample_mapping"], dtype=np.int64)
+    offsets = []
+    for window, spans in enumerate(encoded["offset_mapping"]):
+        of_text = np.array([part == 1 for part in encoded.sequence_ids(window)])
+        offsets.append(np.where(of_text[:, None], np.array(spans, dtype=np.int64), -1))
+    no_answer = np.array([_no_answer(ids, tokenizer.cls_token_id) for ids in encoded["input_ids"]])
+    positions = None
+    if with_answers:
+        found = [
+            _positions(examples[question], spans, none)
+            for question, spans, none in zip(questions, offsets, no_answer, strict=True)
+        ]
+        positions = np.array(found, dtype=np.int64)
+    ragged = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
+    return SpanWindows(
+        {
+            name: np.concatenate([np.array(row, dtype=np.int32) for row in rows])
+            for name, rows in ragged.items()
+        },
+        np.array([len(ids) for ids in encoded["input_ids"]]),
+        {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": tokenizer.pad_token_type_id or 0},
+        examples=questions,
+        offsets=np.concatenate(offsets),
+        no_answer=no_answer,
+        positions=positions,
+    )
+
+
+def _cut(question: str, tokenizer: Any, longest: int) -> str:
+    spans = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return question if len(spans) <= longest else question[: spans[longest - 1][1]]
+
+
+def _no_answer(ids: Sequence[int], cls_token_id: int | None) -> int:
+    return next((place for place, token in enumerate(ids) if token == cls_token_id), 0)
+
+
+def _positions(example: SquadExample, offsets: np.ndarray, no_answer: int) -> tuple[int, int]:
+    """First and last token of the answer, or twice the token of "no answer"."""
+    if not example.answers:
+        return no_answer, no_answer
+    answer = example.answers[0]
+    start, end = answer.start, answer.start + len(answer.text)
+    of_text = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
+    first = [place for place in of_text if offsets[place, 0] <= start < offsets[place, 1]]
+    last = [place for place in of_text if offsets[place, 0] < end <= offsets[place, 1]]
+    return (int(first[0]), int(last[-1])) if first and last else (no_answer, no_answer)

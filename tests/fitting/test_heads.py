@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit
+
+from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.encoders.transformer import load_encoder, load_tokenizer
+from tellapart.fitting.fit import fit
+from tellapart.fitting.heads import start_at_frequencies
+from tellapart.fitting.tasks import Task
+from tellapart.recipes import Recipe, with_values
+
+
+@pytest.fixture
+def topics() -> TextData:
+    """Of 20 texts all are on cards, a quarter are on theft, and one label never occurs."""
+    labels = [["card", "theft"] if number % 4 == 0 else ["card"] for number in range(20)]
+    split = TextSplit([f"my card {number}" for number in range(20)], labels=labels)
+    names = ("card", "fraud", "theft")
+    return TextData(split, split, None, LabelSpace(names, "multi_label_classification"))
+
+
+def test_rare_labels_start_rare_and_no_share_is_infinitely_sure(topics, tiny_encoder):
+    model = load_encoder(tiny_encoder, topics.labels)
+    start_at_frequencies(model, Task.of(topics, load_tokenizer(tiny_encoder), 16, "skip"))
+    shares = expit(model.classifier.bias.detach().double().numpy())
+    np.testing.assert_allclose(shares, [1 - 0.5 / 21, 0.5 / 21, 5.5 / 21], rtol=1e-6)
+
+
+@pytest.mark.parametrize("start", ["random", "probe"])
+def test_a_random_start_of_several_labels_is_at_their_shares(topics, tiny_encoder, tmp_path, start):
+    settings = [f"encoder.name={tiny_encoder}", "encoder.max_length=16", f"stages.0.start={start}"]
+    still = ["stages.0.epochs=1", "stages.0.learning_rate=1e-12", "stages.0.head_learning_rate=1e-12"]
+    fitted = fit(with_values(Recipe(), [*settings, *still]), topics, tmp_path, quiet=True)
+    share = torch.sigmoid(fitted.model.classifier.bias[2]).item()
+    assert (abs(share - 5.5 / 21) < 1e-4) == (start == "random")

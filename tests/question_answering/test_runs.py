@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+from tellapart.errors import DataError, ModelError, RecipeError, UserError
+from tellapart.question_answering.loading import load_span_model
+from tellapart.question_answering.metrics import span_metrics
+from tellapart.question_answering.runs import evaluate_spans, predict_spans, train_spans
+from tellapart.question_answering.squad import read_squad
+from tellapart.question_answering.trainer import span_scores
+from tellapart.question_answering.windows import span_windows
+
+QUICK = {"max_length": 32, "stride": 8, "learning_rate": 0.01, "quiet": True}
+
+
+def test_a_model_learns_to_mark_answers_and_to_say_that_there_is_none(span_run):
+    folder, metrics = span_run
+    assert metrics["validation"]["answerable_exact_match"] > 0.9
+    assert metrics["validation"]["unanswerable_exact_match"] > 0.9
+    assert metrics["rows"] == {"train": 192, "windows": 192}
+    assert metrics["settings"]["may_be_missing"]
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert {path.name for path in folder.iterdir()} == {"model", "metrics.json", "predictions.json"}
+
+
+def test_the_checkpoint_is_a_plain_one(span_run, squad_file):
+    folder, _ = span_run
+    model = AutoModelForQuestionAnswering.from_pretrained(folder / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    example = read_squad(squad_file)[1]
+    inputs = tokenizer(example.question, example.context, return_tensors="pt")
+    with torch.no_grad():
+        output = model(**inputs)
+    ids = inputs["input_ids"][0, output.start_logits.argmax() : output.end_logits.argmax() + 1]
+    assert tokenizer.decode(ids) == example.answers[0].text
+
+
+def test_what_is_predicted_is_what_is_evaluated(span_run, squad_file, tmp_path):
+    folder, metrics = span_run
+    predictions = predict_spans(folder, squad_file, tmp_path / "predicted.json", quiet=True)
+    assert json.loads((tmp_path / "predicted.json").read_text()) == predictions
+    assert predictions == json.loads((folder / "predictions.json").read_text())
+    assert evaluate_spans(folder, squad_file, quiet=True) == metrics["validation"]
+    assert span_metrics(read_squad(squad_file), predictions) == metrics["validation"]
+
+
+def test_scores_do_not_depend_on_what_else_is_in_the_batch(span_run, squad_file):
+    model, tokenizer = load_span_model(span_run[0])
+    windows = span_windows(read_squad(squad_file)[:9], tokenizer, max_length=32, stride=8)
+    scores = span_scores(model, windows)
+    for number in (0, 3, 8):
+        batch = windows.batch([number])
+        with torch.no_grad():
+            alone = model(**batch)
+        expected = torch.stack([alone.start_logits[0], alone.end_logits[0]], dim=1).numpy()
+        np.testing.assert_allclose(scores[windows.tokens(number)], expected, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_model(squad_file, tiny_encoder, tmp_path):
+    for name in ("first", "second"):
+        train_spans(squad_file, tmp_path / name, encoder=tiny_encoder, epochs=0.2, **QUICK)
+    weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("first", "second")]
+    assert weights[0] == weights[1]
+    with pytest.raises(UserError, match="not empty"):
+        train_spans(squad_file, tmp_path / "first", encoder=tiny_encoder, **QUICK)
+
+
+def test_a_model_of_questions_that_all_have_answers_always_gives_one(squad_file, tiny_encoder, tmp_path):
+    content = json.loads(squad_file.read_text())
+    paragraphs = content["data"][0]["paragraphs"]
+    content["data"][0]["paragraphs"] = [one for one in paragraphs if one["qas"][0]["answers"]]
+    misplaced = content["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]
+    misplaced["answer_start"] -= 1
+    data = tmp_path / "answered.json"
+    data.write_text(json.dumps(content))
+    metrics = train_spans(data, tmp_path / "run", encoder=tiny_encoder, epochs=0.2, **QUICK)
+    assert metrics["rows"]["train"] == 143  # one of 144 is not where the file says
+    assert all(predict_spans(tmp_path / "run", squad_file, tmp_path / "out.json", quiet=True).values())
+
+
+def test_a_classifier_gets_a_fresh_head_and_is_no_question_answering_model(
+    squad_file, tiny_encoder, tmp_path
+):
+    from transformers import AutoModelForSequenceClassification
+
+    classifier = AutoModelForSequenceClassification.from_pretrained(tiny_encoder, num_labels=5)
+    classifier.save_pretrained(tmp_path / "classifier")
+    AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(tmp_path / "classifier")
+    with pytest.raises(ModelError, match="BertForSequenceClassification, which does not answer questions"):
+        predict_spans(tmp_path / "classifier", squad_file, tmp_path / "out.json")
+    train_spans(squad_file, tmp_path / "run", encoder=str(tmp_path / "classifier"), epochs=0.1, **QUICK)
+    assert load_span_model(tmp_path / "run")[0].qa_outputs.out_features == 2
+
+
+def test_what_cannot_work_is_refused_before_anything_is_trained(squad_file, tiny_encoder, tmp_path):
+    with pytest.raises(RecipeError, match="reads at most 64"):
+        train_spans(squad_file, tmp_path / "run", encoder=tiny_encoder, max_length=128, quiet=True)
+    with pytest.raises(DataError, match="there is no file"):
+        train_spans(tmp_path / "no.json", tmp_path / "run", encoder=tiny_encoder)
+    assert not (tmp_path / "run").exists()

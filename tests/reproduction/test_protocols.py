@@ -1,0 +1,304 @@
+"""The tables that can be run again: what a protocol may say, and what the shipped ones do."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from tellapart.data.benchmarks.registry import SETS
+from tellapart.errors import RecipeError
+from tellapart.evaluation.metrics import METRICS
+from tellapart.recipes import with_values
+from tellapart.reproduction.protocols import (
+    Protocol,
+    cell_choices,
+    cell_measurement,
+    cell_pretraining,
+    cell_recipe,
+    check_settings,
+    is_shipped,
+    load_protocol,
+    protocols,
+)
+
+SHIPPED = protocols()
+SMALL = {
+    "title": "Small",
+    "encoders": {"bert": "some-bert", "other": "some-other"},
+    "settings": {"stages.0.epochs": 2, "stages.0.objective.samples": 3, "stages.1.regularisation": 1},
+    "columns": {
+        "one": {"name": "One", "source": "one.csv", "settings": {"data.few_shot": 4}},
+        "two": {"name": "Two", "source": "two.csv", "stands_in_for": "one", "encoder": "other"},
+        "three": {"name": "Three", "note": "not public"},
+    },
+    "rows": {
+        "ce": {"name": "CE", "method": "cross-entropy"},
+        "aan": {"name": "AAN", "method": "negative-supervision", "settings": {"stages.0.epochs": 7}},
+        "re": {"name": "RE", "method": "auxiliary-labels", "second": "other", "baseline": "aan"},
+        "others": {"name": "Others", "note": "published elsewhere"},
+    },
+    "figures": {"ce": {"one": 90.0, "three": 1.5}, "aan": {"one": 91.5}},
+    "cell_settings": {"re": {"one": {"stages.0.objective.total": 9}}},
+}
+
+
+def _written(content, folder):
+    file = folder / "mine.yaml"
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    return file
+
+
+@pytest.fixture
+def small():
+    return Protocol.model_validate(SMALL)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_row_of_a_shipped_table_is_a_run_that_differs_from_the_others(name):
+    protocol = SHIPPED[name]
+    if protocol.measures != "classification":
+        runs = [
+            repr((cell_measurement(protocol, row, column), cell_pretraining(protocol, row)))
+            for row in protocol.rows
+            for column in protocol.columns
+        ]
+        assert len(set(runs)) == len(runs)
+        return
+    for column in protocol.columns:
+        rows = [row for row in protocol.rows if not protocol.why_not(row, column)]
+        recipes = [cell_recipe(protocol, row, column, seed=3) for row in rows]
+        assert [(recipe.method, recipe.seed) for recipe in recipes] == [(row, 3) for row in rows]
+        contents = {
+            repr(
+                (
+                    protocol.rows[row].run_by and row,
+                    recipe.model_copy(update={"method": ""}),
+                    cell_pretraining(protocol, row),
+                )
+            )
+            for recipe, row in zip(recipes, rows, strict=True)
+        }
+        assert len(contents) == len(rows), column
+        for recipe, row in zip(recipes, rows, strict=True):
+            assert all(with_values(recipe, one) != recipe for one in cell_choices(protocol, row))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_sets_and_metrics_of_a_shipped_table_are_those_that_there_are(name):
+    known = {one.name for one in SETS}
+    if SHIPPED[name].measures != "classification":
+        known = {"rajpurkar/squad", "Salesforce/wikitext/wikitext-2-raw-v1"}
+    for column in SHIPPED[name].columns.values():
+        assert column.source is None or column.source in known
+        assert set(column.metrics) <= set(METRICS)
+
+
+@pytest.mark.parametrize("name", [name for name, one in SHIPPED.items() if one.figures])
+def test_a_table_of_a_paper_has_a_figure_in_every_cell_that_the_paper_has(name):
+    protocol = SHIPPED[name]
+    assert protocol.paper
+    assert protocol.table
+    assert protocol.differences
+    empty = [
+        (row, column)
+        for row in protocol.rows
+        for column, its_column in protocol.columns.items()
+        for metric in its_column.metrics
+        if protocol.figure(row, column, metric) is None
+    ]
+    if protocol.measures == "robustness":  # the paper does not say what share was changed
+        assert len(empty) == len(protocol.rows) * len(protocol.columns)
+    else:  # the paper quotes nothing for arXiv
+        assert empty == ([("sota", "arxiv")] if name == "negative-supervision-table3" else [])
+    figures = [
+        protocol.figure(row, column, metric) or 50
+        for row in protocol.rows
+        for column, its_column in protocol.columns.items()
+        for metric in its_column.metrics
+    ]
+    lowest = {"corrections": 1, "robustness": 2}.get(protocol.measures, 30)
+    assert all(lowest < figure < 100 for figure in figures)  # per cent, all of them
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "column", "metric", "figure"),
+    [
+        ("clld-table2", "textcnn-clld", "mr", "accuracy", 72.1),
+        ("clld-table3", "ct-clald", "20ng", "accuracy", 86.56),
+        ("negative-supervision-table3", "aan", "medweb-zh", "exact_match", 86.4),
+        ("auxiliary-labels-table2", "mre-bert", "dbqa", "mean_average_precision", 95.0),
+        ("auxiliary-labels-table2", "mre-bert", "wikiqa", "mean_reciprocal_rank", 95.03),
+        ("auxiliary-labels-table3", "re-bert-ext", "tnews", "accuracy", 57.40),
+        ("auxiliary-labels-table4", "mre-bert-f", "lcqmc", "accuracy", 87.7),
+        ("true-negatives-table3", "electra-base-hc", "cola", "matthews_correlation", 70.9),
+        ("true-negatives-table6", "sr-sent", "qnli", "accuracy", 90.0),
+        ("true-negatives-table3", "electra-base-sr", "stsb", "spearman_correlation", 91.2),
+        ("true-negatives-table2", "bert-large-corrections", "at-80", "prediction_level", 1.57),
+        ("true-negatives-table4", "electra-small-hc", "squad", "f1", 85.6),
+        ("true-negatives-table5", "electra-small-sr", "swap-synonyms", "f1_after", 78.51),
+    ],
+)
+def test_the_figures_are_the_papers(name, row, column, metric, figure):
+    assert SHIPPED[name].figure(row, column, metric) == figure
+
+
+def test_averages_of_true_negatives_are_those_of_their_rows():
+    for name in ("true-negatives-table3", "true-negatives-table6"):
+        for row, cells in SHIPPED[name].figures.items():
+            tasks = [figure for column, figure in cells.items() if column != "average"]
+            assert sum(tasks) / 8 == pytest.approx(cells["average"], abs=0.11), row  # as the paper rounds
+
+
+def test_what_an_attack_takes_away_is_the_difference_of_before_and_after():
+    for row, cells in SHIPPED["true-negatives-table5"].figures.items():
+        for before, after, lost, f1_before, f1_after, f1_lost, _ in cells.values():
+            assert lost == pytest.approx(before - after), row
+            assert f1_lost == pytest.approx(f1_before - f1_after, abs=0.011), row  # as the paper rounds
+
+
+def test_a_generator_goes_with_the_encoder_that_the_table_names():
+    four, row = SHIPPED["true-negatives-table4"], "electra-base-hc"
+    assert cell_pretraining(four, row).generator == "google/electra-base-generator"
+    own = {"electra-base": "mine"}
+    assert cell_pretraining(four, row, encoders=own).generator is None
+    given = ["pretraining.generator=beside"]
+    assert cell_pretraining(four, row, encoders=own, settings=given).generator == "beside"
+    other = {"electra-small": "mine"}
+    assert cell_pretraining(four, row, encoders=other).generator == "google/electra-base-generator"
+
+
+def test_rows_that_tables_share_are_trained_once_in_one_folder():
+    three, four, five = (SHIPPED[f"true-negatives-table{number}"] for number in (3, 4, 5))
+    for row in four.rows:
+        assert cell_pretraining(four, row) == cell_pretraining(three, row)
+    for row in five.rows:
+        assert cell_pretraining(five, row) == cell_pretraining(four, row)
+        answers, attacked = cell_measurement(four, row, "squad"), cell_measurement(five, row, "add-sentence")
+        assert answers.model_dump().items() <= attacked.model_dump().items()
+    assert not set(SHIPPED["true-negatives-table2"].rows) & set(three.rows)  # these keep other checkpoints
+
+
+def test_a_task_of_scores_is_learnt_by_squared_error():
+    recipe = cell_recipe(SHIPPED["true-negatives-table3"], "electra-small-hc", "stsb")
+    assert recipe.stages[0].objective.name == "mean-squared-error"
+    assert (recipe.data.regression, recipe.stages[0].metric) == (True, "spearman_correlation")
+
+
+MEASURED = {
+    "title": "Corrections",
+    "measures": "corrections",
+    "encoders": {"bert": "some-bert"},
+    "settings": {"max_length": 32},
+    "pretraining": {"steps": 40},
+    "columns": {
+        "half": {"name": "Half", "source": "one.txt", "settings": {"checkpoint": 0.5}},
+        "end": {"name": "End", "source": "one.txt", "settings": {"limit": 9}},
+    },
+    "rows": {"hc": {"name": "HC", "pretraining": {"correction": "hard"}}, "no": {"name": "No", "note": "so"}},
+}
+
+
+def test_a_table_of_corrections_keeps_the_checkpoints_that_its_columns_speak_of():
+    protocol = Protocol.model_validate(MEASURED)
+    made = cell_pretraining(protocol, "hc", settings=["pretraining.steps=8", "max_length=16"])
+    assert (made.save_at, made.keep_checkpoints, made.steps) == ([0.5, 1.0], True, 8)
+    cell = cell_measurement(protocol, "hc", "half", settings=["max_length=16", "pretraining.steps=8"], seed=3)
+    assert (cell.checkpoint, cell.max_length, cell.source, cell.seed) == (0.5, 16, "one.txt", 3)
+    assert (protocol.why_not("no", "half"), protocol.why_not("hc", "half")) == ("so", "")
+    assert protocol.baseline_of("hc") == "hc"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("rows", "hc", "method"), "supcon", "a method, which only tables of classifiers"),
+        (("rows", "hc", "pretraining"), None, "neither a pretraining nor a note"),
+        (("settings", "max_lenght"), 3, 'did you mean "max_length"'),
+        (("settings", "max_length"), "long", "max_length cannot be 'long'"),
+        (("columns", "half", "settings"), {"checkpoint": 1.5}, "checkpoint cannot be 1.5"),
+        (("columns", "models"), {"name": "M", "source": "m"}, "another use"),
+        (("choices",), [{"max_length": 9}], "choices, which only tables of classifiers"),
+        (("measures",), "correction", "measures: input should be"),
+    ],
+)
+def test_a_table_that_measures_something_else_is_refused_with_the_place(tmp_path, place, value, message):
+    content = yaml.safe_load(yaml.safe_dump(MEASURED, sort_keys=False))
+    target = content
+    for key in place[:-1]:
+        target = target[key]
+    target[place[-1]] = value
+    with pytest.raises(RecipeError, match=message):
+        load_protocol(_written(content, tmp_path))
+
+
+def test_settings_of_the_user_are_those_of_what_a_table_measures():
+    with pytest.raises(RecipeError, match=r'no setting "stages\.0\.epochs"'):
+        check_settings(SHIPPED["true-negatives-table4"], ["stages.0.epochs=3"])
+    check_settings(SHIPPED["true-negatives-table4"], ["epochs=3", "pretraining.steps=3", "train=mine.json"])
+
+
+def test_settings_come_from_the_table_the_column_the_row_the_cell_and_the_user_in_this_order(small):
+    plain = cell_recipe(small, "ce", "one")
+    assert (plain.stages[0].epochs, plain.data.few_shot, plain.encoder.name) == (2, 4, "some-bert")
+    row = cell_recipe(small, "aan", "one")
+    assert (row.stages[0].epochs, row.stages[0].objective.samples) == (7, 3)
+    cell = cell_recipe(small, "re", "one")
+    assert (cell.stages[0].objective.total, cell.stages[1].regularisation) == (9, 1)
+    assert (cell.encoder.name, cell.encoder.second) == ("some-bert", "some-other")
+    settings = ["stages.0.epochs=1", "stages.0.objective.samples=2"]
+    asked = cell_recipe(small, "aan", "two", encoders={"other": "mine"}, settings=settings)
+    assert (asked.stages[0].epochs, asked.stages[0].objective.samples) == (1, 2)
+    assert (asked.encoder.name, asked.data.few_shot) == ("mine", None)
+
+
+def test_a_cell_knows_its_baseline_its_figure_and_why_it_cannot_be_run(small):
+    assert [small.baseline_of(row) for row in small.rows] == ["ce", "ce", "aan", "ce"]
+    assert small.figure("aan", "two", "accuracy") == 91.5  # of the set that it stands in for
+    assert small.figure("re", "one", "accuracy") is None
+    assert small.figure("ce", "one", "macro_f1") is None
+    assert small.why_not("ce", "one") == ""
+    assert small.why_not("ce", "three") == "not public"
+    assert small.why_not("others", "three") == "published elsewhere"
+
+
+def test_a_table_of_ones_own_is_read_from_a_file(tmp_path):
+    name, protocol = load_protocol(_written(SMALL, tmp_path))
+    assert name == "mine"
+    assert list(protocol.rows) == ["ce", "aan", "re", "others"]
+    assert is_shipped("few-shot")
+    assert not is_shipped("mine")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("rows", "ce", "method"), "cross-entrpy", 'did you mean "cross-entropy"'),
+        (("rows", "aan", "baseline"), "c", 'row aan is "c", which there is not'),
+        (("rows", "aan", "encoder"), "brt", 'did you mean "bert"'),
+        (("rows", "ce", "method"), None, "neither a method nor a note"),
+        (("columns", "one", "source"), None, "neither a source nor a note"),
+        (("columns", "two", "stands_in_for"), "on", "which there is not"),
+        (("figures", "aan", "oen"), 1.0, 'did you mean "one"'),
+        (("figures", "aan", "one"), [1.0, 2.0], "has 2 figures"),
+        (("rows", "UPPER"), {"name": "U", "method": "tfidf"}, "describes no table"),
+        (("column",), {}, "describes no table: column"),
+        (("settings", "stages.0.epoch"), 3, 'did you mean "epochs"'),
+        (("rows", "aan", "settings"), {"stages.0.objective.margin": 3}, "margin"),
+        (("cell_settings", "ce", "one"), {"data.few_shot": 0}, "few_shot"),
+        (("rows", "aan", "pretraining"), {"corection": "hard"}, 'did you mean "correction"'),
+        (("columns", "pretraining"), {"name": "P", "source": "p"}, "another use"),
+    ],
+)
+def test_what_describes_no_table_is_refused_with_the_place(tmp_path, place, value, message):
+    content = yaml.safe_load(yaml.safe_dump(SMALL, sort_keys=False))
+    target = content
+    for key in place[:-1]:
+        target = target.setdefault(key, {})
+    target[place[-1]] = value
+    with pytest.raises(RecipeError, match=message):
+        load_protocol(_written(content, tmp_path))
+
+
+def test_an_unknown_table_is_refused_with_the_closest_one():
+    with pytest.raises(RecipeError, match='did you mean "clld-table3"'):
+        load_protocol("clld-table33")
