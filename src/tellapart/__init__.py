@@ -11,6 +11,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tellapart.moved import keep_old_paths
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # the same names as below, for editors and type checkers
@@ -47,11 +49,11 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
 
 _HOMES = {
     "TextClassifier": "classifier",
-    "fetch": "data.benchmarks",
+    "fetch": "data.benchmarks.registered",
     "LabelSpace": "data.examples",
     "TextData": "data.examples",
     "TextSplit": "data.examples",
-    "read_data": "data.reading",
+    "read_data": "data.reading.rows",
     "TellapartError": "errors",
     "TellapartWarning": "errors",
     "AuxiliaryLabels": "objectives",
@@ -112,4 +114,5 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_HOMES})
 
 
+keep_old_paths()
 _register_if_in_use()
