@@ -23,60 +23,60 @@ COMPARISONS = {
     ),
     "two-stages-wikiqa": (
         "Two stages on WikiQA: sentences that answer a question",
-        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py wikiqa",
+        "OMP_NUM_THREADS=1 python benchmarks/method_comparisons.py two-stages-wikiqa",
         "A ranking set; questions without an answering sentence are excluded from the ranking metrics.",
     ),
     "two-stages-mrpc": (
         "Two stages on MRPC: paraphrases",
-        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py mrpc",
+        "OMP_NUM_THREADS=1 python benchmarks/method_comparisons.py two-stages-mrpc",
         "Pairs of sentences, with the original split.",
     ),
     "two-stages-nlpcc2016_kbqa_pairs": (
         "Two stages on NLPCC-2016 KBQA: relations in Chinese questions",
-        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py nlpcc2016_kbqa_pairs",
+        "OMP_NUM_THREADS=1 python benchmarks/method_comparisons.py two-stages-nlpcc2016_kbqa_pairs",
         "A ranking set with five random wrong relations per question; a seeded sample. The encoder is a small BERT "
         "without pre-training, so the figures show the effect of the second stage, not the performance of a Chinese "
         "encoder.",
     ),
     "two-stages-chnsenticorp": (
         "Two stages on ChnSentiCorp: Chinese hotel reviews",
-        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py chnsenticorp",
+        "OMP_NUM_THREADS=1 python benchmarks/method_comparisons.py two-stages-chnsenticorp",
         "A seeded sample of 3,000 training texts; 331 of the 1,200 test texts are also in the full training split. "
         "The encoder is a small BERT without pre-training, so the figures show the effect of the second stage, not "
         "the performance of a Chinese encoder.",
     ),
     "han-arxiv": (
         "HAN on abstracts: several labels per document",
-        "python benchmarks/encoders_and_tasks.py han-arxiv",
+        "python benchmarks/method_comparisons.py han-arxiv",
         "Computer science abstracts, constructed like AAPD but not identical to it: 1,500 training and 1,000 test "
         "documents per seed, twelve epochs at a learning rate of 2e-3, 54 labels. CBOW embeddings; all other weights "
         "are initialised at random.",
     ),
     "han-reuters": (
         "HAN on Reuters news: several topics per document",
-        "python benchmarks/encoders_and_tasks.py han-reuters",
+        "python benchmarks/method_comparisons.py han-reuters",
         "1,500 training and 1,000 test documents of the ModApte split per seed, twelve epochs at a learning rate of "
         "2e-3, 90 topics of very different size. CBOW embeddings; all other weights are initialised at random.",
     ),
     "textcnn-trec6": (
         "TextCNN on TREC: questions by the kind of their answer",
-        "python benchmarks/encoders_and_tasks.py textcnn-trec6",
+        "python benchmarks/method_comparisons.py textcnn-trec6",
         "All rows; 10 % of the training rows are used for validation. The encoder is initialised at random.",
     ),
     "textcnn-r8": (
         "TextCNN on R8: news by topic",
-        "python benchmarks/encoders_and_tasks.py textcnn-r8",
+        "python benchmarks/method_comparisons.py textcnn-r8",
         "All rows; 10 % of the training rows are used for validation. The encoder is initialised at random.",
     ),
     "ordered-sst5": (
         "SST-5, 40 texts per class: five ordered classes",
-        "python benchmarks/encoders_and_tasks.py ordered-sst5",
+        "python benchmarks/method_comparisons.py ordered-sst5",
         "Sentences of film reviews from very negative to very positive. The two methods with a prior use the order: "
         "they push classes harder the farther apart they are. Two test rows are also in train.",
     ),
     "textcnn-chnsenticorp": (
         "TextCNN on ChnSentiCorp: Chinese reviews",
-        "python benchmarks/encoders_and_tasks.py textcnn-chnsenticorp",
+        "python benchmarks/method_comparisons.py textcnn-chnsenticorp",
         "All rows. 331 of the 1,200 test texts are also in the training split: the table also has the score on the "
         "others. The encoder is initialised at random; its subwords are learned from the training texts.",
     ),
