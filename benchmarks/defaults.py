@@ -1,10 +1,10 @@
-"""The runs behind `tellapart.training.defaults`: learning rate of the encoder × where the classifier starts.
+"""Runs for choosing `tellapart.training.defaults`: encoder learning rate × initialisation of the classifier.
 
     python benchmarks/defaults.py
 
-Every cell is one `fit` on the training rows and is scored on the validation rows, never on the test rows: defaults
-chosen on those would flatter every later table. A cell that is in the JSON already is not run again, so that an
-interrupted run goes on where it was. Results: benchmarks/results/defaults.json.
+Every cell is one `fit` on the training rows, evaluated on the validation rows and never on the test rows: defaults
+selected on test rows would bias every later table. Cells that are already in the JSON file are not run again, so that
+an interrupted run can be resumed. Results: benchmarks/results/defaults.json.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--tasks", default="", help="run only tasks whose name holds this")
+    parser.add_argument("--tasks", default="", help="run only tasks whose name contains this")
     given = parser.parse_args()
     cells = json.loads(RESULT.read_text(encoding="utf-8"))["cells"] if RESULT.is_file() else []
     done = {(entry["task"], entry["learning_rate"], entry["start"], entry["seed"]) for entry in cells}

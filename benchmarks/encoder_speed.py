@@ -1,12 +1,12 @@
-"""Training speed of the small encoders: TextCNN beside MiniLM, HAN beside a HAN that loops over sentences.
+"""Training speed of the small encoders: TextCNN against MiniLM, HAN against a HAN that loops over sentences.
 
     python benchmarks/encoder_speed.py --pairs 3
     python benchmarks/encoder_speed.py --rows 512 --documents 64 --pairs 3
 
 First, one epoch each of MiniLM and TextCNN through `tellapart.Trainer` with the defaults of `tellapart train`, on the
-same rows, batch size and longest length; reading and tokenising are left out. Then the same training steps of one HAN
-twice, with the same weights and rows: with the encoder as it is, where all sentences of a batch pass through one
-packed GRU, and with a plain loop that reads one sentence at a time. What counts are the ratios within a pair, whose
+same rows, batch size and maximum length; reading and tokenising are not timed. Then the same training steps of one
+HAN twice, with the same weights and rows: with the encoder of tellapart, where all sentences of a batch pass through
+one packed GRU, and with a loop that reads one sentence at a time. Only the ratios within a pair are meaningful; the
 order alternates. Results go to benchmarks/results/encoder_speed.json.
 """
 
@@ -44,14 +44,14 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def drawn(name: str, rows: int) -> TextData:
-    """A set with a sample of its training rows."""
+    """Returns a data set with a sample of its training rows."""
     data = prepare_splits(read_data(name), seed=0)
     train = sample(data.train, rows, seed=0) if rows < len(data.train) else data.train
     return TextData(train, None, None, data.labels)
 
 
 def encoder(name: str, data: TextData, max_length: int) -> tuple[Any, TokenisedDataset]:
-    """A fresh model and its rows."""
+    """Returns a fresh model and its tokenised rows."""
     if name == "minilm":
         model, tokenizer = load_encoder(name, data.labels), load_tokenizer(name)
     else:
@@ -60,7 +60,7 @@ def encoder(name: str, data: TextData, max_length: int) -> tuple[Any, TokenisedD
 
 
 def epoch(name: str, data: TextData, given: argparse.Namespace) -> float:
-    """Seconds of one epoch of training."""
+    """Returns the seconds of one training epoch."""
     transformers.set_seed(0)
     model, rows = encoder(name, data, given.max_length)
     scratch = name != "minilm"
@@ -124,7 +124,7 @@ def _attended(layer: Any, vectors: Tensor) -> Tensor:
 def steps(
     model: Any, logits: Callable[[dict[str, Tensor]], Tensor], batches: list[dict[str, Tensor]]
 ) -> float:
-    """Seconds of a step of training on each batch."""
+    """Returns the seconds of one training step per batch."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     start = time.perf_counter()
     for batch in batches:
@@ -145,7 +145,7 @@ def steps(
 def alternated(
     pairs: int, first: Callable[[], float], second: Callable[[], float]
 ) -> list[tuple[float, float]]:
-    """Seconds of both, in pairs, the one and then the other first."""
+    """Returns the seconds of both sides in pairs, alternating which side runs first."""
     measured = []
     for pair in range(pairs):
         if pair % 2 == 0:
@@ -158,7 +158,7 @@ def alternated(
 
 
 def summary(names: tuple[str, str], texts: int, measured: list[tuple[float, float]]) -> dict[str, Any]:
-    """What goes into the JSON."""
+    """Returns the result for the JSON file."""
     ratios = [one / two for one, two in measured]
     print(f"{names[1]} against {names[0]}: {statistics.median(ratios):.1f}x (median of {len(ratios)})")
     return {

@@ -1,4 +1,4 @@
-"""Where results lie and pages go."""
+"""Paths of the results and of the repository."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Few texts a class: the time to the accuracy that SetFit reaches, and the accuracy in SetFit's time.
+"""Few texts per class: time to SetFit's accuracy, and accuracy within SetFit's training time.
 
     python benchmarks/few_shot_speed.py --setfit-python path/to/environment/bin/python
 
 SetFit (1.2, Tunstall et al. 2022, Efficient Few-Shot Learning Without Prompts) is run by benchmarks/setfit_peer.py in
-an environment of its own, with its defaults and 1,000 steps of 16 pairs; it need not be installed here. Both sides
-learn from the same rows, start from the same encoder and are measured on the same test rows; no side has validation
-rows. tellapart trains afresh for 1, 2, 3, 5 … epochs: the first run that is as accurate as SetFit gives the time to
-its accuracy, the longest one within SetFit's time the accuracy in its time. Times are of all that follows on reading
-the rows and loading the encoder. Results go to benchmarks/results/few_shot_speed-<data>.json after every seed.
+a separate environment, with its defaults and 1,000 steps of 16 pairs; it need not be installed here. Both sides are
+trained on the same rows, start from the same encoder and are evaluated on the same test rows, without validation
+rows. tellapart is trained from the start for 1, 2, 3, 5 … epochs: the first run that is as accurate as SetFit gives
+the time to its accuracy, the longest one within SetFit's time the accuracy in its time. Reading the rows and loading
+the encoder are not timed. Results go to benchmarks/results/few_shot_speed-<data>.json after every seed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EPOCHS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
 
 
 def rows_of(recipe: Recipe, test_rows: int | None) -> TextData:
-    """The training rows of a seed and the test rows."""
+    """Returns the training rows of a seed, and the test rows."""
     data = split_data(recipe, read_data(recipe.data.source))
     assert data.test is not None
     order = np.random.default_rng(0).permutation(len(data.test))[:test_rows]
@@ -46,7 +46,7 @@ def rows_of(recipe: Recipe, test_rows: int | None) -> TextData:
 
 
 def setfit(data: TextData, seed: int, given: argparse.Namespace) -> dict[str, float]:
-    """Seconds and accuracy of SetFit."""
+    """Returns seconds and accuracy of SetFit."""
     assert data.test is not None
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.json"
@@ -62,7 +62,7 @@ def setfit(data: TextData, seed: int, given: argparse.Namespace) -> dict[str, fl
 
 
 def own(recipe: Recipe, data: TextData, epochs: int) -> dict[str, float]:
-    """Seconds and accuracy of tellapart."""
+    """Returns seconds and accuracy of tellapart."""
     assert data.test is not None
     with tempfile.TemporaryDirectory() as folder:
         start = now("cpu")
@@ -74,7 +74,7 @@ def own(recipe: Recipe, data: TextData, epochs: int) -> dict[str, float]:
 
 
 def trial(seed: int, given: argparse.Namespace) -> dict[str, Any]:
-    """Both sides on the rows of a seed."""
+    """Measures both sides on the rows of a seed."""
     options = [
         f"data.source={given.data}",
         f"data.few_shot={given.few_shot}",
@@ -99,7 +99,7 @@ def trial(seed: int, given: argparse.Namespace) -> dict[str, Any]:
 
 
 def summary(trials: list[dict[str, Any]]) -> dict[str, Any]:
-    """The ratio of times to one accuracy, 0 where it is never reached, and the points in one time, over the seeds."""
+    """Returns time ratios at equal accuracy (0 if never reached) and accuracy differences at equal time, per seed."""
     ratios, points = [], []
     for entry in trials:
         peer, runs = entry["setfit"], entry["tellapart"]

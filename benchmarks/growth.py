@@ -1,13 +1,13 @@
-"""How the time of training grows with texts, length, classes and processes.
+"""Scaling of the training time with the number of texts, their length, classes and processes.
 
     python benchmarks/growth.py
 
-One thing grows at a time, the others stay: 512 texts of 64 tokens, 8 classes, one process. Texts are documents of
-20 Newsgroups cut to exactly the length, so that there is no padding. Their classes are numbered through, which
-changes the size of the classifier and of the objective's tables and nothing else. Each point is one epoch of
-contrastive learning with label distance by `tellapart.Trainer`, in a process of its own. Two processes, which
-torchrun starts, share the batches and the threads. Points are measured in rounds; the figure is their median. Results
-go to benchmarks/results/growth.json after every round.
+One quantity is varied at a time; the others are 512 texts, 64 tokens, 8 classes and one process. Texts are documents
+of 20 Newsgroups truncated to exactly the length, so that there is no padding. Class ids are assigned cyclically, so
+that the number of classes changes only the size of the classifier and of the distance matrix. Each point is one epoch
+of contrastive learning with label distance by `tellapart.Trainer`, in a separate process. Two processes, started by
+torchrun, share the batches and the threads. Points are measured in rounds; the result is their median. Results go to
+benchmarks/results/growth.json after every round.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ QUICK = {"texts": (64, 128), "length": (16, 32), "classes": (2, 64), "processes"
 
 
 def rows_of(point: dict[str, int]) -> TokenisedDataset:
-    """Documents cut to exactly the length."""
+    """Returns documents truncated to exactly the given length."""
     texts = read_data("20ng").train
     tokenised = tokenise(
         texts.select(np.arange(min(len(texts), 3 * point["texts"]))),
@@ -67,7 +67,7 @@ def rows_of(point: dict[str, int]) -> TokenisedDataset:
 
 
 def epoch(point: dict[str, int], device: str) -> float:
-    """Seconds of an epoch in this process, after a first step."""
+    """Returns the seconds of an epoch in this process, after one warm-up step."""
     torch.set_num_threads(max(1, torch.get_num_threads() // point["processes"]))
     transformers.set_seed(0)
     rows = rows_of(point)
@@ -98,7 +98,7 @@ def epoch(point: dict[str, int], device: str) -> float:
 
 
 def measured(point: dict[str, int], device: str) -> float:
-    """Seconds of a point, in a process or two of their own."""
+    """Measures a point in one or two separate processes."""
     launcher = [sys.executable]
     environ = dict(os.environ)
     if point["processes"] > 1:
@@ -112,7 +112,7 @@ def measured(point: dict[str, int], device: str) -> float:
 
 
 def points(growth: dict[str, tuple[int, ...]], base: dict[str, int]) -> list[tuple[str, dict[str, int]]]:
-    """What grows, and all values."""
+    """Returns the varied quantity and all settings of each point."""
     return [(name, base | {name: value}) for name, values in growth.items() for value in values]
 
 

@@ -1,14 +1,13 @@
-"""Which share of the machine's rate of matrix multiplication a training step reaches.
+"""Share of the machine's matrix multiplication rate that a training step reaches.
 
     python benchmarks/machine_peak.py --data r8
 
-One training step of MiniLM is watched: the shapes, strides and types of all its matrix products, forwards and
-backwards. Each of these products is then timed by itself, on matrices that are ready. Their floating-point operations
-over their seconds is the rate that the machine reaches on the step's own shapes; square products of 2,048 are timed
-beside them. The share is the rate of the whole step, with everything that is no product, over that rate. Steps are
-those of `tellapart train`: bf16 where the machine has it, dropout, clipping, AdamW. Attention that runs as one kernel
-counts with its operations and without a time of its own. Results go to
-benchmarks/results/machine_peak-<data>.json.
+The shapes, strides and types of all matrix products of one training step of MiniLM are recorded, forward and
+backward. Each product is then timed in isolation, on prepared matrices. Their floating-point operations divided by
+their seconds is the rate of the machine for the shapes of the step; square products of size 2,048 are timed too. The
+share is the rate of the whole step, including everything that is not a matrix product, divided by that rate. Steps
+are those of `tellapart train`: bf16 if the machine supports it, dropout, clipping, AdamW. The operations of attention
+in a single kernel are counted, but not timed separately. Results go to benchmarks/results/machine_peak-<data>.json.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _PRODUCTS = {"aten::mm": 0, "aten::bmm": 0, "aten::addmm": 1, "aten::baddbmm": 1
 
 
 class Products(TorchDispatchMode):
-    """Counts the matrix products that run, by their matrices."""
+    """Counts matrix products by the shapes of their matrices."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,13 +52,13 @@ class Products(TorchDispatchMode):
 
 
 def operations(one: Matrix, two: Matrix) -> int:
-    """Multiplications and additions of a product."""
+    """Returns the floating-point operations of a product."""
     *batch, rows, inner = one[0]
     return 2 * (batch[0] if batch else 1) * rows * inner * two[0][-1]
 
 
 def seconds_of(one: Matrix, two: Matrix, device: str, repeats: int) -> float:
-    """The median time of a product by itself."""
+    """Returns the median time of a product in isolation."""
     first, second = (
         torch.empty_strided(shape, strides, dtype=kind, device=device).normal_()
         for shape, strides, kind in (one, two)
@@ -78,7 +77,7 @@ def main() -> None:
     )
     parser.add_argument("--data", default="r8")
     parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--repeats", type=int, default=9, help="of each product by itself")
+    parser.add_argument("--repeats", type=int, default=9, help="repetitions of each product in isolation")
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=32)

@@ -2,10 +2,10 @@
 
     python benchmarks/memory.py
 
-Every arm is a process of its own that trains on the same real texts. `stock` and `tellapart` are the arms of
+Every arm is a separate process that trains on the same real texts. `stock` and `tellapart` are the arms of
 training_speed.py. `small-batch` trains contrastive learning with label distance on batches of 64 in one pass,
-`large-batch` on batches of 1,024 in chunks of 64 (`gradient_cache`). What counts is the peak during training beyond
-what the process held before it: on CPUs of its resident memory, as Linux counts it; on GPUs of what torch allocated.
+`large-batch` on batches of 1,024 in chunks of 64 (`gradient_cache`). The result is the peak during training minus
+the memory in use before: on CPUs the resident memory reported by Linux, on GPUs the memory allocated by torch.
 Results go to benchmarks/results/memory.json.
 """
 
@@ -43,7 +43,7 @@ SMALL = 64
 
 
 class Peak:
-    """Peak memory in bytes since this was made, and what was held then."""
+    """Peak memory in bytes since construction, and memory in use at that time."""
 
     def __init__(self, device: str) -> None:
         self.cuda = torch.device(device).type == "cuda"
@@ -65,7 +65,7 @@ class Peak:
 
 
 def contrastive(task: Task, given: argparse.Namespace, batch_size: int, texts: int | None) -> None:
-    """An epoch of contrastive learning with label distance."""
+    """Runs an epoch of contrastive learning with label distance."""
     transformers.set_seed(0)
     model = load_encoder(task.encoder, task.labels)
     with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +84,7 @@ def contrastive(task: Task, given: argparse.Namespace, batch_size: int, texts: i
 
 
 def measure(arm: str, given: argparse.Namespace) -> dict[str, Any]:
-    """Trains an arm in this process."""
+    """Trains one arm in this process."""
     data = prepare_splits(read_data(given.data), seed=0)
     assert data.test is not None
     train = sample(data.train, given.rows, seed=0)

@@ -1,13 +1,13 @@
-"""Step time of the objectives against that of cross entropy, each with the same batches of real texts.
+"""Step time of the objectives relative to cross entropy, on the same batches of real texts.
 
     python benchmarks/objective_overhead.py --data r8
     python benchmarks/objective_overhead.py --data banking77 --pairs 2 --steps 4
 
-Every objective has a model and an optimiser of its own, all from the same encoder, and is trained by
-`tellapart.Trainer` as `tellapart train` would. Each batch is given to all of them before the next one, in an order
-that rotates: what disturbs the machine disturbs all alike. A pair is a block of such batches, its ratio that of the
-blocks' seconds. A step is the two passes, the clipping of the gradient and the optimiser's step; loading rows is left
-out. Results go to benchmarks/results/objective_overhead-<data>.json after every block.
+Every objective has its own model and optimiser, all from the same encoder, and is trained by `tellapart.Trainer` as
+in `tellapart train`. All objectives process a batch before the next one, in rotating order, so that disturbances of
+the machine affect all of them equally. A pair is a block of such batches, with the ratio of the blocks' seconds. A
+step is the forward and backward pass, gradient clipping and the optimiser step; loading rows is not timed. Results go
+to benchmarks/results/objective_overhead-<data>.json after every block.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Arm:
         self.model, self.optimizer = prepare(self.trainer.model, self.trainer.create_optimizer())
 
     def step(self, batch: dict[str, Tensor]) -> float:
-        """Seconds of a step on a batch."""
+        """Returns the seconds of one step on a batch."""
         start = now(self.device)
         self.trainer.training_step(self.model, dict(batch), len(batch["labels"]))
         self.trainer.accelerator.clip_grad_norm_(self.model.parameters(), self.limit)
@@ -94,7 +94,7 @@ class Arm:
 
 
 def batches(rows: TokenisedDataset, batch_size: int) -> Iterator[dict[str, Tensor]]:
-    """Full batches, epoch after epoch."""
+    """Yields full batches, epoch after epoch."""
     sampler = LengthBucketBatchSampler(rows.lengths, batch_size, drop_last=True)
     for epoch in itertools.count():
         sampler.set_epoch(epoch)
@@ -103,7 +103,7 @@ def batches(rows: TokenisedDataset, batch_size: int) -> Iterator[dict[str, Tenso
 
 
 def block(arms: dict[str, Arm], source: Iterator[dict[str, Tensor]], steps: int) -> dict[str, float]:
-    """Seconds of each arm, all on the same batches."""
+    """Returns the seconds of each arm on the same batches."""
     seconds = dict.fromkeys(arms, 0.0)
     names = list(arms)
     for number in range(steps):
@@ -115,7 +115,7 @@ def block(arms: dict[str, Arm], source: Iterator[dict[str, Tensor]], steps: int)
 
 
 def summary(blocks: list[dict[str, float]], steps: int) -> dict[str, Any]:
-    """What goes into the JSON."""
+    """Returns the result for the JSON file."""
     ratios = {
         name: [seconds[name] / seconds[BASELINE] for seconds in blocks]
         for name in blocks[0]
@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--data", default="r8")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--pairs", type=int, default=5, help="blocks")
-    parser.add_argument("--steps", type=int, default=14, help="batches a block")
+    parser.add_argument("--steps", type=int, default=14, help="batches per block")
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=32)

@@ -1,8 +1,8 @@
-"""Writes the pages of docs that hold measured numbers, each from the committed JSON of a committed command.
+"""Generates the documentation pages with measured numbers from the JSON files in benchmarks/results.
 
     python benchmarks/pages.py
 
-A test compares the pages with what this would write: a number in docs cannot outlive its measurement.
+A test compares the committed pages with the output of this script, so that no number in docs is stale.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def comparison_page(name: str) -> str:
             table(comparison_rows(comparison)),
             bullets(comparison_verdicts(comparison)),
             *against_cross_entropy(comparison),
-            "## The classes that are confused most",
-            "Errors a trial, both directions, with the first method and the best others; in brackets the change "
-            "against the first method.",
+            "## Most confused classes",
+            "Errors per trial in both directions, for the first method and the best others; in brackets the change "
+            "compared with the first method.",
             table(confusable_rows(comparison, 4)),
             f"```bash\n{command}\n```",
             hardware(comparison.environment) + f" JSON: `benchmarks/results/{name}.json`.",
@@ -53,26 +53,26 @@ def comparison_page(name: str) -> str:
 
 
 def against_cross_entropy(comparison: Comparison) -> list[str]:
-    """The question of the papers, where another method is the baseline of the table."""
+    """Differences to cross entropy, if another method is the baseline of the table."""
     pairs = [pair for pair in comparison.pairs if pair.baseline == "cross-entropy"]
     if comparison.baseline == "cross-entropy" or not pairs:
         return []
     sentences = [f"{pair.method}: {verdict(pair, comparison.metric)}" for pair in pairs]
-    return ["## Against cross entropy", bullets(sentences)]
+    return ["## Compared with cross entropy", bullets(sentences)]
 
 
 def speed_page() -> str:
     parts = [
-        "# Training speed against the stock Trainer",
-        "One epoch of fine-tuning MiniLM, rows in the same batches of 32 on both sides, in turn in one process. "
-        "`stock` is `transformers.Trainer` with its defaults; the other arms are `tellapart.Trainer` with the "
-        "defaults of `tellapart train`, some with one thing switched off. Accuracy is that of the model after the "
-        "epoch, on the test rows.",
+        "# Training speed compared with the stock Trainer",
+        "One epoch of fine-tuning MiniLM on the same rows in batches of 32, alternating in one process. `stock` is "
+        "`transformers.Trainer` with its defaults; the other arms are `tellapart.Trainer` with the defaults of "
+        "`tellapart train`, some with one optimisation disabled. Accuracy is measured after the epoch, on the test "
+        "rows.",
     ]
     for file in sorted(RESULTS.glob("training_speed-*.json")):
         result = json.loads(file.read_text(encoding="utf-8"))
         given = result["command"]
-        rows = [["arm", "texts a second (median)", "against stock", "accuracy (%)"]]
+        rows = [["arm", "texts per second (median)", "ratio to stock", "accuracy (%)"]]
         base = statistics.median(run["texts_per_second"] for run in result["arms"]["stock"])
         for arm, runs in result["arms"].items():
             speed = statistics.median(run["texts_per_second"] for run in runs)
@@ -90,7 +90,7 @@ def speed_page() -> str:
         parts += [
             f"## {name}: {count:,} texts of at most {given['max_length']} tokens",
             table(rows),
-            f"Ratio to stock, pair by pair: {', '.join(f'{ratio:.2f}' for ratio in result['ratios'])}. "
+            f"Ratio to stock in each pair: {', '.join(f'{ratio:.2f}' for ratio in result['ratios'])}. "
             f"Padding: {padding}.",
             f"```bash\npython benchmarks/training_speed.py {' '.join(flags)}\n```",
             hardware(result["environment"]) + f" JSON: `benchmarks/results/{file.name}`.",
@@ -104,9 +104,9 @@ def second_stage_page() -> str:
     shares = [["share", "%"], *([name, f"{100 * value:.2f}"] for name, value in result["shares"].items())]
     return "\n\n".join(
         [
-            "# What the second stage costs",
-            "Two-stage training with auxiliary labels on R8, MiniLM. The second stage encodes every row once, then "
-            "trains a fresh classifier on the kept vectors: here for ten epochs of AdamW, and by a regression.",
+            "# Cost of the second stage",
+            "Two-stage training with auxiliary labels on R8 with MiniLM. The second stage encodes every row once and "
+            "trains a fresh classifier on the cached vectors: here with ten epochs of AdamW, and with a regression.",
             table(seconds),
             table(shares),
             "```bash\npython benchmarks/second_stage.py\n```",
@@ -121,27 +121,27 @@ def encoder_speed_page() -> str:
     flags = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in given.items())
     parts = [
         "# Training speed of TextCNN and HAN",
-        "Two pairs, in turn in one process. What counts is the ratio within a pair.",
+        "Two pairs, alternating in one process. Only the ratio within a pair is meaningful.",
     ]
     sections = {
         "textcnn": (
-            f"TextCNN beside MiniLM: {given['data']}, {result['textcnn']['texts']} texts",
+            f"TextCNN and MiniLM: {given['data']}, {result['textcnn']['texts']} texts",
             "One epoch each with the defaults of `tellapart train`, on the same rows in batches of "
             f"{given['batch_size']}, texts of at most {given['max_length']} tokens, on average "
             f"{tokens['textcnn']:.0f} words for TextCNN and {tokens['minilm']:.0f} word pieces for MiniLM.",
         ),
         "han": (
-            f"HAN beside a loop over sentences: {given['document_data']}, {result['han']['texts']} documents",
-            "The same training steps of the same network, all sentences of a batch in one packed GRU, or one "
-            f"after the other; {tokens['han']:.0f} words a document on average.",
+            f"HAN and a loop over sentences: {given['document_data']}, {result['han']['texts']} documents",
+            "The same training steps of the same network, with all sentences of a batch in one packed GRU, or one "
+            f"after the other; {tokens['han']:.0f} words per document on average.",
         ),
     }
     for key, (heading, text) in sections.items():
-        rows = [["encoder", "texts a second (median)"]]
+        rows = [["encoder", "texts per second (median)"]]
         for name, speeds in result[key]["texts_per_second"].items():
             rows.append([name, f"{statistics.median(speeds):.1f}"])
         ratios = ", ".join(f"{ratio:.1f}" for ratio in result[key]["ratios"])
-        parts += [f"## {heading}", text, table(rows), f"Ratio, pair by pair: {ratios}."]
+        parts += [f"## {heading}", text, table(rows), f"Ratio in each pair: {ratios}."]
     parts += [
         f"```bash\npython benchmarks/encoder_speed.py {flags}\n```",
         hardware(result["environment"]) + " JSON: `benchmarks/results/encoder_speed.json`.",
@@ -155,11 +155,11 @@ def defaults_page() -> str:
     for cell in result["cells"]:
         scores[cell["task"]][cell["start"], cell["learning_rate"]].append(100 * cell["accuracy"])
     parts = [
-        "# Defaults, and the runs that chose them",
-        "What a recipe leaves open is decided by `tellapart.training.defaults`:",
+        "# Defaults, and how they were chosen",
+        "Values that a recipe leaves open are set by `tellapart.training.defaults`:",
         table(
             [
-                ["what", "default"],
+                ["setting", "default"],
                 [
                     "learning rate of the encoder",
                     "; ".join(
@@ -171,7 +171,7 @@ def defaults_page() -> str:
                 ],
                 ["learning rate of the classifier", f"{defaults.HEAD_RATE_FACTOR:g} times the encoder's"],
                 [
-                    "where the classifier starts",
+                    "initialisation of the classifier",
                     "a logistic regression on the encoder's vectors (`start: probe`)",
                 ],
                 [
@@ -179,18 +179,18 @@ def defaults_page() -> str:
                     f"enough for {defaults.MINIMUM_STEPS} steps, from {defaults.MINIMUM_EPOCHS} to "
                     f"{defaults.MAXIMUM_EPOCHS}",
                 ],
-                ["batch size, warm-up, weight decay", "32; a tenth of the steps; 0.01"],
-                ["longest input in tokens", f"{defaults.MAX_LENGTH}"],
+                ["batch size, warm-up, weight decay", "32; 10 % of the steps; 0.01"],
+                ["maximum input length in tokens", f"{defaults.MAX_LENGTH}"],
             ]
         ),
-        "Encoders that learn from the texts of the run alone (`textcnn`, `han`) have all to learn: "
+        "Encoders that are trained from scratch (`textcnn`, `han`) have other defaults: a learning rate of "
         + " and ".join(f"{rate:g} for {kind}" for kind, rate in defaults.SCRATCH_RATES.items())
-        + ", the classifier alike, a random start, enough epochs for "
+        + ", the same for the classifier, random initialisation, enough epochs for "
         f"{defaults.SCRATCH_MINIMUM_STEPS} steps, from {defaults.SCRATCH_MINIMUM_EPOCHS} to "
-        f"{defaults.SCRATCH_MAXIMUM_EPOCHS}, and {defaults.SCRATCH_MAX_LENGTH} tokens. Of these only "
-        "the rates were measured.",
-        "Parameters are counted without embeddings. The rates of larger encoders are the customary ones for "
-        "BERT's sizes; only MiniLM was measured here. Accuracy (%) on **validation** rows, mean over the seeds:",
+        f"{defaults.SCRATCH_MAXIMUM_EPOCHS}, and {defaults.SCRATCH_MAX_LENGTH} tokens. Only the learning rates "
+        "were chosen by measurement.",
+        "Parameters are counted without embeddings. The learning rates of larger encoders are the usual ones for "
+        "BERT base and large; only MiniLM was measured here. Accuracy (%) on **validation** rows, mean over seeds:",
     ]
     for task, cells in scores.items():
         rates = sorted({rate for _, rate in cells})
@@ -203,11 +203,11 @@ def defaults_page() -> str:
             rows.append(row)
         parts += [f"## {task}", table(rows)]
     parts += [
-        "The regression's C of 10 was not chosen here: it was picked on test texts of banking77 (seed 0), where the "
-        "start from the regression was first tried too, before these runs on validation rows.",
-        "In brackets the number of seeds. Differences of a point between cells of one seed say nothing: where "
-        "nothing speaks against it, a middle rate is the default. Where rows are few, the start matters more than "
-        "the rate.",
+        "The regression's C of 10 was not chosen in these runs: it was selected on test texts of banking77 (seed 0), "
+        "where the initialisation with the regression was first tried too, before these runs on validation rows.",
+        "The number of seeds is in brackets. Differences of one point between cells with one seed are not "
+        "meaningful, so the default is a rate from the middle of the range. With few rows the initialisation "
+        "matters more than the learning rate.",
         "```bash\npython benchmarks/defaults.py\n```",
         "Measured on "
         + " and ".join(sorted({cell["processor"] for cell in result["cells"]}))
@@ -217,7 +217,7 @@ def defaults_page() -> str:
     return "\n\n".join(parts)
 
 
-# Tables inside pages that are written by hand: the page, and the comparisons whose table stands between its marks.
+# Generated tables inside hand-written pages: the page, and the comparisons in its table.
 EXCERPTS = {
     "how-to/small-encoders.md": (
         "textcnn-trec6",
@@ -232,7 +232,7 @@ _BEGIN, _END = "<!-- generated by benchmarks/pages.py -->", "<!-- end -->"
 
 
 def with_excerpt(page: str, names: Sequence[str]) -> str:
-    """Returns a page with the table between its marks made anew."""
+    """Returns a page with its generated table updated."""
     rows = [["run", "method", "metric", "score", "difference", "95 % interval"]]
     for name in names:
         if (RESULTS / f"{name}.json").is_file():
@@ -241,14 +241,14 @@ def with_excerpt(page: str, names: Sequence[str]) -> str:
 
 
 def between_marks(page: str, content: str) -> str:
-    """Returns a page with other content between its marks."""
+    """Returns a page with the content between its markers replaced."""
     before, rest = page.split(_BEGIN)
     after = rest.split(_END)[1]
     return f"{before}{_BEGIN}\n\n{content}\n\n{_END}{after}"
 
 
 def excerpt(name: str) -> list[list[str]]:
-    """The methods of a comparison, a row each, all but the first with their difference to it."""
+    """Returns one row per method of a comparison, with the difference to the first method."""
     comparison = Comparison.from_dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
     header, *rows = comparison_rows(comparison)
     return [
@@ -264,18 +264,19 @@ def index_page() -> str:
         [
             "# Evidence",
             "Every number here is generated by `python benchmarks/pages.py` from a JSON file in "
-            "`benchmarks/results/`, which the command on the page wrote. What shows no gain is shown as well.",
+            "`benchmarks/results/`, which was written by the command on the page. Results without a gain are "
+            "included.",
             "\n".join(
                 [
                     *lines,
                     *(f"- [{title}]({name}.md)" for name, (title, _) in speed_pages().items()),
-                    "- [Training speed against the stock Trainer](training-speed.md)",
-                    "- [What the second stage costs](second-stage.md)",
+                    "- [Training speed compared with the stock Trainer](training-speed.md)",
+                    "- [Cost of the second stage](second-stage.md)",
                     "- [Training speed of TextCNN and HAN](encoder-speed.md)",
                     *(f"- [{title}]({name}.md)" for name, (title, _) in pretraining_pages().items()),
                 ]
             ),
-            "The defaults of `tellapart train` and the runs behind them: [defaults](../reference/defaults.md).",
+            "The defaults of `tellapart train` and the runs they are based on: [defaults](../reference/defaults.md).",
         ]
     )
 
@@ -285,7 +286,7 @@ def available() -> list[str]:
 
 
 def reproductions() -> dict[str, Reproduction]:
-    """What `tellapart reproduce` wrote, copied to benchmarks/results/reproduce, by the name of the table."""
+    """Returns the results of `tellapart reproduce` in benchmarks/results/reproduce, by the name of the table."""
     files = sorted((RESULTS / "reproduce").glob("*.json"))
     return {file.stem: Reproduction.from_dict(json.loads(file.read_text(encoding="utf-8"))) for file in files}
 

@@ -1,4 +1,4 @@
-"""What the speed benchmarks share: arms in turn, a JSON that is written after every pair and can be gone on with."""
+"""Helpers of the speed benchmarks: timing, and JSON results that can be resumed."""
 
 from __future__ import annotations
 
@@ -15,29 +15,31 @@ from tellapart.fitting.environment import environment
 
 
 def now(device: str) -> float:
-    """Seconds on a clock, once the device has done all that it was given."""
+    """Seconds on a clock, after synchronising the device."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def write(target: Path, result: Mapping[str, Any]) -> None:
-    """Writes a result at once."""
+    """Writes a result atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 def earlier(target: Path, command: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The result of the same command on the same kind of machine, or None where there is none.
+    """Returns the earlier result of the same command on the same kind of machine, or None.
 
-    The number of pairs may differ: an interrupted run is gone on with, and pairs can be added to a short one.
+    The number of pairs may differ: an interrupted run can be resumed, and pairs can be added.
     """
     if not target.is_file():
         return None
     result = json.loads(target.read_text(encoding="utf-8"))
     if _without_pairs(result["command"]) != _without_pairs(command) or result["environment"] != environment():
-        raise SystemExit(f"{target} holds pairs of other options or of another machine: leave out --resume")
+        raise SystemExit(
+            f"{target} holds pairs with other options or from another machine: leave out --resume"
+        )
     return result
 
 
@@ -46,7 +48,7 @@ def _without_pairs(command: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def command_of(given: Any) -> dict[str, Any]:
-    """The options that a result depends on."""
+    """Returns the options that a result depends on."""
     return {
         key: str(value) if isinstance(value, Path) else value
         for key, value in vars(given).items()

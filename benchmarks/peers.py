@@ -1,12 +1,13 @@
-"""What a user would otherwise pick, on the same rows as the methods of a table: cells of `tellapart reproduce`.
+"""Stock alternatives on the same rows as the methods of a table, as cells of `tellapart reproduce`.
 
     python benchmarks/peers.py few-shot --output runs/few-shot
     python benchmarks/peers.py few-shot --columns trec6,cr --rows stock-trainer --trials 3 --output runs/few-shot
 
 `stock-trainer` is `transformers.Trainer` with its defaults and the column's epochs, length and batch size. `setfit`
-is SetFit with its defaults, at most 300 contrastive steps. Both get the rows that the other methods get with the same
-seed. The trials are kept beside theirs, where `tellapart reproduce few-shot --output runs/few-shot --resume` finds
-them. SetFit is run where it is installed (`pip install setfit`); neither is a dependency of tellapart.
+is SetFit with its defaults, at most 300 contrastive steps. Both use the same rows as the other methods with the same
+seed. The trials are stored with those of the other methods, where `tellapart reproduce few-shot --output
+runs/few-shot --resume` finds them. SetFit is run if it is installed (`pip install setfit`); neither is a dependency
+of tellapart.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def main() -> None:
     parser.add_argument("--rows", default=",".join(PEERS))
     parser.add_argument("--columns", default="")
     parser.add_argument("--trials", type=int)
-    parser.add_argument("--encoder", help="in place of the table's first one")
+    parser.add_argument("--encoder", help="replaces the first encoder of the table")
     given = parser.parse_args()
     _, protocol = load_protocol(given.table)
     role = next(iter(protocol.encoders))
@@ -136,7 +137,7 @@ def main() -> None:
 
 
 def run(recipe: Recipe, folder: Path, metric: str) -> str:
-    """Runs one cell, unless it is there; what fails is told and the rest goes on."""
+    """Runs one cell unless it exists; failures are reported and do not stop the others."""
     if recipe.method == "setfit" and importlib.util.find_spec("setfit") is None:
         return "skipped: setfit is not installed"
     try:

@@ -1,12 +1,12 @@
-"""Does further pre-training help a classifier, and do corrections change that? From raw texts to accuracy.
+"""Effect of continued pre-training and corrections on the accuracy of a classifier.
 
     python benchmarks/pretraining_end_to_end.py
     python benchmarks/pretraining_end_to_end.py --steps 100 --trials 2 --corrections none,hard
 
-MiniLM reads the raw training texts of R52 further, once for each correction: equal steps, equal seed, equal masks.
-Then the same classifier is trained from each of these encoders, and from MiniLM as it is, over paired seeds with few
-labelled rows. Pre-training goes on after an interruption, and finished trials are kept in runs/. Results go to
-benchmarks/results/pretraining-end-to-end.json.
+MiniLM is pre-trained further on the raw training texts of R52, once per correction, with the same steps, seed and
+masks. Then the same classifier is trained from each of these encoders, and from the original MiniLM, over paired
+seeds with few labelled rows. Interrupted pre-training is resumed, and finished trials are kept in runs/. Results go
+to benchmarks/results/pretraining-end-to-end.json.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BASELINE = "not-pretrained-further"
 
 
 def pretrained(correction: str, steps: int) -> dict[str, Any]:
-    """Continues MiniLM on the raw texts and returns what the run measured."""
+    """Continues pre-training MiniLM on the raw texts and returns the metrics of the run."""
     recipe = PretrainRecipe(
         texts=SET,
         encoder="minilm",
@@ -53,7 +53,7 @@ def folder_of(correction: str, steps: int) -> Path:
 
 
 def method_file(name: str, encoder: str | None) -> str:
-    """Writes the recipe of cross entropy with an encoder, under the name that the table shows."""
+    """Writes a cross entropy recipe with an encoder, under the name shown in the table."""
     content: dict[str, Any] = {"method": name, "stages": [{"objective": {"name": "cross-entropy"}}]}
     if encoder is not None:
         content["encoder"] = {"name": encoder}
@@ -77,9 +77,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=300, help="of pre-training")
+    parser.add_argument("--steps", type=int, default=300, help="pre-training steps")
     parser.add_argument("--trials", type=int, default=3, help="paired seeds of the classifier")
-    parser.add_argument("--few-shot", type=int, default=5, help="labelled rows a class")
+    parser.add_argument("--few-shot", type=int, default=5, help="labelled rows per class")
     parser.add_argument("--corrections", default=",".join(CORRECTIONS))
     given = parser.parse_args()
     corrections = given.corrections.split(",")

@@ -1,4 +1,4 @@
-"""The pages about pre-training, from the JSON of its benchmarks."""
+"""Generates the pages about pre-training from the JSON files of its benchmarks."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from tellapart.reproduction.tables import environment_sentence as hardware
 END_TO_END = "pretraining-end-to-end"
 
 PRETRAINING_SHAPES = {
-    "small": "A new BERT of 4 layers, 256 wide",
-    "minilm": "MiniLM, the default encoder: 6 layers, 384 wide",
+    "small": "A new BERT with 4 layers and hidden size 256",
+    "minilm": "MiniLM, the default encoder: 6 layers, hidden size 384",
 }
 
 
 def pretraining_pages() -> dict[str, tuple[str, str]]:
-    """Returns each page that has its JSON: name to title and content."""
+    """Returns title and content of each page with results, by name."""
     pages = {}
     if (RESULTS / f"{END_TO_END}.json").is_file():
         pages[END_TO_END] = (
-            "From raw texts to accuracy: further pre-training and corrections",
+            "Continued pre-training and corrections: from raw texts to accuracy",
             end_to_end_page(),
         )
     if pretraining_speed_files():
         pages["pretraining-speed"] = (
-            "Pre-training speed and what corrections cost",
+            "Pre-training speed and the cost of corrections",
             pretraining_speed_page(),
         )
     return pages
@@ -45,9 +45,9 @@ def end_to_end_page() -> str:
         [
             "correction",
             "loss",
-            "masked tokens right (%)",
-            "wrong ones that are synonyms (%)",
-            "sequences with one (%)",
+            "masked accuracy (%)",
+            "wrong predictions that are synonyms (%)",
+            "sequences with such a prediction (%)",
         ]
     ]
     for correction, metrics in result["pretraining"].items():
@@ -63,12 +63,12 @@ def end_to_end_page() -> str:
         )
     return "\n\n".join(
         [
-            "# From raw texts to accuracy: further pre-training with and without corrections",
-            f"MiniLM reads the raw training texts of {comparison.source} for {result['steps']} steps, once for each "
-            "correction, with the same seed and the same masks; then cross entropy trains a classifier from each of "
-            "these encoders, and from MiniLM as it is, on few labelled rows over the same seeds.",
+            "# Continued pre-training and corrections: from raw texts to accuracy",
+            f"MiniLM is pre-trained on the raw training texts of {comparison.source} for {result['steps']} steps, "
+            "once per correction, with the same seed and masks. Then a classifier is fine-tuned with cross entropy "
+            "from each of these encoders, and from the original MiniLM, on few labelled rows with the same seeds.",
             "## Pre-training",
-            "Counted after the last step on 2,000 sequences with other masks.",
+            "Evaluated after the last step on 2,000 sequences with other masks.",
             table(rows),
             "## Classification",
             f"Rows: {sizes}. Seeds: {', '.join(map(str, comparison.seeds))}.",
@@ -86,18 +86,18 @@ def pretraining_speed_files() -> list[Path]:
 
 def pretraining_speed_page() -> str:
     parts = [
-        "# Pre-training speed against the stock way, and what corrections cost",
-        "One pass of masked language modelling over the same texts, from the same weights, in batches of the same "
-        "size, in turn in one process. `stock` is `BertForMaskedLM`, `DataCollatorForLanguageModeling` and "
+        "# Pre-training speed and the cost of corrections",
+        "One epoch of masked language modelling on the same texts, from the same weights and with the same batch "
+        "size, alternating in one process. `stock` is `BertForMaskedLM`, `DataCollatorForLanguageModeling` and "
         "`transformers.Trainer` with its defaults; `tellapart` is the loop of `tellapart pretrain` with its "
-        "defaults, and the other arms are the same with a correction. The texts are tokenised before the clock "
-        "starts, for all arms. Padding does not count as tokens.",
+        "defaults, and the other arms are the same with a correction. Tokenisation is not included in the times. "
+        "Padding is not counted as tokens.",
     ]
     for file in pretraining_speed_files():
         result = json.loads(file.read_text(encoding="utf-8"))
         given = result["command"]
         for shape, measured in result["shapes"].items():
-            rows = [["arm", "tokens a second (median)", "time against tellapart", "pair by pair"]]
+            rows = [["arm", "tokens per second (median)", "time relative to tellapart", "in each pair"]]
             for arm, speeds in measured["tokens_per_second"].items():
                 ratios = measured["against"].get(arm, [])
                 ratio = f"{measured['median_against'][arm]:.3f}×" if ratios else "1"

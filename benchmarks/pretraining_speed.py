@@ -1,17 +1,18 @@
-"""Masked language modelling: tellapart against the stock way, and its corrections against none, in turn.
+"""Masked language modelling: tellapart against the stock implementation, and with and without corrections.
 
     python benchmarks/pretraining_speed.py --shape both --pairs 5
     python benchmarks/pretraining_speed.py --shape small --steps 16 --pairs 2 --threads 1 --arms stock,tellapart
 
 Arms: `stock` is `BertForMaskedLM`, `DataCollatorForLanguageModeling` and `transformers.Trainer` with its defaults
-(float32, batches in random order, padded to their longest text); `tellapart` is the loop of `tellapart pretrain`
-with its defaults; `hard`, `soft`, `soft-sentence` and `hard+soft` are the same with a correction. Every arm starts
-from the same weights and sees the same texts once, at the same batch size. The texts are tokenised before the clock
-starts, for all arms; padding and masking are counted. A token is a real one: padding is none.
+(float32, batches in random order, padded to their longest text); `tellapart` is the loop of `tellapart pretrain` with
+its defaults; `hard`, `soft`, `soft-sentence` and `hard+soft` are the same with a correction. Every arm starts from
+the same weights and sees the same texts once, at the same batch size. Tokenisation is not included in the times;
+padding and masking are. Padding is not counted as tokens.
 
-Shapes: `small` is a new BERT of 4 layers, 256 wide; `minilm` is the default encoder, with a new vocabulary head. Both
-have the vocabulary of bert-base-uncased. The order of the arms turns round from pair to pair. Results go to
-benchmarks/results/pretraining_speed-<shape>-<device>.json after every pair; `--resume` adds pairs to those there.
+Shapes: `small` is a new BERT with 4 layers and hidden size 256; `minilm` is the default encoder, with a new
+vocabulary head. Both have the vocabulary of bert-base-uncased. The order of the arms is reversed from pair to pair.
+Results go to benchmarks/results/pretraining_speed-<shape>-<device>.json after every pair; `--resume` adds pairs to
+those there.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ RATE = 1e-4
 
 
 class Task:
-    """Texts, tokenised for all arms, and the weights that all start from."""
+    """Texts tokenised for all arms, and their initial weights."""
 
     def __init__(self, shape: str, given: argparse.Namespace, folder: Path) -> None:
         transformers.set_seed(0)
@@ -72,13 +73,13 @@ class Task:
         return synonym_table(WORDNET, self.tokenizer)
 
     def rows(self) -> datasets.Dataset:
-        """The same sequences, with their special tokens, as the stock way takes them."""
+        """Returns the same sequences with special tokens, in the format of the stock implementation."""
         prefix, suffix = list(self.corpus.facts.prefix), list(self.corpus.facts.suffix)
         pieces = np.split(np.asarray(self.corpus.tokens), self.corpus.starts[1:])
         return datasets.Dataset.from_dict({"input_ids": [prefix + ids.tolist() + suffix for ids in pieces]})
 
     def arguments(self, folder: str, **options: Any) -> transformers.TrainingArguments:
-        """What all arms have in common; the rest of stock's arguments are Transformers' defaults."""
+        """Returns the arguments shared by all arms; other stock arguments keep Transformers' defaults."""
         return transformers.TrainingArguments(
             output_dir=folder,
             per_device_train_batch_size=self.given.batch_size,
@@ -99,7 +100,7 @@ def _model(shape: str, vocabulary_size: int, max_length: int) -> Any:
 
 
 def stock(task: Task, seed: int) -> float:
-    """Seconds of one pass over the texts in the way of Transformers' documentation."""
+    """Returns the seconds of one epoch with the code of Transformers' documentation."""
     transformers.set_seed(seed)
     with tempfile.TemporaryDirectory() as folder:
         trainer = transformers.Trainer(
@@ -112,7 +113,7 @@ def stock(task: Task, seed: int) -> float:
 
 
 def ours(correction: CorrectionName = "none", precision: str = "auto") -> Callable[[Task, int], float]:
-    """Seconds of one pass over the texts in the way of `tellapart pretrain`."""
+    """Returns the seconds of one epoch with the loop of `tellapart pretrain`."""
 
     def arm(task: Task, seed: int) -> float:
         transformers.set_seed(seed)
@@ -164,7 +165,7 @@ def _timed(trainer: transformers.Trainer) -> float:
 
 
 def summary(task: Task, seconds: dict[str, list[float]]) -> dict[str, Any]:
-    """What goes into the JSON for a shape: `against` has the seconds of a pair over those of `tellapart`."""
+    """Returns the result for a model size: `against` has the seconds divided by those of `tellapart`, per pair."""
     own = seconds["tellapart"]
     against = {
         arm: [one / two for one, two in zip(runs, own, strict=True)]
@@ -183,10 +184,12 @@ def summary(task: Task, seconds: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def earlier(target: Path, command: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The pairs measured before with the same options on the same kind of machine."""
+    """Returns earlier pairs with the same options on the same kind of machine."""
     result = json.loads(target.read_text(encoding="utf-8"))
     if result["command"] != command or result["environment"] != environment():
-        raise SystemExit(f"{target} holds pairs of other options or of another machine: leave out --resume")
+        raise SystemExit(
+            f"{target} holds pairs with other options or from another machine: leave out --resume"
+        )
     return result["shapes"]
 
 
@@ -194,15 +197,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default="r52", help="what read_data takes; its training texts are used")
+    parser.add_argument("--data", default="r52", help="data as for read_data; its training texts are used")
     parser.add_argument("--shape", choices=("small", "minilm", "both"), default="both")
     parser.add_argument("--arms", default="stock,tellapart,hard,soft,soft-sentence")
-    parser.add_argument("--steps", type=int, default=64, help="times the batch size: texts of the pass")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=64,
+        help="steps per epoch (texts / batch size)",
+    )
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--threads", type=int, help="of torch; by default what torch takes")
+    parser.add_argument("--threads", type=int, help="number of torch threads; torch's default if not given")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--resume", action="store_true", help="keep the pairs that were measured before")
     given = parser.parse_args()

@@ -1,15 +1,15 @@
-"""All benchmarks of speed and memory one after another, and their figures beside the targets.
+"""Runs all benchmarks of speed and memory and prints the results with their targets.
 
     python benchmarks/run_all.py
     python benchmarks/run_all.py --resume
     python benchmarks/run_all.py --quick
     python benchmarks/run_all.py --table
 
-Run it on a machine that does nothing else. Each benchmark is a process of its own and writes its JSON to
-benchmarks/results after every pair, so that an interrupted run goes on with --resume. --quick takes few rows and one
-pair: it shows that everything runs, its figures say little, and they go to runs/bench-quick. --table only prints the
-table of what was measured. The comparison with SetFit runs where --setfit-python names an environment that has it
-(see few_shot_speed.py). `python benchmarks/pages.py` writes it into docs/evidence/speed.md.
+Run it on an otherwise idle machine. Each benchmark is a separate process and writes its JSON to benchmarks/results
+after every pair, so that an interrupted run can be continued with --resume. --quick uses few rows and one pair: it
+shows that everything runs, its figures mean little, and they go to runs/bench-quick. --table only prints the table of
+results. The comparison with SetFit runs if --setfit-python names an environment with SetFit (see few_shot_speed.py).
+`python benchmarks/pages.py` writes it into docs/evidence/speed.md.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ BENCHMARKS = (
 
 
 def run(benchmark: Benchmark, given: argparse.Namespace, folder: Path) -> bool:
-    """Runs a benchmark; returns whether it came to its end."""
+    """Runs a benchmark; returns whether it finished."""
     command = [sys.executable, str(HERE / benchmark.script), *benchmark.options]
     command += benchmark.quick if given.quick else benchmark.full
     command += ["--output", str(folder / benchmark.file)]
@@ -124,8 +124,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--resume", action="store_true", help="keep what is there, add what is missing")
-    parser.add_argument("--table", action="store_true", help="measure nothing")
+    parser.add_argument("--resume", action="store_true", help="keep existing results, add missing ones")
+    parser.add_argument("--table", action="store_true", help="only print the table")
     parser.add_argument("--only", help="names of benchmarks or their files, separated by commas")
     parser.add_argument("--device")
     parser.add_argument("--setfit-python", help="Python of an environment with setfit 1.2")
@@ -149,7 +149,7 @@ def main() -> None:
     for sentence in missed(folder):
         print(sentence)
     if failed:
-        raise SystemExit("did not come to their end: " + ", ".join(failed))
+        raise SystemExit("did not finish: " + ", ".join(failed))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
-"""Scoring a file of texts end to end: tellapart beside the stock tools, in turn, in one process.
+"""Scoring a file of texts end to end: tellapart against the stock tools, alternating in one process.
 
     python benchmarks/scoring_speed.py --pairs 5
     python benchmarks/scoring_speed.py --rows 600 --train-rows 600 --pairs 1 --arms pipeline,tellapart,int8
 
 A classifier is trained briefly on a mix of R52 (newswire), banking77 (questions to a bank) and TREC (short
-questions), whose classes are kept apart. Then each arm reads the same CSV file of other texts of the mix, loads its
-model, scores, and writes a CSV file with a label a row:
+questions), with separate classes. Then each arm reads the same CSV file of other texts of the mix, loads its model,
+scores, and writes a CSV file with one label per row:
 
 - `pipeline`: `transformers.pipeline("text-classification")` with the checkpoint, batches of 32.
-- `sentence-transformers`: `SentenceTransformer.encode` with its defaults, MiniLM as it was published, and a logistic
-  regression that was fitted to its vectors of the same training texts. Left out where the package is not installed.
+- `sentence-transformers`: `SentenceTransformer.encode` with its defaults, the published MiniLM, and a logistic
+  regression fitted to its vectors of the same training texts. Skipped if the package is not installed.
 - `tellapart`: `tellapart predict` with its defaults; `fp32` with `--precision fp32`.
-- `onnx`: `tellapart predict` with what `tellapart export` wrote; `int8` with `--quantize int8` (both on the CPU).
+- `onnx`: `tellapart predict` with an export of `tellapart export`; `int8` with `--quantize int8` (both on the CPU).
 
-All cut texts at 128 tokens. Training and exporting are not timed. Accuracy is over the scored texts. The order of the
-arms is turned round in every other round; what counts are the ratios within a round. Results go to
+All arms truncate texts at 128 tokens. Training and exporting are not timed. Accuracy is over the scored texts. The
+order of the arms is reversed in every other round; only the ratios within a round are meaningful. Results go to
 benchmarks/results/scoring_speed.json after every round; `--resume` adds rounds to those that are there.
 """
 
@@ -62,7 +62,7 @@ Row = tuple[str, str]
 
 
 class Workplace:
-    """The files that all arms read, and where they write.
+    """Input and output files of all arms.
 
     Args:
         folder: For everything.
@@ -95,7 +95,7 @@ def write(path: Path, header: tuple[str, ...], rows: list[Any]) -> None:
 
 
 def mixed(training_rows: int, scored_rows: int) -> tuple[list[Row], list[Row]]:
-    """Rows to learn from and other rows of the same classes to score, as many of each set as far as they last."""
+    """Returns training rows and other rows of the same classes to score, equally many per data set if available."""
     training: list[Row] = []
     scored: list[Row] = []
     for number, name in enumerate(SETS):
@@ -116,7 +116,7 @@ def mixed(training_rows: int, scored_rows: int) -> tuple[list[Row], list[Row]]:
 
 
 def pipeline(place: Workplace, device: str) -> Callable[[], None]:
-    """The stock pipeline, as its documentation shows it."""
+    """Stock pipeline, as in its documentation."""
 
     def run() -> None:
         classify = transformers.pipeline("text-classification", str(place.run / "model"), device=device)
@@ -129,7 +129,7 @@ def pipeline(place: Workplace, device: str) -> Callable[[], None]:
 
 
 def sentence_transformers(place: Workplace, device: str) -> Callable[[], None]:
-    """Vectors and a logistic regression."""
+    """Sentence vectors and logistic regression."""
     from sentence_transformers import SentenceTransformer
     from sklearn.linear_model import LogisticRegression
 
@@ -188,7 +188,7 @@ ARMS: dict[str, Callable[[Workplace, str], Callable[[], None]]] = {
 
 
 def timed(arm: Callable[[], None], place: Workplace) -> dict[str, float]:
-    """Seconds, texts a second, and the accuracy of what was written."""
+    """Returns seconds, texts per second, and the accuracy of the output."""
     place.output.unlink(missing_ok=True)
     start = time.perf_counter()
     arm()
@@ -204,7 +204,7 @@ def timed(arm: Callable[[], None], place: Workplace) -> dict[str, float]:
 
 
 def compared(measured: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, Any]]:
-    """The ratios that are aimed at, with the accuracy of both sides, by "faster arm against slower arm"."""
+    """Returns the compared ratios with the accuracy of both sides, by "faster arm against slower arm"."""
     found = {}
     for slow, fast, target in TARGETS:
         if slow not in measured or fast not in measured:
@@ -230,9 +230,11 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=10_000, help="texts to score")
     parser.add_argument("--train-rows", type=int, default=4_000)
-    parser.add_argument("--method", default="cross-entropy", help="what trains the classifier, for one epoch")
+    parser.add_argument(
+        "--method", default="cross-entropy", help="method that trains the classifier, for one epoch"
+    )
     parser.add_argument("--pairs", type=int, default=5, help="rounds of all arms")
-    parser.add_argument("--arms", help="with commas between; by default all that can run")
+    parser.add_argument("--arms", help="comma-separated; by default all that can run")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--output", type=Path, default=RESULTS / "scoring_speed.json")
     parser.add_argument("--resume", action="store_true", help="keep the rounds that were measured before")
@@ -262,18 +264,18 @@ def main() -> None:
                 )
             save(given.output, command, measured, training, scored)
     for name, found in compared(measured).items():
-        print(f"{name}: {found['median_ratio']:.2f}x (median of {given.pairs}), aimed at {found['target']}x")
+        print(f"{name}: {found['median_ratio']:.2f}x (median of {given.pairs}), target {found['target']}x")
 
 
 def default_arms(device: str) -> list[str]:
-    """All arms, as far as their packages are installed and their device is the one asked for."""
+    """Returns the arms whose packages are installed and that support the device."""
     needs = {"sentence-transformers": ("sentence_transformers",), "onnx": ("onnxscript", "onnxruntime")}
     needs["int8"] = needs["onnx"]
     arms = []
     for arm in ARMS:
         missing = [name for name in needs.get(arm, ()) if importlib.util.find_spec(name) is None]
         if missing:
-            print(f"{arm} is left out: {', '.join(missing)} is not installed")
+            print(f"{arm} is skipped: {', '.join(missing)} is not installed")
         elif device == "cpu" or arm not in ("onnx", "int8"):
             arms.append(arm)
     return arms
@@ -300,7 +302,7 @@ def save(
 
 
 def peers() -> dict[str, str]:
-    """The versions of what is measured against."""
+    """Returns the versions of the compared packages."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
@@ -311,11 +313,13 @@ def peers() -> dict[str, str]:
 
 
 def earlier(target: Path, command: dict[str, Any]) -> dict[str, list[dict[str, float]]]:
-    """The rounds measured before with the same options on the same kind of machine."""
+    """Returns earlier rounds with the same options on the same kind of machine."""
     result = json.loads(target.read_text(encoding="utf-8"))
     before = {key: value for key, value in result["command"].items() if key != "pairs"}
     if before != command or result["environment"] != environment() | peers():
-        raise SystemExit(f"{target} holds rounds of other options or of another machine: leave out --resume")
+        raise SystemExit(
+            f"{target} holds rounds with other options or from another machine: leave out --resume"
+        )
     return result["arms"]
 
 

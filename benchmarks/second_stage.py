@@ -1,10 +1,10 @@
-"""What the second stage of two-stage training costs: a fresh classifier on vectors that are computed once.
+"""Cost of the second stage of two-stage training: a fresh classifier on cached vectors.
 
     python benchmarks/second_stage.py --data r8
 
-Stage 1 is timed over one epoch of auxiliary labels, without evaluations. Stage 2 is timed whole: encoding all
-training and validation rows once, ten epochs of AdamW on the kept vectors, and a logistic regression beside them.
-The shares are of ten epochs of stage 1. Results go to benchmarks/results/second_stage-<data>.json.
+Stage 1 is timed over one epoch of auxiliary labels, without evaluations. Stage 2 is timed as a whole: encoding all
+training and validation rows once, ten epochs of AdamW on the cached vectors, and a logistic regression.
+The shares are relative to ten epochs of stage 1. Results go to benchmarks/results/second_stage-<data>.json.
 """
 
 from __future__ import annotations

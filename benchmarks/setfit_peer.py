@@ -1,4 +1,4 @@
-"""SetFit as its documentation shows it; run by few_shot_speed.py in an environment that has setfit.
+"""SetFit as in its documentation; run by few_shot_speed.py in an environment with setfit.
 
 Prints one line of JSON: the seconds of training, the accuracy on the test rows, the versions.
 """

@@ -16,17 +16,17 @@ from tellapart.inspection.markdown import markdown_table as table
 from tellapart.reproduction.tables import environment_sentence as hardware
 
 GROWTH_FIGURE = ROOT / "docs" / "evidence" / "growth.png"
-_AXES = {"texts": "texts", "length": "tokens a text", "classes": "classes", "processes": "processes"}
+_AXES = {"texts": "texts", "length": "tokens per text", "classes": "classes", "processes": "processes"}
 
 
 def speed_pages() -> dict[str, tuple[str, str]]:
-    """Returns title and content of each page by its name; what was not measured has no page of its own."""
-    made = {"speed": ("Speed and memory beside their targets", targets_page())}
+    """Returns title and content of each page by its name; pages without results are left out."""
+    made = {"speed": ("Speed and memory compared with their targets", targets_page())}
     overheads = sorted(RESULTS.glob("objective_overhead-*.json"))
     if overheads:
-        made["objective-overhead"] = ("What the objectives add to a step", overhead_page(overheads))
+        made["objective-overhead"] = ("Step time of the objectives", overhead_page(overheads))
     if (RESULTS / "growth.json").is_file():
-        made["growth"] = ("How the time of training grows", growth_page())
+        made["growth"] = ("Scaling of the training time", growth_page())
     return {name: (title, f"# {title}\n\n{content}") for name, (title, content) in made.items()}
 
 
@@ -34,13 +34,13 @@ def targets_page() -> str:
     sentences = missed(RESULTS)
     return "\n\n".join(
         [
-            "Each row is a ratio that was measured in one run on one machine, both sides in turn. The JSON that a "
-            "figure is from describes the machine. Parts of some runs shared it with other work: benchmarks/LOG.md "
-            "says which.",
+            "Each row is a ratio measured in one run on one machine, with both sides alternating. The machine is "
+            "described in the JSON file of the row. Some runs partly shared the machine with other work: see "
+            "benchmarks/LOG.md.",
             table(table_rows(RESULTS)),
             "Missed:\n\n" + "\n".join(f"- {sentence}" for sentence in sentences)
             if sentences
-            else "None of the targets that were measured is missed.",
+            else "All measured targets are reached.",
             "```bash\nmake bench\n```",
             "JSON: `benchmarks/results/`.",
         ]
@@ -49,19 +49,20 @@ def targets_page() -> str:
 
 def overhead_page(files: list[Path]) -> str:
     parts = [
-        "Milliseconds a step of MiniLM, and the ratio to cross entropy on the same batches. Every batch is given to "
-        "all objectives in turn. CLLD (`label-distance`) and R-Drop pass every text twice, with fresh dropout.",
+        "Milliseconds per step of MiniLM, and the ratio to cross entropy on the same batches. All objectives are "
+        "measured in turn on every batch. CLLD (`label-distance`) and R-Drop encode every text twice, with different "
+        "dropout masks.",
     ]
     for file in files:
         result = json.loads(file.read_text(encoding="utf-8"))
         given, name = result["command"], Path(result["command"]["data"]).name
-        rows = [["objective", "milliseconds a step (median)", "ratio (median)", "lowest and highest"]]
+        rows = [["objective", "milliseconds per step (median)", "ratio (median)", "minimum and maximum"]]
         for method, time in result["milliseconds_a_step"].items():
             ratios = result["ratios"].get(method)
             spread = f"{min(ratios):.3f} and {max(ratios):.3f}" if ratios else "–"
             rows.append([method, f"{time:.1f}", f"{statistics.median(ratios or [1]):.3f}", spread])
         parts += [
-            f"## {name}: {result['mean_tokens']:.0f} tokens a text on average",
+            f"## {name}: {result['mean_tokens']:.0f} tokens per text on average",
             table(rows),
             f"{len(result['blocks'])} blocks of {given['steps']} batches of {given['batch_size']}.",
             f"```bash\npython benchmarks/objective_overhead.py --data {name} --pairs {given['pairs']} "
@@ -75,9 +76,10 @@ def growth_page() -> str:
     result = _growth()
     rounds = len(result["rounds"])
     parts = [
-        "Seconds of one epoch of contrastive learning with label distance, MiniLM, batches of 32. One thing grows at "
-        "a time: 512 texts of 64 tokens, 8 classes, one process elsewhere. Two processes share the machine's cores.",
-        f"![Seconds of an epoch over texts, length, classes and processes]({GROWTH_FIGURE.name})",
+        "Seconds per epoch of contrastive learning with label distance, with MiniLM and batches of 32. One quantity "
+        "is varied at a time; the others are 512 texts, 64 tokens, 8 classes and one process. Two processes share "
+        "the machine's cores.",
+        f"![Seconds per epoch over texts, length, classes and processes]({GROWTH_FIGURE.name})",
     ]
     for name, entries in _by_what_grows(result).items():
         rows = [[_AXES[name], "seconds"]]
@@ -92,17 +94,17 @@ def growth_page() -> str:
 
 
 def figures() -> dict[Path, Callable[[Path], None]]:
-    """Returns what draws each figure, by its path."""
+    """Returns the drawing function of each figure, by its path."""
     return {GROWTH_FIGURE: draw_growth} if (RESULTS / "growth.json").is_file() else {}
 
 
 def digest(file: Path) -> str:
-    """Tells one state of a JSON from another; it stands in the figure that was drawn from it."""
+    """Returns the SHA-256 of a JSON file, which is stored in the figure drawn from it."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def draw_growth(path: Path) -> None:
-    """Draws seconds over each thing that grows, both axes logarithmic."""
+    """Plots seconds per epoch over each varied quantity, on logarithmic axes."""
     from matplotlib.figure import Figure
 
     grown = _by_what_grows(_growth())
@@ -116,7 +118,7 @@ def draw_growth(path: Path) -> None:
         axis.set_xticks(values, [str(value) for value in values])
         axis.set_xlabel(_AXES[name])
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("seconds an epoch")
+    axes[0].set_ylabel("seconds per epoch")
     axes[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     figure.savefig(path, dpi=150, metadata={"Description": digest(RESULTS / "growth.json")})
 

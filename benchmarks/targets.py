@@ -1,4 +1,4 @@
-"""What speed and memory are to reach, and what the JSON of the benchmarks says about it."""
+"""Targets of speed and memory, and whether the measured results reach them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Target:
         against: What it is compared with.
         goal: The ratio to reach.
         file: The JSON in benchmarks/results.
-        read: Reads the ratio from the JSON, and which of several it is where that is not clear.
+        read: Reads the ratio from the JSON, and a remark about it.
         at_most: Whether lower is better.
         unit: Of the ratio: `×`; `%`, for a share; or `points` of accuracy.
         accuracy: Reads the accuracy of both sides from the JSON, 0 to 1.
-        why: What keeps the ratio from the goal, or what is known about it.
-        stock: Whether the other side is a stock tool, and the row stands in the README too.
+        why: The reason for missing the goal, as far as it is known.
+        stock: Whether the other side is a stock tool; such rows are in the README too.
     """
 
     what: str
@@ -40,7 +40,7 @@ class Target:
     stock: bool = False
 
     def formatted(self, value: float) -> str:
-        """The ratio as it stands in the table."""
+        """The ratio as shown in the table."""
         if self.unit == "%":
             return f"{100 * value:.1f} %"
         if self.unit == "points":
@@ -48,7 +48,7 @@ class Target:
         return f"{value:.3f}×" if self.at_most else f"{value:.2f}×"
 
     def measured(self, folder: Path) -> tuple[float, str, tuple[float, float] | None] | None:
-        """The ratio, a remark and both accuracies; None without a JSON, or where a peer was not installed for it."""
+        """The ratio, a remark and both accuracies; None without a JSON file or if a peer was not installed."""
         path = folder / self.file
         if not path.is_file():
             return None
@@ -108,14 +108,14 @@ def _both(first: str, second: str) -> Callable[[Result], tuple[float, float]]:
 def _few_shot(
     counts: Callable[[Result, Result], bool], *, first: bool
 ) -> Callable[[Result], tuple[float, float]]:
-    """Our accuracy in the first or last run that counts beside SetFit's, and SetFit's; means over the seeds."""
+    """Our accuracy in the first or last run that counts, and SetFit's; means over the seeds."""
 
     def read(result: Result) -> tuple[float, float]:
         own, peers = [], []
         for trial in result["trials"]:
             peer = trial["setfit"]
             runs = [run["accuracy"] for run in trial["tellapart"] if counts(run, peer)]
-            # Where no run counts the longest one stands for us: its accuracy shows by how much it fell short.
+            # If no run counts, the longest one is used: its accuracy shows by how much it missed.
             own.append((runs or [trial["tellapart"][-1]["accuracy"]])[0 if first else -1])
             peers.append(peer["accuracy"])
         return sum(own) / len(own), sum(peers) / len(peers)
@@ -168,8 +168,8 @@ def _int8_points(result: Result) -> tuple[float, str]:
 
 
 _SHORT = (
-    "Batches of 32 short questions are matrix products of few rows, below the processor's peak, and the rest of a "
-    "step is spread over many small operations. benchmarks/LOG.md has what was tried."
+    "Batches of 32 short questions have small matrix products, which run below the processor's peak, and the rest of "
+    "a step consists of many small operations. benchmarks/LOG.md lists the attempts to improve it."
 )
 _SAMPLING = ("negative-supervision", "negative-supervision-am", "negative-supervision-ace")
 
@@ -178,7 +178,7 @@ TARGETS = (
     _training("trec6", "TREC", 3.5, _SHORT),
     _training("banking77", "banking77", 5.0, _SHORT),
     Target(
-        "time to the accuracy of SetFit, banking77, 8 texts a class",
+        "time to the accuracy of SetFit, banking77, 8 texts per class",
         "SetFit 1.2, 1,000 steps of 16",
         10.0,
         "few_shot_speed-banking77.json",
@@ -187,7 +187,7 @@ TARGETS = (
         stock=True,
     ),
     Target(
-        "accuracy in SetFit's time, banking77, 8 texts a class",
+        "accuracy in SetFit's time, banking77, 8 texts per class",
         "SetFit 1.2, 1,000 steps of 16",
         3.0,
         "few_shot_speed-banking77.json",
@@ -215,8 +215,8 @@ TARGETS = (
                 f"objective_overhead-{data}.json",
                 _worst("label-distance", "r-drop"),
                 at_most=True,
-                why="Two views are two whole passes; only the optimiser's step is shared. The longer the texts, "
-                "the smaller its part.",
+                why="Two views are two complete passes; only the optimiser step is shared, and the longer the texts, "
+                "the smaller its share.",
             ),
         )
     ),
@@ -249,8 +249,8 @@ TARGETS = (
         "int8",
         "tellapart",
         "scoring_speed-int8.json",
-        "Where the processor multiplies bf16, scoring with PyTorch uses it: int8 is held against that, not against "
-        "float32. ONNX Runtime quantises the products alone and leaves the rest in float32.",
+        "On processors with native bf16, scoring with PyTorch uses it: int8 is compared with bf16, not with float32. "
+        "ONNX Runtime quantises only the matrix products and leaves the rest in float32.",
         stock=False,
     ),
     Target(
@@ -260,12 +260,12 @@ TARGETS = (
         "scoring_speed-int8.json",
         _int8_points,
         unit="points",
-        why="Weights have a scale a channel, activations one for a whole tensor; which of them costs the texts was "
-        "not looked into.",
+        why="Weights are quantised per channel, activations per tensor; which of the two causes the loss was not "
+        "investigated.",
     ),
     Target(
         "a training step, R8",
-        "the rate of its matrix products by themselves",
+        "the rate of its matrix products in isolation",
         0.6,
         "machine_peak-r8.json",
         _entry("shares", "the step's products"),
@@ -286,8 +286,8 @@ TARGETS = (
         "memory.json",
         _entry("ratios", "large batch in chunks, of the small one"),
         at_most=True,
-        why="Resident memory counts freed blocks that the allocator keeps. Measured before the longest chunk of a "
-        "batch came first.",
+        why="Resident memory includes freed blocks that the allocator keeps. Measured before the longest chunk of a "
+        "batch was encoded first.",
     ),
     _tokenising("tokenising texts", "`datasets.map`, its defaults", 1.0, "datasets.map, of tellapart"),
     _tokenising(
@@ -301,12 +301,12 @@ TARGETS = (
 
 
 def table_rows(folder: Path) -> list[list[str]]:
-    """Returns the table, a header first; what has no JSON in the folder is not measured.
+    """Returns the rows of the table with a header; targets without a JSON file are marked as not measured.
 
     Args:
         folder: Where the JSON files are.
     """
-    rows = [["what", "against", "target", "ours", "reached", "accuracy, ours and theirs (%)"]]
+    rows = [["measurement", "compared with", "target", "ours", "reached", "accuracy, ours and theirs (%)"]]
     for target in TARGETS:
         limit = ("at most " if target.at_most else "at least ") + target.formatted(target.goal)
         found = target.measured(folder)
@@ -328,12 +328,12 @@ def table_rows(folder: Path) -> list[list[str]]:
 
 
 def headline_rows(folder: Path) -> list[list[str]]:
-    """Returns what was measured against stock tools, reached or not, with the accuracy of both sides; a header first.
+    """Returns the measured rows against stock tools with the accuracy of both sides, with a header.
 
     Args:
         folder: Where the JSON files are.
     """
-    rows = [["what", "against", "ours", "accuracy, ours and theirs (%)"]]
+    rows = [["measurement", "compared with", "ours", "accuracy, ours and theirs (%)"]]
     for target in TARGETS:
         found = target.measured(folder)
         if target.stock and found is not None and found[2] is not None:
@@ -344,7 +344,7 @@ def headline_rows(folder: Path) -> list[list[str]]:
 
 
 def missed(folder: Path) -> list[str]:
-    """Returns what was measured and does not reach its target, and why where that is known."""
+    """Returns one sentence per missed target, with the reason if it is known."""
     sentences = []
     for target in TARGETS:
         found = target.measured(folder)

@@ -1,12 +1,12 @@
-"""Tokenising many texts: tellapart against `datasets.map` with its defaults, and a second time.
+"""Tokenising many texts: tellapart against `datasets.map` with its defaults, and again from the cache.
 
     python benchmarks/tokenising_speed.py
     python benchmarks/tokenising_speed.py --rows 100000 --pairs 1
 
-Real questions of banking77, TREC and R8's stories, each with a number behind it so that no two are the same. Every
-measurement is a process of its own, which also tells its peak memory beyond what it held before. `datasets.map` gets
-the tokeniser as Transformers' documentation shows it, `batched=True`. `again` is tellapart's second call on the same
-texts, which takes the ids from disk. Results go to benchmarks/results/tokenising_speed.json after every pair.
+Real questions of banking77, TREC and R8's stories, each with a number appended so that all are distinct. Every
+measurement is a separate process, which also reports its additional peak memory. `datasets.map` uses the tokeniser as
+in Transformers' documentation, with `batched=True`. `again` is tellapart's second call on the same texts, which reads
+the ids from the cache. Results go to benchmarks/results/tokenising_speed.json after every pair.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ ARMS = ("datasets.map", "tellapart", "again")
 
 
 def texts_of(rows: int) -> list[str]:
-    """So many texts, no two the same."""
+    """Returns the given number of distinct texts."""
     known = [text for name in SETS for text in read_data(name).train.texts]
     return [f"{text} {number}" for number, text in enumerate(islice(cycle(known), rows))]
 
 
 def measure(arm: str, rows: int, max_length: int) -> dict[str, float]:
-    """Seconds of an arm in this process, and the memory that it took."""
+    """Returns seconds and memory of an arm in this process."""
     texts, tokenizer = texts_of(rows), load_tokenizer("minilm")
 
     def ours() -> Any:
@@ -65,7 +65,7 @@ def measure(arm: str, rows: int, max_length: int) -> dict[str, float]:
 
 
 def measured(arm: str, given: argparse.Namespace, cache: Path) -> dict[str, float]:
-    """An arm in a process of its own; only `again` finds ids on disk."""
+    """Measures an arm in a separate process; only `again` finds cached ids."""
     environ = dict(os.environ) | {"TELLAPART_CACHE": str(cache), "HF_DATASETS_CACHE": str(cache / "datasets")}
     if arm != "again":
         # What is tokenised for the first time is written too: that is part of its price.
@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def result_of(command: dict[str, Any], arms: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """All that was measured, and the ratios."""
+    """Returns all measurements and the ratios."""
 
     def ratios(first: str, second: str, what: str) -> list[float]:
         return [one[what] / other[what] for one, other in zip(arms[first], arms[second], strict=True)]

@@ -1,4 +1,4 @@
-"""One epoch of fine-tuning: tellapart against the stock Trainer, in turn, in one process.
+"""One epoch of fine-tuning: tellapart against the stock Trainer, alternating in one process.
 
     python benchmarks/training_speed.py --data r8 --pairs 5
     python benchmarks/training_speed.py --data trec6 --pairs 5
@@ -7,9 +7,9 @@
 
 Arms: `stock` is `transformers.Trainer` with its defaults (rows in random order, padded to the batch's longest, the
 model's own pooler, float32); `tellapart` is `tellapart.Trainer` with the defaults of `tellapart train`; the others
-switch one thing off. Every arm starts from the same encoder, sees the same rows at the same batch size and is
-measured on the same test rows. Times are of the training loop alone. Results go to
-benchmarks/results/training_speed-<data>.json after every pair; `--resume` adds pairs to those that are there.
+disable one optimisation. Every arm starts from the same encoder, uses the same rows and batch size and is evaluated
+on the same test rows. Only the training loop is timed. Results go to benchmarks/results/training_speed-<data>.json
+after every pair; `--resume` adds pairs to existing ones.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from tellapart.training.trainer import Trainer
 
 
 class Task:
-    """The rows, tokenised for both sides."""
+    """Rows tokenised for both sides."""
 
     def __init__(self, data: TextData, encoder: str, max_length: int, batch_size: int) -> None:
         self.encoder, self.max_length, self.batch_size = encoder, max_length, batch_size
@@ -61,7 +61,7 @@ class Task:
 
 
 def stock(task: Task, device: str, seed: int) -> tuple[float, float]:
-    """`transformers.Trainer` as its documentation shows it."""
+    """`transformers.Trainer` as in its documentation."""
     transformers.set_seed(seed)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(
         resolve_encoder(task.encoder), num_labels=len(task.labels)
@@ -138,7 +138,7 @@ def _timed(trainer: transformers.Trainer) -> float:
 
 
 def padding(rows: TokenisedDataset, batch_size: int) -> dict[str, float]:
-    """The share of padding in one epoch's batches: random order, and length buckets."""
+    """Returns the share of padding in the batches of one epoch: random order and length buckets."""
     order = np.random.default_rng(0).permutation(len(rows))
     shuffled = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     return {
