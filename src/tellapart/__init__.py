@@ -47,11 +47,11 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
 
 _HOMES = {
     "TextClassifier": "classifier",
-    "fetch": "data.benchmarks",
+    "fetch": "data.benchmarks.registered",
     "LabelSpace": "data.examples",
     "TextData": "data.examples",
     "TextSplit": "data.examples",
-    "read_data": "data.reading",
+    "read_data": "data.reading.rows",
     "TellapartError": "errors",
     "TellapartWarning": "errors",
     "AuxiliaryLabels": "objectives",

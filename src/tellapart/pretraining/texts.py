@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from tellapart.data.reading.columns import find_columns, is_string
+from tellapart.data.reading.columns import ColumnNames, find_columns, is_string
 from tellapart.data.reading.rows import read_splits
 from tellapart.data.reading.sources import is_saved_dataset
 from tellapart.data.reading.tables import file_format
@@ -124,7 +124,7 @@ def _table_column(source: str | Path, text: str | None, split: str) -> TextSourc
             "name the file to read: a text file, or a table",
         )
     table = found.tables[split]
-    name = find_columns(table.schema, text=text, labelled=False, where=found.name).text
+    name = find_columns(table.schema, ColumnNames(text), labelled=False, where=found.name).text
     column = table.column(name)
     if not is_string(column.type):
         raise DataError(f'column "{name}" of {found.name} holds no texts', "name another with --text COLUMN")

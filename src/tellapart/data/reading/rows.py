@@ -13,24 +13,12 @@ import pyarrow as pa
 
 from tellapart.data.benchmarks.registered import BenchmarkSet, local_folder, named_tables, registered
 from tellapart.data.examples import SCORE, LabelSpace, TextData, TextSplit
-from tellapart.data.reading.columns import Columns, find_columns, written_columns
+from tellapart.data.reading.columns import ColumnNames, find_columns, written_columns
 from tellapart.data.reading.hub import hub_tables
 from tellapart.data.reading.sources import SPLIT_NAMES, as_table, folder_tables, split_tables
-from tellapart.data.reading.tables import file_format, read_table, write_table
+from tellapart.data.reading.tables import file_format, read_table
 from tellapart.data.reading.values import fractional_numbers, has_label_lists, is_unlabelled, read_examples
 from tellapart.errors import DataError, did_you_mean
-
-__all__ = [
-    "Columns",
-    "SourceTables",
-    "find_columns",
-    "label_space",
-    "read_data",
-    "read_examples",
-    "read_splits",
-    "read_table",
-    "write_table",
-]
 
 MOST_FRACTIONS = 20
 """With more different numbers than this, some of them with fractions, labels are taken for scores by mistake."""
@@ -66,19 +54,27 @@ def read_data(
     multi_label: bool | None = None,
     regression: bool | None = None,
 ) -> TextData:
+    """Reads a labelled task; the keywords are those of `ColumnNames` and `read_task`."""
+    names = ColumnNames(text, text_pair, label, question_id, label_delimiter)
+    return read_task(source, names, multi_label=multi_label, regression=regression)
+
+
+def read_task(
+    source: Any,
+    names: ColumnNames = ColumnNames(),  # noqa: B008  frozen
+    *,
+    multi_label: bool | None = None,
+    regression: bool | None = None,
+) -> TextData:
     """Reads a labelled task.
 
     Validation and test splits without any label are left out, with a note.
 
     Args:
-        source: What `read_splits` takes.
-        text: The column of the texts; None to find it, as `find_columns` says.
-        text_pair: The column of the second texts of pair tasks.
-        label: The column of the labels.
-        question_id: The column that groups the rows of a ranking task.
-        label_delimiter: What separates the labels in a cell; makes the task multi-label.
-        multi_label: Whether rows have lists of labels; None to tell from the delimiter and the column's type.
-        regression: Whether the labels are scores, numbers to predict; None for those of a benchmark set of scores.
+        source: Any source that `read_splits` takes.
+        names: The columns; those not named are found by `find_columns`.
+        multi_label: Whether rows have lists of labels; None to infer it from the delimiter and the column's type.
+        regression: Whether the labels are numeric targets; None: only for benchmark sets with such labels.
 
     Raises:
         DataError: There are no training rows, fewer than two classes, a class outside the training rows, or
@@ -92,24 +88,18 @@ def read_data(
             "add a train split, or name the file to train on",
         )
     train = found.tables["train"]
-    columns = find_columns(
-        train.schema,
-        text=text,
-        text_pair=text_pair,
-        label=label,
-        question_id=question_id,
-        where=_where(found, "train"),
-    )
+    columns = find_columns(train.schema, names, where=_where(found, "train"))
+    delimiter = names.label_delimiter
     scores = is_regression_set(source) if regression is None else regression
-    if scores and (label_delimiter is not None or multi_label):
+    if scores and (delimiter is not None or multi_label):
         raise DataError(
             "a row has either a score or several labels, and both were asked for",
             "leave out --regression, or --label-delimiter and multi_label",
         )
-    if regression is None and not scores and label_delimiter is None and multi_label is None:
+    if regression is None and not scores and delimiter is None and multi_label is None:
         _refuse_fractions(train, str(columns.label), _where(found, "train"))
     lists = not scores and has_label_lists(
-        train, str(columns.label), label_delimiter=label_delimiter, multi_label=multi_label
+        train, str(columns.label), label_delimiter=delimiter, multi_label=multi_label
     )
     notes = [*found.notes, f"Columns: {columns}."]
     splits: dict[str, TextSplit] = {}
@@ -121,7 +111,7 @@ def read_data(
         splits[name] = read_examples(
             table,
             written_columns(columns, table.schema, where),
-            label_delimiter=label_delimiter,
+            label_delimiter=delimiter,
             multi_label=lists,
             regression=scores,
             where=where,
