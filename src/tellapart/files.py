@@ -39,3 +39,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         else:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """Returns the folder of downloaded data sets and tokens: `TELLAPART_CACHE`, by default `~/.cache/tellapart`."""
+    return Path(os.environ.get("TELLAPART_CACHE") or "~/.cache/tellapart").expanduser()

@@ -19,7 +19,7 @@ def list_sets(json: o.Json = False) -> None:
     from dataclasses import asdict
 
     from tellapart.cli.tables import print_json, show_sets
-    from tellapart.data.benchmarks.registered import registered
+    from tellapart.data.benchmarks.registry import registered
 
     sets = list(registered().values())
     if json:
@@ -63,7 +63,7 @@ def fetch_set(
     tellapart data fetch arxiv --from 2019-01 --to 2019-03 --archive cs
     """
     from tellapart.cli.tables import print_json
-    from tellapart.data.benchmarks.registered import fetch, fetch_arxiv
+    from tellapart.data.benchmarks.registry import fetch, fetch_arxiv
     from tellapart.errors import UserError
 
     if (first, last, archive, seed) == (None, None, None, None):

@@ -19,7 +19,7 @@ import pytest
 
 from tellapart.data.benchmarks import arxiv as module
 from tellapart.data.benchmarks.arxiv import ArxivSource
-from tellapart.data.benchmarks.registered import fetch, fetch_arxiv
+from tellapart.data.benchmarks.registry import fetch, fetch_arxiv
 from tellapart.data.reading.rows import read_data
 from tellapart.errors import DataError, MissingDependencyError, TellapartWarning, UserError
 
@@ -238,7 +238,7 @@ def test_a_fetch_that_was_killed_goes_on_and_ends_as_one_that_was_not(
 import os, signal
 import arxiv
 from tellapart.data.benchmarks import arxiv as module
-from tellapart.data.benchmarks.registered import fetch_arxiv
+from tellapart.data.benchmarks.registry import fetch_arxiv
 arxiv.Client.query_url_format = {api.url!r}
 module.DELAY_SECONDS = 0.0
 written = []

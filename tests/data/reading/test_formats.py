@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tellapart.data.benchmarks.registered import named_tables, registered
+from tellapart.data.benchmarks.registry import named_tables, registered
 from tellapart.errors import DataError
 
 Put = Callable[..., Path]

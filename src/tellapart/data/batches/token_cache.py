@@ -19,10 +19,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from tellapart.data.cache import cache_folder
 from tellapart.data.examples import TextSplit
 from tellapart.errors import OutputError
-from tellapart.files import replacing
+from tellapart.files import cache_folder, replacing
 
 FEWEST_ROWS = 20_000
 """Rows below which tokenising again takes less time than a person notices."""

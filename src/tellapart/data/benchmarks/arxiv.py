@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from tqdm.auto import tqdm
 
-from tellapart.data.cache import cache_folder
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.data.reading.values import examples_table
 from tellapart.data.splits import complete_splits
 from tellapart.errors import DataError, MissingDependencyError, TellapartWarning, UserError, did_you_mean
-from tellapart.files import replacing
+from tellapart.files import cache_folder, replacing
 
 if TYPE_CHECKING:
     import arxiv

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tellapart.data.benchmarks.base import BenchmarkSet
-from tellapart.data.benchmarks.originals import OriginalFiles, PublishersSource
+from tellapart.data.benchmarks.base import BenchmarkSet, OriginalFiles, PublishersSource
 from tellapart.data.reading.columns import Columns
 from tellapart.data.reading.formats import ClassFolders, LineFile, TableFile
 from tellapart.data.reading.hub import HubSource

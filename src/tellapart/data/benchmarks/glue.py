@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tellapart.data.benchmarks.base import BenchmarkSet
-from tellapart.data.benchmarks.originals import OriginalFiles
+from tellapart.data.benchmarks.base import BenchmarkSet, OriginalFiles
 from tellapart.data.reading.columns import Columns
 from tellapart.data.reading.formats import LineFile
 from tellapart.data.reading.hub import HubSource

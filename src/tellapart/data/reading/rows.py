@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tellapart.data.benchmarks.registered import BenchmarkSet, local_folder, named_tables, registered
+from tellapart.data.benchmarks.base import BenchmarkSet
+from tellapart.data.benchmarks.registry import local_folder, named_tables, registered
 from tellapart.data.examples import SCORE, LabelSpace, TextData, TextSplit
 from tellapart.data.reading.columns import ColumnNames, find_columns, written_columns
 from tellapart.data.reading.hub import hub_tables

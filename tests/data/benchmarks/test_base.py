@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tellapart.data.benchmarks.originals import PublishersSource
-from tellapart.data.benchmarks.registered import fetch, named_tables, registered
+from tellapart.data.benchmarks.base import PublishersSource
+from tellapart.data.benchmarks.registry import fetch, named_tables, registered
 from tellapart.data.reading.rows import read_data
 from tellapart.errors import DataError
 
