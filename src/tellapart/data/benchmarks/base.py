@@ -41,6 +41,11 @@ class OriginalFiles:
     reader: Reader
     description: str = ""
 
+    @classmethod
+    def named(cls, reader: Reader, description: str = "", **files: str) -> OriginalFiles:
+        """Returns a form with one file for each split, given as `split=name`, in any folder below the set's."""
+        return cls({split: (f"**/{file}",) for split, file in files.items()}, reader, description)
+
     def __str__(self) -> str:
         """Names the files, one a split."""
         return self.description or ", ".join(
@@ -73,7 +78,7 @@ class PublishersSource:
         return self.address
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BenchmarkSet:
     """A set with a name of its own.
 
@@ -101,7 +106,7 @@ class BenchmarkSet:
     classes: int
     sizes: Mapping[str, int]
     source: HubSource | WheelSource | ArxivSource | PublishersSource
-    license: str
+    license: str = "not stated"
     citation: str
     note: str = ""
     overlap: int | None = None

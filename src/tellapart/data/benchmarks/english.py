@@ -63,7 +63,6 @@ ENGLISH = (
         classes=20,
         sizes={"train": 11_293, "test": 7_528},
         source=_orange("20newsgroups"),
-        license="not stated",
         citation="Lang 1995, NewsWeeder; cleaned by Cardoso-Cachopo 2007",
         note="lower-case letters only; subject lines, quotes and signatures are kept",
     ),
@@ -76,7 +75,6 @@ ENGLISH = (
         source=HubSource(
             "SetFit/TREC-QC", Columns("text", label="label_coarse_text"), label_names=_TREC_CODES
         ),
-        license="not stated",
         citation="Li and Roth 2002, Learning Question Classifiers",
         note="10 test texts are also in train",
         overlap=10,
@@ -100,7 +98,6 @@ ENGLISH = (
         classes=5,
         sizes={"train": 8_544, "validation": 1_101, "test": 2_210},
         source=HubSource("SetFit/sst5", _LABEL_TEXT),
-        license="not stated",
         citation="Socher et al. 2013, Recursive Deep Models for Semantic Compositionality",
         note="2 test texts are also in train; the sentences overlap with those of mr",
         overlap=2,
@@ -112,7 +109,6 @@ ENGLISH = (
         classes=2,
         sizes={"train": 8_530, "validation": 1_066, "test": 1_066},
         source=HubSource("cornell-movie-review-data/rotten_tomatoes", _LABEL),
-        license="not stated",
         citation="Pang and Lee 2005, Seeing Stars",
         note="the sentences overlap with those of sst5",
     ),
@@ -123,7 +119,6 @@ ENGLISH = (
         classes=2,
         sizes={"train": 3_394, "test": 376},
         source=HubSource("SetFit/CR", _LABEL_TEXT),
-        license="not stated",
         citation="Hu and Liu 2004, Mining and Summarizing Customer Reviews",
     ),
     BenchmarkSet(
@@ -133,7 +128,6 @@ ENGLISH = (
         classes=2,
         sizes={"train": 8_000, "test": 2_000},
         source=HubSource("SetFit/subj", _LABEL_TEXT),
-        license="not stated",
         citation="Pang and Lee 2004, A Sentimental Education",
     ),
     BenchmarkSet(
@@ -178,18 +172,15 @@ ENGLISH = (
         classes=54,
         sizes={"train": 53_840, "validation": 1_000, "test": 1_000},
         source=PublishersSource("https://github.com/lancopku/SGM", "its page links to an archive"),
-        license="not stated",
         citation="Yang et al. 2018, SGM, arXiv:1806.04822",
         note="the line breaks of the abstracts are removed",
         originals=(
-            OriginalFiles(
-                {
-                    "train": ("**/text_train",),
-                    "validation": ("**/text_val",),
-                    "test": ("**/text_test",),
-                },
+            OriginalFiles.named(
                 ParallelFiles("text_", "label_"),
                 "text_train, text_val, text_test, label_train, label_val, label_test",
+                train="text_train",
+                validation="text_val",
+                test="text_test",
             ),
         ),
     ),

@@ -59,8 +59,8 @@ class LineFile:
     """
 
     names: Mapping[str, tuple[str, ...]]
-    orders: tuple[tuple[str, ...], ...]
-    labels: Mapping[str, str] | None
+    orders: tuple[tuple[str, ...], ...] = ()
+    labels: Mapping[str, str] | None = None
     delimiter: str = "\t"
     group_questions: bool = False
     skip_short: bool = False
