@@ -12,8 +12,8 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, Trainer
 from tellapart.encoders.transformer import load_tokenizer
 from tellapart.errors import DataError, ModelError, RecipeError, TellapartError, UserError
 from tellapart.pretraining import run as module
-from tellapart.pretraining.checkpoint_statistics import pretrain_stats
 from tellapart.pretraining.checkpoints import last_checkpoint
+from tellapart.pretraining.masked_statistics import pretrain_stats
 from tellapart.pretraining.recipe import PretrainRecipe, validated_pretraining
 from tellapart.pretraining.run import pretrain
 from tellapart.pretraining.synonyms import build_wordnet_table

@@ -198,7 +198,7 @@ def pretrain_stats(
     from dataclasses import asdict
 
     from tellapart.cli.tables import print_json, show_table
-    from tellapart.pretraining.checkpoint_statistics import pretrain_stats as run
+    from tellapart.pretraining.masked_statistics import pretrain_stats as run
 
     results = run(
         checkpoints,

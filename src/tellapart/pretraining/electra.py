@@ -14,11 +14,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from tellapart.errors import ModelError
-from tellapart.pretraining.corrections import discriminator_labels, sentence_regularisation
-from tellapart.pretraining.language_model import GENERATOR_FOLDER, MODEL_FOLDER, MaskedHead
+from tellapart.pretraining.corrections import discriminator_labels
+from tellapart.pretraining.language_model import (
+    GENERATOR_FOLDER,
+    MODEL_FOLDER,
+    MaskedHead,
+    load_weights,
+    save_checkpoint,
+)
 from tellapart.pretraining.logits import token_cross_entropy
-from tellapart.pretraining.mlm import load_plain, save_plain
-from tellapart.pretraining.terms import MASKED, TOKENS, Corrections, PretrainingModel, Term, filled
+from tellapart.pretraining.terms import TOKENS, Corrections, PretrainingModel, Term, filled
 
 
 class ReplacedTokenDetection(PretrainingModel):
@@ -49,16 +54,11 @@ class ReplacedTokenDetection(PretrainingModel):
         predictions: Literal["sample", "argmax"] = "sample",
         temperature: float = 1.0,
     ) -> None:
-        super().__init__(corrections)
+        super().__init__(corrections, discriminator=Term(discriminator_weight, TOKENS))
         _share_embeddings(generator, discriminator)
         self.generator, self.discriminator = generator, discriminator
         self.head = MaskedHead(generator)
         self.predictions, self.temperature = predictions, temperature
-        self.terms = {"mlm": Term(1.0, MASKED), "discriminator": Term(discriminator_weight, TOKENS)}
-        if corrections.soft:
-            self.terms["soft"] = Term(corrections.weight, MASKED)
-        if corrections.sentence:
-            self.terms["sentence"] = Term(corrections.weight, TOKENS)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, labels: Tensor
@@ -91,7 +91,8 @@ class ReplacedTokenDetection(PretrainingModel):
             each = functional.binary_cross_entropy_with_logits(scores, replaced.float(), reduction="none")
             result["discriminator"] = (each * attention_mask).sum()
         if self.corrections.sentence:
-            result["sentence"] = self._sentence(hidden, original, attention_mask)
+            base_model = self.discriminator.base_model
+            result["sentence"] = self.sentence_term(base_model, hidden, original, attention_mask)
         right = ((scores.detach() > 0) == replaced.bool()) & attention_mask.bool()
         return result | {"correct": (predictions == labels).sum(), "detected": right.sum()}
 
@@ -102,24 +103,15 @@ class ReplacedTokenDetection(PretrainingModel):
         drawn = torch.rand(len(logits), 1, device=logits.device) * cumulative[:, -1:]
         return torch.searchsorted(cumulative, drawn, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
 
-    def _sentence(self, hidden: Tensor, original: Tensor, attention_mask: Tensor) -> Tensor:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.corrections.detach_original):
-            target = self.discriminator.base_model(input_ids=original, attention_mask=attention_mask)[0]
-        with torch.autocast(hidden.device.type, enabled=False):
-            mean = sentence_regularisation(
-                hidden, target, attention_mask, detach_original=self.corrections.detach_original
-            )
-        return mean * attention_mask.sum()
-
     def save(self, folder: str | Path, tokenizer: Any) -> None:
         """Writes `model/` (the discriminator) and `generator/`, plain Transformers checkpoints."""
-        save_plain(self.generator, Path(folder) / GENERATOR_FOLDER, tokenizer)
-        save_plain(self.discriminator, Path(folder) / MODEL_FOLDER, tokenizer)
+        save_checkpoint(self.generator, Path(folder) / GENERATOR_FOLDER, tokenizer)
+        save_checkpoint(self.discriminator, Path(folder) / MODEL_FOLDER, tokenizer)
 
     def load(self, folder: str | Path) -> None:
         """Reads what `save` wrote, bit for bit."""
-        load_plain(self.generator, Path(folder) / GENERATOR_FOLDER)
-        load_plain(self.discriminator, Path(folder) / MODEL_FOLDER)
+        load_weights(self.generator, Path(folder) / GENERATOR_FOLDER)
+        load_weights(self.discriminator, Path(folder) / MODEL_FOLDER)
 
 
 def _share_embeddings(generator: Any, discriminator: Any) -> None:

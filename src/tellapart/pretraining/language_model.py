@@ -23,8 +23,9 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from tellapart.encoders.pooling import CONFIG_KEY, encoder_layers
 from tellapart.encoders.resolve import resolve_encoder
-from tellapart.encoders.transformer import load_tokenizer, position_limit, readable
+from tellapart.encoders.transformer import load_tokenizer, position_limit, readable, without_reports
 from tellapart.errors import ModelError
+from tellapart.files import replacing
 
 GENERATOR_FOLDER, MODEL_FOLDER = "generator", "model"
 
@@ -259,3 +260,25 @@ def check_length(model: Any, encoder: str, max_length: int) -> None:
             f"max_length is {max_length} and the encoder {encoder} reads at most {limit} tokens",
             f"use --max-length {limit} or less",
         )
+
+
+def save_checkpoint(model: Any, folder: Path, tokenizer: Any) -> None:
+    """Writes a plain Transformers checkpoint, whole or not at all.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    with replacing(folder) as temporary, without_reports():
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+
+
+def load_weights(model: Any, folder: Path) -> None:
+    """Reads the weights of a plain checkpoint into a model of the same shape.
+
+    Raises:
+        ModelError: There is none.
+    """
+    with without_reports():
+        loaded = type(model).from_pretrained(resolve_encoder(str(folder)), dtype=torch.float32)
+    model.load_state_dict(loaded.state_dict())

@@ -15,6 +15,7 @@ from tellapart.recipes.reading import parsed_value, read_mapping
 NEW = "new"
 """The encoder that is made from nothing."""
 
+CorrectionName = Literal["none", "hard", "soft", "soft-sentence", "hard+soft"]
 Size = Annotated[int, Field(ge=1)]
 
 
@@ -78,7 +79,7 @@ class PretrainRecipe(BaseModel):
     layers: Size | None = None
     heads: Size | None = None
     objective: Literal["mlm", "electra"] = "mlm"
-    correction: Literal["none", "hard", "soft", "soft-sentence", "hard+soft"] = "none"
+    correction: CorrectionName = "none"
     correction_weight: Annotated[float, Field(ge=0)] = 1.0
     synonyms: str | None = None
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15

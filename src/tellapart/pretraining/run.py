@@ -26,11 +26,11 @@ from tellapart.fitting.processes import is_main_process
 from tellapart.fitting.stages import trainer_options
 from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.checkpoints import last_checkpoint
+from tellapart.pretraining.masked_statistics import MaskedStatistics, masked_statistics
 from tellapart.pretraining.mlm import MaskedLanguageModelling
 from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.pretraining.report import save_curves, write_pretraining_report
 from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
-from tellapart.pretraining.statistics import MaskedStatistics, masked_statistics
 from tellapart.pretraining.trainer import PretrainingTrainer
 from tellapart.training.progress import ProgressBar, text_counter
 

@@ -35,7 +35,7 @@ from tellapart.pretraining.synonyms import SynonymTable
 from tellapart.pretraining.tables import WORDNET, synonym_table
 from tellapart.pretraining.terms import Corrections, PretrainingModel
 from tellapart.pretraining.texts import TextSource, open_texts
-from tellapart.pretraining.wordpiece import train_wordpiece
+from tellapart.pretraining.vocabulary import train_wordpiece
 from tellapart.training.progress import text_counter
 
 # Beside the checkpoints, while the run lasts: what tokenising has cost need not be paid again on resuming.

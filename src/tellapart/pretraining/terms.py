@@ -14,11 +14,11 @@ from tellapart.pretraining.corrections import (
     IGNORED,
     CorrectionRates,
     hard_correction,
+    sentence_regularisation,
     soft_regularisation,
 )
+from tellapart.pretraining.recipe import CorrectionName
 from tellapart.pretraining.synonyms import SynonymTable
-
-CorrectionName = Literal["none", "hard", "soft", "soft-sentence", "hard+soft"]
 
 MASKED: Final = "masked"
 TOKENS: Final = "tokens"
@@ -86,19 +86,23 @@ class PretrainingModel(nn.Module):
     """A model that returns the sums of its terms; base of masked language modelling and ELECTRA.
 
     Args:
-        corrections: What is done about reasonable predictions.
+        corrections: Treatment of predictions that are synonyms of the gold token.
+        terms: Terms beside `mlm` and those of the corrections.
 
     Attributes:
         terms: How each term enters the loss, by name.
         rates: Corrected predictions since the last reset, when there is a table.
     """
 
-    terms: dict[str, Term]
-
-    def __init__(self, corrections: Corrections) -> None:
+    def __init__(self, corrections: Corrections, **terms: Term) -> None:
         super().__init__()
         self.corrections = corrections
         self.rates = CorrectionRates()
+        self.terms = {"mlm": Term(1.0, MASKED), **terms}
+        if corrections.soft:
+            self.terms["soft"] = Term(corrections.weight, MASKED)
+        if corrections.sentence:
+            self.terms["sentence"] = Term(corrections.weight, TOKENS)
 
     def masked_terms(
         self, losses: Tensor, labels: Tensor, predictions: Tensor, embeddings: Tensor, *, tied: bool = False
@@ -124,6 +128,24 @@ class PretrainingModel(nn.Module):
             mean = soft_regularisation(embeddings, labels, predictions, sparse=sparse)
             sums["soft"] = mean * len(labels)
         return sums
+
+    def sentence_term(
+        self, base_model: nn.Module, hidden: Tensor, original: Tensor, attention_mask: Tensor
+    ) -> Tensor:
+        """Returns the sum of `sentence` over this batch's tokens.
+
+        Args:
+            base_model: The encoder.
+            hidden: Its last hidden states of the sentences with the predictions filled in, (B, L, d).
+            original: The original ids (B, L).
+            attention_mask: 1 for a token and 0 for padding, (B, L).
+        """
+        detach = self.corrections.detach_original
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not detach):
+            target = base_model(input_ids=original, attention_mask=attention_mask)[0]
+        with torch.autocast(hidden.device.type, enabled=False):
+            mean = sentence_regularisation(hidden, target, attention_mask, detach_original=detach)
+        return mean * attention_mask.sum()
 
     def observe(self, labels: Tensor, predictions: Tensor, positions: Tensor, shape: torch.Size) -> None:
         """Counts corrections in a batch of `shape` (B, L), when there is a table."""

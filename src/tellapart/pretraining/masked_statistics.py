@@ -1,8 +1,12 @@
-"""How a language model fills masks: right, wrong, or reasonably wrong (Table 2 of Zhang et al. 2023)."""
+"""Accuracy, loss and synonym predictions at masked tokens, of one model or of several checkpoints.
+
+Zhang et al. 2023, Language Model Pre-training on True Negatives, Table 2 and Figure 3.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +16,19 @@ import torch
 from torch import Tensor
 
 from tellapart.data.batches.batching import token_budget_batches
+from tellapart.encoders.precision import use_bf16
+from tellapart.encoders.transformer import position_limit
+from tellapart.errors import ModelError
 from tellapart.pretraining.batches import MaskedSequences
+from tellapart.pretraining.corpus import Corpus, build_corpus
 from tellapart.pretraining.corrections import CorrectionRates
-from tellapart.pretraining.language_model import GENERATOR_FOLDER, MaskedHead
+from tellapart.pretraining.language_model import GENERATOR_FOLDER, MaskedHead, load_language_model
 from tellapart.pretraining.logits import token_cross_entropy
+from tellapart.pretraining.masking import masking_for
 from tellapart.pretraining.synonyms import SynonymTable
+from tellapart.pretraining.tables import synonym_table
+from tellapart.pretraining.texts import open_texts
+from tellapart.training.progress import rows_bar
 
 LOOKING_EPOCH = -1
 """The pass whose masks are for looking at: no training step ever sees them."""
@@ -161,3 +173,99 @@ def _examples(
             tuple(words([token]) for token in table.neighbours(gold)[:_SYNONYMS_SHOWN]),
         )
     return list(found.values())
+
+
+# ---- Several checkpoints on the same texts ----
+
+
+@dataclass(frozen=True)
+class CheckpointStatistics:
+    """What was counted for one checkpoint.
+
+    Args:
+        checkpoint: As it was named.
+        statistics: The counts.
+    """
+
+    checkpoint: str
+    statistics: MaskedStatistics
+
+
+def pretrain_stats(
+    checkpoints: Sequence[str | Path],
+    texts: str | Path,
+    *,
+    text: str | None = None,
+    split: str = "train",
+    synonyms: str = "wordnet",
+    max_length: int = 128,
+    mask_share: float = 0.15,
+    limit: int | None = None,
+    seed: int = 0,
+    quiet: bool = False,
+) -> list[CheckpointStatistics]:
+    """Counts right, wrong and reasonable predictions of checkpoints on the same masked texts.
+
+    Args:
+        checkpoints: Run folders, checkpoints in them, or any model with a head over the vocabulary.
+        texts: What `tellapart.pretraining.texts.open_texts` takes; each line that is not empty is a sequence.
+        text: The column of the texts, for a table.
+        split: Which split of a table.
+        synonyms: `wordnet`, or a file that `tellapart synonyms build` wrote.
+        max_length: Longest sequence in tokens.
+        mask_share: Share of the tokens that are masked.
+        limit: Sequences to read, a sample; all by default.
+        seed: Of the sample and of the masks.
+        quiet: Whether to show no progress.
+
+    Raises:
+        UserError: A checkpoint, the texts or the table cannot be used.
+    """
+    source = open_texts(texts, text=text, split=split)
+    results = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for checkpoint in checkpoints:
+            model, tokenizer = _loaded(checkpoint)
+            length = min(max_length, position_limit(model.config))
+            # Rebuilt only when a checkpoint has another tokeniser than the one before.
+            corpus = build_corpus(source, tokenizer, Path(scratch) / "corpus", max_length=length)
+            results.append(
+                CheckpointStatistics(
+                    str(checkpoint),
+                    _counted(model, tokenizer, corpus, synonyms, mask_share, limit, seed, quiet),
+                )
+            )
+    return results
+
+
+def _loaded(checkpoint: str | Path) -> tuple[Any, Any]:
+    loaded = load_language_model(masked_model_folder(checkpoint))
+    if loaded.notes:  # a new head would only guess
+        raise ModelError(
+            f"{checkpoint} has no head over the vocabulary", "name a checkpoint that pretrain wrote"
+        )
+    return loaded.model.to("cuda" if torch.cuda.is_available() else "cpu"), loaded.tokenizer
+
+
+def _counted(
+    model: Any,
+    tokenizer: Any,
+    corpus: Corpus,
+    synonyms: str,
+    mask_share: float,
+    limit: int | None,
+    seed: int,
+    quiet: bool,
+) -> MaskedStatistics:
+    size = model.get_input_embeddings().num_embeddings
+    masking = masking_for(tokenizer, vocabulary_size=size, share=mask_share, seed=seed)
+    rows = np.sort(np.random.default_rng(seed).permutation(len(corpus))[:limit])
+    with rows_bar(len(rows), quiet=quiet) as progress:
+        return masked_statistics(
+            model,
+            MaskedSequences(corpus, masking, tokenizer.pad_token_id or 0),
+            synonym_table(synonyms, tokenizer),
+            rows=rows,
+            bf16=use_bf16("auto", next(model.parameters()).device),
+            progress=progress,
+        )
