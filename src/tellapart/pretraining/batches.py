@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from tellapart.data.batches.batching import LengthBucketBatchSampler
+from tellapart.data.batches.batching import LengthBucketBatchSampler, identity
 from tellapart.errors import DataError
 from tellapart.pretraining.corpus import Corpus
 from tellapart.pretraining.masking import Masking
@@ -194,10 +194,6 @@ class StepSampler(Sampler[Request]):
         return [step for step in steps if len(step) >= self.shares]
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
 def step_loader(
     dataset: MaskedSequences, sampler: StepSampler, *, workers: int = 0, pin_memory: bool = False
 ) -> DataLoader:
@@ -212,7 +208,7 @@ def step_loader(
     return DataLoader(
         dataset,
         batch_sampler=cast(Any, sampler),  # a request is what a list of rows is elsewhere
-        collate_fn=_as_it_is,
+        collate_fn=identity,
         num_workers=workers,
         pin_memory=pin_memory,
         # Of its own, so that starting workers draws nothing from the stream that dropout draws from.

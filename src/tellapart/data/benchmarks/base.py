@@ -16,25 +16,25 @@ from tellapart.errors import DataError
 
 
 class Reader(Protocol):
-    """What makes a table of one file in columns `text`, `text_pair`, `label` or `labels`, `question_id`."""
+    """Reads a file as a table with the columns `text`, `text_pair`, `label` or `labels`, `question_id`."""
 
     def read(self, path: Path) -> pa.Table:
         """Reads a file.
 
         Raises:
-            DataError: It is not what it should be; the message names the line where there is one.
+            DataError: The content is invalid; the message names the line if there is one.
         """
 
 
 @dataclass(frozen=True)
 class OriginalFiles:
-    """The files of a set in one of the forms in which it is published.
+    """One of the forms in which the files of a set are published.
 
     Args:
-        patterns: For each split the glob patterns of its file below the set's folder; the first that is there
-            counts. A pattern may match a folder, where the form is one.
-        reader: What reads such a file.
-        description: What to call the files in messages, where the patterns do not say enough.
+        patterns: Glob patterns of each split's file below the set's folder; the first match counts. A pattern may
+            match a folder if the reader takes one.
+        reader: Reads such a file.
+        description: Name of the files in messages and documentation; by default their patterns.
     """
 
     patterns: Mapping[str, tuple[str, ...]]
@@ -47,13 +47,13 @@ class OriginalFiles:
         return cls({split: (f"**/{file}",) for split, file in files.items()}, reader, description)
 
     def __str__(self) -> str:
-        """Names the files, one a split."""
+        """Returns the names of the files, one per split."""
         return self.description or ", ".join(
             patterns[0].removeprefix("**/").rstrip("*") for patterns in self.patterns.values()
         )
 
     def find(self, folder: Path) -> dict[str, Path]:
-        """Returns the file of each split that is there.
+        """Returns the files found, by split.
 
         Raises:
             DataError: A pattern matches two files.
@@ -64,11 +64,11 @@ class OriginalFiles:
 
 @dataclass(frozen=True)
 class PublishersSource:
-    """A set that users get from its publishers themselves, since nobody else may hand it out or does.
+    """A set that users must download themselves.
 
     Args:
-        address: Where.
-        how: What to do there, as a clause: `it is handed out on application`.
+        address: Web page of its publishers.
+        how: How to get the set there, as a clause: `it is handed out on application`.
     """
 
     address: str
@@ -80,24 +80,24 @@ class PublishersSource:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkSet:
-    """A set with a name of its own.
+    """A benchmark set that can be given by name.
 
     Args:
-        name: What users write for it.
-        task: `single label`, `multi-label`, `pair`, `ranking`, or `regression`: rows have a score each.
-        description: What the rows and classes are.
-        classes: How many classes there are; 0 where rows have scores.
-        sizes: Labelled rows of each split.
-        source: Where it is fetched from.
-        license: As its publishers state it.
-        citation: The publication to cite.
-        note: What distorts results, or an empty string: texts in two splits, traces of the class in the texts.
-        overlap: How many texts of the test split (of the validation split, where no test labels are published)
-            are also in train, letter by letter; None where nobody has counted. The note says so too.
-        originals: The forms in which its publishers hand it out, for a folder of the user's.
-        metric: What it is judged by, a name in `tellapart.evaluation.metrics.METRICS`; None for the main metric of
-            its kind of task.
-        positive: Of two classes the one whose F1 it is judged by; it becomes the second one.
+        name: Its name on the command line.
+        task: `single label`, `multi-label`, `pair`, `ranking` or `regression`.
+        description: Content of the rows and classes.
+        classes: Number of classes; 0 for regression.
+        sizes: Number of labelled rows of each split.
+        source: Where to download it.
+        license: Licence as stated by its publishers.
+        citation: Publication to cite.
+        note: Anything that distorts results, such as texts in two splits; may be empty.
+        overlap: Number of test texts (validation texts, if no test labels are published) that are also in train,
+            verbatim; None if not counted. Also stated in the note.
+        originals: The forms in which it is published, for users who have the files.
+        metric: Its usual metric, a name in `tellapart.evaluation.metrics.METRICS`; None for the main metric of its
+            task.
+        positive: The class whose F1 is reported in a binary task; it becomes the second class.
     """
 
     name: str
@@ -116,24 +116,24 @@ class BenchmarkSet:
 
 
 def original_tables(folder: Path, forms: tuple[OriginalFiles, ...]) -> dict[str, pa.Table]:
-    """Reads a folder that holds the published files of a set.
+    """Reads a folder with the published files of a set.
 
     Args:
-        folder: Where the files are.
-        forms: The forms in which the set is published; the first that is there is read.
+        folder: The folder.
+        forms: The forms in which the set is published; the first one found is read.
 
     Returns:
-        A table a split; none if the folder holds no file of any form.
+        One table per split; empty if no form was found.
 
     Raises:
-        DataError: A file is not what it should be, or there are two for one split.
+        DataError: A file is invalid, or a split has two files.
     """
     for form in forms:
         files = form.find(folder)
         if files:
             tables = {split: form.reader.read(path) for split, path in files.items()}
             if "train" in tables and not {"label", "labels"} & {*tables["train"].column_names}:
-                raise DataError(f"{files['train']} has no labels", "give the file as it was published")
+                raise DataError(f"{files['train']} has no labels", "give the file as published")
             return tables
     return {}
 
@@ -143,7 +143,7 @@ def _first_match(folder: Path, split: str, patterns: tuple[str, ...]) -> Path | 
         matches = sorted(folder.glob(pattern))
         if len(matches) > 1:
             names = ", ".join(str(path.relative_to(folder)) for path in matches[:2])
-            raise DataError(f"{folder} has two files for {split}: {names}", "keep one")
+            raise DataError(f"{folder} has two files for {split}: {names}", "keep only one")
         if matches:
             return matches[0]
     return None

@@ -1,4 +1,4 @@
-"""Benchmark sets by name: from a folder of the user's, from the cache, or fetched into it once."""
+"""Benchmark sets by name, read from a user's folder or downloaded to the cache."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ SETS = (*ENGLISH, *GLUE, *MEDWEB, *CHINESE)
 
 
 def registered() -> dict[str, BenchmarkSet]:
-    """Returns the sets that have a name of their own, by it."""
+    """Returns the benchmark sets by name."""
     return {one.name: one for one in SETS}
 
 
 def local_folder(name: str) -> Path | None:
-    """Returns the folder of a set below the one that the environment's `TELLAPART_DATA` names, or None."""
+    """Returns the folder of a set in the user's data folder (`TELLAPART_DATA`), or None."""
     root = os.environ.get("TELLAPART_DATA")
-    if not root or not re.fullmatch(r"\w[\w.-]*", name):  # a name, which cannot lead out of the folder
+    if not root or not re.fullmatch(r"\w[\w.-]*", name):  # refuses paths out of the folder
         return None
     folder = Path(root).expanduser() / name
     return folder if folder.is_dir() else None
 
 
 def fetch(name: str) -> Path:
-    """Returns the folder of a set, after fetching it if it is not there yet.
+    """Returns the folder of a set, downloading it to the cache if necessary.
 
-    A folder of that name below `TELLAPART_DATA` comes before everything. Fetched sets are kept in
-    `cache_folder()` as `train.parquet` and so on, beside `source.json`.
+    A folder of that name in `TELLAPART_DATA` takes precedence. The cache has `train.parquet` and so on, and
+    `source.json`.
 
     Args:
-        name: One of `registered()`, or a folder below `TELLAPART_DATA`.
+        name: One of `registered()`, or a folder in `TELLAPART_DATA`.
 
     Raises:
-        DataError: There is no such set, it could not be fetched, or its users have to get it themselves.
+        DataError: There is no such set, it could not be downloaded, or users must download it themselves.
         OutputError: The cache cannot be written.
     """
     folder = local_folder(name)
@@ -57,23 +57,23 @@ def fetch(name: str) -> Path:
     if name not in registered():
         raise DataError(
             f'no set is registered as "{name}"{did_you_mean(name, registered())}',
-            'choose one of "tellapart data list"',
+            'see "tellapart data list" for the names',
         )
     return _cached(registered()[name])
 
 
 def fetch_arxiv(first: str, last: str, archive: str = "cs", seed: int = 0) -> Path:
-    """Returns the folder of a set of arXiv's abstracts as `ArxivSource` describes it, after fetching it.
+    """Returns the folder of a set of arXiv abstracts, downloading it to the cache if necessary.
 
     Args:
-        first: The first day, `2019-01-01`, or the month that begins with it, `2019-01`.
-        last: The last day, or the month that ends with it.
-        archive: Whose papers and categories, one of `tellapart.data.benchmarks.arxiv.ARCHIVES`.
-        seed: Decides the split.
+        first: The first day, `2019-01-01`, or a month, `2019-01`, which starts at its first day.
+        last: The last day, or a month, which ends at its last day.
+        archive: One of `tellapart.data.benchmarks.arxiv.ARCHIVES`.
+        seed: Seed of the split.
 
     Raises:
-        UserError: A day or the archive is none.
-        DataError: arXiv could not be reached, or has too few papers in these days. What it gave is kept.
+        UserError: A day or the archive is invalid.
+        DataError: arXiv could not be reached, or has too few papers in these days. Downloaded days are kept.
         MissingDependencyError: The package arxiv is not installed.
         OutputError: The cache cannot be written.
     """
@@ -82,16 +82,16 @@ def fetch_arxiv(first: str, last: str, archive: str = "cs", seed: int = 0) -> Pa
 
 
 def named_tables(name: str) -> tuple[dict[str, pa.Table], tuple[str, ...]]:
-    """Reads a registered set or a folder below `TELLAPART_DATA`, which may hold a set's files as published.
+    """Reads a benchmark set, or a folder in `TELLAPART_DATA`, which may hold a set's files as published.
 
     Args:
-        name: One of `registered()`, or a folder below `TELLAPART_DATA`.
+        name: One of `registered()`, or a folder in `TELLAPART_DATA`.
 
     Returns:
-        A table a split, and what to know about the set.
+        One table per split, and notes on the set.
 
     Raises:
-        DataError: As in `fetch`; or the files are not what they should be.
+        DataError: As in `fetch`; or the files are invalid.
         OutputError: The cache cannot be written.
     """
     known = registered().get(name)
@@ -103,11 +103,11 @@ def named_tables(name: str) -> tuple[dict[str, pa.Table], tuple[str, ...]]:
     if tables:
         return tables, notes
     try:
-        return folder_tables(folder), ()  # the user's own rows, of which nothing is known
+        return folder_tables(folder), ()  # the user's own rows: the set's notes do not apply
     except DataError as error:
         if known is None or not known.originals:
             raise
-        raise DataError(error.cause, f"{error.remedy}, or put these there: {known.originals[0]}") from error
+        raise DataError(error.cause, f"{error.remedy}, or add {known.originals[0]}") from error
 
 
 def _cached(chosen: BenchmarkSet) -> Path:
@@ -121,17 +121,18 @@ def _fill(folder: Path, chosen: BenchmarkSet) -> None:
     if isinstance(chosen.source, PublishersSource):
         root = (
             os.environ.get("TELLAPART_DATA")
-            or "the folder that the environment variable TELLAPART_DATA names"
+            or "a folder, and set the environment variable TELLAPART_DATA to its path"
         )
         raise DataError(
-            f"{chosen.name} cannot be fetched for you, get it at {chosen.source.address} ({chosen.source.how})",
-            f"put {chosen.originals[0]} into the folder {chosen.name} in {root}",
+            f"{chosen.name} cannot be downloaded automatically",
+            f"get it at {chosen.source.address} ({chosen.source.how}), and put {chosen.originals[0]} into the folder "
+            f"{chosen.name} in {root}",
         )
     tables = chosen.source.tables()
     sizes = {split: table.num_rows for split, table in tables.items()}
     if chosen.sizes and sizes != chosen.sizes:
         warnings.warn(
-            f"{chosen.name} has {sizes} rows at its source, where {dict(chosen.sizes)} were expected: "
+            f"{chosen.name} has {sizes} rows at its source, but {dict(chosen.sizes)} were expected: "
             "results may differ from those published.",
             TellapartWarning,
             stacklevel=4,

@@ -27,7 +27,7 @@ SECOND_TEXTS = {
     "body": (),
     "title": (),
 }
-"""Names of text columns, the likeliest first, each with the names of second texts that go with it."""
+"""Usual names of text columns, most likely first, each with the usual names of its second text."""
 
 LABELS = (
     "label",
@@ -140,12 +140,12 @@ def find_columns(
 
 
 def written_name(schema: pa.Schema, wanted: str) -> str | None:
-    """Returns the name of a column as the table writes it, or None; capitals and spaces around do not matter."""
+    """Returns the table's spelling of a column name, ignoring case and surrounding spaces; None if there is none."""
     return wanted if wanted in schema.names else _by_name([_plain(wanted)], schema.names)
 
 
 def match_column(schema: pa.Schema, wanted: str, where: str) -> str:
-    """Returns what `written_name` does, which must not be None.
+    """Returns the table's spelling of a column name, as `written_name`.
 
     Raises:
         DataError: There is no such column.
@@ -160,7 +160,7 @@ def match_column(schema: pa.Schema, wanted: str, where: str) -> str:
 
 
 def written_columns(columns: Columns, schema: pa.Schema, where: str) -> Columns:
-    """Returns columns as a table writes their names.
+    """Returns the columns with the table's spelling of their names.
 
     Raises:
         DataError: One of them is missing.
@@ -170,14 +170,14 @@ def written_columns(columns: Columns, schema: pa.Schema, where: str) -> Columns:
 
 
 def is_string(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds texts, plain or categorical."""
+    """Whether a column type is a string, plain or categorical."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds lists."""
+    """Whether a column type is a list."""
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 

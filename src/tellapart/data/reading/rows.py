@@ -1,4 +1,4 @@
-"""From whatever the user has to a task: splits of texts and labels, and the names of the classes."""
+"""Reads any source of labelled rows into `TextData`: splits and classes."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from tellapart.data.reading.values import fractional_numbers, has_label_lists, i
 from tellapart.errors import DataError, did_you_mean
 
 MOST_FRACTIONS = 20
-"""With more different numbers than this, some of them with fractions, labels are taken for scores by mistake."""
+"""More distinct fractional labels than this are refused: the task is probably a regression."""
 
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*){0,2}")
 
 
 @dataclass(frozen=True)
 class SourceTables:
-    """The rows of a source before anything is said about their columns.
+    """The tables of a source, one per split, before their columns are chosen.
 
     Args:
-        name: What the user named: a path, a registered name, a Hub name; `memory` for objects.
-        tables: One table a split; a source without splits is `train`.
-        notes: What to know about the source, for the run's log.
-        benchmark: What is known of it, if it has the name of a benchmark set.
+        name: The source as named by the user: a path, a registered name, a Hub name; `memory` for objects.
+        tables: One table per split; a source without splits is `train`.
+        notes: Remarks on the source, for the run's log.
+        benchmark: The description of a benchmark set; None for other sources.
     """
 
     name: str
@@ -78,9 +78,9 @@ def read_task(
         regression: Whether the labels are numeric targets; None: only for benchmark sets with such labels.
 
     Raises:
-        DataError: There are no training rows, fewer than two classes, a class outside the training rows, or
-            texts or labels that cannot be read; or classes that are many numbers with fractions, unless
-            `regression` is False.
+        DataError: There are no training rows or fewer than two classes, another split has a class that the
+            training rows lack, texts or labels cannot be read, or the labels look like numeric targets and
+            `regression` is None.
     """
     found = read_splits(source)
     if "train" not in found.tables:
@@ -94,7 +94,7 @@ def read_task(
     scores = is_regression_set(source) if regression is None else regression
     if scores and (delimiter is not None or multi_label):
         raise DataError(
-            "a row has either a score or several labels, and both were asked for",
+            "a row has either a numeric target or several labels, and both were requested",
             "leave out --regression, or --label-delimiter and multi_label",
         )
     if regression is None and not scores and delimiter is None and multi_label is None:
@@ -137,18 +137,18 @@ def read_task(
 
 
 def read_splits(source: Any) -> SourceTables:
-    """Finds a source and reads its splits as tables.
+    """Reads the splits of a source as tables.
 
     Args:
-        source: A path to a file (CSV, TSV, JSON Lines, JSON, Parquet) or to a folder with files named train,
+        source: A path to a file (CSV, TSV, JSON Lines, JSON, Parquet), or to a folder with files named train,
             validation (valid, val, dev) and test, or saved by `datasets.save_to_disk`; the name of a
-            benchmark set; a set of the Hugging Face Hub, `organisation/name` or `organisation/name/config`;
+            benchmark set; a Hugging Face Hub data set, `organisation/name` or `organisation/name/config`;
             a mapping of split names to tables; or one table: a DataFrame, a `datasets.Dataset`, a dict of
-            columns, a list of dicts, a pair (texts, labels). A path that exists comes before a benchmark
-            set, and that before the Hub.
+            columns, a list of dicts, a pair (texts, labels). Existing paths take precedence over benchmark
+            sets, and these over the Hub.
 
     Raises:
-        DataError: It does not exist, or cannot be read.
+        DataError: The source does not exist, or cannot be read.
     """
     if isinstance(source, str | Path):
         return _named(str(source))
@@ -158,48 +158,46 @@ def read_splits(source: Any) -> SourceTables:
 
 
 def label_space(split: TextSplit, *, multi_label: bool, where: str = "the training rows") -> LabelSpace:
-    """Collects the classes of the training rows, numbers first and by value, then names by alphabet.
+    """Collects the classes of the training rows: numbers first, sorted by value, then names in alphabetical order.
 
     Args:
         split: The training rows, with labels.
-        multi_label: Whether a row has a list of labels.
-        where: What to call the rows in messages.
+        multi_label: Whether each row has a list of labels.
+        where: Name of the rows in messages.
 
     Raises:
-        DataError: There is no label, or only one class in a task of one label a row.
+        DataError: There is no label, or only one class in a single-label task.
     """
     names = sorted(_label_counts(split), key=_by_number)
     if not names:
-        raise DataError(f"{where} has no label in any row", "check the column of the labels")
+        raise DataError(f"there are no labels in {where}", "check the label column")
     if len(names) == 1 and not multi_label:
-        raise DataError(
-            f'all rows of {where} have the same label, "{names[0]}"', "give rows of at least two classes"
-        )
+        raise DataError(f'all rows of {where} have the same label, "{names[0]}"', "add rows of other classes")
     return LabelSpace(
         tuple(names), "multi_label_classification" if multi_label else "single_label_classification"
     )
 
 
 def score_space(split: TextSplit, *, where: str = "the training rows") -> LabelSpace:
-    """Returns the one output of a task of scores.
+    """Returns the label space of a regression task.
 
     Args:
-        split: The training rows, with scores.
-        where: What to call the rows in messages.
+        split: The training rows, with targets.
+        where: Name of the rows in messages.
 
     Raises:
-        DataError: All rows have the same score.
+        DataError: All rows have the same target.
     """
     assert split.labels is not None
     if len(set(map(float, split.labels))) < 2:  # type: ignore[arg-type]
         raise DataError(
-            f"all rows of {where} have the same score, {split.labels[0]}", "give rows of different scores"
+            f"all rows of {where} have the same target, {split.labels[0]}", "add rows with other targets"
         )
     return LabelSpace((SCORE,), "regression")
 
 
 def is_regression_set(source: Any) -> bool:
-    """Whether a source is the name of a benchmark set whose rows have scores."""
+    """Whether a source is the name of a benchmark set with numeric targets."""
     return (
         isinstance(source, str)
         and not Path(source).expanduser().exists()
@@ -238,7 +236,7 @@ def _where(found: SourceTables, split: str) -> str:
 
 
 def _with_positive_second(labels: LabelSpace, known: BenchmarkSet | None) -> LabelSpace:
-    """The classes with that last whose F1 the set is judged by, if it is one of two: F1 is the second one's."""
+    """Puts the positive class of a binary benchmark set second, since F1 is that of the second class."""
     if known is None or known.positive not in labels.names or len(labels) != 2:
         return labels
     return replace(labels, names=tuple(sorted(labels.names, key=lambda name: name == known.positive)))
@@ -248,10 +246,9 @@ def _refuse_fractions(table: pa.Table, label: str, where: str) -> None:
     numbers = fractional_numbers(table, label)
     if numbers > MOST_FRACTIONS:
         raise DataError(
-            f'the column "{label}" of {where} holds {numbers} different numbers, with fractions, where classes '
-            "are expected",
-            "add --regression (data.regression: true) to predict them as scores, or set data.regression=false if "
-            "each of them is a class",
+            f'the column "{label}" of {where} holds {numbers} distinct fractional numbers instead of classes',
+            "add --regression (data.regression: true) to predict them as targets, or set data.regression=false to "
+            "treat each number as a class",
         )
 
 
@@ -274,7 +271,7 @@ def _refuse_unknown(split: TextSplit, labels: LabelSpace, where: str) -> None:
     if unknown:
         first = min(unknown)
         raise DataError(
-            f'{where} has {len(unknown)} label(s) that no training row has, among them "{first}" in '
-            f"{unknown[first]} row(s){did_you_mean(first, labels.names)}",
-            "correct them, remove those rows, or add rows of them to the training split",
+            f"{len(unknown)} label(s) of {where} do not occur in the training rows, "
+            f'such as "{first}" in {unknown[first]} row(s){did_you_mean(first, labels.names)}',
+            "correct them, remove those rows, or add training rows with these labels",
         )
