@@ -31,7 +31,7 @@ from tellapart.pretraining.texts import open_texts
 from tellapart.training.progress import rows_bar
 
 LOOKING_EPOCH = -1
-"""The pass whose masks are for looking at: no training step ever sees them."""
+"""Epoch number of the masks for statistics, which training never uses."""
 
 _BATCH_TOKENS = 4096
 _CONTEXT_TOKENS = 16
@@ -40,14 +40,14 @@ _SYNONYMS_SHOWN = 6
 
 @dataclass(frozen=True)
 class CorrectedPrediction:
-    """A wrong prediction that is a synonym of the right token, in its context (the paper's Figure 3).
+    """A wrong prediction that is a synonym of the masked token, in its context (the paper's Figure 3).
 
     Args:
         before: The original text before it.
-        gold: The token that was masked.
-        predicted: What the model put there.
+        gold: The masked token.
+        predicted: The predicted token.
         after: The original text after it.
-        synonyms: Synonyms of the gold token, the first few.
+        synonyms: Some synonyms of the gold token.
     """
 
     before: str
@@ -59,16 +59,16 @@ class CorrectedPrediction:
 
 @dataclass(frozen=True)
 class MaskedStatistics:
-    """How a model fills masks by its best guess.
+    """Statistics of a model's predictions (argmax) of masked tokens.
 
     Args:
-        sequences: Sequences that were read.
-        masked: Masked tokens.
-        accuracy: Share of them that were predicted right.
+        sequences: Number of sequences.
+        masked: Number of masked tokens.
+        accuracy: Share of correct predictions.
         loss: Mean cross entropy.
-        prediction_level: Share of the wrong predictions that are synonyms; None without a table.
-        iteration_level: Share of the sequences with such a prediction; None without a table.
-        corrected: Some of these predictions.
+        prediction_level: Share of wrong predictions that are synonyms; None without a table.
+        iteration_level: Share of sequences with such a prediction; None without a table.
+        corrected: Examples of such predictions.
     """
 
     sequences: int
@@ -81,7 +81,7 @@ class MaskedStatistics:
 
 
 def masked_model_folder(checkpoint: str | Path) -> str:
-    """Returns where the model that fills masks stands: the generator of an ELECTRA run, else the folder itself."""
+    """Returns the folder of the masked language model: the generator of an ELECTRA run, else the folder itself."""
     generator = Path(checkpoint).expanduser() / GENERATOR_FOLDER
     return str(generator) if (generator / "config.json").is_file() else str(checkpoint)
 
@@ -98,16 +98,16 @@ def masked_statistics(
     tokenizer: Any = None,
     progress: Callable[[int], Any] | None = None,
 ) -> MaskedStatistics:
-    """Masks sequences, fills the masks by the model's best guess, and counts.
+    """Computes statistics of a model's predictions of masked tokens.
 
     Args:
-        model: A model of the kind of `AutoModelForMaskedLM`.
-        sequences: A corpus and how it is masked.
-        table: Synonyms.
-        rows: Which sequences; all by default.
+        model: An `AutoModelForMaskedLM`.
+        sequences: The masked corpus.
+        table: The synonyms of every token.
+        rows: Numbers of the sequences; all by default.
         bf16: Whether to run under bf16 autocast.
-        examples: Corrected predictions to bring along, at most one a sequence.
-        tokenizer: For their words.
+        examples: Number of corrected predictions to return, at most one per sequence.
+        tokenizer: Decodes the examples.
         progress: Called with the number of sequences after each batch.
     """
     was_training, device = model.training, next(model.parameters()).device
@@ -180,11 +180,11 @@ def _examples(
 
 @dataclass(frozen=True)
 class CheckpointStatistics:
-    """What was counted for one checkpoint.
+    """Statistics of one checkpoint.
 
     Args:
-        checkpoint: As it was named.
-        statistics: The counts.
+        checkpoint: The checkpoint as named by the user.
+        statistics: Its statistics.
     """
 
     checkpoint: str
@@ -204,19 +204,19 @@ def pretrain_stats(
     seed: int = 0,
     quiet: bool = False,
 ) -> list[CheckpointStatistics]:
-    """Counts right, wrong and reasonable predictions of checkpoints on the same masked texts.
+    """Computes statistics of several checkpoints on the same masked texts.
 
     Args:
-        checkpoints: Run folders, checkpoints in them, or any model with a head over the vocabulary.
-        texts: What `tellapart.pretraining.texts.open_texts` takes; each line that is not empty is a sequence.
-        text: The column of the texts, for a table.
-        split: Which split of a table.
-        synonyms: `wordnet`, or a file that `tellapart synonyms build` wrote.
-        max_length: Longest sequence in tokens.
-        mask_share: Share of the tokens that are masked.
-        limit: Sequences to read, a sample; all by default.
-        seed: Of the sample and of the masks.
-        quiet: Whether to show no progress.
+        checkpoints: Run folders, their checkpoints, or any masked language models.
+        texts: Any source that `tellapart.pretraining.texts.open_texts` takes; each non-empty line is a sequence.
+        text: The text column of a table.
+        split: The split of a table.
+        synonyms: `wordnet`, or a file written by `tellapart synonyms build`.
+        max_length: Maximum length of a sequence in tokens.
+        mask_share: Share of the tokens to mask.
+        limit: Size of a sample of sequences; all by default.
+        seed: Seed of the sample and of the masks.
+        quiet: Whether to hide progress.
 
     Raises:
         UserError: A checkpoint, the texts or the table cannot be used.
@@ -227,7 +227,7 @@ def pretrain_stats(
         for checkpoint in checkpoints:
             model, tokenizer = _loaded(checkpoint)
             length = min(max_length, position_limit(model.config))
-            # Rebuilt only when a checkpoint has another tokeniser than the one before.
+            # Rebuilt only if the tokeniser differs from that of the previous checkpoint.
             corpus = build_corpus(source, tokenizer, Path(scratch) / "corpus", max_length=length)
             results.append(
                 CheckpointStatistics(
@@ -240,9 +240,9 @@ def pretrain_stats(
 
 def _loaded(checkpoint: str | Path) -> tuple[Any, Any]:
     loaded = load_language_model(masked_model_folder(checkpoint))
-    if loaded.notes:  # a new head would only guess
+    if loaded.notes:  # its head has random weights
         raise ModelError(
-            f"{checkpoint} has no head over the vocabulary", "name a checkpoint that pretrain wrote"
+            f"{checkpoint} has no masked language modelling head", "give a checkpoint written by pretrain"
         )
     return loaded.model.to("cuda" if torch.cuda.is_available() else "cpu"), loaded.tokenizer
 

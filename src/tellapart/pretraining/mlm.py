@@ -1,4 +1,4 @@
-"""Masked language modelling, with or without correction of reasonable predictions.
+"""Masked language modelling with optional corrections for synonyms.
 
 Zhang et al. 2023, Language Model Pre-training on True Negatives, Eq. 1 to 3.
 """
@@ -17,11 +17,11 @@ from tellapart.pretraining.terms import Corrections, PretrainingModel, filled
 
 
 class MaskedLanguageModelling(PretrainingModel):
-    """A language model that learns the tokens that were masked.
+    """A language model trained to predict masked tokens.
 
     Args:
-        model: A model of the kind of `AutoModelForMaskedLM`.
-        corrections: What is done about reasonable predictions.
+        model: An `AutoModelForMaskedLM`.
+        corrections: Treatment of predictions that are synonyms of the gold token.
     """
 
     def __init__(self, model: Any, corrections: Corrections = Corrections()) -> None:  # noqa: B008  frozen
@@ -36,12 +36,12 @@ class MaskedLanguageModelling(PretrainingModel):
 
         Args:
             input_ids: Masked ids (B, L).
-            attention_mask: 1 where there is no padding, (B, L).
-            positions: Places b·L + l of the masked tokens, (P,).
+            attention_mask: 1 for a token and 0 for padding, (B, L).
+            positions: Flat positions b·L + l of the masked tokens, (P,).
             labels: Gold ids, (P,).
 
         Returns:
-            The sum of each of `terms`; `correct`, the number of right predictions.
+            The sum of each of `terms`; `correct`, the number of correct predictions.
         """
         logits = self.head(positions, input_ids=input_ids, attention_mask=attention_mask)
         losses, predictions = token_cross_entropy(logits, labels)
@@ -57,9 +57,9 @@ class MaskedLanguageModelling(PretrainingModel):
         return result | {"correct": (predictions == labels).sum()}
 
     def save(self, folder: str | Path, tokenizer: Any) -> None:
-        """Writes `model/`: a plain Transformers checkpoint with the tokeniser, whole or not at all."""
+        """Writes `model/`, a plain Transformers checkpoint with the tokeniser, atomically."""
         save_checkpoint(self.model, Path(folder) / MODEL_FOLDER, tokenizer)
 
     def load(self, folder: str | Path) -> None:
-        """Reads what `save` wrote, bit for bit."""
+        """Restores the weights written by `save`, bit for bit."""
         load_weights(self.model, Path(folder) / MODEL_FOLDER)

@@ -1,4 +1,4 @@
-"""The report of a pre-training run: its course, and the reasonable predictions that plain training would punish."""
+"""HTML report of a pre-training run: training curves, and wrong predictions that are synonyms."""
 
 from __future__ import annotations
 
