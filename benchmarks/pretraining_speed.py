@@ -44,9 +44,10 @@ from tellapart.pretraining.corpus import Corpus, build_corpus
 from tellapart.pretraining.language_model import load_language_model, new_bert
 from tellapart.pretraining.masking import masking_for
 from tellapart.pretraining.mlm import MaskedLanguageModelling
+from tellapart.pretraining.recipe import CorrectionName
 from tellapart.pretraining.synonyms import SynonymTable
 from tellapart.pretraining.tables import WORDNET, synonym_table
-from tellapart.pretraining.terms import CorrectionName, Corrections
+from tellapart.pretraining.terms import Corrections
 from tellapart.pretraining.texts import TextSource
 from tellapart.pretraining.trainer import PretrainingTrainer
 

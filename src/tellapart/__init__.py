@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.classifier import TextClassifier as TextClassifier
-    from tellapart.data.benchmarks.registered import fetch as fetch
+    from tellapart.data.benchmarks.registry import fetch as fetch
     from tellapart.data.examples import LabelSpace as LabelSpace
     from tellapart.data.examples import TextData as TextData
     from tellapart.data.examples import TextSplit as TextSplit
@@ -49,7 +49,7 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
 
 _HOMES = {
     "TextClassifier": "classifier",
-    "fetch": "data.benchmarks.registered",
+    "fetch": "data.benchmarks.registry",
     "LabelSpace": "data.examples",
     "TextData": "data.examples",
     "TextSplit": "data.examples",

@@ -1,8 +1,4 @@
-"""What tellapart says when something is wrong: the cause, then the remedy, and no traceback for a user's mistake.
-
-The texts stand where the condition is found; this file holds the kinds. Every kind asks for both halves, so
-that no message can leave out what the user can do about it.
-"""
+"""Exceptions and warnings; every exception takes a cause and a remedy."""
 
 from __future__ import annotations
 
@@ -11,14 +7,14 @@ from collections.abc import Iterable
 
 
 class TellapartError(Exception):
-    """Base of everything tellapart raises on purpose.
+    """Base class of tellapart's exceptions; the message is "cause: remedy.".
 
     Args:
-        cause: What is wrong, as one clause without a final full stop: names the file, column or value.
-        remedy: What the user can do, as one clause without a final full stop.
+        cause: The problem, with the file, column or value, as one clause without a full stop.
+        remedy: What the user can do, as one clause without a full stop.
 
     Attributes:
-        exit_code: What the command line exits with.
+        exit_code: Exit code of the command line.
     """
 
     exit_code = 1
@@ -30,7 +26,7 @@ class TellapartError(Exception):
 
 
 class UserError(TellapartError, ValueError):
-    """A mistake in what the user gave: a file, a column, an option, a value."""
+    """Invalid input: a file, a column, an option, a value."""
 
     exit_code = 2
 
@@ -40,7 +36,7 @@ class DataError(UserError):
 
 
 class RecipeError(UserError):
-    """A recipe or an option does not describe a run."""
+    """A recipe or an option is invalid."""
 
 
 class ModelError(UserError):
@@ -51,9 +47,9 @@ class MissingDependencyError(UserError):
     """An optional package is not installed.
 
     Args:
-        package: Its name.
-        extra: The extra of tellapart that has it; None where the package itself has to be asked for.
-        purpose: What needs it.
+        package: Name of the package.
+        extra: The extra of tellapart with this package; None if there is none.
+        purpose: The operation that needs it.
     """
 
     def __init__(self, package: str, extra: str | None, purpose: str) -> None:
@@ -64,13 +60,13 @@ class MissingDependencyError(UserError):
 
 
 class OutputError(TellapartError, OSError):
-    """The results could not be written: a full disk, a folder without write permission."""
+    """Results cannot be written, for example to a full disk or without permission."""
 
     exit_code = 2
 
 
 class TellapartWarning(UserWarning):
-    """Something the user should know of that does not stop the run."""
+    """A problem that does not stop the run."""
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writes of files and folders, and the cache folder."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from tellapart.errors import OutputError
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; what the block wrote there takes its place at the end.
-
-    Works for a file and for a folder that the block makes.
+    """Writes a file or folder atomically: yields a temporary path, which replaces `path` when the block ends.
 
     Raises:
-        OutputError: In place of an OSError. Nothing is left behind.
+        OutputError: In place of an OSError. No temporary files remain.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -39,3 +37,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         else:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """Returns the folder of downloaded data sets and tokens: `TELLAPART_CACHE`, by default `~/.cache/tellapart`."""
+    return Path(os.environ.get("TELLAPART_CACHE") or "~/.cache/tellapart").expanduser()

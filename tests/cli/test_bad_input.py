@@ -109,9 +109,9 @@ def test_an_unknown_recipe_key_is_named_with_the_closest_one(train, tmp_path):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (("--ordered", "a,c"), 'the class "c", which the data do not have'),
-        (("--ordered", "a"), "leaves out b"),
-        (("--hierarchy", "."), 'no class name holds the separator "."'),
+        (("--ordered", "a,c"), 'the class "c", which does not occur in the data'),
+        (("--ordered", "a"), "lacks b"),
+        (("--hierarchy", "."), 'no class name contains the separator "."'),
         (("--ordered", "a,b", "--hierarchy", "."), "not both"),
         (("--thresholds", "tuned"), "one class each"),
         (("--thresholds", "1.5"), "less than 1"),
@@ -124,7 +124,7 @@ def test_what_is_said_of_the_classes_and_of_decisions_has_to_fit(train, options,
 
 
 def test_an_order_that_does_not_fit_the_model_is_refused(refused, trained, ticket_file):
-    assert "leaves out expired" in refused("evaluate", trained, ticket_file, "--ordered", "lost,stolen")
+    assert "lacks expired" in refused("evaluate", trained, ticket_file, "--ordered", "lost,stolen")
 
 
 def test_an_unknown_method_is_named_with_the_closest_one(train):

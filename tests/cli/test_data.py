@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tellapart.data.benchmarks import registered as benchmarks
+from tellapart.data.benchmarks import registry as benchmarks
 
 
 def test_the_list_has_every_set_with_what_to_watch_out_for(tellapart):

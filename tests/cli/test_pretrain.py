@@ -66,10 +66,10 @@ def test_statistics_are_a_table_or_json(tellapart, texts, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "no texts are named"),
+        ([], "no texts were given"),
         (["missing.txt"], "there is no file missing.txt"),
         (["TEXTS", "--correction", "softer"], "correction cannot be 'softer'"),
-        (["TEXTS", "--layers", "3"], "layers describes a new model"),
+        (["TEXTS", "--layers", "3"], "layers applies to a new model"),
         (["TEXTS", "--set", "mask_shar=0.3"], 'did you mean "mask_share"'),
         (["TEXTS", "--text", "body"], "plain text and has no column"),
         (["BINARY", "--encoder", "new"], "zero byte"),

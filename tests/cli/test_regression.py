@@ -53,8 +53,8 @@ def test_check_says_that_rows_have_scores(tellapart, score_file, tiny_encoder):
         (("--few-shot", 4), "a few rows a class"),
         (("--thresholds", "tuned"), "the rows have scores"),
         (("--method", "supcon"), "supcon needs classes"),
-        (("--label", "text"), "is no number"),
-        (("--label-delimiter", ","), "either a score or several labels"),
+        (("--label", "text"), "is not a number"),
+        (("--label-delimiter", ","), "either a numeric target or several labels"),
     ],
 )
 def test_what_scores_cannot_do_is_said_in_one_line(tellapart, score_file, tmp_path, arguments, message):

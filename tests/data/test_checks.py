@@ -116,7 +116,7 @@ def test_truncation_counts_all_tokens_of_all_splits() -> None:
     assert result.lengths.suggested == 64
     (finding,) = [one for one in result.findings if one.kind == "truncation"]
     assert (finding.severity, finding.count) == ("warning", 50)
-    assert "the model takes 64 at most at once, and more with --windows" in finding.message
+    assert "the model reads at most 64, or longer texts with --windows" in finding.message
 
 
 def test_a_length_that_keeps_nearly_all_texts_is_suggested() -> None:

@@ -18,10 +18,13 @@ def test_ranks_are_places_in_the_order_class_by_class():
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        (["bad", "fair", "goood"], 'the class "goood", which the data do not have .did you mean "good"'),
-        (["good", "bad"], "leaves out fair"),
-        (["bad", "fair", "good", "bad"], "names bad twice"),
-        ([], "leaves out bad, fair, good"),
+        (
+            ["bad", "fair", "goood"],
+            'the class "goood", which does not occur in the data .did you mean "good"',
+        ),
+        (["good", "bad"], "lacks fair"),
+        (["bad", "fair", "good", "bad"], "repeats bad"),
+        ([], "lacks bad, fair, good"),
     ],
 )
 def test_an_order_names_every_class_once(order, message):
@@ -32,5 +35,5 @@ def test_an_order_names_every_class_once(order, message):
 def test_a_hierarchy_needs_names_that_are_paths():
     assert LabelSpace(("a.b", "c")).in_hierarchy(".").hierarchy_separator == "."
     for separator in (".", ""):
-        with pytest.raises(DataError, match="no class name holds"):
+        with pytest.raises(DataError, match="no class name contains"):
             STARS.in_hierarchy(separator)

@@ -40,13 +40,13 @@ def test_whole_numbers_are_classes_unless_scores_are_asked_for():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (["1", "high"], 'row 2 of the train rows has "high" in column "score", which is no number'),
+        (["1", "high"], 'row 2 of the train rows has "high" in column "score", which is not a number'),
         (["1", "nan"], "row 2"),
-        ([1.0, None], "1 row.* no score"),
-        ([1.0, float("inf")], "1 row.* no score"),
-        ([[1.0], [2.0]], "one score a row"),
-        ([True, False], "no number"),
-        ([3.0, 3.0], "the same score, 3.0"),
+        ([1.0, None], "1 row.* no target"),
+        ([1.0, float("inf")], "1 row.* no target"),
+        ([[1.0], [2.0]], "one target per row"),
+        ([True, False], "not a number"),
+        ([3.0, 3.0], "the same target, 3.0"),
     ],
 )
 def test_values_that_are_no_scores_are_named(values, message):
@@ -55,13 +55,13 @@ def test_values_that_are_no_scores_are_named(values, message):
 
 
 def test_scores_and_several_labels_do_not_go_together():
-    with pytest.raises(DataError, match="either a score or several labels"):
+    with pytest.raises(DataError, match="either a numeric target or several labels"):
         read_data({"text": ["a", "b"], "score": ["1", "2"]}, regression=True, label_delimiter=",")
 
 
 def test_many_numbers_with_fractions_are_taken_for_classes_only_if_that_is_said():
     rows = {"text": [*map(str, range(60))], "target": [number / 2 for number in range(60)]}
-    with pytest.raises(DataError, match=r'"target" .* 60 different numbers.*--regression'):
+    with pytest.raises(DataError, match=r'"target" .* 60 distinct fractional numbers.*--regression'):
         read_data(rows)
     assert len(read_data(rows, regression=False).labels) == 60
     few = {name: values[:MOST_FRACTIONS] for name, values in rows.items()}
@@ -72,7 +72,7 @@ def test_many_numbers_with_fractions_are_taken_for_classes_only_if_that_is_said(
 
 @pytest.mark.parametrize("change", [lambda: SCORES.in_order(["1"]), lambda: SCORES.in_hierarchy(".")])
 def test_scores_have_no_order_and_no_tree_of_classes(change):
-    with pytest.raises(DataError, match="every row has a score"):
+    with pytest.raises(DataError, match="numeric targets have no"):
         change()
 
 
@@ -94,7 +94,7 @@ def test_a_check_says_nothing_of_classes():
 
 
 def test_balanced_batches_are_of_classes():
-    with pytest.raises(RecipeError, match="have scores"):
+    with pytest.raises(RecipeError, match="have numeric targets"):
         check_balanced(np.array([0.5, 1.5], dtype=np.float32), 8, 4)
 
 

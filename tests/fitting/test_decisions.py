@@ -224,9 +224,9 @@ def test_an_order_is_kept_beside_the_model_and_measured_by(recipe, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["data.order=[lost, stolen]"], "leaves out expired"),
+        (["data.order=[lost, stolen]"], "lacks expired"),
         (["data.order=[lost, stolen, expird]"], 'did you mean "expired"'),
-        (["data.hierarchy_separator=."], 'no class name holds the separator "."'),
+        (["data.hierarchy_separator=."], 'no class name contains the separator "."'),
         (["data.order=[lost, stolen, expired]", "data.hierarchy_separator=."], "not both"),
     ],
 )

@@ -124,8 +124,8 @@ def test_the_plain_method_stays_plain_on_the_recipe_of_the_related_one():
         ("label-distance-static", ["pairs=[[comp.mac, comp.cp]]"], 'did you mean "comp.pc"'),
         ("label-distance", ["distance=prior"], "how they are related"),
         ("negative-supervision-ace", ["relations=prior"], "how they are related"),
-        ("label-distance-prior", ["order=[comp.mac, comp.pc]"], "leaves out rec.autos"),
-        ("label-distance-prior", ["order=[comp.mac, comp.pc, autos]"], "which the data do not have"),
+        ("label-distance-prior", ["order=[comp.mac, comp.pc]"], "lacks rec.autos"),
+        ("label-distance-prior", ["order=[comp.mac, comp.pc, autos]"], "which does not occur in the data"),
         ("cross-entropy", ["class_weight={autos: 2}"], "which the data do not have"),
     ],
 )

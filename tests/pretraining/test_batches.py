@@ -68,7 +68,7 @@ def test_a_batch_has_sequences_of_similar_length_and_at_most_so_many_tokens():
 
 
 def test_too_few_sequences_for_a_step_are_refused():
-    with pytest.raises(DataError, match=r"3 sequence\(s\) cannot fill the 4 batches"):
+    with pytest.raises(DataError, match=r"3 sequence\(s\) are too few for the 4 batches"):
         StepSampler(np.array([4, 5, 6]), 10, accumulation=2, ranks=2)
 
 

@@ -69,7 +69,7 @@ def test_what_was_tokenised_once_is_taken_over_until_something_changes(notes, to
     assert (tmp_path / "c" / "tokens.npy").stat().st_mtime_ns == stamp
     assert build(max_length=12).facts != before
     notes.write_text("other words\n")
-    with pytest.raises(DataError, match="not those that the run began with"):
+    with pytest.raises(DataError, match="differ from those of the interrupted run"):
         build(must_match=True)
     assert build().facts.texts == 1
 

@@ -133,5 +133,5 @@ def test_what_is_written_loads_everywhere_and_comes_back_bit_for_bit(electra_pai
 def test_a_generator_of_another_shape_is_refused(electra_pair):
     generator, _ = electra_pair(embedding_size=4)
     _, discriminator = electra_pair()
-    with pytest.raises(ModelError, match="another shape"):
+    with pytest.raises(ModelError, match="different shapes"):
         ReplacedTokenDetection(generator, discriminator)

@@ -78,7 +78,7 @@ def test_an_encoder_without_the_head_gets_a_new_one_tied_to_its_embeddings(tiny_
     loaded = load_language_model(tiny_encoder)
     model = loaded.model
     assert isinstance(model, BertForMaskedLM)
-    assert "brings no head" in loaded.notes[0]
+    assert "has no head" in loaded.notes[0]
     assert model.cls.predictions.decoder.weight is model.bert.embeddings.word_embeddings.weight
     again = BertForMaskedLM.from_pretrained(tiny_encoder)
     assert torch.equal(again.bert.embeddings.word_embeddings.weight, model.get_input_embeddings().weight)
@@ -124,7 +124,7 @@ def test_a_trained_classifier_is_trained_further_without_its_extra_layer(tiny_en
 def test_a_model_that_fills_no_masks_is_refused(model, tokenizer, tmp_path):
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="without a head for masked tokens"):
+    with pytest.raises(ModelError, match="has no masked language modelling head"):
         load_language_model(str(tmp_path))
 
 
@@ -133,7 +133,7 @@ def test_a_tokeniser_that_does_not_fit_is_refused(tokenizer, tmp_path):
         BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
     ).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="tokens and its embeddings 50"):
+    with pytest.raises(ModelError, match="tokens, but its embedding layer only 50"):
         load_language_model(str(tmp_path))
 
 

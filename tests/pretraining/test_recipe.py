@@ -45,12 +45,12 @@ def test_values_are_changed_by_key():
         ({"corection": "hard"}, 'unknown key "corection" .did you mean "correction"'),
         ({"correction": "softly"}, "the recipe's correction cannot be 'softly'"),
         ({"mask_share": 1.5}, "mask_share cannot be 1.5"),
-        ({"layers": 2}, "layers describes a new model, and the encoder is minilm"),
-        ({"encoder": "new", "hidden_size": 30, "heads": 4}, "30 cannot be shared by 4 heads"),
+        ({"layers": 2}, "layers applies to a new model, but the encoder is minilm"),
+        ({"encoder": "new", "hidden_size": 30, "heads": 4}, "30 is not divisible by 4 heads"),
         ({"encoder": "new", "objective": "electra", "family": "bert"}, "needs the family electra"),
-        ({"generator": "x"}, "goes with an ELECTRA encoder"),
+        ({"generator": "x"}, "applies only to existing ELECTRA"),
         ({"save_at": [0.5, 1.5]}, "save_at.1 cannot be 1.5"),
-        ({"save_at": [0.5], "save_every": 3}, "both save_every and save_at"),
+        ({"save_at": [0.5], "save_every": 3}, "save_every and save_at exclude"),
     ],
 )
 def test_a_mistake_is_one_sentence(content, sentence):

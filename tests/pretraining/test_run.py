@@ -12,8 +12,8 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, Trainer
 from tellapart.encoders.transformer import load_tokenizer
 from tellapart.errors import DataError, ModelError, RecipeError, TellapartError, UserError
 from tellapart.pretraining import run as module
-from tellapart.pretraining.checkpoint_statistics import pretrain_stats
 from tellapart.pretraining.checkpoints import last_checkpoint
+from tellapart.pretraining.masked_statistics import pretrain_stats
 from tellapart.pretraining.recipe import PretrainRecipe, validated_pretraining
 from tellapart.pretraining.run import pretrain
 from tellapart.pretraining.synonyms import build_wordnet_table
@@ -77,7 +77,7 @@ def test_each_correction_runs_and_is_logged(further, synonyms, tmp_path, correct
         log[-1]
     )
     assert log[-1]["loss"] < log[0]["loss"]
-    assert any("brings no head" in note for note in result.notes)
+    assert any("has no head" in note for note in result.notes)
 
 
 @pytest.mark.parametrize("correction", ["hard+soft", "soft-sentence"])
@@ -191,7 +191,7 @@ def test_an_interrupted_run_resumes_to_the_same_model_and_log(fresh, interrupted
     losses = [[(e["step"], e.get("loss")) for e in _log(tmp_path / name)] for name in ("whole", "part")]
     assert losses[0] == losses[1]
     again = _run(content, tmp_path / "part", resume=True)
-    assert again.notes == ("the run was finished already",)
+    assert again.notes == ("the run was already finished",)
 
 
 def test_a_run_that_ended_before_its_report_only_writes_it(fresh, tmp_path, monkeypatch):
@@ -212,10 +212,10 @@ def test_resuming_refuses_what_would_be_another_run(further, interrupted, ticket
     texts.write_text("\n".join(f"my card is lost today {number}" for number in range(40)))
     content = further | {"texts": str(texts)}
     interrupted(content, tmp_path / "run")
-    with pytest.raises(RecipeError, match="began with steps: 12, and now it is 30"):
+    with pytest.raises(RecipeError, match="run has steps: 12, but now it is 30"):
         _run(content | {"steps": 30}, tmp_path / "run", resume=True)
     texts.write_text("other words\n" * 40)
-    with pytest.raises(DataError, match="not those that the run began with"):
+    with pytest.raises(DataError, match="differ from those of the interrupted run"):
         _run(content, tmp_path / "run", resume=True)
     with pytest.raises(UserError, match="is not empty"):
         _run(content, tmp_path / "run")
@@ -258,7 +258,7 @@ def test_checkpoints_are_saved_at_shares_of_the_run_and_it_goes_on_from_them(fur
 
 
 def test_statistics_of_a_model_without_the_head_are_refused(tiny_encoder, ticket_file, synonyms):
-    with pytest.raises(ModelError, match="has no head over the vocabulary"):
+    with pytest.raises(ModelError, match="has no masked language modelling head"):
         pretrain_stats([tiny_encoder], ticket_file, synonyms=synonyms, quiet=True)
 
 
@@ -269,10 +269,14 @@ def test_statistics_of_a_model_without_the_head_are_refused(tiny_encoder, ticket
         ({"max_length": 65}, ModelError, "at most 64 tokens"),
         ({"objective": "electra"}, ModelError, "not of the ELECTRA family"),
         ({"text": "nothing"}, DataError, 'no column "nothing"'),
-        ({"texts": None}, RecipeError, "no texts are named"),
+        ({"texts": None}, RecipeError, "no texts were given"),
         ({"trainer": {"max_steps": 3}}, RecipeError, "set steps instead"),
         ({"trainer": {"warmup": 3}}, RecipeError, 'no trainer option "warmup"'),
-        ({"batch_size": 500, "gradient_accumulation_steps": 500}, DataError, "cannot fill the 500 batches"),
+        (
+            {"batch_size": 500, "gradient_accumulation_steps": 500},
+            DataError,
+            "are too few for the 500 batches",
+        ),
         ({"synonyms": "missing.safetensors"}, TellapartError, "missing.safetensors"),
     ],
 )

@@ -40,7 +40,7 @@ def test_of_a_folder_of_splits_the_training_rows_are_read(tmp_path):
         (tmp_path / f"{split}.csv").write_text(f"text,label\nof {split},a\nmore,b\n")
     source = open_texts(tmp_path)
     assert next(source.lines()) == "of train"
-    assert "only the train split is read, not test" in source.notes[-1]
+    assert source.notes[-1] == f"Only the train split of {tmp_path} is read, not test."
 
 
 def test_another_split_is_read_where_it_is_asked_for_and_files_are_read_whatever_is(tmp_path):
@@ -48,7 +48,7 @@ def test_another_split_is_read_where_it_is_asked_for_and_files_are_read_whatever
         (tmp_path / f"{split}.csv").write_text(f"text,label\nof {split},a\nmore,b\n")
     source = open_texts(tmp_path, split="test")
     assert next(source.lines()) == "of test"
-    assert "only the test split is read, not train" in source.notes[-1]
+    assert source.notes[-1] == f"Only the test split of {tmp_path} is read, not train."
     with pytest.raises(DataError, match="has no validation rows, only train, test"):
         open_texts(tmp_path, split="validation")
     (tmp_path / "a.txt").write_text("plain")

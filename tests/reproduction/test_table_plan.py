@@ -150,7 +150,7 @@ def test_pre_training_is_counted_once_for_a_row_until_it_is_there(table, ticket_
 def test_a_shipped_table_is_planned_from_the_registry_alone(no_network, tmp_path, monkeypatch):
     monkeypatch.delenv("TELLAPART_DATA", raising=False)
     monkeypatch.setattr(
-        "tellapart.data.benchmarks.registered._cached", lambda chosen: pytest.fail(f"fetches {chosen.name}")
+        "tellapart.data.benchmarks.registry._cached", lambda chosen: pytest.fail(f"fetches {chosen.name}")
     )
     name, protocol = load_protocol("clld-table3")
     planned = table_plan(name, protocol, tmp_path / "out", rows=["ct", "ct-cl"], trials=2)

@@ -96,7 +96,7 @@ def test_without_wordnet_the_error_says_how_to_get_it(nowhere):
 def test_a_folder_that_lacks_a_file_is_refused(tiny_wordnet, tmp_path):
     folder = shutil.copytree(tiny_wordnet, tmp_path / "dict")
     (folder / "verb.exc").unlink()
-    with pytest.raises(DataError, match="dict does not hold the files of WordNet"):
+    with pytest.raises(DataError, match="dict does not contain WordNet"):
         WordNet(folder)
 
 
@@ -112,7 +112,7 @@ def test_an_index_that_is_cut_off_is_noticed(tiny_wordnet, tmp_path):
     folder = shutil.copytree(tiny_wordnet, tmp_path / "dict")
     index = folder / "index.adv"
     index.write_bytes(index.read_bytes().partition(b"today r")[0] + b"today r")
-    with pytest.raises(DataError, match='cut off at "today"'):
+    with pytest.raises(DataError, match='index entry of "today" is incomplete'):
         WordNet(folder).lemmas("today")
 
 

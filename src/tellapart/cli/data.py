@@ -1,4 +1,4 @@
-"""`tellapart data`: the benchmark sets that have a name."""
+"""`tellapart data`: list and download benchmark sets."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import typer
 
 from tellapart.cli import options as o
 
-app = typer.Typer(no_args_is_help=True, help="List and fetch benchmark sets.")
+app = typer.Typer(no_args_is_help=True, help="List and download benchmark sets.")
 
 _ARXIV = "arXiv"
 
 
 @app.command("list")
 def list_sets(json: o.Json = False) -> None:
-    """List the benchmark sets that can be given by name."""
+    """List the benchmark sets."""
     from dataclasses import asdict
 
     from tellapart.cli.tables import print_json, show_sets
-    from tellapart.data.benchmarks.registered import registered
+    from tellapart.data.benchmarks.registry import registered
 
     sets = list(registered().values())
     if json:
@@ -46,34 +46,34 @@ def fetch_set(
     ] = None,
     archive: Annotated[
         str | None,
-        typer.Option("--archive", help="Whose papers and categories; cs by default.", rich_help_panel=_ARXIV),
+        typer.Option("--archive", help="arXiv archive; default cs.", rich_help_panel=_ARXIV),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="Of the split of the papers; 0 by default.", rich_help_panel=_ARXIV),
+        typer.Option("--seed", help="Seed of the split; default 0.", rich_help_panel=_ARXIV),
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """Fetch a benchmark set into the cache and print its folder.
+    """Download a benchmark set to the cache and print its folder.
 
-    What is fetched from arXiv is kept day by day: the same command goes on where it was.
+    Downloads from arXiv are resumed by the same command.
 
     [bold]Examples[/]
     tellapart data fetch r8
     tellapart data fetch arxiv --from 2019-01 --to 2019-03 --archive cs
     """
     from tellapart.cli.tables import print_json
-    from tellapart.data.benchmarks.registered import fetch, fetch_arxiv
+    from tellapart.data.benchmarks.registry import fetch, fetch_arxiv
     from tellapart.errors import UserError
 
     if (first, last, archive, seed) == (None, None, None, None):
         folder = fetch(name)
     elif name != "arxiv":
         raise UserError(
-            f"--from, --to, --archive and --seed do not go with {name}", "leave them out, or fetch arxiv"
+            f"--from, --to, --archive and --seed do not apply to {name}", "leave them out, or fetch arxiv"
         )
     elif first is None or last is None:
-        raise UserError("it is not said which days are meant", "give both --from and --to")
+        raise UserError("the days are not given", "give both --from and --to")
     else:
         folder = fetch_arxiv(first, last, archive or "cs", seed or 0)
     if json:

@@ -1,4 +1,4 @@
-"""`tellapart pretrain` and `tellapart pretrain-stats`: an encoder learns from raw texts."""
+"""`tellapart pretrain` and `tellapart pretrain-stats`: pre-training on raw texts."""
 
 from __future__ import annotations
 
@@ -32,33 +32,35 @@ Texts = Annotated[
 ]
 Sequences = Annotated[
     str | None,
-    _option("--sequences", help="lines (default): one a line; documents: cut from whole files.", panel=_DATA),
+    _option(
+        "--sequences", help="lines (default), one per line; documents, split from whole files.", panel=_DATA
+    ),
 ]
 Encoder = Annotated[
     str | None,
     _option("--encoder", help="minilm (default), a folder, a Hub name, or new.", panel=_MODEL),
 ]
 Generator = Annotated[
-    str | None, _option("--generator", help="With electra: the encoder's generator.", panel=_MODEL)
+    str | None, _option("--generator", help="For electra: the encoder's generator.", panel=_MODEL)
 ]
 Family = Annotated[
-    str | None, _option("--family", help="bert or electra; follows the objective.", panel=_NEW)
+    str | None, _option("--family", help="bert or electra; default: the objective's.", panel=_NEW)
 ]
 VocabularySize = Annotated[
-    int | None, _option("--vocabulary-size", help="Tokens to learn; 8000 by default.", panel=_NEW)
+    int | None, _option("--vocabulary-size", help="Vocabulary size; default 8000.", panel=_NEW)
 ]
-HiddenSize = Annotated[int | None, _option("--hidden-size", help="256 by default.", panel=_NEW)]
-Layers = Annotated[int | None, _option("--layers", help="4 by default.", panel=_NEW)]
-Heads = Annotated[int | None, _option("--heads", help="Attention heads a layer; 4 by default.", panel=_NEW)]
+HiddenSize = Annotated[int | None, _option("--hidden-size", help="Hidden size; default 256.", panel=_NEW)]
+Layers = Annotated[int | None, _option("--layers", help="Number of layers; default 4.", panel=_NEW)]
+Heads = Annotated[int | None, _option("--heads", help="Attention heads per layer; default 4.", panel=_NEW)]
 Objective = Annotated[
     str | None,
-    _option("--objective", help="mlm (default), masked words; electra, replaced words.", panel=_TRAINING),
+    _option("--objective", help="mlm (default), masked tokens; electra, replaced tokens.", panel=_TRAINING),
 ]
 Correction = Annotated[
     str | None,
     _option(
         "--correction",
-        help="Of reasonable predictions: none (default), hard, soft, soft-sentence, hard+soft.",
+        help="For predicted synonyms: none (default), hard, soft, soft-sentence, hard+soft.",
         panel=_TRAINING,
     ),
 ]
@@ -70,40 +72,40 @@ WholeWords = Annotated[
     bool, _option("--whole-words", help="Mask all tokens of a word together.", panel=_TRAINING)
 ]
 Steps = Annotated[
-    int | None, _option("--steps", help="Of the optimiser; by default three passes.", panel=_TRAINING)
+    int | None, _option("--steps", help="Optimiser steps; default: three passes.", panel=_TRAINING)
 ]
 BatchSize = Annotated[
-    int | None, _option("--batch-size", help="Sequences a step; 32 by default.", panel=_TRAINING)
+    int | None, _option("--batch-size", help="Sequences per batch; default 32.", panel=_TRAINING)
 ]
 BatchTokens = Annotated[
-    int | None, _option("--batch-tokens", help="Tokens a step, in place of --batch-size.", panel=_TRAINING)
+    int | None, _option("--batch-tokens", help="Tokens per batch, in place of --batch-size.", panel=_TRAINING)
 ]
 LearningRate = Annotated[
-    float | None, _option("--learning-rate", help="5e-5, or 5e-4 for a new model.", panel=_TRAINING)
+    float | None, _option("--learning-rate", help="Default 5e-5, or 5e-4 for a new model.", panel=_TRAINING)
 ]
 SaveEvery = Annotated[
-    int | None, _option("--save-every", help="Steps between checkpoints; a tenth.", panel=_OUTPUT)
+    int | None, _option("--save-every", help="Steps between checkpoints; default: a tenth.", panel=_OUTPUT)
 ]
 KeepCheckpoints = Annotated[
-    bool, _option("--keep-checkpoints", help="Keep all checkpoints at the end.", panel=_OUTPUT)
+    bool, _option("--keep-checkpoints", help="Keep all checkpoints after the run.", panel=_OUTPUT)
 ]
 Compile = Annotated[bool, _option("--compile", help="Use torch.compile.", panel=_TRAINING)]
 RecipeFile = Annotated[
     Path | None,
-    _option("--recipe", metavar="FILE", help="YAML with any of these; flags win.", panel=_TRAINING),
+    _option("--recipe", metavar="FILE", help="YAML recipe; flags override it.", panel=_TRAINING),
 ]
 Settings = Annotated[
     list[str],
     _option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any other setting, such as mask_share=0.3; may be repeated, wins over flags.",
+        help="Any setting, such as mask_share=0.3; repeatable, overrides flags.",
         panel=_TRAINING,
     ),
 ]
 
 _OTHERS = ("context", "recipe", "settings", "output", "resume", "overwrite", "json", "quiet")
-"""Options that are no keys of a recipe; all others are, under the same name."""
+"""Options that are not recipe keys; all others have the same name as their key."""
 
 
 def pretrain(
@@ -139,10 +141,10 @@ def pretrain(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Train an encoder on raw texts, before it learns to classify.
+    """Pre-train an encoder on raw texts.
 
-    It fills in masked words. Correction keeps it from being punished for
-    words that fit as well as the right one.
+    The encoder predicts masked tokens. Corrections avoid penalties for
+    predictions that are synonyms of the masked token.
 
     [bold]Examples[/]
     tellapart pretrain notes.txt --correction hard+soft
@@ -157,7 +159,7 @@ def pretrain(
     chosen = recipe_from(context.params)
     folder = output or o.default_output(str(chosen.texts), f"pretrain-{chosen.objective}")
     result = run(chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet)
-    if not is_main_process():  # of several that torchrun started, one reports
+    if not is_main_process():  # only the main process reports
         return
     if not quiet:
         print_notes(result.notes)
@@ -170,26 +172,24 @@ def pretrain(
 def pretrain_stats(
     checkpoints: Annotated[
         list[str],
-        typer.Argument(
-            metavar="CHECKPOINTS", help="Run folders, or any models with a head over the vocabulary."
-        ),
+        typer.Argument(metavar="CHECKPOINTS", help="Run folders, or any masked language models."),
     ],
-    texts: Annotated[str, typer.Argument(metavar="TEXTS", help="What pretrain takes.")],
+    texts: Annotated[str, typer.Argument(metavar="TEXTS", help="Texts, as for pretrain.")],
     text: o.Text = None,
     synonyms: Annotated[
         str, _option("--synonyms", help="wordnet (default), or a file of synonyms.", panel=_DATA)
     ] = "wordnet",
     max_length: o.MaxLength = None,
     limit: Annotated[
-        int | None, _option("--limit", help="Sequences to read, a sample; all by default.", panel=_DATA)
+        int | None, _option("--limit", help="Size of a sample of sequences; default: all.", panel=_DATA)
     ] = None,
     seed: o.Seed = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Count wrong predictions that are synonyms, checkpoint by checkpoint.
+    """Count wrong predictions that are synonyms, for each checkpoint.
 
-    Words are masked at random, and filled in by the best guess.
+    Tokens are masked at random; predictions are the most likely tokens.
 
     [bold]Examples[/]
     tellapart pretrain-stats runs/own new_notes.txt
@@ -198,7 +198,7 @@ def pretrain_stats(
     from dataclasses import asdict
 
     from tellapart.cli.tables import print_json, show_table
-    from tellapart.pretraining.checkpoint_statistics import pretrain_stats as run
+    from tellapart.pretraining.masked_statistics import pretrain_stats as run
 
     results = run(
         checkpoints,
@@ -226,17 +226,17 @@ def pretrain_stats(
             ]
         )
     show_table(rows)
-    print("sequences and predictions: shares with a wrong word that is a synonym of the right one.")
+    print("sequences and predictions: shares with a wrong prediction that is a synonym.")
 
 
 def recipe_from(parameters: Mapping[str, Any]) -> PretrainRecipe:
-    """Builds the recipe of a run: the defaults, then the file, then flags, then `--set`.
+    """Builds the recipe of a run from the defaults, the file, flags and `--set`, in increasing precedence.
 
     Args:
-        parameters: The values of the verb's options by name, as `typer.Context.params` has them.
+        parameters: The command's options by name, as in `typer.Context.params`.
 
     Raises:
-        RecipeError: The options do not describe a run.
+        RecipeError: The options are invalid.
     """
     from tellapart.errors import RecipeError
     from tellapart.pretraining.recipe import (
@@ -254,7 +254,7 @@ def recipe_from(parameters: Mapping[str, Any]) -> PretrainRecipe:
     ]
     recipe = with_pretraining_values(recipe, [*flags, *parameters["settings"]])
     if recipe.texts is None:
-        raise RecipeError("no texts are named", "give a file or a folder as the first argument")
+        raise RecipeError("no texts were given", "give a file or a folder as the first argument")
     return recipe
 
 
@@ -263,7 +263,7 @@ def _counts(statistics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Prints how well the model fills masks, where its files lie, and what to do next."""
+    """Prints the statistics, the run folder and the next command."""
     from tellapart.cli.tables import show_table
 
     counts = metrics["statistics"]

@@ -1,4 +1,4 @@
-"""`tellapart synonyms`: the tables that tell pre-training which wrong predictions are as good as the right one."""
+"""`tellapart synonyms`: build and inspect synonym tables for pre-training."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ import typer
 
 from tellapart.cli import options as o
 
-app = typer.Typer(no_args_is_help=True, help="Build and look into tables of synonyms for pre-training.")
+app = typer.Typer(no_args_is_help=True, help="Build and inspect synonym tables for pre-training.")
 
 
 class Source(StrEnum):
-    """Where synonyms come from."""
+    """Source of synonyms."""
 
     wordnet = "wordnet"
     vectors = "vectors"
 
 
-_TABLE_HELP = (
-    "A file from [bold]tellapart synonyms build[/], or wordnet: the table that comes with tellapart."
-)
+_TABLE_HELP = "A file from [bold]tellapart synonyms build[/], or wordnet for the bundled table."
 
 
 @app.command("build")
@@ -34,24 +32,24 @@ def build_table(
     ] = Source.wordnet,
     wordnet: Annotated[
         Path | None,
-        typer.Option("--wordnet", metavar="FOLDER", help="Folder of WordNet's files; else found."),
+        typer.Option(
+            "--wordnet", metavar="FOLDER", help="Folder of WordNet's files; default: the installed ones."
+        ),
     ] = None,
     vectors: Annotated[
         Path | None,
         typer.Option("--vectors", metavar="FILE", help="Word vectors: GloVe, or word2vec text or binary."),
     ] = None,
     neighbours: Annotated[
-        int, typer.Option("--neighbours", help="With vectors: how many synonyms a word has.", min=1)
+        int, typer.Option("--neighbours", help="With vectors: synonyms per word.", min=1)
     ] = 10,
     keep_stop_words: Annotated[
-        bool, typer.Option("--keep-stop-words", help="Keep English stop words, on both sides.")
+        bool, typer.Option("--keep-stop-words", help="Keep English stop words.")
     ] = False,
-    symmetric: Annotated[
-        bool, typer.Option("--symmetric", help="Add the opposite of every pair of words.")
-    ] = False,
+    symmetric: Annotated[bool, typer.Option("--symmetric", help="Add the reverse of every pair.")] = False,
     json: o.Json = False,
 ) -> None:
-    """Build the table of synonyms for an encoder's vocabulary.
+    """Build a synonym table for an encoder's vocabulary.
 
     [bold]Examples[/]
     tellapart synonyms build --encoder minilm --output synonyms.safetensors
@@ -65,7 +63,7 @@ def build_table(
 
     if (vectors is not None) != (source is Source.vectors):
         raise RecipeError(
-            "word vectors are needed with --source vectors, and only there",
+            "--vectors is required with --source vectors, and only applies there",
             "give --source vectors --vectors FILE, or neither",
         )
     tokenizer = load_tokenizer(encoder or "minilm")
@@ -92,7 +90,7 @@ def inspect_table(
     encoder: o.Encoder = None,
     json: o.Json = False,
 ) -> None:
-    """Show the synonyms of words, and the words that they are a synonym of.
+    """Show the synonyms of words, and the words with them as synonyms.
 
     [bold]Examples[/]
     tellapart synonyms inspect wordnet primary stayed
@@ -121,7 +119,7 @@ def count_table(
     table: Annotated[str, typer.Argument(metavar="TABLE", help=_TABLE_HELP)] = "wordnet",
     json: o.Json = False,
 ) -> None:
-    """Count how much of the vocabulary a table covers.
+    """Show how much of the vocabulary a table covers.
 
     [bold]Examples[/]
     tellapart synonyms stats
@@ -145,7 +143,7 @@ def count_table(
         [
             [loaded.source, "count", "share"],
             row("tokens", counts["vocabulary"], share=False),
-            row("stop words, left out", counts["stop_words"], share=False),
+            row("stop words, excluded", counts["stop_words"], share=False),
             row("other tokens", others),
             row("known to the source", counts["in_source"]),
             row("with a synonym that is a token", counts["with_synonyms"]),

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from tellapart.data.benchmarks.registered import BenchmarkSet
+    from tellapart.data.benchmarks.base import BenchmarkSet
     from tellapart.data.checks import DataReport
     from tellapart.evaluation.comparison import Comparison
     from tellapart.evaluation.sweeps import SweepResult

@@ -1,4 +1,4 @@
-"""What may be wrong with a task, before anything is trained on it."""
+"""Data checks before training: leaks between splits, conflicting labels, duplicates, class sizes, truncation."""
 
 from __future__ import annotations
 
@@ -20,33 +20,32 @@ Severity = Literal["error", "warning", "info"]
 SEVERITIES = get_args(Severity)
 
 EXAMPLES = 5
-"""How many examples a finding has at most."""
+"""Maximum number of examples per finding."""
 
 SHARED_ERROR = 0.01
-"""From this share of a split's rows on, texts that are in train as well are an error: its scores mean little."""
+"""Share of a split's rows from which texts shared with train are an error: its metrics mean little."""
 
 FEW_TEXTS = 8
-"""Classes with fewer training texts than this are named: no split of them is worth much."""
+"""Classes with fewer training texts than this are reported: they are too small to split."""
 
 IMBALANCE = 10.0
-"""From this many rows of the largest class to one of the smallest on, the imbalance is named."""
+"""Ratio of the largest to the smallest class from which imbalance is reported."""
 
 TRUNCATION_WARNING = 0.05
-"""From this share of truncated texts on, truncation is a warning."""
+"""Share of truncated texts from which truncation is a warning."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """One finding of a check.
 
     Args:
-        kind: What it is, as a stable key: `shared_texts`, `conflicting_labels`, `empty_texts`,
-            `duplicate_texts`, `single_text_classes`, `small_classes`, `class_imbalance`, `absent_classes`,
-            `truncation`.
-        severity: `error` where scores would mean little, `warning` for what is worth a look, else `info`.
-        count: How many rows, texts or classes it concerns.
-        message: One sentence for people.
-        examples: At most `EXAMPLES` of them, for people.
+        kind: Stable key: `shared_texts`, `conflicting_labels`, `empty_texts`, `duplicate_texts`,
+            `single_text_classes`, `small_classes`, `class_imbalance`, `absent_classes` or `truncation`.
+        severity: `error` if metrics would mean little, `warning` or `info`.
+        count: Number of affected rows, texts or classes.
+        message: One readable sentence.
+        examples: At most `EXAMPLES` readable examples.
     """
 
     kind: str
@@ -58,17 +57,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long the texts are in tokens, special tokens included, before anything is cut.
+    """Lengths of the texts in tokens, special tokens included, before truncation.
 
     Args:
-        max_length: The length that was checked against.
-        truncated: How many texts are longer.
-        share: The same, as a share of all texts.
-        median: Of the lengths.
-        percentile_95: Of the lengths.
-        percentile_99: Of the lengths.
-        longest: Of the lengths.
-        suggested: The smallest multiple of 8 that leaves 99 % of the texts whole, or the most the model takes.
+        max_length: The length at which texts will be truncated.
+        truncated: Number of longer texts.
+        share: Share of longer texts.
+        median: Median length.
+        percentile_95: 95th percentile.
+        percentile_99: 99th percentile.
+        longest: Maximum length.
+        suggested: Smallest multiple of 8 that keeps 99 % of the texts whole, at most the model's limit.
     """
 
     max_length: int
@@ -83,15 +82,15 @@ class Lengths:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What a check saw.
+    """Result of `check_data`.
 
     Args:
-        source: What the user named.
+        source: The source as named by the user.
         problem_type: As in `LabelSpace`.
-        rows: The rows of each split.
-        classes: The rows of each class in each split; a class without any is left out. Scores have none.
+        rows: Number of rows by split.
+        classes: Number of rows by split and class, without empty classes; empty for regression.
         findings: Errors first, then warnings, then the rest.
-        lengths: The lengths in tokens, where a tokeniser was given.
+        lengths: Lengths in tokens, if a tokeniser was given.
     """
 
     source: str
@@ -102,25 +101,22 @@ class DataReport:
     lengths: Lengths | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the report as plain values, ready for JSON."""
+        """Returns the report as plain values for JSON."""
         return asdict(self)
 
 
 def check_data(
     data: TextData, *, tokenizer: PreTrainedTokenizerBase | None = None, max_length: int = 128
 ) -> DataReport:
-    """Looks for what spoils a training run or its scores; where rows have scores, for what is not about classes.
+    """Checks a task for problems that spoil training or its metrics; for regression, without those about classes.
 
-    Texts in two splits and under two labels are compared without case and white space, duplicates within a
-    split exactly; empty texts count as neither.
+    Shared texts and conflicting labels ignore case and white space, duplicates within a split are exact; empty texts
+    count as neither.
 
     Args:
         data: The task.
-        tokenizer: Counts tokens; without one nothing is said about truncation.
-        max_length: The length to which texts will be cut, in tokens.
-
-    Returns:
-        The report; `findings` is empty if all is well.
+        tokenizer: Counts tokens; None to skip the truncation check.
+        max_length: The length at which texts will be truncated, in tokens.
     """
     keys = {name: split.keys() for name, split in data.splits.items()}
     lengths = None if tokenizer is None else _lengths(data.splits.values(), tokenizer, max_length)
@@ -236,7 +232,7 @@ def _small_classes(data: TextData, train_keys: list[str]) -> Iterator[Finding]:
             "single_text_classes",
             "warning",
             range(2),
-            "one training text at most: no row of them can be split off",
+            "at most one training text, so that none can be split off",
         ),
         ("small_classes", "info", range(2, FEW_TEXTS), f"fewer than {FEW_TEXTS} training texts"),
     )
@@ -255,7 +251,7 @@ def _class_imbalance(counts: dict[str, int]) -> Iterator[Finding]:
             "class_imbalance",
             "info",
             len(counts),
-            f"the largest class has {ratio:.0f} times as many training rows as the smallest.",
+            f"The largest class has {ratio:.0f} times as many training rows as the smallest.",
             _examples(f"{name}: {counts[name]}" for name in (largest, smallest)),
         )
 
@@ -274,13 +270,13 @@ def _truncation(lengths: Lengths | None) -> Iterator[Finding]:
     if lengths.suggested >= lengths.percentile_99:
         advice = f"--max-length {lengths.suggested} keeps 99 % whole"
     else:
-        advice = f"the model takes {lengths.suggested} at most at once, and more with --windows"
+        advice = f"the model reads at most {lengths.suggested}, or longer texts with --windows"
     yield Finding(
         "truncation",
         "warning" if lengths.share >= TRUNCATION_WARNING else "info",
         lengths.truncated,
         f"{lengths.truncated} text(s) ({lengths.share:.1%}) are longer than {lengths.max_length} tokens and will "
-        f"be cut; 95 % have at most {lengths.percentile_95}, 99 % at most {lengths.percentile_99}: {advice}.",
+        f"be truncated; 95 % have at most {lengths.percentile_95}, 99 % at most {lengths.percentile_99}: {advice}.",
     )
 
 
@@ -301,7 +297,7 @@ def _lengths(splits: Iterable[TextSplit], tokenizer: PreTrainedTokenizerBase, ma
 
 
 def _token_counts(split: TextSplit, tokenizer: Any, chunk: int = 10_000) -> np.ndarray:
-    """Tokens of each row; of several tokenisers' that of the longest."""
+    """Returns the tokens of each row, int (N,); with several tokenisers, the maximum."""
     parts = getattr(tokenizer, "parts", [tokenizer])
     counts: list[int] = []
     for start in range(0, len(split), chunk):

@@ -1,4 +1,4 @@
-"""The rows of a task in memory: texts, perhaps second texts, labels; and the names of the labels."""
+"""Tasks in memory: the texts and labels of each split, and the classes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,19 @@ ProblemType = Literal["single_label_classification", "multi_label_classification
 
 
 SCORE = "score"
-"""The name of a model's one output where it predicts numbers."""
+"""Name of the single output of a regression model."""
 
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """The classes of a task, in the order of the model's outputs; or the one output of a task of scores.
+    """The classes of a task in the order of the model's outputs, or the single output of a regression task.
 
     Args:
-        names: One name a class; a class's index is its id. `SCORE` alone where rows have a score each.
+        names: The class names; a class's index is its id. Only `SCORE` for regression.
         problem_type: As in a Transformers config: `single_label_classification`,
             `multi_label_classification` or `regression`.
-        order: The same names from first to last, where the classes have an order, such as from negative to
-            positive; else None.
-        hierarchy_separator: What separates the levels in names that are paths, such as "." in `comp.sys.mac`;
-            None where they are no paths.
+        order: The names of ordered classes from first to last, such as from negative to positive; else None.
+        hierarchy_separator: Separates the levels in hierarchical names, such as "." in `comp.sys.mac`; else None.
     """
 
     names: tuple[str, ...]
@@ -46,12 +44,12 @@ class LabelSpace:
 
     @property
     def regression(self) -> bool:
-        """Whether rows have a number each, a score, and no classes."""
+        """Whether rows have a numeric target instead of classes."""
         return self.problem_type == "regression"
 
     @property
     def id2label(self) -> dict[int, str]:
-        """Class id to name, as a Transformers config wants it."""
+        """Class id to name, as in a Transformers config."""
         return dict(enumerate(self.names))
 
     @property
@@ -61,7 +59,7 @@ class LabelSpace:
 
     @property
     def ranks(self) -> np.ndarray | None:
-        """The place of each class in the order, from 0, int64 (K,); None where there is no order."""
+        """Rank of each class in the order, from 0, int64 (K,); None for unordered classes."""
         if self.order is None:
             return None
         places = {name: place for place, name in enumerate(self.order)}
@@ -71,50 +69,50 @@ class LabelSpace:
         """Returns the same classes with an order.
 
         Args:
-            names: All of them, from first to last.
+            names: All class names, from first to last.
 
         Raises:
-            DataError: A name is no class, or a class is missing or named twice; or there are scores.
+            DataError: A name is not a class, a class is missing or repeated, or the task is regression.
         """
         self._refuse_scores("order")
         self.check_names(names, "the order names")
         missing = [name for name in self.names if name not in names]
         if missing or len(names) > len(self.names):
-            what = f"leaves out {_listed(missing)}" if missing else f"names {_listed(_repeated(names))} twice"
+            what = f"lacks {_listed(missing)}" if missing else f"repeats {_listed(_repeated(names))}"
             raise DataError(f"the order of the classes {what}", "name every class once, from first to last")
         return replace(self, order=tuple(names))
 
     def in_hierarchy(self, separator: str) -> LabelSpace:
-        """Returns the same classes with names that are paths.
+        """Returns the same classes as a hierarchy.
 
         Args:
-            separator: What separates the levels in the names.
+            separator: Separates the levels in the names.
 
         Raises:
-            DataError: It is in no name; or there are scores.
+            DataError: No name contains it, or the task is regression.
         """
         self._refuse_scores("hierarchy")
         if not separator or not any(separator in name for name in self.names):
             raise DataError(
-                f'no class name holds the separator "{separator}" (one is "{self.names[0]}")',
-                "give what stands between the levels, such as . for comp.sys.mac",
+                f'no class name contains the separator "{separator}" (an example is "{self.names[0]}")',
+                "give the separator of the levels, such as . for comp.sys.mac",
             )
         return replace(self, hierarchy_separator=separator)
 
     def check_names(self, names: Iterable[str], what: str) -> None:
-        """Refuses names of classes that there are not.
+        """Checks that all names are classes.
 
         Args:
-            names: What the user wrote.
-            what: The sentence that "the class …" completes.
+            names: The names that the user gave.
+            what: Start of the message, which "the class …" follows.
 
         Raises:
-            DataError: With the closest name there is.
+            DataError: A name is not a class; the message suggests the closest one.
         """
         unknown = [name for name in names if name not in self.label2id]
         if unknown:
             raise DataError(
-                f'{what} the class "{unknown[0]}", which the data do not have'
+                f'{what} the class "{unknown[0]}", which does not occur in the data'
                 + did_you_mean(str(unknown[0]), self.names),
                 "use the class names of the label column: " + _listed(self.names),
             )
@@ -122,18 +120,18 @@ class LabelSpace:
     def _refuse_scores(self, what: str) -> None:
         if self.regression:
             raise DataError(
-                f"there is no {what} of classes where every row has a score",
-                "leave it out: numbers have theirs",
+                f"numeric targets have no {what} of classes",
+                "leave it out",
             )
 
     def encode(self, labels: Sequence[str] | Sequence[Sequence[str]] | Sequence[float]) -> np.ndarray:
-        """Turns labels into what an objective reads.
+        """Encodes labels for an objective.
 
         Args:
-            labels: One name a row, or one list of names a row when `multi_label`, or one number when `regression`.
+            labels: For each row a name, a list of names (`multi_label`) or a number (`regression`).
 
         Returns:
-            int64 class ids (N,), a float32 multi-hot matrix (N, K), or float32 scores (N,).
+            int64 class ids (N,), a float32 multi-hot matrix (N, K), or float32 targets (N,).
 
         Raises:
             DataError: A label is not one of `names`.
@@ -146,9 +144,9 @@ class LabelSpace:
         if unknown:
             first = sorted(unknown)[0]
             raise DataError(
-                f'{len(unknown)} label(s) were not seen in training, among them "{first}"'
+                f'{len(unknown)} label(s) do not occur in the training rows, such as "{first}"'
                 + did_you_mean(first, self.names),
-                "correct them, remove those rows, or add examples of them to the training split",
+                "correct them, remove those rows, or add training rows with these labels",
             )
         if not self.multi_label:
             return np.fromiter((ids[row[0]] for row in rows), dtype=np.int64, count=len(rows))
@@ -164,10 +162,9 @@ class TextSplit:
 
     Args:
         texts: The texts, N of them.
-        text_pairs: The second text of each row for pair tasks, else None.
-        labels: A name a row; for multi-label tasks a list of names, for regression a number; None for unlabelled
-            rows.
-        question_ids: The group of each row for ranking tasks, else None.
+        text_pairs: The second text of each row in pair tasks, else None.
+        labels: For each row a name, a list of names (multi-label) or a number (regression); None if unlabelled.
+        question_ids: The question of each row in ranking tasks, else None.
     """
 
     texts: list[str]
@@ -179,7 +176,7 @@ class TextSplit:
         return len(self.texts)
 
     def keys(self) -> list[str]:
-        """Returns a key for each row, equal where the texts differ at most in case and white space."""
+        """Returns a key per row, equal for texts that differ only in case and white space."""
         texts = (" ".join(text.split()).casefold() for text in self.texts)
         if self.text_pairs is None:
             return list(texts)
@@ -187,15 +184,14 @@ class TextSplit:
         return [f"{text}\n{pair}" for text, pair in zip(texts, pairs, strict=True)]
 
     def label_sets(self) -> list[frozenset[str]]:
-        """Returns the labels of each row as a set: of one in single-label tasks, empty where there are none.
-
-        A score is no label that rows share: such rows have none, and are drawn at random.
-        """
+        """Returns the labels of each row as a set; empty sets if there are none, and for numeric targets."""
         if not self.labels or isinstance(self.labels[0], float):
             return [frozenset()] * len(self)
         if isinstance(self.labels[0], list):
             return [frozenset(names) for names in self.labels]
-        single = {name: frozenset([name]) for name in set(self.labels)}  # one object a class, not one a row
+        single = {
+            name: frozenset([name]) for name in set(self.labels)
+        }  # one object per class, shared by its rows
         return [single[name] for name in self.labels]
 
     def select(self, indices: Iterable[int]) -> TextSplit:
@@ -219,13 +215,13 @@ class TextData:
     """A labelled task: its splits and its classes.
 
     Args:
-        train: The rows to learn from.
-        validation: The rows to choose by, or None when not given (see `tellapart.data.splits`).
-        test: The rows to report on, or None.
-        labels: The classes, from the training rows (sorted by name).
-        source: What the user named: a path, a registered name, a Hub name.
-        notes: Sentences about what reading found and did, for the run's log.
-        metric: What a benchmark set is judged by, where that is not the main metric of its kind of task.
+        train: Training rows.
+        validation: Validation rows, or None if the source has none (see `tellapart.data.splits`).
+        test: Test rows, or None.
+        labels: The classes of the training rows.
+        source: The source as named by the user: a path, a registered name, a Hub name.
+        notes: Remarks on reading, for the run's log.
+        metric: The metric of a benchmark set, if it is not the main metric of its task.
     """
 
     train: TextSplit

@@ -9,10 +9,10 @@ from tellapart.data.examples import TextData
 
 
 def rows_fingerprint(data: TextData) -> str:
-    """Returns the SHA-256 of all rows in their order: texts, labels and question ids of every split.
+    """Returns the SHA-256 of the texts, labels and question ids of every split, in order.
 
     Args:
-        data: The task as it was read, before rows are split off or drawn.
+        data: The task as read, before splitting or sampling.
     """
     digest = hashlib.sha256()
     for name, split in data.splits.items():

@@ -1,4 +1,4 @@
-"""Validation and test rows where the source has none, few-shot draws, samples: stratified, grouped, seeded."""
+"""Seeded, stratified and grouped splits: held-out validation and test rows, few-shot draws, samples."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.errors import UserError
 
-# Each purpose draws from a stream of its own: the test rows of a seed are the same whatever else is asked for.
+# One random stream per purpose: the test rows of a seed do not depend on the other settings.
 _TEST, _VALIDATION, _FEW_SHOT, _FEW_SHOT_VALIDATION, _SAMPLE = range(5)
 
 
@@ -25,16 +25,14 @@ def prepare_splits(
     test_share: float = 0.2,
     seed: int = 0,
 ) -> TextData:
-    """Makes the splits of a run: first what `complete_splits` does for the test rows, then the rest.
-
-    With `few_shot` the validation rows come from `draw_few_shot`, else from `complete_splits`.
+    """Makes the splits of a run with `complete_splits`, or with `draw_few_shot` after splitting off the test rows.
 
     Args:
-        data: The task as it was read.
-        few_shot: Training rows of each class, or None for all rows.
-        validation_share: Share of the training rows, after the test rows are taken, to validate on.
+        data: The task as read.
+        few_shot: Training rows per class, or None for all rows.
+        validation_share: Share of the training rows to validate on, after the test rows are split off.
         test_share: Share of the training rows to test on.
-        seed: Decides every draw.
+        seed: Seed of every draw.
 
     Raises:
         UserError: A share is outside [0, 1), or `few_shot` is below 1.
@@ -48,19 +46,18 @@ def prepare_splits(
 def complete_splits(
     data: TextData, *, validation_share: float = 0.1, test_share: float = 0.2, seed: int = 0
 ) -> TextData:
-    """Splits off the training rows what is missing: test rows first, then validation rows.
+    """Splits missing test rows, then missing validation rows, off the training rows.
 
-    Splits that are given stay as they are. The draw is stratified by label (iterative stratification for
-    multi-label tasks: Sechidis, Tsoumakas and Vlahavas 2011, On the Stratification of Multi-label Data); every
-    label keeps a row in train. Rows whose texts differ at most in case and white space stay on one side, and
-    so do rows with one question id. What was done is added to `notes`.
+    The draw is stratified by label (iterative stratification for multi-label tasks: Sechidis, Tsoumakas and Vlahavas
+    2011, On the Stratification of Multi-label Data); every label keeps a training row. Rows whose texts differ only
+    in case and white space stay together, and so do rows with the same question id. `notes` describe the splits.
 
     Args:
         data: The task.
-        validation_share: Share of the distinct training texts (questions in ranking tasks) to validate on,
-            after the test rows are taken; 0 leaves a missing validation split missing.
-        test_share: The same for the test rows.
-        seed: Decides the draw, on every machine alike.
+        validation_share: Share of the distinct training texts (questions in ranking tasks) to validate on, after the
+            test rows are split off; 0 for no validation rows.
+        test_share: Share of the distinct training texts to test on.
+        seed: Seed of the draw; the same on every machine.
 
     Raises:
         UserError: A share is outside [0, 1).
@@ -75,23 +72,23 @@ def complete_splits(
 
 
 def draw_few_shot(data: TextData, per_class: int, *, seed: int = 0) -> TextData:
-    """Keeps a few training rows of each class, and as many of the others to validate on if none are given.
+    """Draws a few training rows per class, and as many other rows to validate on if validation rows are missing.
 
-    As in LM-BFF (Gao, Fisch and Chen 2021, Making Pre-trained Language Models Better Few-shot Learners, §3):
+    As in LM-BFF (Gao, Fisch and Chen 2021, Making Pre-trained Language Models Better Few-shot Learners, §3),
     validation is as small as train. Validation rows share no text and no question id with the training rows.
-    In multi-label tasks labels are served from the rarest on, until each has at least `per_class` rows; rows
-    without a label count as a class. The test rows stay as they are.
+    In multi-label tasks rows are drawn for the rarest labels first, until each label has at least `per_class` rows;
+    rows without a label count as a class. The test rows are unchanged.
 
     Args:
         data: The task.
-        per_class: Rows of each class; all rows of a class that has fewer, which is noted.
-        seed: Decides the draw, on every machine alike.
+        per_class: Rows per class; smaller classes keep all their rows.
+        seed: Seed of the draw; the same on every machine.
 
     Raises:
         UserError: `per_class` is below 1.
     """
     if per_class < 1:
-        raise UserError(f"{per_class} rows of each class are asked for", "ask for at least 1")
+        raise UserError(f"the number of rows per class is {per_class}", "give at least 1")
     sets = data.train.label_sets()
     drawn = _draw(sets, range(len(sets)), per_class, _generator(seed, _FEW_SHOT))
     notes = [f"{len(drawn)} of {len(sets)} training rows are kept: {per_class} of each class (seed {seed})."]
@@ -108,21 +105,20 @@ def draw_few_shot(data: TextData, per_class: int, *, seed: int = 0) -> TextData:
 
 
 def sample(split: TextSplit, rows: int, seed: int = 0) -> TextSplit:
-    """Draws rows stratified by label, in their old order; every label keeps a row where `rows` allows it.
+    """Draws a sample stratified by label, in the original order; every label keeps a row if `rows` allows it.
 
-    Where rows have question ids, whole questions are drawn, stratified by the labels that they have, until there
-    are at least `rows` rows: a part of a question would be ranked by itself.
+    Questions of ranking tasks are drawn whole, stratified by their labels, until there are at least `rows` rows.
 
     Args:
         split: The rows to draw from, labelled or not.
-        rows: How many; all are returned if there are no more. With question ids the fewest.
-        seed: Decides the draw, on every machine alike.
+        rows: Size of the sample, or its minimum with question ids; all rows are returned if there are no more.
+        seed: Seed of the draw; the same on every machine.
 
     Raises:
         UserError: `rows` is below 1.
     """
     if rows < 1:
-        raise UserError(f"a sample of {rows} rows is asked for", "ask for at least 1")
+        raise UserError(f"the sample size is {rows}", "give at least 1")
     if rows >= len(split):
         return split
     generator = _generator(seed, _SAMPLE)
@@ -139,14 +135,14 @@ def _generator(seed: int, purpose: int) -> np.random.Generator:
 
 
 def _whole_questions(split: TextSplit, rows: int, generator: np.random.Generator) -> np.ndarray:
-    """Chooses questions until they have `rows` rows or more; returns all their rows, int64, ascending."""
+    """Draws questions until they have at least `rows` rows; returns their rows, int64, ascending."""
     assert split.question_ids is not None
     questions = _codes(split.question_ids)  # (N,)
     sizes = np.bincount(questions)
     labels = _group_labels(questions, split)
     dropped = _hold_out(labels, 1 - rows / len(split), generator)
     kept = np.flatnonzero(~dropped)
-    # Large questions can fill the sample early; no label shall lose its only one by that.
+    # One question per label first, since large questions can fill the sample early.
     first = _draw(labels, kept, 1, generator)
     rest = (np.setdiff1d(kept, first), np.flatnonzero(dropped))
     order = np.concatenate([first, *map(generator.permutation, rest)])
@@ -157,9 +153,9 @@ def _whole_questions(split: TextSplit, rows: int, generator: np.random.Generator
 def _split_off(
     train: TextSplit, name: str, share: float, seed: int, purpose: int
 ) -> tuple[TextSplit, TextSplit | None, list[str]]:
-    """Returns the rows that stay, those of the new split (None if there are none), and notes."""
+    """Returns the remaining rows, those of the new split (None if empty), and notes."""
     if not 0 <= share < 1:
-        raise UserError(f"the share of {name} rows is {share}", "give one of at least 0 and below 1")
+        raise UserError(f"the share of {name} rows is {share}", "give a share of at least 0 and below 1")
     if share == 0:
         return train, None, []
     groups = _groups(train)
@@ -176,19 +172,19 @@ def _split_off(
 
 
 def _groups(split: TextSplit) -> np.ndarray:
-    """Numbers the groups of rows that must not be parted, by the text and by the question id: int64 (N,)."""
+    """Numbers the groups of rows that must stay together (same text or question id), int64 (N,)."""
     texts = _codes(split.keys())
     if split.question_ids is None:
         return texts
     questions = _codes(split.question_ids) + texts.max() + 1
     nodes = questions.max() + 1
-    # texts and questions are nodes, every row an edge between its own two
+    # graph with texts and questions as nodes and rows as edges
     graph = coo_array((np.ones(len(split)), (texts, questions)), shape=(nodes, nodes))
     return connected_components(graph, directed=False)[1][texts]
 
 
 def _group_labels(groups: np.ndarray, split: TextSplit) -> list[set[str]]:
-    """Collects the labels of each group of rows, given the group of each row (N,)."""
+    """Returns the labels of each group, given the group of each row (N,)."""
     labels: list[set[str]] = [set() for _ in range(groups.max() + 1)]
     for group, names in zip(groups, split.label_sets(), strict=True):
         labels[group] |= names
@@ -203,7 +199,7 @@ def _codes(values: Sequence[str]) -> np.ndarray:
 def _by_label(
     label_sets: Sequence[Collection[str]], rows: Sequence[int] | np.ndarray
 ) -> dict[str, list[int]]:
-    """Lists the rows of each label; the rows without a label are those of the label ""."""
+    """Returns the rows of each label; unlabelled rows have the label ""."""
     members: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         for label in label_sets[row] or ("",):
@@ -212,7 +208,7 @@ def _by_label(
 
 
 def _rarest_first(members: dict[str, list[int]], generator: np.random.Generator) -> list[str]:
-    names = sorted(members)  # sets of strings have another order in every process
+    names = sorted(members)  # the order of sets of strings differs between processes
     shuffled = [names[index] for index in generator.permutation(len(names))]
     return sorted(shuffled, key=lambda name: len(members[name]))
 
@@ -220,18 +216,18 @@ def _rarest_first(members: dict[str, list[int]], generator: np.random.Generator)
 def _hold_out(
     label_sets: Sequence[Collection[str]], share: float, generator: np.random.Generator
 ) -> np.ndarray:
-    """Chooses a share of each label's units, from the rarest label on, and never the last unit of one.
+    """Draws a share of each label's units, rarest label first, but never the last unit of a label.
 
-    scikit-learn's stratified splitters ask for as many rows a side as there are classes, and know no
-    multi-label tasks; here what is owed to a small class is carried over to the next.
+    scikit-learn's stratified splitters require as many rows per side as there are classes, and do not support
+    multi-label tasks; here fractions of units are carried over to the next label.
 
     Args:
-        label_sets: The labels of each unit (a row, or rows that must not be parted).
-        share: Of the units, 0 to 1.
-        generator: Draws.
+        label_sets: The labels of each unit (a row, or rows that must stay together).
+        share: Share of the units, 0 to 1.
+        generator: Source of randomness.
 
     Returns:
-        Whether a unit is chosen, bool (units,).
+        Whether each unit is drawn, bool (units,).
     """
     members = _by_label(label_sets, range(len(label_sets)))
     remaining = {label: len(units) for label, units in members.items()}
@@ -260,7 +256,7 @@ def _draw(
     per_class: int,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """Chooses rows until each label has `per_class` of them, from the rarest label on; int64, ascending."""
+    """Draws rows until each label has `per_class` of them, rarest label first; int64, ascending."""
     members = _by_label(label_sets, rows)
     drawn: set[int] = set()
     counts: Counter[str] = Counter()

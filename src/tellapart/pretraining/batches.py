@@ -1,4 +1,4 @@
-"""Batches of masked sequences of similar length, without an end: pass after pass over the corpus."""
+"""Batches of masked sequences of similar length for a given number of steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from tellapart.data.batches.batching import LengthBucketBatchSampler
+from tellapart.data.batches.batching import LengthBucketBatchSampler, identity
 from tellapart.errors import DataError
 from tellapart.pretraining.corpus import Corpus
 from tellapart.pretraining.masking import Masking
@@ -23,7 +23,7 @@ class Request:
     """The sequences of one batch.
 
     Args:
-        epoch: Passes over the corpus before this one; it decides what is masked.
+        epoch: Number of the pass over the corpus, from 0, which determines the masks.
         rows: Numbers of the sequences.
     """
 
@@ -32,12 +32,12 @@ class Request:
 
 
 class MaskedSequences(Dataset):
-    """A corpus whose sequences come masked, a batch a request.
+    """Data set that returns a batch of masked sequences for a request.
 
     Args:
         corpus: The sequences.
-        masking: How they are masked.
-        pad_id: Pads shorter sequences.
+        masking: Masks them.
+        pad_id: Padding id.
     """
 
     def __init__(self, corpus: Corpus, masking: Masking, pad_id: int) -> None:
@@ -51,11 +51,11 @@ class MaskedSequences(Dataset):
         return self.batch(request.rows, request.epoch)
 
     def batch(self, rows: Sequence[int] | np.ndarray, epoch: int = 0) -> dict[str, Tensor]:
-        """Returns masked sequences.
+        """Masks sequences and pads them to a batch.
 
         Returns:
-            `input_ids` (B, L) and `attention_mask` (B, L); `positions` (P,), the places b·L + l of the chosen tokens,
-            ascending; `labels` (P,), the ids that were there. All int64.
+            `input_ids` (B, L) and `attention_mask` (B, L); `positions` (P,), the flat positions b·L + l of the chosen
+            tokens, ascending; `labels` (P,), their original ids. All int64.
         """
         rows = np.asarray(rows)
         ids, mask, words = self._padded(rows)
@@ -70,7 +70,7 @@ class MaskedSequences(Dataset):
         return {name: torch.from_numpy(array.astype(np.int64, copy=False)) for name, array in arrays.items()}
 
     def _padded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Returns ids (B, L) with special tokens, which places are not padding, and the starts of words."""
+        """Returns ids with special tokens, the attention mask, and the starts of words, all (B, L)."""
         corpus = self.corpus
         prefix, suffix = corpus.facts.prefix, corpus.facts.suffix
         lengths = corpus.lengths[rows][:, None]
@@ -91,24 +91,25 @@ class MaskedSequences(Dataset):
 
 
 class StepSampler(Sampler[Request]):
-    """The batches of a run's steps, one after the other, `accumulation` of them a step.
+    """Samples the batches of all steps of a run, `accumulation` batches per step.
 
-    What stands in a batch is a pure function of the seed and of the step's number, so that a resumed run goes on as
-    the uninterrupted one would. The batches of a step, on all ranks together, hold sequences of similar length.
+    A batch is a pure function of the seed and the step, so that resumed runs continue exactly. The batches of a step,
+    on all ranks, have sequences of similar length.
 
     Args:
-        widths: Tokens of each sequence as the model sees it.
-        steps: Optimiser steps of the whole run.
-        batch_size: Sequences a batch on one rank.
-        batch_tokens: In place of `batch_size`: tokens a batch, padding included, at most where sequences allow it.
-        seed: Of the arrangement.
-        accumulation: Batches a step on one rank.
+        widths: Tokens of each sequence, special tokens included.
+        steps: Optimiser steps of the run.
+        batch_size: Sequences per batch and rank.
+        batch_tokens: Maximum tokens per batch and rank, padding included, in place of `batch_size`; longer sequences
+            exceed it.
+        seed: Seed of the arrangement.
+        accumulation: Batches per step and rank.
         ranks: Number of processes.
-        rank: This process.
-        window: Steps in a window inside which sequences are sorted by length.
+        rank: Rank of this process.
+        window: Steps per window within which sequences are sorted by length.
 
     Raises:
-        DataError: There are fewer sequences than batches in a step.
+        DataError: There are fewer sequences than batches per step.
     """
 
     def __init__(
@@ -129,13 +130,13 @@ class StepSampler(Sampler[Request]):
         self.accumulation, self.ranks, self.rank = accumulation, ranks, rank
         if len(self.widths) < self.shares:
             raise DataError(
-                f"{len(self.widths)} sequence(s) cannot fill the {self.shares} batches of a step",
+                f"{len(self.widths)} sequence(s) are too few for the {self.shares} batches of a step",
                 "give more text, or lower gradient_accumulation_steps or the number of processes",
             )
 
     @property
     def shares(self) -> int:
-        """Batches of a step on all ranks together."""
+        """Batches per step on all ranks."""
         return self.accumulation * self.ranks
 
     def __len__(self) -> int:
@@ -145,7 +146,7 @@ class StepSampler(Sampler[Request]):
         step = epoch = 0
         while step < self.steps:
             for rows in self.arrangement(epoch)[: self.steps - step]:
-                # Dealt out one by one from the sorted rows, so that all shares are about equally wide.
+                # Strided over the sorted rows, so that all batches have similar widths.
                 for share in range(self.accumulation):
                     yield Request(epoch, rows[share * self.ranks + self.rank :: self.shares])
                 step += 1
@@ -153,14 +154,14 @@ class StepSampler(Sampler[Request]):
 
     @property
     def epoch_steps(self) -> int:
-        """Steps of the first pass over the corpus; those of others are as many, or about as many (`batch_tokens`)."""
+        """Steps of the first pass over the corpus; other passes have about as many."""
         if self.batch_tokens is not None:
             return len(self.arrangement(0))
         full, rest = divmod(len(self.widths), self.batch_size * self.shares)
         return full + (rest >= self.shares)
 
     def arrangement(self, epoch: int) -> list[np.ndarray]:
-        """Returns the numbers of the sequences of each step of an epoch."""
+        """Returns the sequence numbers of each step of an epoch."""
         if self.batch_tokens is None:
             sampler = LengthBucketBatchSampler(
                 torch.from_numpy(self.widths),
@@ -169,7 +170,7 @@ class StepSampler(Sampler[Request]):
                 window=self.window,
             )
             sampler.set_epoch(epoch)
-            # The last rows may be too few to give every batch of a step one.
+            # The last step may have fewer rows than batches.
             return [rows for rows in sampler.global_batches() if len(rows) >= self.shares]
         random = np.random.default_rng((self.seed, epoch))
         order = random.permutation(len(self.widths))
@@ -182,7 +183,7 @@ class StepSampler(Sampler[Request]):
         return [steps[index] for index in random.permutation(len(steps))]
 
     def _within(self, rows: np.ndarray, budget: int) -> list[np.ndarray]:
-        """Cuts rows, shortest first, into steps of at most `budget` tokens, padding included."""
+        """Splits rows, shortest first, into steps of at most `budget` tokens, padding included."""
         steps, start, widths = [], 0, self.widths[rows]
         while start < len(rows):
             fitting = widths[start : start + budget // int(widths[start]) + 1]
@@ -194,27 +195,23 @@ class StepSampler(Sampler[Request]):
         return [step for step in steps if len(step) >= self.shares]
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
 def step_loader(
     dataset: MaskedSequences, sampler: StepSampler, *, workers: int = 0, pin_memory: bool = False
 ) -> DataLoader:
-    """Returns a loader of a run's batches.
+    """Returns the DataLoader of a run.
 
     Args:
         dataset: The sequences.
-        sampler: Their arrangement.
-        workers: Processes that prepare batches ahead; 0 prepares them in this one.
-        pin_memory: For copies to a GPU.
+        sampler: The batches.
+        workers: Worker processes; 0 for none.
+        pin_memory: Whether to pin memory for copies to a GPU.
     """
     return DataLoader(
         dataset,
-        batch_sampler=cast(Any, sampler),  # a request is what a list of rows is elsewhere
-        collate_fn=_as_it_is,
+        batch_sampler=cast(Any, sampler),  # yields requests instead of lists of rows
+        collate_fn=identity,
         num_workers=workers,
         pin_memory=pin_memory,
-        # Of its own, so that starting workers draws nothing from the stream that dropout draws from.
+        # Separate generator, so that starting workers does not advance the global one.
         generator=torch.Generator(),
     )

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: safetensors and JSON, under their final name only when they are complete."""
+"""Atomic checkpoints of a run, as safetensors and JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WRITING, _REMOVING = ".writing", ".removing"
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
-    """Returns the newest checkpoint of a run, or None; removes what a killed run left half-written."""
+    """Returns the newest checkpoint of a run, or None; removes incomplete ones."""
     for name in (_WRITING, _REMOVING):
         shutil.rmtree(Path(folder) / name, ignore_errors=True)
     found = _numbered(Path(folder))
@@ -29,14 +29,14 @@ def last_checkpoint(folder: str | Path) -> str | None:
 
 @contextlib.contextmanager
 def staged(folder: Path, name: str, *, main: bool, wait: Any, keep: int | None) -> Iterator[Path]:
-    """Yields a folder to write a checkpoint into; it gets its name when the block has ended well.
+    """Yields a temporary folder for a checkpoint, which is renamed when the block ends without an error.
 
     Args:
-        folder: Where checkpoints stand.
+        folder: The folder of checkpoints.
         name: `checkpoint-<step>`.
-        main: Whether this process renames and removes, of several that write.
-        wait: Called to wait for the other processes.
-        keep: Newest checkpoints that stay; None for all.
+        main: Whether this process renames and removes folders.
+        wait: Waits for the other processes.
+        keep: Number of newest checkpoints to keep; None for all.
     """
     staging = folder / _WRITING
     try:
@@ -62,7 +62,7 @@ def _numbered(folder: Path) -> dict[int, Path]:
 
 
 def _remove(checkpoint: Path) -> None:
-    """Takes the name away first: a kill in between must not leave half a checkpoint under it."""
+    """Renames the checkpoint before deleting it, so that no half-deleted one keeps the name."""
     away = checkpoint.with_name(_REMOVING)
     shutil.rmtree(away, ignore_errors=True)
     checkpoint.replace(away)
@@ -70,7 +70,7 @@ def _remove(checkpoint: Path) -> None:
 
 
 def save_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
-    """Writes the state of an optimiser and its schedule."""
+    """Writes the state of an optimiser and its scheduler."""
     content = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
     rest: dict[str, dict[str, Any]] = {}
@@ -90,7 +90,7 @@ def save_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
 
 
 def load_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
-    """Reads what `save_optimizer` wrote, bit for bit."""
+    """Restores the state written by `save_optimizer`, bit for bit."""
     described = json.loads((folder / OPTIMIZER_JSON).read_text(encoding="utf-8"))
     state: dict[int, dict[str, Any]] = {
         int(index): dict(values) for index, values in described["state"].items()
@@ -103,7 +103,7 @@ def load_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
 
 
 def save_random_state(file: Path) -> None:
-    """Writes the states of Python's, NumPy's and torch's generators."""
+    """Writes the states of the random generators of Python, NumPy and torch."""
     _, words, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  libraries draw from it
     version, inner, gauss = random.getstate()
     tensors = {
@@ -118,7 +118,7 @@ def save_random_state(file: Path) -> None:
 
 
 def load_random_state(file: Path) -> None:
-    """Restores what `save_random_state` wrote."""
+    """Restores the states written by `save_random_state`."""
     from safetensors import safe_open
 
     tensors = load_file(file)

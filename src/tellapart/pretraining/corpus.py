@@ -1,4 +1,4 @@
-"""A corpus, tokenised once into files that are mapped into memory: its size is bounded by the disk alone."""
+"""Corpora tokenised once into memory-mapped files."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ META_FILE, TOKENS_FILE, LENGTHS_FILE, WORDS_FILE = "meta.json", "tokens.npy", "l
 
 SequenceKind = Literal["lines", "documents"]
 
-# Texts, and characters, that are tokenised at a time.
+# Maximum texts and characters per tokeniser call.
 _BATCH_TEXTS, _BATCH_CHARACTERS = 2048, 1 << 22
 
 
 @dataclass(frozen=True)
 class CorpusFacts:
-    """What tokenising found.
+    """Metadata and counts of a corpus.
 
     Args:
-        fingerprint: Of the texts, the tokeniser and the settings.
+        fingerprint: SHA-256 of the texts, the tokeniser and the settings.
         prefix: Special tokens before each sequence.
-        suffix: Special tokens after it.
-        texts: Lines or documents with any token.
-        empty: Lines or documents without.
-        cut: Texts that were longer than a sequence and became several.
-        sequences: Sequences.
-        tokens: Tokens, special ones not counted.
+        suffix: Special tokens after each sequence.
+        texts: Number of lines or documents with tokens.
+        empty: Number of lines or documents without tokens.
+        cut: Number of texts that were split into several sequences.
+        sequences: Number of sequences.
+        tokens: Number of tokens, without special tokens.
     """
 
     fingerprint: str
@@ -53,14 +53,14 @@ class Corpus:
     """Token ids of all sequences in one flat array on disk.
 
     Args:
-        folder: What `build_corpus` wrote.
+        folder: The folder written by `build_corpus`.
 
     Attributes:
-        facts: What tokenising found.
-        tokens: int32 (T,), memory-mapped; special tokens are not in it.
-        lengths: Tokens of each sequence, int64 (N,), special tokens not counted.
-        starts: Where each sequence begins in `tokens`, int64 (N,).
-        words: Whether a token begins a word, bool (T,), or None where words were not asked for.
+        facts: Metadata and counts.
+        tokens: int32 (T,), memory-mapped, without special tokens.
+        lengths: Tokens of each sequence, int64 (N,), without special tokens.
+        starts: Start of each sequence in `tokens`, int64 (N,).
+        words: Whether each token begins a word, bool (T,); None if not recorded.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -77,12 +77,12 @@ class Corpus:
         return len(self.lengths)
 
     def __reduce__(self) -> tuple[type[Corpus], tuple[Path]]:
-        """Workers that are not forked open the files again instead of getting their content."""
+        """Pickles the path instead of the content, for spawned workers."""
         return Corpus, (self.folder,)
 
     @property
     def widths(self) -> np.ndarray:
-        """Tokens of each sequence as the model sees it, special tokens included, int64 (N,)."""
+        """Tokens of each sequence, special tokens included, int64 (N,)."""
         return self.lengths + len(self.facts.prefix) + len(self.facts.suffix)
 
 
@@ -97,28 +97,28 @@ def build_corpus(
     must_match: bool = False,
     progress: Callable[[int], Any] | None = None,
 ) -> Corpus:
-    """Tokenises texts, or takes over what an earlier run tokenised in the same way.
+    """Tokenises texts, or reuses the same corpus if the folder has it.
 
     Args:
         source: The texts.
         tokenizer: A Transformers tokeniser.
-        folder: Where the files go; written whole or not at all.
-        max_length: Longest sequence in tokens, special tokens included.
-        sequences: `lines`: each line that is not empty is a sequence, a longer one is cut into equal parts.
-            `documents`: each document is cut into sequences of full length.
-        whole_words: Whether to note where words begin, as the tokeniser's own splitting has it.
-        must_match: Whether to raise when the folder holds another corpus, instead of replacing it.
-        progress: Called with the number of texts after each batch of them.
+        folder: Output folder, written atomically.
+        max_length: Maximum length of a sequence in tokens, special tokens included.
+        sequences: `lines`: each non-empty line is a sequence, longer ones are split into equal parts.
+            `documents`: each document is split into sequences of full length.
+        whole_words: Whether to record the starts of words, as split by the tokeniser.
+        must_match: Whether to raise if the folder holds another corpus, instead of replacing it.
+        progress: Called with the number of texts after each batch.
 
     Raises:
-        DataError: There is no text, a file is not text, or (`must_match`) the corpus is another one.
-        ModelError: `whole_words` with a tokeniser that does not know words.
+        DataError: There is no text, a file is not text, or (`must_match`) the folder holds another corpus.
+        ModelError: The tokeniser does not support `whole_words`.
     """
     target = Path(folder)
     prefix, suffix = special_ends(tokenizer)
     room = max_length - len(prefix) - len(suffix)
     if whole_words and not getattr(tokenizer, "is_fast", False):
-        raise ModelError("this tokeniser does not say which tokens form a word", "leave out whole_words")
+        raise ModelError("this tokeniser does not map tokens to words", "leave out whole_words")
     fingerprint = _fingerprint(source, tokenizer, max_length, sequences, whole_words)
     if (target / META_FILE).is_file():
         found = Corpus(target)
@@ -126,8 +126,8 @@ def build_corpus(
             return found
         if must_match:
             raise DataError(
-                "the texts, the tokeniser or the length are not those that the run began with",
-                "give it what it began with, or start anew with --overwrite",
+                "the texts, the tokeniser or the length differ from those of the interrupted run",
+                "use the same ones, or start again with --overwrite",
             )
     with replacing(target) as temporary:
         temporary.mkdir()
@@ -189,7 +189,7 @@ def _write(
 
 
 def _cut(tokens: int, room: int, sequences: SequenceKind) -> np.ndarray:
-    """Returns the lengths of the sequences that a text of so many tokens becomes."""
+    """Returns the lengths of the sequences of a text with `tokens` tokens."""
     if sequences == "documents":
         full, rest = divmod(tokens, room)
         return np.array([room] * full + [rest] * (rest > 0))
@@ -204,7 +204,7 @@ def _tokenised(
     whole_words: bool,
     progress: Callable[[int], Any] | None,
 ) -> Iterator[Iterable[tuple[np.ndarray, np.ndarray]]]:
-    """Yields each line or document as the ids, and the starts of words, of its pieces."""
+    """Yields, for each line or document, the ids and word starts of its pieces."""
 
     def encoded(texts: Iterable[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for batch in _batches(texts):
@@ -245,14 +245,14 @@ def _encode(
     for row, ids in enumerate(encoded["input_ids"]):
         starts = np.ones(len(ids), dtype=np.bool_)
         if whole_words and len(ids):
-            # Special tokens that a text spells out belong to no word (None): each stands for itself.
+            # Special tokens spelled out in a text belong to no word (None): each counts as a word.
             words = np.array([-1 if word is None else word for word in encoded.word_ids(row)])
             starts[1:] = (words[1:] != words[:-1]) | (words[1:] < 0)
         yield np.array(ids, dtype=np.int32), starts
 
 
 class _NpyWriter:
-    """Appends to a flat .npy file whose length is known only at the end."""
+    """Writes a flat .npy file of initially unknown length."""
 
     _HEADER = 128
 
@@ -281,7 +281,7 @@ class _NpyWriter:
 
 
 class _Nowhere:
-    """What a file that nobody asked for is written to."""
+    """Writer that discards its input."""
 
     def append(self, values: np.ndarray) -> None:
         pass
@@ -294,10 +294,10 @@ class _Nowhere:
 
 
 def sequence_notes(facts: CorpusFacts, sequences: SequenceKind, max_length: int) -> list[str]:
-    """Returns what the user should know about a corpus, as sentences."""
+    """Returns notes on a corpus for the user."""
     notes = [f"{facts.sequences:,} sequences with {facts.tokens:,} tokens."]
     if facts.cut and sequences == "lines":
-        notes.append(f"{facts.cut:,} line(s) were longer than {max_length} tokens and were cut.")
+        notes.append(f"{facts.cut:,} line(s) were longer than {max_length} tokens and were split.")
     if facts.empty:
-        notes.append(f"{facts.empty:,} empty line(s) were left out.")
+        notes.append(f"{facts.empty:,} empty line(s) were skipped.")
     return notes

@@ -1,10 +1,10 @@
-"""Corrections of masked language modelling where a prediction is no true negative, for any training loop.
+"""Corrections of masked language modelling for false negatives: predictions that are synonyms of the masked token.
 
-Hard correction (HC) takes positions out of the loss whose prediction is a synonym of the masked token. Soft
-regularisation (SR) draws the embeddings of the masked and of the predicted token together. Nothing here owns a
-model: every function takes tensors and returns one.
+Hard correction (HC) excludes positions from the loss whose prediction is a synonym of the masked token. Soft
+regularisation (SR) pulls the embeddings of the masked and the predicted token together. All functions take tensors,
+for use in any training loop.
 
-Labels and predictions are token ids of one shape: (B, L) for whole sequences, or (M,) for the masked positions alone.
+Labels and predictions are token ids of the same shape: (B, L) for whole sequences, or (M,) for masked positions only.
 Positions that were not masked have the label −100.
 """
 
@@ -24,18 +24,17 @@ IGNORED = -100
 def hard_correction(
     labels: Tensor, predictions: Tensor, table: SynonymTable, ignore_index: int = IGNORED
 ) -> Tensor:
-    """Returns the labels without those whose prediction is a synonym of the masked token (HC, Eq. 2).
+    """Removes the labels of positions whose prediction is a synonym of the masked token (HC, Eq. 2).
 
     Args:
         labels: The masked tokens, int64 of any shape; `ignore_index` elsewhere.
-        predictions: What the model predicts there, int64 of the same shape: the token of the highest logit (BERT),
-            or the token that was sampled for the discriminator (ELECTRA).
+        predictions: The predicted tokens, int64 of the same shape: those of the highest logit (BERT), or those
+            sampled for the discriminator (ELECTRA).
         table: The synonyms of every token.
-        ignore_index: What stands for no label.
+        ignore_index: Marks positions without a label.
 
     Returns:
-        A new tensor, with `ignore_index` where the prediction is in V[label]. A prediction that equals the label
-        keeps it.
+        A new tensor, with `ignore_index` where the prediction is in V[label]. Correct predictions keep their label.
 
     References:
         - Zhang et al. 2023, Language Model Pre-training on True Negatives, Eq. 2.
@@ -44,12 +43,12 @@ def hard_correction(
 
 
 def masked_mean_cross_entropy(logits: Tensor, labels: Tensor, ignore_index: int = IGNORED) -> Tensor:
-    """Returns the mean cross entropy over the positions that have a label; 0 with a finite gradient for none.
+    """Returns the mean cross entropy over labelled positions; 0 with a finite gradient if there are none.
 
     Args:
-        logits: Scores of the V tokens, (M, V) or (B, L, V).
+        logits: Logits of the V tokens, (M, V) or (B, L, V).
         labels: int64 (M,) or (B, L).
-        ignore_index: What stands for no label.
+        ignore_index: Marks positions without a label.
 
     Returns:
         A scalar, float32 or wider.
@@ -71,15 +70,15 @@ def soft_regularisation(
 ) -> Tensor:
     """Returns the mean of 1 − cos(E[w], E[r]) over the masked positions: soft regularisation of words (SR, Eq. 3).
 
-    A correct prediction, r = w, adds 0 and counts in the mean. The gradient reaches the rows of w and r of the
-    other positions, and no others.
+    Correct predictions, r = w, add 0 and count in the mean. Only the rows of w and r of wrong predictions get
+    gradients.
 
     Args:
         embedding_weight: The model's input embeddings E, (V, d).
         labels: The masked tokens w before any correction, int64 of any shape; `ignore_index` elsewhere.
         predictions: The predicted tokens r, int64 of the same shape.
-        ignore_index: What stands for no label.
-        sparse: Whether the gradient is to be a sparse tensor, as that of `nn.Embedding(sparse=True)`.
+        ignore_index: Marks positions without a label.
+        sparse: Whether the gradient is sparse, as that of `nn.Embedding(sparse=True)`.
 
     Returns:
         A scalar between 0 and 2, float32 or wider; 0 without a masked position.
@@ -89,7 +88,7 @@ def soft_regularisation(
     """
     masked = labels != ignore_index
     wrong = masked & (labels != predictions)
-    pairs = torch.stack([labels[wrong], predictions[wrong]])  # (2, P): only these rows are ever touched
+    pairs = torch.stack([labels[wrong], predictions[wrong]])  # (2, P)
     gold, predicted = _wide(functional.embedding(pairs, embedding_weight, sparse=sparse))  # (P, d) each
     distances = 1 - (_unit(gold) * _unit(predicted)).sum(dim=-1)
     return distances.sum() / masked.sum().clamp_min(1)
@@ -104,13 +103,13 @@ def sentence_regularisation(
 ) -> Tensor:
     """Returns KL(softmax H_p ‖ softmax H_s): soft regularisation of sentences.
 
-    The divergence is that of two distributions over the d hidden dimensions of a token, the mean over the tokens.
+    The distributions of a token are over its d hidden dimensions; the divergence is averaged over tokens.
 
     Args:
         hidden_substituted: Last hidden states H_p of the sentence whose masks hold the predicted tokens, (B, L, d).
         hidden_original: Last hidden states H_s of the original sentence, (B, L, d).
         attention_mask: 1 for a token and 0 for padding, (B, L).
-        detach_original: H_s is the target and gets no gradient.
+        detach_original: Whether H_s is a target without gradient.
 
     Returns:
         A scalar, float32 or wider; 0 without a token.
@@ -132,13 +131,12 @@ def sentence_regularisation(
 def discriminator_labels(
     original_ids: Tensor, sampled_ids: Tensor, table: SynonymTable | None = None
 ) -> Tensor:
-    """Returns for each token of a corrupted input whether it was replaced, as ELECTRA's discriminator learns it.
+    """Returns the labels of ELECTRA's discriminator: whether each token was replaced.
 
     Args:
         original_ids: The tokens before masking, int64 of any shape.
-        sampled_ids: The tokens that the discriminator sees, of the same shape: where nothing was masked they are
-            the original ones.
-        table: With it a synonym of the original counts as original (appendix A of the paper).
+        sampled_ids: The discriminator's input, of the same shape.
+        table: If given, synonyms of the original count as original (appendix A of the paper).
 
     Returns:
         int64 of the same shape: 1 for a replaced token, 0 for an original one.
@@ -150,11 +148,11 @@ def discriminator_labels(
 
 
 class CorrectionRates:
-    """How often hard correction takes place, counted over batches, in the two ways of the paper's Table 2.
+    """Rates of hard correction over batches, per prediction and per sequence (Table 2 of the paper).
 
     Attributes:
-        counts: int64 (4,): corrected positions, mismatched positions, sequences with at least one correction,
-            sequences. Sum it over processes before reading the rates.
+        counts: int64 (4,): corrected positions, wrong predictions, sequences with at least one correction,
+            sequences. To be summed over processes before reading the rates.
 
     Example:
         >>> rates = CorrectionRates()
@@ -168,7 +166,7 @@ class CorrectionRates:
         self.reset()
 
     def reset(self) -> None:
-        """Starts again at zero."""
+        """Sets the counts to zero."""
         self.counts = torch.zeros(4, dtype=torch.int64)
 
     def update(
@@ -180,15 +178,15 @@ class CorrectionRates:
         sequences: int | None = None,
         ignore_index: int = IGNORED,
     ) -> None:
-        """Counts a batch, without waiting for its device.
+        """Adds a batch to the counts, without synchronising its device.
 
         Args:
             labels: The masked tokens before any correction, int64 (B, L), or (M,) with `rows` and `sequences`.
             predictions: The predicted tokens, of the same shape.
             table: The synonyms of every token.
-            rows: For labels (M,): which sequence of the batch each position is in, int64 (M,).
-            sequences: For labels (M,): how many sequences B the batch has, those without a mask too.
-            ignore_index: What stands for no label.
+            rows: For labels (M,): index of each position's sequence, int64 (M,).
+            sequences: For labels (M,): number of sequences B, including those without masks.
+            ignore_index: Marks positions without a label.
 
         Raises:
             RecipeError: Labels (M,) come without `rows` or `sequences`.
@@ -198,7 +196,7 @@ class CorrectionRates:
             rows = torch.arange(sequences, device=labels.device)[:, None].expand_as(labels)
         elif rows is None or sequences is None:
             raise RecipeError(
-                "the sequences of the masked positions are not known",
+                "the sequences of the masked positions are unknown",
                 "give rows and sequences, or labels (B, L)",
             )
         corrected = _synonyms(labels, predictions, table, ignore_index)
@@ -211,13 +209,13 @@ class CorrectionRates:
 
     @property
     def prediction_level(self) -> float:
-        """The share of wrong predictions that were corrected; 0 before the first one."""
+        """Share of wrong predictions that were corrected; 0 if there are none."""
         corrected, mismatched, _, _ = self.counts.tolist()
         return corrected / max(mismatched, 1)
 
     @property
     def iteration_level(self) -> float:
-        """The share of sequences with at least one correction; 0 before the first one."""
+        """Share of sequences with at least one correction; 0 if there are none."""
         _, _, corrected, sequences = self.counts.tolist()
         return corrected / max(sequences, 1)
 
@@ -227,11 +225,11 @@ def _synonyms(labels: Tensor, predictions: Tensor, table: SynonymTable, ignore_i
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    """A zero vector, as that of padding in a fresh model, stays zero: its gradient must not explode."""
+    """Normalises vectors; zero vectors, such as that of padding in a new model, stay zero with a finite gradient."""
     lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     return vectors / torch.where(lengths > ZERO_LENGTH, lengths, 1.0)
 
 
 def _wide(values: Tensor) -> Tensor:
-    """Half precision is too coarse for sums over a vocabulary, or over a batch."""
+    """Converts half precision to float32, for sums over a vocabulary or a batch."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""Replaced token detection, with or without correction of reasonable predictions.
+"""Replaced token detection (ELECTRA) with optional corrections for synonyms.
 
 Clark et al. 2020, ELECTRA: Pre-training Text Encoders as Discriminators Rather Than Generators; Zhang et al. 2023,
 Language Model Pre-training on True Negatives, appendix A.
@@ -14,29 +14,34 @@ from torch import Tensor
 from torch.nn import functional
 
 from tellapart.errors import ModelError
-from tellapart.pretraining.corrections import discriminator_labels, sentence_regularisation
-from tellapart.pretraining.language_model import GENERATOR_FOLDER, MODEL_FOLDER, MaskedHead
+from tellapart.pretraining.corrections import discriminator_labels
+from tellapart.pretraining.language_model import (
+    GENERATOR_FOLDER,
+    MODEL_FOLDER,
+    MaskedHead,
+    load_weights,
+    save_checkpoint,
+)
 from tellapart.pretraining.logits import token_cross_entropy
-from tellapart.pretraining.mlm import load_plain, save_plain
-from tellapart.pretraining.terms import MASKED, TOKENS, Corrections, PretrainingModel, Term, filled
+from tellapart.pretraining.terms import TOKENS, Corrections, PretrainingModel, Term, filled
 
 
 class ReplacedTokenDetection(PretrainingModel):
-    """A generator fills in masked tokens; a discriminator tells which tokens it replaced.
+    """A generator fills in masked tokens; a discriminator detects the replaced ones.
 
-    Both have one and the same embedding layer. What the discriminator reads is sampled, and no gradient flows through
-    it back into the generator.
+    Both share the embedding layer. Sampling is not differentiable: the discriminator's loss has no gradient in the
+    generator.
 
     Args:
         generator: An `ElectraForMaskedLM`.
-        discriminator: An `ElectraForPreTraining`; its embedding layer becomes the generator's too.
-        corrections: What is done about reasonable predictions.
-        discriminator_weight: Of its loss; the generator's has 1.
+        discriminator: An `ElectraForPreTraining`, whose embedding layer the generator shares.
+        corrections: Treatment of predictions that are synonyms of the gold token.
+        discriminator_weight: Weight of the discriminator's loss; the generator's is 1.
         predictions: `sample` from the generator's distribution, or its `argmax`.
-        temperature: Of the distribution.
+        temperature: Temperature of the distribution.
 
     Raises:
-        ModelError: The two do not fit together.
+        ModelError: The embeddings of the two models have different shapes.
     """
 
     def __init__(
@@ -49,31 +54,20 @@ class ReplacedTokenDetection(PretrainingModel):
         predictions: Literal["sample", "argmax"] = "sample",
         temperature: float = 1.0,
     ) -> None:
-        super().__init__(corrections)
+        super().__init__(corrections, discriminator=Term(discriminator_weight, TOKENS))
         _share_embeddings(generator, discriminator)
         self.generator, self.discriminator = generator, discriminator
         self.head = MaskedHead(generator)
         self.predictions, self.temperature = predictions, temperature
-        self.terms = {"mlm": Term(1.0, MASKED), "discriminator": Term(discriminator_weight, TOKENS)}
-        if corrections.soft:
-            self.terms["soft"] = Term(corrections.weight, MASKED)
-        if corrections.sentence:
-            self.terms["sentence"] = Term(corrections.weight, TOKENS)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
-        """Fills in the masked tokens, and tells them from the original ones.
-
-        Args:
-            input_ids: Masked ids (B, L).
-            attention_mask: 1 where there is no padding, (B, L).
-            positions: Places b·L + l of the masked tokens, (P,).
-            labels: Gold ids, (P,).
+        """Computes the terms of a batch; arguments as for `MaskedLanguageModelling.forward`.
 
         Returns:
-            The sum of each of `terms`; `correct`, the number of masked tokens that were filled in right; and
-            `detected`, the number of tokens that the discriminator judged right.
+            The sum of each of `terms`; `correct`, the number of masked tokens predicted correctly; and `detected`,
+            the number of tokens that the discriminator classified correctly.
         """
         logits = self.head(positions, input_ids=input_ids, attention_mask=attention_mask)
         losses, best = token_cross_entropy(logits, labels)
@@ -91,35 +85,27 @@ class ReplacedTokenDetection(PretrainingModel):
             each = functional.binary_cross_entropy_with_logits(scores, replaced.float(), reduction="none")
             result["discriminator"] = (each * attention_mask).sum()
         if self.corrections.sentence:
-            result["sentence"] = self._sentence(hidden, original, attention_mask)
+            base_model = self.discriminator.base_model
+            result["sentence"] = self.sentence_term(base_model, hidden, original, attention_mask)
         right = ((scores.detach() > 0) == replaced.bool()) & attention_mask.bool()
         return result | {"correct": (predictions == labels).sum(), "detected": right.sum()}
 
     def _sampled(self, logits: Tensor) -> Tensor:
         """Returns tokens drawn from the generator's distribution, (P,)."""
-        # By the inverse of the distribution function: one random number a place, where Gumbel noise takes V.
+        # Inverse transform sampling: one random number per position, where Gumbel noise needs V.
         cumulative = (logits.float() / self.temperature).softmax(-1).cumsum(-1)
         drawn = torch.rand(len(logits), 1, device=logits.device) * cumulative[:, -1:]
         return torch.searchsorted(cumulative, drawn, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
 
-    def _sentence(self, hidden: Tensor, original: Tensor, attention_mask: Tensor) -> Tensor:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.corrections.detach_original):
-            target = self.discriminator.base_model(input_ids=original, attention_mask=attention_mask)[0]
-        with torch.autocast(hidden.device.type, enabled=False):
-            mean = sentence_regularisation(
-                hidden, target, attention_mask, detach_original=self.corrections.detach_original
-            )
-        return mean * attention_mask.sum()
-
     def save(self, folder: str | Path, tokenizer: Any) -> None:
         """Writes `model/` (the discriminator) and `generator/`, plain Transformers checkpoints."""
-        save_plain(self.generator, Path(folder) / GENERATOR_FOLDER, tokenizer)
-        save_plain(self.discriminator, Path(folder) / MODEL_FOLDER, tokenizer)
+        save_checkpoint(self.generator, Path(folder) / GENERATOR_FOLDER, tokenizer)
+        save_checkpoint(self.discriminator, Path(folder) / MODEL_FOLDER, tokenizer)
 
     def load(self, folder: str | Path) -> None:
-        """Reads what `save` wrote, bit for bit."""
-        load_plain(self.generator, Path(folder) / GENERATOR_FOLDER)
-        load_plain(self.discriminator, Path(folder) / MODEL_FOLDER)
+        """Restores the weights written by `save`, bit for bit."""
+        load_weights(self.generator, Path(folder) / GENERATOR_FOLDER)
+        load_weights(self.discriminator, Path(folder) / MODEL_FOLDER)
 
 
 def _share_embeddings(generator: Any, discriminator: Any) -> None:
@@ -127,8 +113,8 @@ def _share_embeddings(generator: Any, discriminator: Any) -> None:
     shapes = [{name: value.shape for name, value in one.state_dict().items()} for one in (own, shared)]
     if shapes[0] != shapes[1]:
         raise ModelError(
-            "the generator's embeddings have another shape than the discriminator's",
-            "give a generator of the same embedding_size and vocabulary",
+            "the embeddings of generator and discriminator have different shapes",
+            "use a generator with the same embedding_size and vocabulary",
         )
     generator.base_model.embeddings = shared
     generator.generator_lm_head.weight = shared.word_embeddings.weight

@@ -1,4 +1,4 @@
-"""Language models, loaded with their family's vocabulary head or made new, and that head at masked places only."""
+"""Loads or creates language models, and runs their vocabulary head at masked positions only."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from tellapart.encoders.pooling import CONFIG_KEY, encoder_layers
 from tellapart.encoders.resolve import resolve_encoder
-from tellapart.encoders.transformer import load_tokenizer, position_limit, readable
+from tellapart.encoders.transformer import load_tokenizer, position_limit, readable, without_reports
 from tellapart.errors import ModelError
+from tellapart.files import replacing
 
 GENERATOR_FOLDER, MODEL_FOLDER = "generator", "model"
 
@@ -36,7 +37,7 @@ class Loaded:
     Args:
         model: A Transformers model with a head over the vocabulary.
         tokenizer: Its tokeniser.
-        notes: What the user should know about it.
+        notes: Remarks for the user.
     """
 
     model: Any
@@ -45,13 +46,13 @@ class Loaded:
 
 
 class MaskedHead:
-    """Runs a model's vocabulary head at chosen places only.
+    """Runs a model's vocabulary head at given positions only.
 
-    Stock models compute logits at every place and then throw most of them away. Here the base model's output is
-    replaced, on its way into the model's own head, by the chosen places: that works for the head of any family.
+    Stock models compute logits at every position and ignore most of them. Here a hook reduces the base model's output
+    to the given positions before the model's own head, which works for every model family.
 
     Args:
-        model: A model of the kind of `AutoModelForMaskedLM`. A hook stays on its base model.
+        model: An `AutoModelForMaskedLM`. The hook stays on its base model until `remove`.
     """
 
     def __init__(self, model: Any) -> None:
@@ -61,14 +62,14 @@ class MaskedHead:
 
     @property
     def tied(self) -> bool:
-        """Whether the head's output layer is the table of the input embeddings."""
+        """Whether the output layer shares the weights of the input embeddings."""
         output = self.model.get_output_embeddings()
         return output is not None and output.weight is self.model.get_input_embeddings().weight
 
     def _gather(self, module: nn.Module, args: Any, output: Any) -> BaseModelOutput | None:
         if self._positions is None:
             return None
-        # Not by advanced indexing, whose backward takes much longer on a CPU.
+        # Advanced indexing has a much slower backward pass on CPUs.
         chosen = output[0].flatten(0, 1).index_select(0, self._positions)
         return BaseModelOutput(last_hidden_state=chosen[None])
 
@@ -76,8 +77,8 @@ class MaskedHead:
         """Returns the logits (P, V).
 
         Args:
-            positions: Places b·L + l of the inputs, (P,).
-            inputs: What the model takes, each (B, L).
+            positions: Flat positions b·L + l, (P,).
+            inputs: The model's inputs, each (B, L).
         """
         self._positions = positions
         try:
@@ -86,15 +87,15 @@ class MaskedHead:
             self._positions = None
 
     def remove(self) -> None:
-        """Takes the hook off the model."""
+        """Removes the hook from the model."""
         self._handle.remove()
 
 
 def load_language_model(encoder: str) -> Loaded:
-    """Loads an encoder under its family's vocabulary head.
+    """Loads an encoder in float32 with its family's vocabulary head.
 
-    A checkpoint without the head, such as a sentence encoder or a classifier, gets a new one, whose output layer is
-    tied to the embeddings. The weights are float32.
+    Checkpoints without the head, such as sentence encoders or classifiers, get a new one with its output layer tied
+    to the embeddings.
 
     Args:
         encoder: `minilm`, a folder, or a Hub name.
@@ -106,7 +107,7 @@ def load_language_model(encoder: str) -> Loaded:
 
 
 def load_discriminator(encoder: str) -> Loaded:
-    """Loads an ELECTRA encoder under the head that tells replaced tokens.
+    """Loads an ELECTRA encoder with the head for replaced token detection.
 
     Args:
         encoder: A folder or a Hub name.
@@ -123,16 +124,16 @@ def _loaded(encoder: str, load: Callable[[str, str], tuple[Any, set[str]]]) -> L
     with readable(encoder):
         model, missing = load(encoder, path)
     if tokenizer.mask_token_id is None:
-        raise ModelError(f"the tokeniser of {encoder} has no mask token", "choose an encoder of BERT's kind")
+        raise ModelError(f"the tokeniser of {encoder} has no mask token", "choose an encoder such as BERT")
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise ModelError(
-            f"the tokeniser of {encoder} has {len(tokenizer)} tokens and its embeddings {rows}",
-            "choose a checkpoint whose tokeniser is its own",
+            f"the tokeniser of {encoder} has {len(tokenizer)} tokens, but its embedding layer only {rows}",
+            "choose a checkpoint with a matching tokeniser",
         )
     notes = []
     if missing:
-        notes.append(f"{encoder} brings no head of {type(model).__name__}: it starts from a new one.")
+        notes.append(f"{encoder} has no head for {type(model).__name__}: a new one is initialised.")
     return Loaded(model, tokenizer, tuple(notes))
 
 
@@ -140,7 +141,7 @@ def _with_head(encoder: str, path: str) -> tuple[Any, set[str]]:
     config = _base_config(path)
     if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or getattr(config, "is_encoder_decoder", False):
         raise ModelError(
-            f"the encoder {encoder} ({config.model_type}) is a model without a head for masked tokens",
+            f"the encoder {encoder} ({config.model_type}) has no masked language modelling head",
             "choose an encoder such as BERT, RoBERTa, ALBERT, ELECTRA, DeBERTa or ModernBERT",
         )
     model, report = AutoModelForMaskedLM.from_pretrained(
@@ -148,7 +149,7 @@ def _with_head(encoder: str, path: str) -> tuple[Any, set[str]]:
     )
     if model.base_model is model:
         raise ModelError(
-            f"the encoder {encoder} ({config.model_type}) does not part encoder and head",
+            f"the encoder {encoder} ({config.model_type}) does not separate encoder and head",
             "choose an encoder such as BERT, RoBERTa, ALBERT, ELECTRA, DeBERTa or ModernBERT",
         )
     return model, _outside_base(model, report["missing_keys"])
@@ -168,7 +169,7 @@ def _with_discriminator_head(encoder: str, path: str) -> tuple[Any, set[str]]:
 
 
 def _base_config(path: str) -> Any:
-    """The encoder's own config: a classifier's extra layer is not part of it."""
+    """Returns the encoder's config, without the additional layer of a classifier."""
     config = AutoConfig.from_pretrained(path)
     config.num_hidden_layers = encoder_layers(config)
     vars(config).pop(CONFIG_KEY, None)
@@ -181,18 +182,18 @@ def _outside_base(model: Any, missing: set[str]) -> set[str]:
 
 
 def find_generator(encoder: str) -> str | None:
-    """Returns the folder of the generator that a run wrote beside a discriminator, or None."""
+    """Returns the folder of the generator beside a discriminator, or None."""
     path = Path(resolve_encoder(encoder)).expanduser()
     beside = path.parent / GENERATOR_FOLDER
     return str(beside) if path.name == MODEL_FOLDER and (beside / "config.json").is_file() else None
 
 
 def new_generator(config: ElectraConfig, share: float = 0.25) -> ElectraForMaskedLM:
-    """Makes the generator that goes with a discriminator: as deep, and narrower (Clark et al. 2020, §3.2).
+    """Creates a generator for a discriminator: as deep, but narrower (Clark et al. 2020, §3.2).
 
     Args:
-        config: Of the discriminator.
-        share: Width of hidden layers, feed-forward layers and heads against the discriminator's.
+        config: The discriminator's config.
+        share: Ratio of hidden size, feed-forward size and number of heads to the discriminator's.
     """
     heads = max(1, round(config.num_attention_heads * share))
     width = max(1, round(config.hidden_size * share / heads)) * heads
@@ -208,14 +209,14 @@ def new_generator(config: ElectraConfig, share: float = 0.25) -> ElectraForMaske
 def new_bert(
     vocabulary_size: int, max_length: int, *, hidden_size: int, layers: int, heads: int
 ) -> BertForMaskedLM:
-    """Makes a BERT with random weights.
+    """Creates a BERT with random weights.
 
     Args:
         vocabulary_size: Rows of the embedding table.
-        max_length: Longest input in tokens: positions beyond it would never be learned.
+        max_length: Number of positions.
         hidden_size: d; the feed-forward layers have 4·d.
         layers: Number of layers.
-        heads: Attention heads a layer.
+        heads: Attention heads per layer.
     """
     return BertForMaskedLM(BertConfig(**_shape(vocabulary_size, max_length, hidden_size, layers, heads)))
 
@@ -223,10 +224,9 @@ def new_bert(
 def new_discriminator(
     vocabulary_size: int, max_length: int, *, hidden_size: int, layers: int, heads: int
 ) -> ElectraForPreTraining:
-    """Makes an ELECTRA discriminator with random weights; arguments as for `new_bert`.
+    """Creates an ELECTRA discriminator with random weights; arguments as for `new_bert`.
 
-    The embeddings have 128 dimensions up to a hidden size of 512, as in ELECTRA's small model, and the hidden size
-    above, as in its base model.
+    Embeddings have at most 128 dimensions up to a hidden size of 512 (ELECTRA small), else the hidden size (base).
     """
     shape = _shape(vocabulary_size, max_length, hidden_size, layers, heads)
     embedding_size = min(128, hidden_size) if hidden_size <= 512 else hidden_size
@@ -248,7 +248,7 @@ def _shape(
 
 
 def check_length(model: Any, encoder: str, max_length: int) -> None:
-    """Refuses sequences that the model has no positions for.
+    """Checks that the model has enough positions.
 
     Raises:
         ModelError: `max_length` is too large.
@@ -256,6 +256,28 @@ def check_length(model: Any, encoder: str, max_length: int) -> None:
     limit = position_limit(model.config)
     if max_length > limit:
         raise ModelError(
-            f"max_length is {max_length} and the encoder {encoder} reads at most {limit} tokens",
+            f"max_length is {max_length}, but the encoder {encoder} reads at most {limit} tokens",
             f"use --max-length {limit} or less",
         )
+
+
+def save_checkpoint(model: Any, folder: Path, tokenizer: Any) -> None:
+    """Writes a plain Transformers checkpoint atomically.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    with replacing(folder) as temporary, without_reports():
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+
+
+def load_weights(model: Any, folder: Path) -> None:
+    """Loads the weights of a plain checkpoint into a model of the same shape.
+
+    Raises:
+        ModelError: There is no checkpoint.
+    """
+    with without_reports():
+        loaded = type(model).from_pretrained(resolve_encoder(str(folder)), dtype=torch.float32)
+    model.load_state_dict(loaded.state_dict())

@@ -1,8 +1,7 @@
-"""Cross entropy and best guess over a vocabulary in one pass, without a copy of the logits in float32.
+"""Cross entropy and argmax over a vocabulary in one pass, without a float32 copy of the logits.
 
-Logits of P places over V tokens are by far the largest tensors of a step. PyTorch's cross entropy in float32 goes
-over them several times, forwards and backwards, and writes a new tensor of their size each time. Here a few rows at a
-time stay in the processor's cache while all is computed from them.
+The logits of P positions over V tokens are by far the largest tensors of a step, and PyTorch's float32 cross entropy
+copies them several times. Here they are processed in chunks of rows that fit into the processor's cache.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Elements that are worked on at a time: 1 MiB of float32 a thread, about what a core's second-level cache holds.
+# Elements per chunk and thread: 1 MiB of float32, about the size of a core's second-level cache.
 _ELEMENTS = 1 << 18
 _ELEMENTS_GPU = 1 << 26
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """The gradient of a place is (softmax(logits) − onehot(label)), times what comes from above."""
+    """The gradient at a position is (softmax(logits) − onehot(label)) times the incoming gradient."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,15 +52,14 @@ class _CrossEntropy(torch.autograd.Function):
 
 @torch.compiler.disable
 def token_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the cross entropy of each place, and the token of the highest logit there.
+    """Returns the cross entropy and the token of the highest logit at each position.
 
-    Logits may be in half precision: every sum over the vocabulary is in float32 or wider. The gradient has the dtype
-    of the logits, as that of a cast to float32 would have.
+    Sums over the vocabulary are in float32 or wider, also for logits in half precision. The gradient has the dtype of
+    the logits.
 
     Args:
-        logits: Scores of the V tokens at P places, (P, V).
-        labels: Gold ids, int64 (P,), each from 0 to V − 1: no place is ignored here. Multiply the result by 0 where
-            one is to be.
+        logits: Logits of the V tokens at P positions, (P, V).
+        labels: Gold ids, int64 (P,), from 0 to V − 1; there is no ignore index.
 
     Returns:
         The losses (P,), float32 or wider; the predictions (P,), int64, the first of equal ones.
@@ -76,7 +74,7 @@ def _chunks(logits: Tensor) -> list[slice]:
 
 
 def _argmax(values: Tensor) -> Tensor:
-    """By NumPy on a CPU, whose search has vector instructions where PyTorch's takes one number at a time."""
+    """Argmax of each row; by NumPy on CPUs, since it is vectorised and PyTorch's is not."""
     if values.device.type != "cpu":
         return values.argmax(1)
     return torch.from_numpy(values.numpy().argmax(1))

@@ -1,7 +1,7 @@
-"""Which tokens are masked, and by what: a pure function of the seed, the epoch, the sequence and the place in it.
+"""Masking of tokens as a pure function of the seed, the epoch, the sequence and the position.
 
-Every decision takes its own number from a counter, not from a stream (Salmon et al. 2011, Parallel random numbers:
-as easy as 1, 2, 3). So a sequence is masked the same way in any batch, in any worker and in a run that was resumed.
+Random numbers are counter-based (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3), so that a sequence
+is masked the same way in any batch, in any worker and in resumed runs.
 """
 
 from __future__ import annotations
@@ -15,24 +15,23 @@ import numpy as np
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
-# What a number is for. Each place of a sequence has one number for each.
+# Purposes of random numbers. Each position of a sequence has one number for each.
 _CHOICE, _ACTION, _TOKEN, _COUNT = range(4)
 _PURPOSES = 4
 
 
 @dataclass(frozen=True)
 class Masking:
-    """How tokens are chosen and replaced.
+    """Chooses and replaces tokens.
 
     Args:
-        mask_id: Replaces most of the chosen tokens.
-        ordinary: Ids that are no special tokens, int64: random replacements come from them, and only they are
-            chosen.
-        share: Of the ordinary tokens of a sequence, those that are chosen. The number is rounded up or down at
-            random so that it is right on average, and is at least 1.
-        masked: Share of the chosen tokens that become `mask_id`.
-        random: Share that become a random token. The rest stays as it is.
-        seed: Of every choice.
+        mask_id: Id of the mask token.
+        ordinary: Ids that are not special tokens, int64; only these are chosen, or used as random replacements.
+        share: Share of the ordinary tokens of a sequence to choose. Their number is rounded randomly so that it is
+            right on average, and is at least 1.
+        masked: Share of the chosen tokens replaced by `mask_id`.
+        random: Share of the chosen tokens replaced by a random token; the rest is kept.
+        seed: Seed of every choice.
     """
 
     mask_id: int
@@ -53,13 +52,13 @@ class Masking:
         """Masks a batch.
 
         Args:
-            ids: Token ids, int64 (B, L), each row from its sequence's first token on; padding is a special token.
-            samples: The number of each row's sequence in the corpus, (B,).
-            epoch: Passes over the corpus before this one.
-            words: Whether a token begins a word, bool (B, L); then all tokens of a word are chosen together.
+            ids: Token ids, int64 (B, L), padded with a special token on the right.
+            samples: Number of each row's sequence in the corpus, (B,).
+            epoch: Number of the pass over the corpus, from 0.
+            words: Whether each token begins a word, bool (B, L), for whole word masking.
 
         Returns:
-            The masked ids (B, L), and which tokens were chosen, bool (B, L).
+            The masked ids (B, L), and whether each token was chosen, bool (B, L).
         """
         keys = _keys(self.seed, epoch, samples)
         candidates = self._candidates(ids)
@@ -89,7 +88,7 @@ def masking_for(tokenizer: Any, *, vocabulary_size: int, **options: Any) -> Mask
 
     Args:
         tokenizer: A Transformers tokeniser with a mask token.
-        vocabulary_size: Ids that the model knows; a tokeniser may have fewer.
+        vocabulary_size: Size of the model's vocabulary, which may exceed the tokeniser's.
         options: `share`, `masked`, `random` and `seed` of `Masking`.
     """
     ids = np.arange(min(len(tokenizer), vocabulary_size))
@@ -97,14 +96,14 @@ def masking_for(tokenizer: Any, *, vocabulary_size: int, **options: Any) -> Mask
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """Returns well-mixed 64-bit numbers, one for each."""
+    """Hashes 64-bit numbers with SplitMix64's finaliser."""
     numbers = (numbers ^ (numbers >> np.uint64(30))) * _FIRST
     numbers = (numbers ^ (numbers >> np.uint64(27))) * _SECOND
     return numbers ^ (numbers >> np.uint64(31))
 
 
 def _keys(seed: int, epoch: int, samples: np.ndarray) -> np.ndarray:
-    """Returns a key for each sequence, uint64 (B,)."""
+    """Returns one key per sequence, uint64 (B,)."""
     key = np.zeros(1, dtype=np.uint64)
     for number in (seed, epoch):
         key = _mixed(key + np.array([number], dtype=np.int64).view(np.uint64) * _STEP + _STEP)
@@ -112,7 +111,7 @@ def _keys(seed: int, epoch: int, samples: np.ndarray) -> np.ndarray:
 
 
 def _uniform(keys: np.ndarray, places: np.ndarray, purpose: int) -> np.ndarray:
-    """Returns a number in [0, 1) for each key (B,) and place (L,), float64 (B, L)."""
+    """Returns a uniform number in [0, 1) for each key (B,) and position (L,), float64 (B, L)."""
     counters = places.astype(np.uint64) * np.uint64(_PURPOSES) + np.uint64(purpose + 1)
     return (_mixed(keys[:, None] + counters * _STEP) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
@@ -128,10 +127,10 @@ def _words_within(
 ) -> np.ndarray:
     """Marks whole words, in the order of their first token's number, until `wanted` tokens are reached.
 
-    The last word counts if its middle is reached, so that long words do not shift the number on average.
+    The last word is included if its middle is reached, so that the number is right on average.
     """
     rows, width = order.shape
-    begins = words | ~candidates  # what is special is a word of its own
+    begins = words | ~candidates  # each special token is a separate word
     begins[:, 1:] |= ~candidates[:, :-1]
     begins[:, 0] = True
     word = np.cumsum(begins, axis=1)  # (B, L), from 1 up
@@ -142,5 +141,5 @@ def _words_within(
     sorting = np.argsort(order, axis=1, kind="stable")
     rank = np.empty_like(sorting)
     np.put_along_axis(rank, sorting, np.broadcast_to(np.arange(width), rank.shape), axis=1)
-    before = np.take_along_axis(rank, first, axis=1)  # tokens of the words that come earlier
+    before = np.take_along_axis(rank, first, axis=1)  # tokens of earlier words
     return candidates & ((before + (size + 1) / 2 <= wanted[:, None]) | (before == 0))

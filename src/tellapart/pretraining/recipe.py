@@ -1,4 +1,4 @@
-"""The description of a pre-training run: its keys, their defaults, and how it is read and changed."""
+"""Pre-training recipes: keys, defaults, validation and overrides."""
 
 from __future__ import annotations
 
@@ -13,55 +13,56 @@ from tellapart.errors import RecipeError, did_you_mean
 from tellapart.recipes.reading import parsed_value, read_mapping
 
 NEW = "new"
-"""The encoder that is made from nothing."""
+"""Value of `encoder` for a new model with random weights."""
 
+CorrectionName = Literal["none", "hard", "soft", "soft-sentence", "hard+soft"]
 Size = Annotated[int, Field(ge=1)]
 
 
 class PretrainRecipe(BaseModel):
-    """A pre-training run.
+    """Settings of a pre-training run.
 
     Args:
-        texts: A text file, a folder of them, a table, a registered name, or a Hub name.
-        text: The column of the texts, for a table; found by its name when not given.
-        sequences: `lines`: each line, or row, is a sequence, a longer one is cut. `documents`: each file, or row, is
-            cut into sequences of full length.
-        encoder: `minilm`, a folder, a Hub name, or `new` to start from nothing.
-        generator: With `electra`: the generator that goes with the encoder; by default the one beside it, else new.
-        family: Of a new model; by default `bert` for `mlm`, `electra` for `electra`.
-        vocabulary_size: Of a new model's tokeniser; 8000.
-        lowercase: Whether a new model's tokeniser takes capitals for small letters; true.
-        hidden_size: Of a new model; 256.
-        layers: Of a new model; 4.
-        heads: Attention heads a layer of a new model; 4.
+        texts: A text file, a folder of text files, a table, a registered name, or a Hub name.
+        text: The text column of a table; found by its name if not given.
+        sequences: `lines`: each line or row is a sequence, longer ones are split. `documents`: each file or row is
+            split into sequences of full length.
+        encoder: `minilm`, a folder, a Hub name, or `new` for random weights.
+        generator: Generator for `electra`; by default the one beside the encoder, else a new one.
+        family: Model family of a new model; by default `bert` for `mlm`, `electra` for `electra`.
+        vocabulary_size: Vocabulary size of a new model; 8000.
+        lowercase: Whether a new model's tokeniser lowercases texts; true.
+        hidden_size: Hidden size of a new model; 256.
+        layers: Number of layers of a new model; 4.
+        heads: Attention heads per layer of a new model; 4.
         objective: `mlm`, masked language modelling; or `electra`, replaced token detection.
-        correction: What is done about reasonable predictions: `none`; `hard`, synonyms leave the loss; `soft`, the
-            embeddings of the gold and the predicted token are drawn together; `soft-sentence`, the sentence with the
-            predictions filled in is drawn to the original; `hard+soft`.
-        correction_weight: Of what `soft` and `soft-sentence` add to the loss.
-        synonyms: `wordnet`, or a file that `tellapart synonyms build` wrote; by default `wordnet` where correction
-            is hard, and none elsewhere. With synonyms, corrections are counted.
-        mask_share: Of the tokens.
+        correction: Treatment of predictions that are synonyms: `none`; `hard`, excludes them from the loss; `soft`,
+            pulls the embeddings of the gold and the predicted token together; `soft-sentence`, pulls the sentence
+            with the predictions filled in towards the original; `hard+soft`.
+        correction_weight: Weight of the terms that `soft` and `soft-sentence` add to the loss.
+        synonyms: `wordnet`, or a file written by `tellapart synonyms build`; by default `wordnet` for hard
+            correction, else none. With synonyms, corrections are counted.
+        mask_share: Share of the tokens to mask.
         whole_words: Whether all tokens of a word are masked together.
-        discriminator_weight: Of its loss, with `electra`.
-        predictions: What fills the masks, with `electra`: a `sample`, or the `argmax`.
-        temperature: Of the sample.
-        max_length: Longest sequence in tokens.
+        discriminator_weight: Weight of the discriminator's loss, for `electra`.
+        predictions: Tokens that fill the masks, for `electra`: a `sample`, or the `argmax`.
+        temperature: Temperature of the sample.
+        max_length: Maximum length of a sequence in tokens.
         steps: Optimiser steps; by default three passes over the texts.
-        batch_size: Sequences a batch on one process.
-        batch_tokens: Tokens a batch, padding included, in place of `batch_size`.
-        gradient_accumulation_steps: Batches whose gradients are added up before a step.
-        learning_rate: By default 5e-5, and 5e-4 for a new model.
-        warmup_share: Share of the steps in which the rate rises.
-        weight_decay: AdamW's.
-        precision: `auto` takes bf16 where the processor or GPU gains from it.
+        batch_size: Sequences per batch and process.
+        batch_tokens: Tokens per batch and process, padding included, in place of `batch_size`.
+        gradient_accumulation_steps: Batches per optimiser step.
+        learning_rate: Peak learning rate; by default 5e-5, or 5e-4 for a new model.
+        warmup_share: Share of the steps with a rising learning rate.
+        weight_decay: AdamW's weight decay.
+        precision: `auto` uses bf16 if the processor or GPU supports it well.
         compile: Whether to compile the model with `torch.compile`.
-        workers: Processes that prepare batches.
+        workers: Worker processes that prepare batches.
         save_every: Steps between checkpoints; by default a tenth of the run.
-        save_at: In place of `save_every`: shares of the run, above 0 and up to 1, after which to save one.
-        keep_checkpoints: Whether all checkpoints stay when the run has ended.
-        seed: Of everything random.
-        trainer: Any other option of `transformers.TrainingArguments`.
+        save_at: Shares of the run, above 0 and up to 1, after which to save, in place of `save_every`.
+        keep_checkpoints: Whether to keep all checkpoints after the run.
+        seed: Seed of all randomness.
+        trainer: Other options of `transformers.TrainingArguments`.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -78,7 +79,7 @@ class PretrainRecipe(BaseModel):
     layers: Size | None = None
     heads: Size | None = None
     objective: Literal["mlm", "electra"] = "mlm"
-    correction: Literal["none", "hard", "soft", "soft-sentence", "hard+soft"] = "none"
+    correction: CorrectionName = "none"
     correction_weight: Annotated[float, Field(ge=0)] = 1.0
     synonyms: str | None = None
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
@@ -104,14 +105,14 @@ class PretrainRecipe(BaseModel):
     trainer: dict[str, Any] = {}
 
     def to_yaml(self) -> str:
-        """Returns the recipe as YAML, every key written out."""
+        """Returns the recipe as YAML, with every key."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def step_at(self, share: float) -> int:
-        """Returns the step after which a share of the run is done, the nearest, and at least the first.
+        """Returns the step nearest to a share of the run, at least 1; requires resolved `steps`.
 
         Args:
-            share: Above 0, up to 1. The number of steps must have been decided.
+            share: Above 0, up to 1.
         """
         assert self.steps is not None
         return max(1, round(share * self.steps))
@@ -121,10 +122,10 @@ _NEW_MODEL = ("family", "vocabulary_size", "lowercase", "hidden_size", "layers",
 
 
 def validated_pretraining(content: Mapping[str, Any]) -> PretrainRecipe:
-    """Turns a plain dict into a recipe.
+    """Validates a plain dict as a recipe.
 
     Raises:
-        RecipeError: A key is unknown (with the closest known one), a value is not allowed, or two contradict.
+        RecipeError: A key is unknown, a value is not allowed, or two values contradict each other.
     """
     try:
         recipe = PretrainRecipe.model_validate(dict(content))
@@ -134,21 +135,21 @@ def validated_pretraining(content: Mapping[str, Any]) -> PretrainRecipe:
         described = [name for name in _NEW_MODEL if getattr(recipe, name) is not None]
         if described:
             raise RecipeError(
-                f"{described[0]} describes a new model, and the encoder is {recipe.encoder}",
+                f"{described[0]} applies to a new model, but the encoder is {recipe.encoder}",
                 "leave it out, or use --encoder new",
             )
     elif (recipe.hidden_size or 256) % (recipe.heads or 4):
         raise RecipeError(
-            f"a hidden size of {recipe.hidden_size or 256} cannot be shared by {recipe.heads or 4} heads",
+            f"the hidden size {recipe.hidden_size or 256} is not divisible by {recipe.heads or 4} heads",
             "choose a hidden_size that is a multiple of heads",
         )
     if recipe.save_every is not None and recipe.save_at is not None:
-        raise RecipeError("both save_every and save_at say when to save", "leave out one of them")
+        raise RecipeError("save_every and save_at exclude each other", "leave out one of them")
     if recipe.objective == "electra" and recipe.family == "bert":
         raise RecipeError("the objective electra needs the family electra", "leave out --family")
     if recipe.generator is not None and (recipe.objective != "electra" or recipe.encoder == NEW):
         raise RecipeError(
-            "a generator goes with an ELECTRA encoder that is trained further",
+            "generator applies only to existing ELECTRA encoders",
             "use --objective electra with an --encoder, or leave generator out",
         )
     return recipe
@@ -158,27 +159,27 @@ def load_pretraining_recipe(path: str | Path) -> PretrainRecipe:
     """Reads a recipe from YAML.
 
     Raises:
-        RecipeError: The file is missing, no YAML, or has a key or value that no recipe has.
+        RecipeError: The file is missing, not YAML, or not a valid recipe.
     """
     return validated_pretraining(read_mapping(path))
 
 
 def with_pretraining_values(recipe: PretrainRecipe, assignments: Iterable[str]) -> PretrainRecipe:
-    """Returns the recipe with values changed.
+    """Returns the recipe with changed values.
 
     Args:
-        recipe: Where to start from.
-        assignments: `key=value` strings, such as `mask_share=0.3`; values are YAML. `trainer.<option>` sets one of
-            the trainer's.
+        recipe: The recipe to change.
+        assignments: `key=value` strings, such as `mask_share=0.3`; values are YAML. `trainer.<option>` sets an option
+            of the trainer.
 
     Raises:
-        RecipeError: There is no such key, or the value is not allowed.
+        RecipeError: A key is unknown, or a value is not allowed.
     """
     content = recipe.model_dump(exclude_unset=True)
     for assignment in assignments:
         path, equals, value = assignment.partition("=")
         if not equals or not path:
-            raise RecipeError(f'"{assignment}" is no assignment', "write --set mask_share=0.3")
+            raise RecipeError(f'"{assignment}" is not an assignment', "write --set mask_share=0.3")
         key, _, option = path.partition(".")
         if key == "trainer" and option:
             content["trainer"] = content.get("trainer", {}) | {option: parsed_value(value, path)}

@@ -1,4 +1,4 @@
-"""The report of a pre-training run: its course, and the reasonable predictions that plain training would punish."""
+"""HTML report of a pre-training run: training curves, and wrong predictions that are synonyms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tellapart.errors import MissingDependencyError, TellapartWarning
 from tellapart.files import replacing
 from tellapart.inspection.charts import line_chart
 from tellapart.inspection.page import Html, cards, join, page, section, text
-from tellapart.pretraining.statistics import CorrectedPrediction
+from tellapart.pretraining.masked_statistics import CorrectedPrediction
 
 # What is drawn of the log: caption, and the key of each curve with its name.
 CURVES: tuple[tuple[str, dict[str, str]], ...] = (

@@ -1,4 +1,4 @@
-"""From raw texts to a better encoder: `model/`, `metrics.json`, `recipe.yaml`, `log.jsonl`, `report.html`."""
+"""Pre-training runs: train, then write `model/`, `metrics.json`, `recipe.yaml`, `log.jsonl` and `report.html`."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from tellapart.fitting.processes import is_main_process
 from tellapart.fitting.stages import trainer_options
 from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.checkpoints import last_checkpoint
+from tellapart.pretraining.masked_statistics import MaskedStatistics, masked_statistics
 from tellapart.pretraining.mlm import MaskedLanguageModelling
 from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.pretraining.report import save_curves, write_pretraining_report
 from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
-from tellapart.pretraining.statistics import MaskedStatistics, masked_statistics
 from tellapart.pretraining.trainer import PretrainingTrainer
 from tellapart.training.progress import ProgressBar, text_counter
 
 LOG = "log.jsonl"
 
-# What may differ between a run and its resumption: it changes neither the batches nor the weights.
+# Settings that may differ when resuming, since they change neither batches nor weights.
 _FREE = ("texts", "workers", "save_every", "save_at", "keep_checkpoints")
 
 _OWN_ARGUMENTS = {
@@ -63,8 +63,8 @@ class PretrainResult:
     Args:
         folder: The run folder.
         metrics: The content of `metrics.json`.
-        recipe: The run with every open value decided.
-        notes: What reading the texts and the encoder found.
+        recipe: The resolved recipe.
+        notes: Remarks on the texts and the encoder.
     """
 
     folder: Path
@@ -81,16 +81,16 @@ def pretrain(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> PretrainResult:
-    """Trains an encoder on raw texts and writes a run folder.
+    """Pre-trains an encoder on raw texts and writes a run folder.
 
-    A run that was killed goes on with `resume=True` from its newest checkpoint to the same weights.
+    An interrupted run continues with `resume=True` from its newest checkpoint to the same weights.
 
     Args:
-        recipe: The run.
-        output: The folder to write.
-        resume: Whether to go on with what is there.
-        overwrite: Whether to throw away what is there.
-        quiet: Whether to show no progress.
+        recipe: The recipe.
+        output: The run folder.
+        resume: Whether to continue the run in the folder.
+        overwrite: Whether to delete the run in the folder.
+        quiet: Whether to hide progress.
 
     Raises:
         UserError: The folder is in use, or the recipe, the texts or the encoder cannot be used.
@@ -98,13 +98,13 @@ def pretrain(
     """
     quiet = quiet or not is_main_process()
     if recipe.texts is None:
-        raise RecipeError("no texts are named", "give a file or a folder as the first argument")
+        raise RecipeError("no texts were given", "give a file or a folder as the first argument")
     folder = Path(output)
     if is_main_process():
         claim_folder(output, resume=resume, overwrite=overwrite)
     if resume and (folder / "metrics.json").is_file():
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return PretrainResult(folder, metrics, recipe, ("the run was finished already",))
+        return PretrainResult(folder, metrics, recipe, ("the run was already finished",))
     checkpoint = last_checkpoint(folder / CHECKPOINTS) if resume else None
     prepared = prepare(recipe, folder, resumed=checkpoint is not None, quiet=quiet)
     if is_main_process():
@@ -120,10 +120,10 @@ def pretrain(
 
 
 def _claim_recipe(path: Path, recipe: PretrainRecipe, *, resumed: bool) -> None:
-    """Writes the recipe, or compares it with that of the interrupted run.
+    """Writes the recipe, and checks that it is the same when resuming.
 
     Raises:
-        RecipeError: They differ.
+        RecipeError: The recipe differs from that of the interrupted run.
     """
     if resumed and path.is_file():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -132,8 +132,8 @@ def _claim_recipe(path: Path, recipe: PretrainRecipe, *, resumed: bool) -> None:
         if differing:
             key = differing[0]
             raise RecipeError(
-                f"the run began with {key}: {before.get(key)}, and now it is {now[key]}",
-                "repeat the command that was interrupted, or start anew with --overwrite",
+                f"the interrupted run has {key}: {before.get(key)}, but now it is {now[key]}",
+                "repeat the same command, or start again with --overwrite",
             )
     with replacing(path) as temporary:
         temporary.write_text(recipe.to_yaml(), encoding="utf-8")
@@ -175,7 +175,7 @@ def _trainer(prepared: Prepared, folder: Path, *, quiet: bool) -> PretrainingTra
         callbacks.append(SaveAt(recipe.step_at(share) for share in recipe.save_at))
     if not quiet:
         callbacks.append(ProgressBar(f"{recipe.objective}, {recipe.correction}", "masked_accuracy"))
-    if recipe.workers:  # the tokeniser warns of the processes that are forked after it has used threads
+    if recipe.workers:  # otherwise the tokeniser warns about forking after using threads
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     trainer = PretrainingTrainer(
         prepared.module,
@@ -190,40 +190,36 @@ def _trainer(prepared: Prepared, folder: Path, *, quiet: bool) -> PretrainingTra
 
 
 class LogFile(TrainerCallback):
-    """Writes what is logged to a file, one JSON object a line.
+    """Writes the log to a file, one JSON object per line.
 
     Args:
-        path: The file. A resumed run writes the lines up to its checkpoint anew.
+        path: The file. Resumed runs rewrite the lines up to their checkpoint.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Writes what was logged up to the checkpoint."""
+        """Writes the log up to the checkpoint."""
         if state.is_world_process_zero:
             with replacing(self.path) as temporary:
                 temporary.write_text("".join(map(_json_line, state.log_history)), encoding="utf-8")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **_: Any) -> None:
-        """Adds a line."""
+        """Appends a line."""
         if state.is_world_process_zero and state.log_history:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(_json_line(state.log_history[-1]))
 
 
 class SaveAt(TrainerCallback):
-    """Has a checkpoint saved after certain steps.
-
-    Args:
-        steps: These steps.
-    """
+    """Saves checkpoints after given steps."""
 
     def __init__(self, steps: Iterable[int]) -> None:
         self._steps = frozenset(steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Asks for a checkpoint if the step is one of them."""
+        """Requests a checkpoint after the given steps."""
         if state.global_step in self._steps:
             control.should_save = True
 
@@ -238,7 +234,7 @@ def _json_line(entry: dict[str, Any]) -> str:
 def _finish(
     prepared: Prepared, trainer: PretrainingTrainer, folder: Path, seconds: float, *, quiet: bool
 ) -> dict[str, Any]:
-    """Writes model, report and, as the sign that all is done, the metrics."""
+    """Writes the model, the report and finally the metrics, which mark the run as finished."""
     recipe, module = prepared.recipe, prepared.module
     module.save(folder, prepared.tokenizer)
     statistics = _statistics(prepared, quiet=quiet)
@@ -276,7 +272,7 @@ def _statistics(prepared: Prepared, *, quiet: bool) -> MaskedStatistics:
     module, sequences = prepared.module, prepared.sequences
     model = module.model if isinstance(module, MaskedLanguageModelling) else module.generator
     rows = np.random.default_rng(prepared.recipe.seed).permutation(len(sequences))[:_STATISTICS_SEQUENCES]
-    # Counted as the paper counts: 80 % of the chosen tokens masked, 10 % another token, 10 % kept.
+    # As in the paper: 80 % of the chosen tokens masked, 10 % random, 10 % kept.
     stock = replace(sequences.masking, masked=0.8, random=0.1)
     with text_counter("counting", quiet=quiet) as progress:
         return masked_statistics(

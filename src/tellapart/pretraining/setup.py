@@ -1,4 +1,4 @@
-"""What a pre-training run speaks of, before its first step: texts, tokens, model, corrections, open values."""
+"""Builds the corpus, the model and the resolved recipe of a pre-training run."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ from tellapart.pretraining.synonyms import SynonymTable
 from tellapart.pretraining.tables import WORDNET, synonym_table
 from tellapart.pretraining.terms import Corrections, PretrainingModel
 from tellapart.pretraining.texts import TextSource, open_texts
-from tellapart.pretraining.wordpiece import train_wordpiece
+from tellapart.pretraining.vocabulary import train_wordpiece
 from tellapart.training.progress import text_counter
 
-# Beside the checkpoints, while the run lasts: what tokenising has cost need not be paid again on resuming.
+# Kept beside the checkpoints during the run, so that resuming need not tokenise again.
 CORPUS, TOKENIZER = f"{CHECKPOINTS}/corpus", f"{CHECKPOINTS}/tokenizer"
 
 PASSES = 3
-"""Over the texts, where the number of steps is left open."""
+"""Default number of passes over the texts."""
 
 NEW_RATE, FURTHER_RATE = 5e-4, 5e-5
-"""Learning rates of the paper: of small models from nothing, and of larger ones that are trained further."""
+"""Default learning rates, from the paper: for new models, and for continued pre-training."""
 
 _NEW_DEFAULTS = {"vocabulary_size": 8000, "lowercase": True, "hidden_size": 256, "layers": 4, "heads": 4}
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A recipe with every open value decided, and what it speaks of.
+    """A resolved recipe with its corpus and model.
 
     Args:
-        recipe: The recipe.
+        recipe: The recipe, with a value for every setting.
         sequences: The masked sequences.
-        tokenizer: Of the model.
-        module: The model with its losses, on the device it learns on.
-        notes: What reading the texts and the encoder found.
+        tokenizer: The model's tokeniser.
+        module: The model with its losses, on the training device.
+        notes: Remarks on the texts and the encoder.
     """
 
     recipe: PretrainRecipe
@@ -70,13 +70,13 @@ class Prepared:
 
 
 def prepare(recipe: PretrainRecipe, folder: Path, *, resumed: bool, quiet: bool) -> Prepared:
-    """Reads the texts, loads or makes the model and decides what the recipe leaves open.
+    """Reads the texts, loads or creates the model and resolves the recipe.
 
     Args:
-        recipe: The run.
-        folder: The run folder: tokens, and a new tokeniser, are kept below its checkpoints.
-        resumed: Whether the tokens have to be those of an interrupted run.
-        quiet: Whether to show no progress.
+        recipe: The recipe.
+        folder: The run folder; tokens and a new tokeniser are kept beside its checkpoints.
+        resumed: Whether the corpus must be that of an interrupted run.
+        quiet: Whether to hide progress.
 
     Raises:
         UserError: The texts, the encoder or the synonyms cannot be used.
@@ -131,7 +131,7 @@ def _described(recipe: PretrainRecipe) -> PretrainRecipe:
 
 
 def _new_model(recipe: PretrainRecipe, source: TextSource, folder: Path, *, quiet: bool) -> Loaded:
-    """Makes a model, and a tokeniser where no interrupted run has left one."""
+    """Creates a model, and its tokeniser unless an interrupted run has saved one."""
     assert recipe.vocabulary_size is not None
     notes: tuple[str, ...] = ()
     if (folder / "tokenizer.json").is_file():
@@ -149,7 +149,7 @@ def _new_model(recipe: PretrainRecipe, source: TextSource, folder: Path, *, quie
             tokenizer.save_pretrained(temporary)
     if len(tokenizer) < recipe.vocabulary_size:
         notes = (
-            f"The texts give a vocabulary of {len(tokenizer):,} tokens, not {recipe.vocabulary_size:,}.",
+            f"The texts yield a vocabulary of {len(tokenizer):,} tokens instead of {recipe.vocabulary_size:,}.",
         )
     sizes: dict[str, Any] = {name: getattr(recipe, name) for name in ("hidden_size", "layers", "heads")}
     if recipe.objective == "electra":
@@ -178,7 +178,7 @@ def _module(
     if beside is None:
         generator: Any = new_generator(loaded.model.config)
         if recipe.encoder != NEW:
-            notes = (f"{recipe.encoder} brings no generator: it starts from a new one.",)
+            notes = (f"{recipe.encoder} has no generator: a new one is initialised.",)
     else:
         generator = load_language_model(beside).model
         if generator.config.model_type != "electra":
@@ -197,7 +197,7 @@ def _module(
 
 
 def _decided(recipe: PretrainRecipe, corpus: Corpus, processes: PartialState) -> PretrainRecipe:
-    """Fills in what the user left open."""
+    """Resolves the settings that the user left open."""
     epoch_steps = StepSampler(
         corpus.widths,
         1,

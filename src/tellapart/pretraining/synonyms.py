@@ -1,4 +1,4 @@
-"""The table of synonyms that tells a false negative: which predictions are as good as the word that was masked."""
+"""Synonym tables, which identify predictions that are false negatives of masked language modelling."""
 
 from __future__ import annotations
 
@@ -25,19 +25,18 @@ _FORMAT = "tellapart-synonyms-1"
 
 @dataclass(frozen=True, eq=False)
 class SynonymTable:
-    """The lookup table V of the paper: for a gold token w the tokens V[w] that are its synonyms.
+    """The lookup table V of the paper: for a gold token w its synonyms V[w].
 
     Args:
         keys: `gold * vocabulary_size + predicted` for every pair, int64 (N,), strictly increasing.
-        vocabulary_size: The number of token ids.
+        vocabulary_size: Number of token ids.
         vocabulary_fingerprint: See `tellapart.pretraining.vocabulary`.
-        source: Where the synonyms come from, such as `WordNet 3.0`.
-        options: How they were chosen: `stop_words`, `symmetric` and what else the source has.
-        coverage: How many tokens there are (`vocabulary`), are left out as `stop_words`, are known to the
-            source (`in_source`).
+        source: Origin of the synonyms, such as `WordNet 3.0`.
+        options: Settings of the table: `stop_words`, `symmetric` and others of the source.
+        coverage: Numbers of tokens: all (`vocabulary`), excluded (`stop_words`), known to the source (`in_source`).
 
     Raises:
-        DataError: The keys are not sorted, or lie outside of the vocabulary.
+        DataError: The keys are not sorted, or outside the vocabulary.
 
     Example:
         >>> table = build_wordnet_table(tokenizer)
@@ -65,21 +64,22 @@ class SynonymTable:
             or bool((keys.diff() <= 0).any())
             or (len(keys) and not 0 <= int(keys[0]) <= int(keys[-1]) < self.vocabulary_size**2)
         ):
-            raise DataError("the synonym table is damaged (its keys are not sorted ids)", "build it again")
+            raise DataError(
+                "the synonym table is damaged (keys not sorted or out of range)", "build it again"
+            )
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def contains(self, gold: Tensor, predicted: Tensor) -> Tensor:
-        """Tells where the predicted token is a synonym of the gold one.
+        """Returns whether each predicted token is a synonym of the gold token.
 
         Args:
-            gold: Token ids, an integer tensor of any shape. What is no id, as -100, has no synonyms.
-            predicted: Token ids of the same shape on the same device. An output of the model beyond the
-                vocabulary is no synonym.
+            gold: Token ids, an integer tensor of any shape. Invalid ids, such as -100, have no synonyms.
+            predicted: Token ids of the same shape on the same device. Ids beyond the vocabulary are no synonyms.
 
         Returns:
-            bool, of the same shape. A token is no synonym of itself.
+            bool, of the same shape. A token is not a synonym of itself.
         """
         size, keys = self.vocabulary_size, self._keys_on(gold.device)
         ids = (gold >= 0) & (gold < size) & (predicted >= 0) & (predicted < size)
@@ -90,41 +90,41 @@ class SynonymTable:
         return (keys[places] == wanted) & ids
 
     def neighbours(self, gold: int) -> list[int]:
-        """Returns V[gold]: the token ids that are synonyms of a gold token, in increasing order."""
+        """Returns V[gold], the synonyms of a gold token, in increasing order."""
         start, end = torch.searchsorted(self.keys, torch.tensor([gold, gold + 1]) * self.vocabulary_size)
         return (self.keys[start:end] - gold * self.vocabulary_size).tolist()
 
     def neighbour_of(self, predicted: int) -> list[int]:
-        """Returns the gold tokens of which a predicted token is a synonym, in increasing order."""
+        """Returns the gold tokens with a token as synonym, in increasing order."""
         return (self.keys[self.keys % self.vocabulary_size == predicted] // self.vocabulary_size).tolist()
 
     def stats(self) -> dict[str, int]:
         """Returns how much of the vocabulary the table covers.
 
         Returns:
-            `vocabulary`, `stop_words` (tokens left out), `in_source` (other tokens that the source knows),
-            `with_synonyms` (tokens with at least one synonym that is a token) and `pairs`.
+            Numbers of tokens (`vocabulary`), of excluded `stop_words`, of other tokens known to the source
+            (`in_source`), of tokens `with_synonyms` in the vocabulary, and of `pairs`.
         """
         golds = torch.unique(self.keys // self.vocabulary_size)
         return {**self.coverage, "with_synonyms": len(golds), "pairs": len(self)}
 
     def require_vocabulary(self, tokenizer: Any) -> None:
-        """Checks that the table was built for a tokeniser's vocabulary.
+        """Checks that the table has the vocabulary of a tokeniser.
 
         Raises:
-            ModelError: It was built for another one.
+            ModelError: It was built for another vocabulary.
         """
         fingerprint = vocabulary_fingerprint(tokenizer)
         if fingerprint != self.vocabulary_fingerprint:
             size = len(vocabulary_tokens(tokenizer))
             raise ModelError(
-                f"the synonym table belongs to a vocabulary of {self.vocabulary_size:,} tokens "
-                f"({self.vocabulary_fingerprint[:8]}), the encoder has one of {size:,} ({fingerprint[:8]})",
+                f"the synonym table was built for a vocabulary of {self.vocabulary_size:,} tokens "
+                f"({self.vocabulary_fingerprint[:8]}), but the encoder's has {size:,} ({fingerprint[:8]})",
                 'build one for it with "tellapart synonyms build --encoder NAME"',
             )
 
     def save(self, path: str | Path) -> None:
-        """Writes the table as one safetensors file, with everything but the keys in its header.
+        """Writes the table as a safetensors file, with its metadata in the header.
 
         Raises:
             OutputError: It cannot be written.
@@ -142,10 +142,10 @@ class SynonymTable:
 
     @classmethod
     def load(cls, path: str | Path) -> SynonymTable:
-        """Reads a table that `save` wrote.
+        """Reads a table written by `save`.
 
         Raises:
-            DataError: The file is not there, or is no synonym table.
+            DataError: The file does not exist, or is not a synonym table.
         """
         try:
             with safe_open(path, framework="pt") as file:
@@ -164,7 +164,7 @@ class SynonymTable:
             raise DataError(f"there is no synonym table at {path}", "check the path") from None
         except (SafetensorError, KeyError, OSError, json.JSONDecodeError) as error:
             raise DataError(
-                f"{path} is no synonym table ({error})", 'write one with "tellapart synonyms build"'
+                f"{path} is not a synonym table ({error})", 'build one with "tellapart synonyms build"'
             ) from error
 
     def _keys_on(self, device: torch.device) -> Tensor:
@@ -184,13 +184,13 @@ def build_wordnet_table(
 
     Args:
         tokenizer: A Transformers tokeniser.
-        wordnet: By default the one that is installed.
-        stop_words: Leave English stop words out, as gold and as predicted tokens. Their synonyms are mostly
+        wordnet: The WordNet to read; by default the installed one.
+        stop_words: Whether to exclude English stop words, as gold and predicted tokens. Their synonyms are mostly
             symbols: *he* is helium, *in* is Indiana.
-        symmetric: Add the opposite of every pair.
+        symmetric: Whether to add the reverse of every pair.
 
     Raises:
-        DataError: WordNet is not there.
+        DataError: WordNet is not installed.
     """
     wordnet = wordnet or WordNet()
     words = candidate_words(tokenizer, stop_words=stop_words)
@@ -205,7 +205,7 @@ def build_wordnet_table(
 
 @dataclass(frozen=True)
 class WordSynonyms:
-    """What a table says of a word: V[word], and the words that have it in theirs."""
+    """The synonyms V[word] of a word, and the words with it as synonym."""
 
     word: str
     synonyms: list[str]
@@ -213,16 +213,16 @@ class WordSynonyms:
 
 
 def word_synonyms(table: SynonymTable, tokenizer: Any, word: str) -> WordSynonyms:
-    """Looks a word up in the table of a tokeniser's vocabulary.
+    """Looks up a word in a synonym table.
 
     Raises:
-        DataError: The word is no single token.
+        DataError: The word is not a single token.
     """
     words = vocabulary_words(tokenizer)
     ids = [index for index, known in enumerate(words) if known == word.lower()]
     if not ids:
         raise DataError(
-            f'"{word}" is no single token of the vocabulary, so that it is never masked as a word',
+            f'"{word}" is not a single token of the vocabulary, so it is never masked as a word',
             "choose another word",
         )
 
@@ -237,7 +237,7 @@ def word_synonyms(table: SynonymTable, tokenizer: Any, word: str) -> WordSynonym
 
 
 def candidate_words(tokenizer: Any, *, stop_words: bool = True) -> list[str]:
-    """Returns the words that are single tokens, sorted, without the English stop words if they are to be left out."""
+    """Returns the words that are single tokens, sorted; `stop_words` excludes English stop words."""
     excluded = ENGLISH_STOP_WORDS if stop_words else frozenset()
     return sorted({word for word in vocabulary_words(tokenizer) if word is not None} - excluded)
 
@@ -249,15 +249,14 @@ def build_table(
     source: str,
     options: Mapping[str, Any] | None = None,
 ) -> SynonymTable:
-    """Builds a table from any relation between words, such as a thesaurus of one's own field.
+    """Builds a table from any relation between words, such as a domain-specific thesaurus.
 
     Args:
-        tokenizer: A Transformers tokeniser. Where the vocabulary has a word in several casings, all its tokens
-            take part.
-        related: The synonyms of each word, all in lower case. Words that are no single token count for nothing.
-        source: What the table is to say of its origin.
-        options: `stop_words` (True by default): leave English stop words out on both sides. `symmetric` (False
-            by default): add the opposite of every pair. All are kept with the table.
+        tokenizer: A Transformers tokeniser. Tokens that differ only in case are treated as the same word.
+        related: The synonyms of each word, all in lower case. Words that are not single tokens are ignored.
+        source: The table's `source`.
+        options: `stop_words` (True by default) excludes English stop words, as gold and predicted tokens. `symmetric`
+            (False by default) adds the reverse of every pair. All options are stored in the table.
     """
     options = {"stop_words": True, "symmetric": False} | dict(options or {})
     words = vocabulary_words(tokenizer)

@@ -1,4 +1,4 @@
-"""What a step of pre-training adds up: terms of the loss, each a sum with what it is to be divided by, and counts."""
+"""Base class of pre-training models: loss terms as sums with their denominators, and correction counts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tellapart.pretraining.corrections import (
     IGNORED,
     CorrectionRates,
     hard_correction,
+    sentence_regularisation,
     soft_regularisation,
 )
+from tellapart.pretraining.recipe import CorrectionName
 from tellapart.pretraining.synonyms import SynonymTable
-
-CorrectionName = Literal["none", "hard", "soft", "soft-sentence", "hard+soft"]
 
 MASKED: Final = "masked"
 TOKENS: Final = "tokens"
@@ -26,15 +26,15 @@ TOKENS: Final = "tokens"
 
 @dataclass(frozen=True)
 class Corrections:
-    """What is done about predictions that are wrong and reasonable.
+    """Treatment of predictions that are synonyms of the gold token.
 
     Args:
-        table: Synonyms; needed for `hard`, and for counting them.
-        hard: Whether predictions that are synonyms of the gold token leave the loss (Eq. 2).
-        soft: Whether 1 − cos of the gold and the predicted token's embeddings is added (Eq. 3).
-        sentence: Whether the divergence of the sentence with the predictions filled in from the original is added.
-        weight: Of `soft` and `sentence`.
-        detach_original: Whether the original sentence's states take no gradient in `sentence`.
+        table: The synonyms of every token; required for `hard`, and for counting them.
+        hard: Whether to exclude synonyms from the loss (Eq. 2).
+        soft: Whether to add 1 − cos of the embeddings of the gold and the predicted token (Eq. 3).
+        sentence: Whether to add the divergence between the sentence with the predictions filled in and the original.
+        weight: Weight of `soft` and `sentence`.
+        detach_original: Whether `sentence` has no gradient in the states of the original sentence.
     """
 
     table: SynonymTable | None = None
@@ -48,13 +48,7 @@ class Corrections:
     def named(
         cls, name: CorrectionName, table: SynonymTable | None = None, weight: float = 1.0
     ) -> Corrections:
-        """Returns the corrections with a name.
-
-        Args:
-            name: `none`, `hard`, `soft`, `soft-sentence` or `hard+soft`.
-            table: Synonyms.
-            weight: Of what is added to the loss.
-        """
+        """Returns the corrections of a recipe's `correction`, with a table and a weight."""
         return cls(
             table=table,
             hard=name in ("hard", "hard+soft"),
@@ -65,17 +59,17 @@ class Corrections:
 
     @property
     def hard_table(self) -> SynonymTable | None:
-        """The table where predictions are corrected by it, else None."""
+        """The table if hard correction is on, else None."""
         return self.table if self.hard else None
 
 
 @dataclass(frozen=True)
 class Term:
-    """How a term enters the loss.
+    """Weight and denominator of a term of the loss.
 
     Args:
-        weight: Its factor.
-        over: What its sum is divided by: the `masked` places of the whole step, or all its `tokens`.
+        weight: Its weight.
+        over: Denominator of its sum: the number of `masked` tokens of the whole step, or of all `tokens`.
     """
 
     weight: float
@@ -83,35 +77,39 @@ class Term:
 
 
 class PretrainingModel(nn.Module):
-    """A model that returns the sums of its terms; base of masked language modelling and ELECTRA.
+    """Base class of masked language modelling and ELECTRA; `forward` returns the sums of the terms.
 
     Args:
-        corrections: What is done about reasonable predictions.
+        corrections: Treatment of predictions that are synonyms of the gold token.
+        terms: Terms beside `mlm` and those of the corrections.
 
     Attributes:
-        terms: How each term enters the loss, by name.
-        rates: Corrected predictions since the last reset, when there is a table.
+        terms: Weight and denominator of each term, by name.
+        rates: Correction rates since the last reset, if there is a table.
     """
 
-    terms: dict[str, Term]
-
-    def __init__(self, corrections: Corrections) -> None:
+    def __init__(self, corrections: Corrections, **terms: Term) -> None:
         super().__init__()
         self.corrections = corrections
         self.rates = CorrectionRates()
+        self.terms = {"mlm": Term(1.0, MASKED), **terms}
+        if corrections.soft:
+            self.terms["soft"] = Term(corrections.weight, MASKED)
+        if corrections.sentence:
+            self.terms["sentence"] = Term(corrections.weight, TOKENS)
 
     def masked_terms(
         self, losses: Tensor, labels: Tensor, predictions: Tensor, embeddings: Tensor, *, tied: bool = False
     ) -> dict[str, Tensor]:
-        """Returns the sums of `mlm` and, if asked for, `soft`, over this batch's masked places.
+        """Returns the sums of `mlm` and, if requested, `soft` over this batch's masked positions.
 
         Args:
-            losses: Cross entropy of each place, (P,).
+            losses: Cross entropy at each position, (P,).
             labels: Gold ids (P,).
-            predictions: What stands in for them, (P,).
-            embeddings: The input embedding table (V, d).
-            tied: Whether the losses come from a head that shares the table. Then the table's gradient is dense in any
-                case, and autograd adds the few rows of `soft` to it in place, without a tensor of its size.
+            predictions: Predicted ids (P,).
+            embeddings: Weights of the input embeddings (V, d).
+            tied: Whether the head shares these weights. Their gradient is then dense in any case, and autograd adds
+                the sparse gradient of `soft` in place.
         """
         table = self.corrections.hard_table
         if table is None:
@@ -120,32 +118,50 @@ class PretrainingModel(nn.Module):
             kept = hard_correction(labels, predictions, table) != IGNORED
             sums = {"mlm": torch.where(kept, losses, 0.0).sum() * _masked_over_left(kept)}
         if self.corrections.soft:
-            sparse = tied and not torch.compiler.is_compiling()  # which knows no sparse gradients
+            sparse = tied and not torch.compiler.is_compiling()  # which does not support sparse gradients
             mean = soft_regularisation(embeddings, labels, predictions, sparse=sparse)
             sums["soft"] = mean * len(labels)
         return sums
 
+    def sentence_term(
+        self, base_model: nn.Module, hidden: Tensor, original: Tensor, attention_mask: Tensor
+    ) -> Tensor:
+        """Returns the sum of `sentence` over this batch's tokens.
+
+        Args:
+            base_model: The encoder.
+            hidden: Its last hidden states of the sentences with the predictions filled in, (B, L, d).
+            original: The original ids (B, L).
+            attention_mask: 1 for a token and 0 for padding, (B, L).
+        """
+        detach = self.corrections.detach_original
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not detach):
+            target = base_model(input_ids=original, attention_mask=attention_mask)[0]
+        with torch.autocast(hidden.device.type, enabled=False):
+            mean = sentence_regularisation(hidden, target, attention_mask, detach_original=detach)
+        return mean * attention_mask.sum()
+
     def observe(self, labels: Tensor, predictions: Tensor, positions: Tensor, shape: torch.Size) -> None:
-        """Counts corrections in a batch of `shape` (B, L), when there is a table."""
+        """Counts corrections in a batch of `shape` (B, L), if there is a table."""
         table = self.corrections.table
         if table is not None:
             rows = torch.div(positions, shape[1], rounding_mode="floor")
             self.rates.update(labels, predictions, table, rows=rows, sequences=shape[0])
 
     def save(self, folder: str | Path, tokenizer: Any) -> None:
-        """Writes plain Transformers checkpoints with the tokeniser below a folder, each whole or not at all."""
+        """Writes plain Transformers checkpoints with the tokeniser into a folder, each atomically."""
         raise NotImplementedError
 
     def load(self, folder: str | Path) -> None:
-        """Reads what `save` wrote, bit for bit."""
+        """Restores the weights written by `save`, bit for bit."""
         raise NotImplementedError
 
 
 def _masked_over_left(kept: Tensor) -> Tensor:
-    """Returns what a rank's sum is multiplied by so that all ranks' sums, over the masked places, are the mean.
+    """Returns the factor of a rank's sum that makes the step's loss the mean of Eq. 2.
 
-    The mean of Eq. 2 is over the places that are left, on all ranks; a step divides by the places that were masked,
-    which is known before. So each sum is scaled by masked over left, both counted on all ranks.
+    Eq. 2 is a mean over the remaining positions of all ranks, but a step divides by the masked positions, whose
+    number is known in advance. The factor is the ratio of the two.
     """
     counts = torch.stack([kept.sum(), torch.tensor(len(kept), device=kept.device)]).double()
     if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:

@@ -1,4 +1,4 @@
-"""Raw texts to learn a language from: text files, folders of them, or a column of a table; read piece by piece."""
+"""Streams raw texts from text files, folders of them, or a table column."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from tellapart.data.reading.columns import find_columns, is_string
+from tellapart.data.reading.columns import ColumnNames, find_columns, is_string
 from tellapart.data.reading.rows import read_splits
 from tellapart.data.reading.sources import is_saved_dataset
 from tellapart.data.reading.tables import file_format
@@ -20,21 +20,21 @@ from tellapart.data.reading.textfiles import explain
 from tellapart.errors import DataError, did_you_mean
 
 TEXT_SUFFIXES = (".txt", ".text")
-"""What files of a folder are read as plain text; each may be followed by `.gz`."""
+"""Suffixes of plain text files in folders; each may be followed by `.gz`."""
 
-# Characters read at a time. A longer line comes in several pieces: a file without line ends needs no more memory.
+# Maximum characters per read; longer lines are split, to bound memory for files without line ends.
 _PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
 class TextSource:
-    """Where raw texts come from: files, or the column of a table.
+    """A source of raw texts: files, or a table column.
 
     Args:
-        name: What the user named.
+        name: The source as named by the user.
         files: Plain text files, in order.
-        column: The texts of a table, for a source that is none of files.
-        notes: What to know about the source, for the run's log.
+        column: The texts of a table.
+        notes: Remarks on the source, for the run's log.
     """
 
     name: str
@@ -43,7 +43,7 @@ class TextSource:
     notes: tuple[str, ...] = ()
 
     def documents(self) -> Iterator[Iterator[str]]:
-        """Yields each document as its lines with their ends: a file is one, and so is a row of a table.
+        """Yields each document (a file, or a row of a table) as its lines with line ends.
 
         Raises:
             DataError: A file is not UTF-8 text.
@@ -57,7 +57,7 @@ class TextSource:
                         yield iter(() if text is None else (text,))
 
     def lines(self) -> Iterator[str]:
-        """Yields each line of the files, or each row of the table, without its end; empty ones too.
+        """Yields each line of the files, or each row of the table, stripped, including empty ones.
 
         Raises:
             DataError: A file is not UTF-8 text.
@@ -67,7 +67,7 @@ class TextSource:
                 yield line.strip()
 
     def fingerprint(self) -> str:
-        """Returns a SHA-256 of the content."""
+        """Returns the SHA-256 of the texts."""
         digest = hashlib.sha256()
         for path in self.files:
             with path.open("rb") as file:
@@ -80,16 +80,16 @@ class TextSource:
 
 
 def open_texts(source: str | Path, *, text: str | None = None, split: str = "train") -> TextSource:
-    """Finds raw texts.
+    """Opens a source of raw texts.
 
     Args:
-        source: A text file; a folder with files of `TEXT_SUFFIXES`, at any depth; or what
-            `tellapart.data.reading.rows.read_splits` takes, of which one split is read.
-        text: The column of the texts, for a table; found by its name when not given.
-        split: Which split of a table: `train`, `validation` or `test`. Files are read whatever is asked for.
+        source: A text file; a folder with files of `TEXT_SUFFIXES`, at any depth; or any source of
+            `tellapart.data.reading.rows.read_splits`.
+        text: The text column of a table; found by its name if not given.
+        split: The split of a table: `train`, `validation` or `test`; ignored for files.
 
     Raises:
-        DataError: There is no such thing, or it is not clear which column to read.
+        DataError: The source does not exist, or the column to read is ambiguous.
     """
     path = Path(source).expanduser()
     if path.is_file() and file_format(path) is None:
@@ -121,19 +121,19 @@ def _table_column(source: str | Path, text: str | None, split: str) -> TextSourc
         rows = "training" if split == "train" else split
         raise DataError(
             f"{found.name} has no {rows} rows, only {', '.join(found.tables)}",
-            "name the file to read: a text file, or a table",
+            "give a text file or a table",
         )
     table = found.tables[split]
-    name = find_columns(table.schema, text=text, labelled=False, where=found.name).text
+    name = find_columns(table.schema, ColumnNames(text), labelled=False, where=found.name).text
     column = table.column(name)
     if not is_string(column.type):
-        raise DataError(f'column "{name}" of {found.name} holds no texts', "name another with --text COLUMN")
+        raise DataError(f'column "{name}" of {found.name} holds no texts', "name another column with --text")
     notes = list(found.notes)
     if text is None:
         notes.append(f'Texts from the column "{name}".')
     others = [name for name in found.tables if name != split]
     if others:
-        notes.append(f"Of {found.name} only the {split} split is read, not {' and '.join(others)}.")
+        notes.append(f"Only the {split} split of {found.name} is read, not {' and '.join(others)}.")
     return TextSource(found.name, column=column, notes=tuple(notes))
 
 
@@ -153,6 +153,6 @@ def _lines(path: Path) -> Iterator[str]:
             number += 1
             if "\0" in line:
                 raise DataError(
-                    f"{path} is not text: line {number} has a zero byte", "give plain text in UTF-8"
+                    f"{path} is not a text file: line {number} has a zero byte", "give plain text in UTF-8"
                 )
             yield line

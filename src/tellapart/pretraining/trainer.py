@@ -1,4 +1,4 @@
-"""A `transformers.Trainer` for masked language modelling and ELECTRA, exact in its means and in resuming."""
+"""`transformers.Trainer` for masked language modelling and ELECTRA, with exact means and exact resuming."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from tellapart.pretraining.terms import MASKED, TOKENS, PretrainingModel
 
 
 class PretrainingTrainer(transformers.Trainer):
-    """Trains a `PretrainingModel` for `args.max_steps` steps; otherwise Transformers' own Trainer.
+    """Trains a `PretrainingModel` for `args.max_steps` steps.
 
-    What differs: batches are bucketed by length and never end; each term is a mean over the whole step, exact for
-    accumulation and for several ranks; checkpoints appear whole or not at all, and hold no pickles.
+    Differences from Transformers' Trainer: batches are bucketed by length over the whole run; each term is an exact
+    mean over the step, also with accumulation and several ranks; checkpoints are atomic and without pickles.
 
     Args:
         model: Masked language modelling, or ELECTRA.
         args: `transformers.TrainingArguments` with `max_steps`.
         sequences: The masked corpus.
-        tokenizer: Saved beside the model.
-        batch_tokens: Tokens a batch, in place of `per_device_train_batch_size` sequences.
-        window: Steps in a window inside which sequences are sorted by length.
-        fast_dropout: Whether to draw dropout masks on CPUs as `tellapart.encoders.dropout` does.
+        tokenizer: Saved with the model.
+        batch_tokens: Tokens per batch, in place of `per_device_train_batch_size` sequences.
+        window: Steps per window within which sequences are sorted by length.
+        fast_dropout: Whether to use the dropout of `tellapart.encoders.dropout` on CPUs.
         callbacks: Transformers callbacks.
 
     Raises:
-        RecipeError: The arguments ask for what would not do what they say here.
+        RecipeError: An argument is not supported.
     """
 
     # What compute_loss returns is a share of the whole accumulated batch already.
@@ -81,7 +81,7 @@ class PretrainingTrainer(transformers.Trainer):
         return self.accelerator.unwrap_model(self.model)
 
     def get_train_dataloader(self) -> DataLoader:
-        """Returns a loader of the whole run's batches, this rank's share of each."""
+        """Returns the DataLoader of this rank's batches of the whole run."""
         args = self.args
         sampler = StepSampler(
             self.train_dataset.corpus.widths,
@@ -105,7 +105,7 @@ class PretrainingTrainer(transformers.Trainer):
     # ---- Loss ----
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> dict[str, float]:
-        """Counts the masked places and the tokens of a step on all ranks: what its terms are means over."""
+        """Counts the masked positions and the tokens of a step on all ranks, the denominators of its terms."""
         counts = torch.tensor(
             [
                 sum(len(batch["labels"]) for batch in batch_samples),
@@ -129,7 +129,7 @@ class PretrainingTrainer(transformers.Trainer):
     ) -> Any:
         """Returns this batch's share of the step's loss."""
         outputs = model(**inputs)
-        ranks = self.args.world_size  # over which gradients are averaged, while the counts are sums
+        ranks = self.args.world_size  # gradients are averaged over ranks, counts are summed
         loss: Any = 0.0
         for name, term in self._module.terms.items():
             loss = loss + outputs[name] * (term.weight * ranks / num_items_in_batch[term.over])
@@ -139,7 +139,7 @@ class PretrainingTrainer(transformers.Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Logs each term, unweighted, accuracies, correction rates and the speed; stops a run that diverged."""
+        """Logs unweighted terms, accuracies, correction rates and speed; stops diverged runs."""
         if "loss" in logs and self._sums:
             if not np.isfinite(logs["loss"]):
                 raise TellapartError(
@@ -147,7 +147,7 @@ class PretrainingTrainer(transformers.Trainer):
                     "lower the learning rate, or train with --set precision=fp32",
                 )
             logs |= self._watched()
-        # To Transformers the whole run is one epoch.
+        # Transformers counts the whole run as one epoch.
         self.state.epoch = self.state.global_step / self._epoch_steps
         super().log(logs, start_time)
 
@@ -177,11 +177,11 @@ class PretrainingTrainer(transformers.Trainer):
         return watched
 
     def floating_point_ops(self, inputs: dict[str, Tensor]) -> int:
-        """Returns 6 · parameters · tokens, without walking over the parameters at every step."""
+        """Returns 6 · parameters · tokens, with a cached number of parameters."""
         return self._flos_per_token * inputs["input_ids"].numel()
 
     def _clip_grad_norm(self, model: Any) -> Tensor:
-        """Clips as Transformers does, but touches the gradients only when they are too long."""
+        """Clips gradients like Transformers, but rescales them only if the norm is too large."""
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if not norm <= self.args.max_grad_norm:
@@ -235,12 +235,12 @@ class PretrainingTrainer(transformers.Trainer):
 
 def _refuse(args: transformers.TrainingArguments) -> None:
     if args.max_steps <= 0:
-        raise RecipeError("a run over a corpus has no end of its own", "give max_steps")
+        raise RecipeError("max_steps is not set", "give the number of steps")
     for name in ("label_smoothing_factor", "deepspeed", "fsdp", "auto_find_batch_size"):
         if getattr(args, name, None):
-            raise RecipeError(f"{name} has no effect here", "leave it out")
+            raise RecipeError(f"{name} is not supported in pre-training", "leave it out")
     if args.n_gpu > 1:
         raise RecipeError(
             f"one process sees {args.n_gpu} GPUs",
-            "start one process a GPU: torchrun --nproc_per_node N, or show one with CUDA_VISIBLE_DEVICES=0",
+            "start one process per GPU (torchrun --nproc_per_node N), or select one with CUDA_VISIBLE_DEVICES=0",
         )

@@ -1,4 +1,4 @@
-"""Synonym tables from word vectors: the nearest neighbours of each word."""
+"""Builds synonym tables from the nearest neighbours of word vectors."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ def build_vector_table(
     stop_words: bool = True,
     symmetric: bool = False,
 ) -> SynonymTable:
-    """Builds the table from word vectors: V[w] are the words whose vectors have the largest cosines with that of w.
+    """Builds a table from word vectors: V[w] are the words with the highest cosine similarity to w.
 
-    The neighbours are sought among the words that are tokens, since no others can be predicted. A word without a
-    vector has none, and is none.
+    Neighbours are searched among the words that are single tokens, since only these can be predicted. Words without a
+    vector have no synonyms and are not synonyms.
 
     Args:
         tokenizer: A Transformers tokeniser.
         vectors_file: Vectors in GloVe's text format, or in word2vec's text or binary format; also compressed
             (`.gz`, `.bz2`).
-        neighbours: How many a word has; the paper takes 10.
-        stop_words: Leave English stop words out, as gold and as predicted tokens.
-        symmetric: Add the opposite of every pair.
+        neighbours: Number of synonyms per word; 10 in the paper.
+        stop_words: Whether to exclude English stop words, as gold and predicted tokens.
+        symmetric: Whether to add the reverse of every pair.
 
     Raises:
         MissingDependencyError: gensim is not installed.
-        DataError: The file is not there, cannot be read, or has a vector for no token.
+        DataError: The file does not exist, cannot be read, or has no vector for any token.
         RecipeError: `neighbours` is below 1.
 
     References:
         - Zhang et al. 2023, Language Model Pre-training on True Negatives, section 5 (GloVe 6B, 50 dimensions).
     """
     if neighbours < 1:
-        raise RecipeError(f"{neighbours} neighbours cannot be taken", "give a number of at least 1")
+        raise RecipeError(f"the number of neighbours is {neighbours}", "give at least 1")
     file = Path(vectors_file).expanduser()
     vectors = _read_vectors(file)
     words = [
@@ -52,7 +52,7 @@ def build_vector_table(
     ]
     if not words:
         raise DataError(
-            f"{file} has a vector for no word of the vocabulary", "give vectors of the encoder's language"
+            f"{file} has no vector for any word of the vocabulary", "give vectors of the encoder's language"
         )
     rows = torch.from_numpy(vectors.vectors[[vectors.key_to_index[word] for word in words]])
     related = {
@@ -68,9 +68,9 @@ def build_vector_table(
 
 
 def _nearest_rows(rows: Tensor, count: int) -> Tensor:
-    """Returns the indices of the rows with the largest cosines to each row (N, d), without itself: (N, count).
+    """Returns the indices of the nearest rows by cosine of each row (N, d), without itself, (N, count).
 
-    One product of matrices a block, since all N × N cosines of a vocabulary would take gigabytes.
+    Computed in blocks, since all N × N cosines would take gigabytes.
     """
     units = torch.nn.functional.normalize(rows.float(), dim=1)
     blocks = []
@@ -89,7 +89,7 @@ def _read_vectors(file: Path) -> Any:
     except ImportError:
         raise MissingDependencyError("gensim", "vectors", "a synonym table from word vectors") from None
     if not file.is_file():
-        raise DataError(f"there is no file of word vectors at {file}", "check the path")
+        raise DataError(f"there is no file {file}", "check the path of the word vectors")
     try:
         has_header, binary = _layout(file)
         return KeyedVectors.load_word2vec_format(
@@ -103,7 +103,7 @@ def _read_vectors(file: Path) -> Any:
 
 
 def _layout(file: Path) -> tuple[bool, bool]:
-    """Tells whether a file begins with word2vec's header (how many words, how many dimensions), and is binary."""
+    """Returns whether a file has word2vec's header (number of words and dimensions), and whether it is binary."""
     from gensim.utils import open as open_compressed
 
     with open_compressed(str(file), "rb") as content:

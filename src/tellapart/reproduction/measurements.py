@@ -30,7 +30,7 @@ class Measurement(BaseModel):
 
 
 class CorrectionsMeasurement(Measurement):
-    """How often a language model's wrong predictions are synonyms, see `tellapart.pretraining.checkpoint_statistics`.
+    """How often a language model's wrong predictions are synonyms, see `tellapart.pretraining.masked_statistics`.
 
     Args:
         checkpoint: The share of the pre-training run after which it is measured.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tellapart.data.benchmarks.registered import registered
+from tellapart.data.benchmarks.registry import registered
 from tellapart.errors import TellapartError, UserError
 from tellapart.files import replacing
 from tellapart.fitting.environment import environment

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tellapart.data.benchmarks.registered import local_folder, registered
+from tellapart.data.benchmarks.registry import local_folder, registered
 from tellapart.encoders.sizes import parameters_a_token
 from tellapart.errors import TellapartError
 from tellapart.fitting.environment import environment

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tellapart.data.checks import DataReport, check_data
-from tellapart.data.reading.rows import read_data
+from tellapart.data.reading.columns import ColumnNames
+from tellapart.data.reading.rows import read_task
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.encoders.scratch import build_tokenizer, texts_of
 from tellapart.encoders.transformer import load_tokenizer
@@ -26,7 +27,7 @@ def check(
     """Looks for duplicates, leaks between splits, contradicting labels, empty texts, small classes, truncation.
 
     Args:
-        source: What `tellapart.data.reading.rows.read_data` reads.
+        source: What `tellapart.data.reading.rows.read_task` reads.
         text: The text column; found by its name when not given.
         text_pair: The second text's column.
         label: The label column.
@@ -38,14 +39,8 @@ def check(
     Raises:
         DataError: The data cannot be read at all.
     """
-    data = read_data(
-        source,
-        text=text,
-        text_pair=text_pair,
-        label=label,
-        label_delimiter=label_delimiter,
-        regression=regression,
-    )
+    names = ColumnNames(text, text_pair, label, label_delimiter=label_delimiter)
+    data = read_task(source, names, regression=regression)
     from_scratch = encoder in FROM_SCRATCH
     tokenizer = build_tokenizer(encoder, texts_of(data.train)) if from_scratch else load_tokenizer(encoder)
     max_length = max_length or default_max_length(from_scratch=from_scratch)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.data.reading.columns import find_columns
+from tellapart.data.reading.columns import ColumnNames, find_columns
 from tellapart.data.reading.rows import read_splits
 from tellapart.data.reading.values import read_examples
 from tellapart.encoders.precision import Precision
@@ -101,9 +101,7 @@ def read_labelled(
     name = next(name for name in ("test", "validation", "train") if name in found.tables)
     table = found.tables[name]
     where = found.name if len(found.tables) == 1 else f"the {name} split of {found.name}"
-    columns = find_columns(
-        table.schema, text=text, text_pair=text_pair, label=label, question_id=question_id, where=where
-    )
+    columns = find_columns(table.schema, ColumnNames(text, text_pair, label, question_id), where=where)
     return read_examples(
         table,
         columns,

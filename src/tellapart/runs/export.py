@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tellapart.data.examples import TextSplit
-from tellapart.data.reading.columns import Columns, find_columns
+from tellapart.data.reading.columns import ColumnNames, Columns, find_columns
 from tellapart.data.reading.tables import read_table
 from tellapart.data.reading.values import read_examples
 from tellapart.deployment.export import Quantization, export_onnx
@@ -132,7 +132,7 @@ def _claimed(model: str | Path, output: str | Path | None, overwrite: bool) -> P
 
 def _texts(file: str | Path, text: str | None, text_pair: str | None) -> TextSplit:
     table = read_table(file)
-    columns = find_columns(table.schema, text=text, text_pair=text_pair, labelled=False, where=str(file))
+    columns = find_columns(table.schema, ColumnNames(text, text_pair), labelled=False, where=str(file))
     return _examples(table, columns, str(file))
 
 

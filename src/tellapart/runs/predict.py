@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.examples import TextSplit
-from tellapart.data.reading.columns import Columns, find_columns
+from tellapart.data.reading.columns import ColumnNames, Columns, find_columns
 from tellapart.data.reading.streams import RowStream, one_ahead, open_rows
 from tellapart.data.reading.tables import writing_table
 from tellapart.data.reading.values import read_examples
@@ -56,7 +56,7 @@ def predict(
         OutputError: The output cannot be written.
     """
     rows = open_rows(file)
-    columns = find_columns(rows.schema, text=text, text_pair=text_pair, labelled=False, where=str(file))
+    columns = find_columns(rows.schema, ColumnNames(text, text_pair), labelled=False, where=str(file))
     rows.check_texts(columns)
     fitted = load_fitted(model).in_precision(precision)
     added = _added(fitted, np.empty((0, len(fitted.labels)), dtype=np.float32))

@@ -1,4 +1,4 @@
-"""The forms of English words, by rule and by WordNet's lists of exceptions; None where neither is sure."""
+"""Inflection of English words by rules and WordNet's exception lists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from tellapart.wordnet.reader import WordNet
 
 Inflection = Literal["base", "s", "ed", "ing"]
-"""The base form; plural or third person; past or past participle; the form in -ing."""
+"""Base form; plural or third person; past or past participle; -ing form."""
 
 _INFLECTIONS: dict[str, tuple[Inflection, ...]] = {
     "noun": ("base", "s"),
@@ -17,7 +17,7 @@ _INFLECTIONS: dict[str, tuple[Inflection, ...]] = {
     "adv": ("base",),
 }
 
-# Verbs whose past is the base form, which the lists of exceptions leave out.
+# Verbs whose past tense equals the base form, which the exception lists lack.
 _PAST_LIKE_PRESENT = """
 bet bid broadcast burst bust cast cost cut fit forecast hit hurt input knit let offset output put quit read reset
 rid set shed shut slit split spread sweat thrust upset wed wet
@@ -26,16 +26,16 @@ _OWN_PAST = frozenset(_PAST_LIKE_PRESENT.split())
 
 
 def inflection_of(form: str, base: str, part: str, wordnet: WordNet) -> Inflection | None:
-    """Tells which form of a base a word is.
+    """Returns the inflection of a word.
 
     Args:
         form: The word, in lower case.
         base: Its base form.
         part: Its part of speech: `noun`, `verb`, `adj` or `adv`.
-        wordnet: Where the exceptions are.
+        wordnet: Provides the exception lists.
 
     Returns:
-        None where it is another form (`better`), or could be two (`put`, which is its own past).
+        None for other inflections (`better`) and ambiguous ones (`put`, base form or past).
     """
     if part == "verb" and base in _OWN_PAST:
         return None
@@ -44,22 +44,22 @@ def inflection_of(form: str, base: str, part: str, wordnet: WordNet) -> Inflecti
 
 
 def inflected(base: str, part: str, inflection: Inflection, wordnet: WordNet) -> str | None:
-    """Returns a form of a base; None where it has several, such as a past that is not the participle.
+    """Returns an inflected form; None if there are several, such as a past that differs from the participle.
 
     Args:
         base: A base form, in lower case.
         part: Its part of speech.
-        inflection: Which form.
-        wordnet: Where the exceptions are.
+        inflection: The inflection.
+        wordnet: Provides the exception lists.
     """
     forms = _forms(base, part, inflection, wordnet)
     return forms[0] if len(forms) == 1 else None
 
 
 def _forms(base: str, part: str, inflection: Inflection, wordnet: WordNet) -> tuple[str, ...]:
-    """The irregular forms of a kind where the lists have any, else the regular one.
+    """Returns the irregular forms from the exception lists, else the regular form.
 
-    The lists have every verb that doubles a consonant, since no rule of morphy's takes it off again.
+    The lists have every verb that doubles a consonant, since morphy has no rule for them.
     """
     if inflection == "base":
         return (base,)

@@ -1,8 +1,6 @@
-"""WordNet, read from its own database files: the words that share a meaning with a word.
+"""Reads WordNet's database files: base forms, lemmas of synsets and sense counts of words.
 
-Only what tables of synonyms and swaps of words need: from a word, through its base forms, to the lemmas of its
-synsets, and how often each part of speech was met. The format is that of WordNet's manual pages wndb(5WN),
-morphy(7WN) and senseidx(5WN).
+File formats: WordNet's manual pages wndb(5WN), morphy(7WN) and senseidx(5WN).
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from pathlib import Path
 
 from tellapart.errors import DataError
 
-# The endings that morphy takes off, by part of speech, and what it puts in their place.
+# The suffixes that morphy replaces, and their replacements, by part of speech.
 _ENDINGS: dict[str, tuple[tuple[str, str], ...]] = {
     "noun": (
         ("s", ""),
@@ -61,15 +59,13 @@ Folder = Path | zipfile.Path
 
 @dataclass(frozen=True)
 class Reading:
-    """A word as one part of speech.
+    """A possible part of speech and base form of a word.
 
     Args:
         part: `noun`, `verb`, `adj` or `adv`.
-        base: Its base form, which is the word itself where it is one.
-        synsets: The lemmas of each of its synsets, as WordNet writes them but in lower case; the most frequent
-            sense first.
-        counts: How often the base form was met in each of these senses in WordNet's tagged texts; 0 also where the
-            files do not tell.
+        base: The base form, possibly the word itself.
+        synsets: The lemmas of each synset, in lower case; most frequent sense first.
+        counts: Frequency of the base form in each of these senses in WordNet's tagged texts; 0 if unknown.
     """
 
     part: str
@@ -79,7 +75,7 @@ class Reading:
 
     @property
     def count(self) -> int:
-        """How often the base form was met as this part of speech."""
+        """Frequency of the base form as this part of speech."""
         return sum(self.counts)
 
 
@@ -87,15 +83,15 @@ class WordNet:
     """The synsets of English words.
 
     Args:
-        folder: The folder with the files `data.noun`, `index.noun`, `noun.exc` and their like, or NLTK's
-            `wordnet.zip`; None looks where WordNet is usually installed, see `find_wordnet`.
+        folder: The folder with the files `data.noun`, `index.noun`, `noun.exc` and so on, or NLTK's `wordnet.zip`;
+            None to search the usual places, see `find_wordnet`.
 
     Attributes:
-        folder: Where it was read from.
-        version: What the files say, such as `3.0`; `unknown` when they do not say it.
+        folder: The folder that was read.
+        version: The version according to the files, such as `3.0`, or `unknown`.
 
     Raises:
-        DataError: There is no WordNet, or a file of it is missing or damaged.
+        DataError: WordNet was not found, or a file is missing or damaged.
 
     Example:
         >>> sorted(WordNet().lemmas("primary"))[:3]
@@ -112,16 +108,15 @@ class WordNet:
         self.version = found.group(1) if found else "unknown"
 
     def lemmas(self, word: str) -> set[str]:
-        """Returns the lemmas, in lower case, of all synsets of a word, itself among them; empty for no synset.
+        """Returns the lemmas of all synsets of a word, in lower case, including itself; empty if it has none.
 
-        All parts of speech count, and every base form that morphy finds for each. Words of a collocation are
-        joined by underscores.
+        Covers all parts of speech and every base form that morphy finds. Collocations are joined by underscores.
         """
         word = word.lower()
         return {lemma for part in self._parts for lemma in part.lemmas(word)}
 
     def readings(self, word: str) -> list[Reading]:
-        """Returns every part of speech and base form that a word can have; none for a word without a synset."""
+        """Returns every possible part of speech and base form of a word; empty if it has no synset."""
         word = word.lower()
         return [
             Reading(part.name, base, synsets, self._counts_of(part.name, base, len(synsets)))
@@ -130,7 +125,7 @@ class WordNet:
         ]
 
     def irregular_forms(self, base: str, part: str) -> tuple[str, ...]:
-        """Returns the forms of a base that its part of speech lists as exceptions, doubled consonants among them.
+        """Returns the forms of a base form in the exception lists, including those with doubled consonants.
 
         Args:
             base: A base form in lower case.
@@ -140,7 +135,7 @@ class WordNet:
 
     @property
     def counts_senses(self) -> bool:
-        """Whether the files tell how often each sense was met."""
+        """Whether the files contain sense counts."""
         return bool(self._counts)
 
     def _counts_of(self, part: str, base: str, senses: int) -> tuple[int, ...]:
@@ -148,7 +143,7 @@ class WordNet:
 
     @functools.cached_property
     def _counts(self) -> dict[tuple[str, str, int], int]:
-        """How often each base form was met as each part of speech in each of its senses, which count from 1."""
+        """Frequency by part of speech, base form and number of the sense, from 1."""
         counts: dict[tuple[str, str, int], int] = {}
         file = next((self.folder / name for name in _SENSE_COUNTS if (self.folder / name).is_file()), None)
         for line in [] if file is None else _lines(file):
@@ -159,7 +154,7 @@ class WordNet:
 
 
 class _PartOfSpeech:
-    """The nouns, or the verbs, adjectives or adverbs."""
+    """WordNet's files for one part of speech."""
 
     def __init__(self, folder: Folder, part: str) -> None:
         self.name = part
@@ -174,7 +169,7 @@ class _PartOfSpeech:
 
     @property
     def licence(self) -> str:
-        """What stands above the data."""
+        """The text before the data."""
         return self._data[:4096].decode("utf-8", "replace")
 
     def lemmas(self, word: str) -> Iterator[str]:
@@ -197,7 +192,7 @@ class _PartOfSpeech:
         return {base: tuple(found) for base, found in forms.items()}
 
     def _base_forms(self, word: str) -> Iterator[str]:
-        """The word itself and its base forms, as far as the index has them; each once."""
+        """Yields the word and its base forms, without repetition, if they are in the index."""
         bases = self._irregular.get(word)
         if bases is None:
             bases = [word.removesuffix(old) + new for old, new in self._endings if word.endswith(old)]
@@ -210,20 +205,20 @@ class _PartOfSpeech:
         try:
             return [int(field) for field in fields[-int(fields[1]) :]]
         except (ValueError, IndexError):
-            raise self._damaged(f'its index is cut off at "{form}"') from None
+            raise self._damaged(f'the index entry of "{form}" is incomplete') from None
 
     def _read_synset(self, offset: int) -> tuple[str, ...]:
         line = self._data[offset : self._data.find(b"|", offset)].decode("utf-8", "replace").split()
         # offset file_number type word_count (hexadecimal) [word lexical_id]… pointer_count …
         if not line or line[0] != f"{offset:08d}":
-            raise self._damaged(f"its index points to {offset}, where there is no synset")
+            raise self._damaged(f"there is no synset at offset {offset} of its index")
         words = line[4 : 4 + 2 * int(line[3], 16) : 2]
-        # an adjective may say where it stands: galore(ip)
+        # adjectives may have a syntactic marker: galore(ip)
         return tuple(word.split("(")[0].lower() for word in words)
 
     def _damaged(self, how: str) -> DataError:
         return DataError(
-            f"{self._file} is damaged ({how})", "install the files of one version of WordNet together"
+            f"{self._file} is damaged ({how})", "install all files from the same version of WordNet"
         )
 
 
@@ -232,30 +227,27 @@ def _lines(file: Folder) -> list[str]:
 
 
 def find_wordnet(folder: str | Path | None = None) -> Folder:
-    """Returns where the files of WordNet are.
+    """Returns the folder of WordNet's files.
 
     Args:
-        folder: Where to look: the folder itself, one with a folder `dict` in it, or NLTK's `wordnet.zip`.
-            None: where WordNet's own variables `WNSEARCHDIR` and `WNHOME` point, then the data folders of
-            NLTK (`NLTK_DATA`), then where Linux distributions and Homebrew put it.
+        folder: The folder itself, its parent (with a folder `dict`), or NLTK's `wordnet.zip`. None to search
+            WordNet's variables `WNSEARCHDIR` and `WNHOME`, NLTK's data folders (`NLTK_DATA`), and the usual folders of
+            Linux distributions and Homebrew.
 
     Raises:
-        DataError: It is not there.
+        DataError: WordNet was not found.
     """
     places = _usual_places() if folder is None else [Path(folder).expanduser()]
     for place in places:
         for candidate in _readings(place):
             if all((candidate / name).is_file() for name in _FILES):
                 return candidate
-    missing = "WordNet is needed, and was not found"
+    missing = "WordNet was not found"
     if folder is not None:
-        missing = (
-            f"{folder} does not hold the files of WordNet (data.noun, index.noun, noun.exc and their like)"
-        )
+        missing = f"{folder} does not contain WordNet's files (data.noun, index.noun, noun.exc and so on)"
     raise DataError(
         missing,
-        "install it (apt install wordnet-base, or python -m nltk.downloader wordnet), "
-        "or name the folder that holds it",
+        "install it (apt install wordnet-base, or python -m nltk.downloader wordnet), or give its folder",
     )
 
 

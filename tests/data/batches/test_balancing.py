@@ -137,7 +137,7 @@ def test_what_cannot_be_balanced_is_refused():
     with pytest.raises(RecipeError, match="several labels"):
         ClassBalancedBatchSampler(np.eye(12), lengths, 8)
     for size, per_class in ((10, 4), (4, 4)):
-        with pytest.raises(RecipeError, match=f"a batch of {size} rows cannot be shared evenly"):
+        with pytest.raises(RecipeError, match=f"a batch of {size} rows cannot hold two or more"):
             ClassBalancedBatchSampler(labels, lengths, size, texts_per_class=per_class)
     with pytest.raises(DataError, match="two classes"):
         ClassBalancedBatchSampler(np.zeros(12, int), lengths, 8)

@@ -10,11 +10,11 @@ import torch
 
 from tellapart.data.batches.batching import (
     BucketDataLoader,
+    JointDataset,
     LengthBucketBatchSampler,
     TokenisedDataset,
     token_budget_batches,
 )
-from tellapart.data.batches.joint import JointDataset
 from tellapart.data.batches.tokenising import tokenise, tokenised_rows
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError

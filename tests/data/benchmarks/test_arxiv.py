@@ -19,7 +19,7 @@ import pytest
 
 from tellapart.data.benchmarks import arxiv as module
 from tellapart.data.benchmarks.arxiv import ArxivSource
-from tellapart.data.benchmarks.registered import fetch, fetch_arxiv
+from tellapart.data.benchmarks.registry import fetch, fetch_arxiv
 from tellapart.data.reading.rows import read_data
 from tellapart.errors import DataError, MissingDependencyError, TellapartWarning, UserError
 
@@ -212,7 +212,7 @@ def test_an_empty_answer_is_not_believed_at_once(api: Api) -> None:
 def test_days_without_papers_are_warned_of_and_asked_for_another_time(api: Api) -> None:
     api.empty = {"2019-01-02", "2019-01-03"}
     source = ArxivSource("cs", "2019-01-01", "2019-01-04")
-    with pytest.warns(TellapartWarning, match="no papers of 2 of 4 days, the first is 2019-01-02"):
+    with pytest.warns(TellapartWarning, match="no papers for 2 of 4 days, the first is 2019-01-02"):
         source.tables()
     api.empty, api.asked = set(), []
     assert sum(table.num_rows for table in source.tables().values()) == 4 * PAPERS_A_DAY
@@ -221,7 +221,7 @@ def test_days_without_papers_are_warned_of_and_asked_for_another_time(api: Api) 
 
 def test_a_fetch_that_failed_goes_on_where_it_was(api: Api, tmp_path: Path) -> None:
     api.failures["2019-01-03"] = 99
-    with pytest.raises(DataError, match=r"papers of 2019-01-03 .*503.*goes on where it was"):
+    with pytest.raises(DataError, match=r"papers of 2019-01-03 .*503.*resumes there"):
         fetch_arxiv("2019-01-01", "2019-01-05")
     assert not list((tmp_path / "cache").glob("arxiv-cs-*"))
     api.failures, api.asked = {}, []
@@ -238,7 +238,7 @@ def test_a_fetch_that_was_killed_goes_on_and_ends_as_one_that_was_not(
 import os, signal
 import arxiv
 from tellapart.data.benchmarks import arxiv as module
-from tellapart.data.benchmarks.registered import fetch_arxiv
+from tellapart.data.benchmarks.registry import fetch_arxiv
 arxiv.Client.query_url_format = {api.url!r}
 module.DELAY_SECONDS = 0.0
 written = []
@@ -275,7 +275,7 @@ def test_no_papers_at_all_or_too_few_to_split_are_an_error(api: Api) -> None:
 
 
 def test_the_registered_set_has_the_days_of_the_paper(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.warns(TellapartWarning, match="where .*38188.* were expected"):
+    with pytest.warns(TellapartWarning, match="but .*38188.* were expected"):
         folder = fetch("arxiv")
     assert api.days() == days("2019-01-01", 155)
     assert folder.name == "arxiv"
@@ -284,11 +284,11 @@ def test_the_registered_set_has_the_days_of_the_paper(api: Api, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("../cs", "2019-01", "2019-02"), 'no archive of several categories'),
+        (("../cs", "2019-01", "2019-02"), 'not an archive with several categories'),
         (("hep-th", "2019-01", "2019-02"), "choose one of astro-ph"),
         (("cs", "2019-02", "2019-01"), "2019-02-01 comes after 2019-01-31"),
-        (("cs", "2019-1", "2019-02"), '"2019-1" is no day'),
-        (("cs", "2019-01", "2019-02-30"), '"2019-02-30" is no day'),
+        (("cs", "2019-1", "2019-02"), '"2019-1" is not a day'),
+        (("cs", "2019-01", "2019-02-30"), '"2019-02-30" is not a day'),
         (("cs", "2019-01", "2999-01"), "2999-01-31 is not over yet"),
     ],
 )  # fmt: skip

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from tellapart.data.reading.columns import Columns, find_columns
+from tellapart.data.reading.columns import ColumnNames, Columns, find_columns
 from tellapart.errors import DataError
 
 
@@ -32,9 +32,11 @@ def test_columns_are_found_by_their_usual_names(names: tuple[str, ...], expected
 
 
 def test_named_columns_come_first_and_bring_no_second_text() -> None:
-    found = find_columns(schema("text", "text_pair", "body", "label", "queue"), text="Body", label="queue")
+    found = find_columns(
+        schema("text", "text_pair", "body", "label", "queue"), ColumnNames("Body", label="queue")
+    )
     assert found == Columns("body", label="queue")
-    assert find_columns(schema("text", "text_pair", "label"), text="text").text_pair is None
+    assert find_columns(schema("text", "text_pair", "label"), ColumnNames("text")).text_pair is None
 
 
 def test_the_only_column_of_texts_beside_a_label_is_the_text() -> None:
@@ -48,7 +50,7 @@ def test_without_labels_none_is_wanted_or_returned() -> None:
 
 def test_a_wrong_name_is_answered_with_the_closest_and_all_columns() -> None:
     with pytest.raises(DataError, match=r'no column "txet" \(did you mean "text"\?\).*text, label'):
-        find_columns(schema("text", "label"), text="txet")
+        find_columns(schema("text", "label"), ColumnNames("txet"))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tellapart.data.benchmarks.registered import named_tables, registered
+from tellapart.data.benchmarks.registry import named_tables, registered
 from tellapart.errors import DataError
 
 Put = Callable[..., Path]
@@ -290,20 +290,20 @@ def test_every_registered_form_is_among_those_tested() -> None:
     [
         ("tnews", {"train.json": json_lines({"label": "105", "sentence": "a"}) * 2}, r'label "105" in row 1'),
         ("tnews", {"train.json": json_lines({"label": "100", "text": "a"}) * 2}, 'no column "sentence"'),
-        ("tnews", {"train.json": '{"label": "100"\n' * 2}, "not JSON in line 1"),
-        ("toutiao", {"toutiao_cat_data.txt": "1_!_101_!_x\n"}, r"3 field\(s\) in its first line, where 5"),
-        ("lcqmc", {"train.tsv": "a\tb\t1\nc\td\t2\n"}, 'label "2" in line 2.*only 0, 1 may occur'),
-        ("lcqmc", {"train.tsv": "a\tb\t1\nc d\t1\n"}, r"2 field\(s\) in line 2, where 3"),
-        ("lcqmc", {"train.tsv": "a\tb\t1\nc\td\te\t1\n"}, r"4 field\(s\) in line 2, where 3"),
+        ("tnews", {"train.json": '{"label": "100"\n' * 2}, "line 1 of .* is not JSON"),
+        ("toutiao", {"toutiao_cat_data.txt": "1_!_101_!_x\n"}, r"3 field\(s\) in its first line instead of 5"),
+        ("lcqmc", {"train.tsv": "a\tb\t1\nc\td\t2\n"}, 'label "2" in line 2.*use one of 0, 1'),
+        ("lcqmc", {"train.tsv": "a\tb\t1\nc d\t1\n"}, r"2 field\(s\) in line 2 instead of 3"),
+        ("lcqmc", {"train.tsv": "a\tb\t1\nc\td\te\t1\n"}, r"4 field\(s\) in line 2 instead of 3"),
         ("lcqmc", {"train.tsv": "a\tb\n"}, "train.tsv has no labels"),
         ("lcqmc", {"train.tsv": "text_a\tlabel\na\t1\n"}, 'no column "text_b", only text_a, label'),
         ("lcqmc", {"train.tsv": "text_a\ttext_b\tlabel\n"}, "has no rows"),
         ("lcqmc", {"train.tsv": b"a\tb\t1\n\xb0\xa1\tb\t0\n"}, "not UTF-8: line 2"),
         ("lcqmc", {"train.tsv": ""}, "is empty"),
         ("nlpcc-dbqa", {"nlpcc-iccpol-2016.dbqa.training-data": "1\t问\t答\n"}, 'label "答" in line 1'),
-        ("rte", {"train.tsv": "0\ta\tb\tentailment\n"}, r"4 field\(s\) in its first line, and no names"),
-        ("chnsenticorp", {"pos/1.txt": "a"}, "no texts in its folder neg"),
-        ("aapd", {"text_train": "a\n"}, "without label_train"),
+        ("rte", {"train.tsv": "0\ta\tb\tentailment\n"}, r"4 field\(s\) in its first line and no header"),
+        ("chnsenticorp", {"pos/1.txt": "a"}, "neg has no .txt files"),
+        ("aapd", {"text_train": "a\n"}, "label_train is missing"),
         ("aapd", {"text_train": "a\nb\n", "label_train": "x\n"}, "has 2 lines, but label_train has 1"),
         ("aapd", {"text_train": "", "label_train": ""}, "is empty"),
         ("medweb-en", {"NTCIR-13_MedWeb_en_training.csv": "ID,Tweet,Cold\n1,a,p\n"}, 'no column "Influenza"'),

@@ -73,7 +73,7 @@ def test_a_label_or_a_column_that_the_set_did_not_have_is_one_clear_error(hub: d
     rows = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 2]})
     hub["o/s", None] = datasets.DatasetDict(train=rows)
     names = {"0": "no", "1": "yes"}
-    with pytest.raises(DataError, match=r'o/s \(train\) has the label "2" in row 2: only 0, 1 may occur'):
+    with pytest.raises(DataError, match=r'o/s \(train\) has the label "2" in row 2: use one of 0, 1'):
         HubSource("o/s", Columns("text", label="label"), label_names=names).tables()
     with pytest.raises(DataError, match='has no column "sentence"'):
         HubSource("o/s", Columns("sentence", label="label")).tables()

@@ -52,7 +52,7 @@ def test_one_class_suffices_only_in_multi_label_tasks() -> None:
     assert read_data((["a", "b"], [["x"], []])).labels.names == ("x",)
     with pytest.raises(DataError, match='same label, "x"'):
         read_data((["a", "b"], ["x", "x"]))
-    with pytest.raises(DataError, match="no label in any row"):
+    with pytest.raises(DataError, match="there are no labels in the train rows"):
         read_data((["a"], [[]]))
 
 
@@ -65,7 +65,7 @@ def test_classes_are_sorted_by_number_then_by_name() -> None:
 
 def test_a_label_that_train_does_not_have_is_refused_with_split_and_count() -> None:
     test = {"text": ["d", "e", "f"], "label": ["xx", "x", "xx"]}
-    with pytest.raises(DataError, match=r'the test rows has 1 label\(s\) .* "xx" in 2 row\(s\)'):
+    with pytest.raises(DataError, match=r'1 label\(s\) of the test rows .* "xx" in 2 row\(s\)'):
         read_data({"train": TRAIN, "test": test})
 
 

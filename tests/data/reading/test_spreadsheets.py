@@ -7,7 +7,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from tellapart.data.benchmarks.registered import named_tables
+from tellapart.data.benchmarks.registry import named_tables
 from tellapart.errors import DataError, MissingDependencyError
 
 SYMPTOMS = ("Influenza", "Diarrhea", "Hayfever", "Cough", "Headache", "Fever", "Runnynose", "Cold")

@@ -113,16 +113,17 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ('{"text": "a"}\n{"text":\n', "is not JSON in line 2"),
-        ('{"text": "a"}\n[1]\n', "a list in line 2"),
+        ('{"text": "a"}\n{"text":\n', "line 2 of {path} is not JSON"),
+        ('{"text": "a"}\n[1]\n', "line 2 of {path} is a list"),
         (
             '{"label": 1}\n\n{"label": "x"}\n',
-            'a text as "label" in line 3, where the lines before have a number',
+            'a text as "label" in line 3, but earlier lines have a number',
         ),
     ],
 )
 def test_a_broken_line_of_json_is_named(tmp_path: Path, content: str, reason: str) -> None:
-    assert reason in refusal(written(tmp_path, "a.jsonl", content))
+    path = written(tmp_path, "a.jsonl", content)
+    assert reason.format(path=path) in refusal(path)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from tellapart.encoders.transformer import load_tokenizer
 from tellapart.errors import DataError
-from tellapart.pretraining.checkpoint_statistics import pretrain_stats
+from tellapart.pretraining.masked_statistics import pretrain_stats
 from tellapart.pretraining.synonyms import build_wordnet_table
 from tellapart.reproduction.measures import corrections as module
 from tellapart.wordnet.reader import WordNet

@@ -1,4 +1,4 @@
-"""Batches in which every class is as frequent as any other: some classes, and the same number of rows of each."""
+"""Class-balanced batches: P classes with k rows each."""
 
 from __future__ import annotations
 
@@ -12,36 +12,35 @@ from tellapart.errors import DataError, RecipeError
 
 
 class ClassBalancedBatchSampler(Sampler[list[int]]):
-    """Batches of P classes with k rows each; another arrangement every epoch.
+    """Samples batches of P classes with k rows each, in another arrangement every epoch.
 
-    Objectives that compare rows find k − 1 others of its class for each row, and rows of P − 1 other classes. Rare
-    classes are drawn as often as frequent ones: their rows come again and again, and an epoch, which has as many
-    batches as there would be in any other order, leaves out rows of frequent classes.
+    For objectives that compare rows: every row has k − 1 others of its class and rows of P − 1 other classes in its
+    batch. All classes are drawn equally often, so that rows of rare classes repeat; an epoch has as many batches as
+    without balancing, and leaves out rows of frequent classes.
 
-    Classes take turns in a random order, so that those of a batch are distinct as long as there are P of them. The
-    rows of a class take turns likewise: none comes again before the others have come, but for the rest that does not
-    make k. A class of fewer than k rows repeats them. Rows that come together are of similar length as far as classes
-    have a choice.
+    Classes are drawn in random order without replacement, so that the classes of a batch are distinct if there are at
+    least P. Rows of a class are also drawn without replacement, except for the remainder of groups of k. Classes with
+    fewer than k rows repeat them. Rows of a batch have similar lengths as far as possible.
 
     The arrangement is a pure function of (seed, epoch). As in `LengthBucketBatchSampler` a *global* batch of
     `batch_size · accumulation · ranks` rows is formed first and then dealt out in whole groups of k, so that neither
-    accumulation nor the number of ranks changes which rows learn together. All batches are full.
+    accumulation nor the number of ranks changes the rows of a step. All batches are full.
 
     Args:
         labels: Class ids (N,).
         lengths: Tokens of each row (N,).
-        batch_size: Rows a batch on one rank; times `ranks` it is P · k.
+        batch_size: Rows per batch and rank; P · k / `ranks`.
         texts_per_class: k.
-        seed: Of the arrangement.
-        window: Groups of k rows of a class among which rows are sorted by length.
-        accumulation: Batches whose gradients are added up before a step.
+        seed: Seed of the arrangement.
+        window: Number of groups of k rows of a class within which rows are sorted by length.
+        accumulation: Batches per optimiser step.
         ranks: Number of processes.
-        rank: This process.
-        drop_last: Whether an epoch has a step less where the rows do not fill the last one.
+        rank: Rank of this process.
+        drop_last: Whether to drop the last step if the rows do not fill it.
 
     Raises:
-        RecipeError: Rows have several labels or scores, a batch does not hold whole groups, or only one.
-        DataError: There are rows of one class only.
+        RecipeError: Rows have several labels or numeric targets, or a batch does not hold two or more whole groups.
+        DataError: All rows have the same class.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class ClassBalancedBatchSampler(Sampler[list[int]]):
         batches = []
         for _ in range(self.steps):
             classes = turns.take(self.global_size // self.texts_per_class)
-            # One place among the lengths for all classes: short rows come with short ones.
+            # The same length quantile for all classes, so that the rows of a batch have similar lengths.
             place = random.random()
             chosen = [self._group(label, groups, place, random) for label in classes]
             batches.append(self._dealt(chosen, random.permutation(len(self.members))[classes]))
@@ -104,7 +103,7 @@ class ClassBalancedBatchSampler(Sampler[list[int]]):
         return groups[label].pop(int(place * len(groups[label])))
 
     def _fresh_groups(self, rows: np.ndarray, random: np.random.Generator) -> list[np.ndarray]:
-        """Arranges the rows of a class in groups of k, the shortest rows first."""
+        """Splits the rows of a class into groups of k, sorted by length."""
         size, order = self.texts_per_class, random.permutation(rows)
         if len(order) < size:
             return [np.resize(order, size)]
@@ -115,18 +114,18 @@ class ClassBalancedBatchSampler(Sampler[list[int]]):
         return sorted(groups, key=lambda group: float(self.lengths[group].mean()))
 
     def _dealt(self, groups: list[np.ndarray], ranking: np.ndarray) -> np.ndarray:
-        """Deals out groups to the batches of a step: groups of one class to different ones, as far as there are."""
+        """Deals out groups to the batches of a step, groups of the same class to different batches if possible."""
         order = np.argsort(ranking, kind="stable")
         dealt = []
         for number in range(self.accumulation):
             rows = np.concatenate([groups[index] for index in order[number :: self.accumulation]])
-            # By length, so that each rank pads little; where a row stands in a batch is of no importance.
+            # Sorted by length, so that each rank pads little; the order within a batch is irrelevant.
             dealt.append(rows[np.argsort(self.lengths[rows], kind="stable")])
         return np.concatenate(dealt)
 
 
 class _Turns:
-    """Numbers 0 to n − 1 in random order, again and again; no two of those taken at once are equal, if they can."""
+    """Draws the numbers 0 to n − 1 in repeated random permutations, distinct within a draw if possible."""
 
     def __init__(self, count: int, random: np.random.Generator) -> None:
         self.count, self.random = count, random
@@ -137,40 +136,36 @@ class _Turns:
         while len(taken) < count:
             if not self.rest:
                 shuffled = self.random.permutation(self.count).tolist()
-                self.rest = sorted(shuffled, key=taken.count)  # stable: those taken already come last
+                self.rest = sorted(shuffled, key=taken.count)  # stable: numbers of this draw come last
             wanted = count - len(taken)
             taken, self.rest = taken + self.rest[:wanted], self.rest[wanted:]
         return taken
 
 
 def check_balanced(labels: np.ndarray | Tensor, rows: int, texts_per_class: int) -> None:
-    """Refuses balanced batches that make no sense.
+    """Checks that class-balanced batches are possible.
 
     Args:
         labels: Class ids (N,).
-        rows: Of a batch, on all ranks.
+        rows: Rows per batch on all ranks.
         texts_per_class: k.
 
     Raises:
-        RecipeError: Rows have several labels or scores, a batch does not hold whole groups, or only one.
-        DataError: There are rows of one class only.
+        RecipeError: Rows have several labels or numeric targets, or a batch does not hold two or more whole groups.
+        DataError: All rows have the same class.
     """
     gold = np.asarray(labels)
-    if gold.ndim == 1 and np.issubdtype(gold.dtype, np.floating):
+    if gold.ndim != 1 or np.issubdtype(gold.dtype, np.floating):
+        found = "numeric targets" if gold.ndim == 1 else "several labels"
         raise RecipeError(
-            "balanced batches are made of rows of one class, but these rows have scores",
-            "use --set stages.0.batches=length",
-        )
-    if gold.ndim != 1:
-        raise RecipeError(
-            "balanced batches are made of rows of one class, but these rows have several labels",
+            f"balanced batches require one class per row, but these rows have {found}",
             "use --set stages.0.batches=length",
         )
     if rows % texts_per_class or rows < 2 * texts_per_class:
         raise RecipeError(
-            f"a batch of {rows} rows cannot be shared evenly by two or more classes of {texts_per_class} texts",
+            f"a batch of {rows} rows cannot hold two or more classes with {texts_per_class} texts each",
             f"use a batch size that is a multiple of {texts_per_class}, such as {8 * texts_per_class}, or set"
             " texts_per_class",
         )
     if len(np.unique(gold)) < 2:
-        raise DataError("balanced batches need rows of two classes", "give rows of more classes")
+        raise DataError("balanced batches need rows of two classes", "add rows of another class")

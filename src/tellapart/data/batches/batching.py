@@ -1,4 +1,4 @@
-"""From token ids to padded batches, bucketed by length, never a Python loop over rows per step."""
+"""Tokenised data sets, and padded batches bucketed by length, without Python loops over rows."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tellapart.errors import DataError
 
-# Tokenised inputs that are ragged like input_ids, and what pads them unless the tokeniser says otherwise.
+# Inputs with one value per token, and their padding values unless the tokeniser defines others.
 _RAGGED = {"input_ids": 0, "attention_mask": 0, "token_type_ids": 0}
 
 
 class TokenisedDataset(Dataset):
-    """Token ids of all rows in one flat array, with labels; a list of indices gives one padded batch.
+    """Token ids of all rows in one flat array, with labels; indexing by a list returns a padded batch.
 
     Args:
-        columns: Flat int32 arrays by input name; `input_ids` must be among them.
+        columns: Flat int32 arrays by input name; `input_ids` is required.
         lengths: Tokens of each row, int (N,).
         labels: Class ids (N,) or multi-hot (N, K), or None.
-        padding: The id that pads each column.
-        pad_left: Whether the tokeniser pads on the left.
-        cut: Which rows lost tokens to the longest length, bool (N,); None where that is not known.
+        padding: Padding id of each column.
+        pad_left: Whether to pad on the left.
+        cut: Whether each row was truncated, bool (N,); None if unknown.
     """
 
     cut: Tensor | None = None
@@ -50,7 +50,7 @@ class TokenisedDataset(Dataset):
 
     @property
     def cut_share(self) -> float | None:
-        """The share of the rows that lost tokens to the longest length, 0 to 1; None where that is not known."""
+        """Share of truncated rows, 0 to 1; None if unknown."""
         return None if self.cut is None or not len(self.cut) else float(self.cut.float().mean())
 
     def __len__(self) -> int:
@@ -65,7 +65,7 @@ class TokenisedDataset(Dataset):
         return self.batch(indices)
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Returns padded int64 tensors (B, L), L the longest row's length, and `labels` when there are any."""
+        """Returns padded int64 tensors (B, L) with L the length of the longest row, and `labels` if there are any."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         lengths = self.lengths[chosen]
         width = int(lengths.max())
@@ -84,33 +84,81 @@ class TokenisedDataset(Dataset):
         return batch
 
     def tensors(self) -> dict[str, Tensor]:
-        """Returns all that the rows are made of, by name, without labels: to tell two sets of rows apart."""
+        """Returns the lengths and columns by name, without labels, for fingerprints of the rows."""
         return {"lengths": self.lengths, **self.columns}
 
 
 def part_suffix(number: int) -> str:
-    """Returns what the input names of a fused encoder's part end in: nothing for part 0, `_2` for 1, and so on."""
+    """Returns the suffix of input names for a part of a fused encoder: none for part 0, `_2` for part 1 ..."""
     return f"_{number + 1}" if number else ""
 
 
-class LengthBucketBatchSampler(Sampler[list[int]]):
-    """Batches of a fixed number of rows of similar length; another arrangement every epoch.
+class JointDataset(TokenisedDataset):
+    """The same rows tokenised for each part of a fused encoder; a batch holds all parts, padded separately.
 
-    All rows are permuted, cut into windows, sorted by length inside each window and cut into batches, whose
-    order is shuffled. The arrangement is a pure function of (seed, epoch), so that a resumed run goes on as
-    the uninterrupted one would, with any number of workers. With several ranks or accumulation steps a *global*
-    batch of `batch_size · accumulation · ranks` rows is formed first and then dealt out, so that neither changes
-    which rows learn together. The epoch's last global batch is the smaller one.
+    Args:
+        parts: One `TokenisedDataset` per tokeniser, rows in the same order. Labels are taken from the first.
+
+    Attributes:
+        lengths: Tokens of each row, summed over the parts, int (N,).
+        cut: Whether each row was truncated in any part, bool (N,), or None.
+
+    Raises:
+        DataError: The parts differ in their number of rows.
+    """
+
+    def __init__(self, parts: Sequence[TokenisedDataset]) -> None:
+        counts = [len(part) for part in parts]
+        if len(set(counts)) != 1:
+            raise DataError(
+                f"the tokenisations have {' and '.join(map(str, counts))} rows",
+                "tokenise the same rows for each",
+            )
+        self.parts = list(parts)
+        self.lengths = torch.stack([part.lengths for part in parts]).sum(0)
+        self.labels = parts[0].labels
+        cuts = [part.cut for part in parts if part.cut is not None]
+        self.cut = torch.stack(cuts).any(0) if cuts else None
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Returns `input_ids`, `attention_mask` … (B, L₁), `input_ids_2` … (B, L₂) and so on, and `labels`."""
+        batch = {
+            name + part_suffix(number): values
+            for number, part in enumerate(self.parts)
+            for name, values in part.batch(indices).items()
+            if name != "labels"
+        }
+        if self.labels is not None:
+            batch["labels"] = self.labels[torch.as_tensor(indices, dtype=torch.int64)]
+        return batch
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns the lengths and columns of all parts by name, without labels."""
+        return {
+            name + part_suffix(number): tensor
+            for number, part in enumerate(self.parts)
+            for name, tensor in part.tensors().items()
+        }
+
+
+class LengthBucketBatchSampler(Sampler[list[int]]):
+    """Samples batches of rows of similar length, in another arrangement every epoch.
+
+    All rows are permuted, split into windows, sorted by length within each window and split into batches, which are
+    shuffled. The arrangement is a pure function of (seed, epoch), so that resumed runs continue exactly, with any
+    number of workers. With several ranks or accumulation steps a *global* batch of
+    `batch_size · accumulation · ranks` rows is formed first and then dealt out, so that neither changes the rows of a
+    step. The last global batch of an epoch may be smaller.
 
     Args:
         lengths: Tokens of each row.
-        batch_size: Rows a batch on one rank.
-        seed: Of the arrangement.
-        window: Batches a window; more means less padding and less randomness.
-        accumulation: Batches whose gradients are added up before a step.
+        batch_size: Rows per batch and rank.
+        seed: Seed of the arrangement.
+        window: Batches per window; more means less padding and less randomness.
+        accumulation: Batches per optimiser step.
         ranks: Number of processes.
-        rank: This process.
-        drop_last: Leave out the smaller last global batch.
+        rank: Rank of this process.
+        drop_last: Whether to drop a smaller last global batch.
     """
 
     def __init__(
@@ -135,7 +183,7 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
             self.epoch_rows -= self.epoch_rows % self.global_size
         if self.epoch_rows < ranks:
             raise DataError(
-                f"{self.epoch_rows} training rows cannot be shared by {ranks} processes",
+                f"{self.epoch_rows} training rows are too few for {ranks} processes",
                 "use fewer processes or more rows",
             )
 
@@ -149,30 +197,30 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         for rows in self.global_batches():
-            # Even shares: no rank is left without a row, and none waits for another.
+            # Even shares, so that every rank has rows and none waits for another.
             for share in np.array_split(rows, self._steps(len(rows))):
                 yield np.array_split(share, self.ranks)[self.rank].tolist()
 
     def _steps(self, rows: int) -> int:
-        """How many batches a global batch of so many rows is dealt out in."""
+        """Returns the number of batches per rank into which a global batch is dealt out."""
         wanted = math.ceil(rows / (self.batch_size * self.ranks))
         return max(1, min(wanted, self.accumulation, rows // self.ranks))
 
     def global_batches(self) -> list[np.ndarray]:
-        """Returns the epoch's row numbers, one array for each optimiser step."""
+        """Returns the epoch's row numbers, one array per optimiser step."""
         random = np.random.default_rng((self.seed, self.epoch))
         order = random.permutation(len(self.lengths))[: self.epoch_rows]
         rows_a_window = self.global_size * max(1, self.window // (self.accumulation * self.ranks))
         windows = [order[start : start + rows_a_window] for start in range(0, len(order), rows_a_window)]
-        # Stable: rows of one length stay in their random order.
+        # Stable: rows of equal length keep their random order.
         ordered = np.concatenate([rows[np.argsort(self.lengths[rows], kind="stable")] for rows in windows])
         rest = len(ordered) % self.global_size
-        # The smaller batch is cut out at a random place, or it would always hold the longest rows.
+        # The smaller batch is taken at a random place; at the end it would always hold the longest rows.
         cut = int(random.integers(0, len(ordered) // self.global_size + 1)) * self.global_size
         small, ordered = ordered[cut : cut + rest], np.concatenate([ordered[:cut], ordered[cut + rest :]])
         full = np.split(ordered, len(ordered) // self.global_size) if len(ordered) else []
         batches = [full[index] for index in random.permutation(len(full))]
-        if 0 < rest < self.ranks and batches:  # too few for a batch of their own
+        if 0 < rest < self.ranks and batches:  # too few for a separate batch
             batches[-1], rest = np.concatenate([batches[-1], small]), 0
         return [*batches, small] if rest else batches
 
@@ -180,14 +228,14 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
 def token_budget_batches(
     lengths: Sequence[int] | Tensor, tokens: int, *, rows: int = 4096
 ) -> list[np.ndarray]:
-    """Cuts rows, longest first, into batches of at most `tokens` padded tokens, for scoring.
+    """Splits rows, longest first, into batches of at most `tokens` tokens including padding, for inference.
 
-    Longest first means that running out of memory shows at once.
+    Longest first, so that a lack of memory shows immediately.
 
     Args:
         lengths: Tokens of each row.
-        tokens: Rows times the longest row's length, at most; a longer row gets a batch of its own.
-        rows: Rows a batch at most.
+        tokens: Maximum of rows times the longest row's length; longer rows get their own batch.
+        rows: Maximum rows per batch.
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     batches, start = [], 0
@@ -199,7 +247,7 @@ def token_budget_batches(
 
 
 def padding_share(dataset: TokenisedDataset, batches: Iterable[Sequence[int]]) -> float:
-    """Returns the share of padding among all tokens of the batches."""
+    """Returns the share of padding tokens in the batches."""
     real = total = 0
     for rows in batches:
         lengths = dataset.lengths[torch.as_tensor(rows)]
@@ -208,22 +256,23 @@ def padding_share(dataset: TokenisedDataset, batches: Iterable[Sequence[int]]) -
     return 1 - real / total
 
 
-def _as_it_is(batch: Any) -> Any:
+def identity(batch: Any) -> Any:
+    """Returns a batch unchanged: the `collate_fn` for data sets that build batches themselves."""
     return batch
 
 
 class BucketDataLoader(DataLoader):
-    """A loader over a `TokenisedDataset` whose epoch can be set; workers only slice and pad.
+    """A DataLoader over a `TokenisedDataset` that passes the epoch on to its sampler; workers only slice and pad.
 
     Args:
         dataset: The rows.
-        sampler: Row numbers batch by batch, with `set_epoch`.
-        options: What `DataLoader` takes.
+        sampler: Yields the row numbers of each batch; has `set_epoch`.
+        options: Options of `DataLoader`.
     """
 
     def __init__(self, dataset: TokenisedDataset, sampler: Sampler[list[int]], **options: Any) -> None:
-        super().__init__(dataset, batch_sampler=sampler, collate_fn=_as_it_is, **options)
+        super().__init__(dataset, batch_sampler=sampler, collate_fn=identity, **options)
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the arrangement of the next pass."""
+        """Chooses the arrangement of the next epoch."""
         self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]

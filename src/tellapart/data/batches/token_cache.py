@@ -1,8 +1,8 @@
-"""Token ids of large sets on disk: the next run on the same rows need not tokenise them again.
+"""Disk cache of token ids for large data sets.
 
-They are in the cache folder (`TELLAPART_CACHE`), readable by their owner alone, as safetensors under a name that
-depends on the texts, the tokeniser and the longest length. When they take more than `LARGEST_CACHE` bytes, what was
-not used for the longest time goes. `TELLAPART_TOKEN_CACHE=0` has nothing kept.
+Files are in the cache folder (`TELLAPART_CACHE`), readable only by their owner, as safetensors named by a hash of the
+texts, the tokeniser and the maximum length. Above `LARGEST_CACHE` bytes the least recently used files are deleted.
+`TELLAPART_TOKEN_CACHE=0` disables the cache.
 """
 
 from __future__ import annotations
@@ -19,39 +19,38 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from tellapart.data.cache import cache_folder
 from tellapart.data.examples import TextSplit
 from tellapart.errors import OutputError
-from tellapart.files import replacing
+from tellapart.files import cache_folder, replacing
 
 FEWEST_ROWS = 20_000
-"""Rows below which tokenising again takes less time than a person notices."""
+"""Minimum number of rows: tokenising fewer takes hardly any time."""
 
 LARGEST_CACHE = 4 << 30
 
 _TEXTS_AT_ONCE = 10_000
 
-_VERSION = 1  # of what is in a file
+_VERSION = 1  # of the file format
 
 
 def tokens_key(split: TextSplit, tokenizer: Any, max_length: int) -> str | None:
-    """Returns the name under which the ids of a split are kept.
+    """Returns the cache key of a split.
 
     Args:
         split: The texts.
         tokenizer: The tokeniser.
-        max_length: Longest row in tokens.
+        max_length: Maximum length of a row in tokens.
 
     Returns:
-        A hexadecimal SHA-256; None where the ids are not to be kept: there are few rows, or nobody can tell whether
-        two such tokenisers are the same.
+        A hexadecimal SHA-256; None if the ids are not cached, because there are few rows or the tokeniser cannot be
+        hashed.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if len(split) < FEWEST_ROWS or backend is None or os.environ.get("TELLAPART_TOKEN_CACHE") == "0":
         return None
     described = json.loads(backend.to_str())
     settings = {
-        # Without what the last call set.
+        # Without the settings of the last call.
         "backend": {name: part for name, part in described.items() if name not in ("truncation", "padding")},
         "version": _VERSION,
         "max_length": max_length,
@@ -65,14 +64,14 @@ def tokens_key(split: TextSplit, tokenizer: Any, max_length: int) -> str | None:
     for texts in (split.texts, split.text_pairs or ()):
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             piece = texts[start : start + _TEXTS_AT_ONCE]
-            # With the lengths no two lists of texts are the same when joined.
+            # The lengths make the concatenation unambiguous.
             digest.update(np.fromiter(map(len, piece), dtype=np.int64, count=len(piece)).tobytes())
             digest.update("".join(piece).encode(errors="surrogatepass"))
     return digest.hexdigest()
 
 
 def kept_tokens(key: str) -> dict[str, np.ndarray] | None:
-    """Returns what was kept under a name; None where there is nothing, or nothing that can be read."""
+    """Returns the cached arrays of a key; None if missing or unreadable."""
     file = _file(key)
     try:
         tokens = load_file(file)
@@ -83,7 +82,7 @@ def kept_tokens(key: str) -> dict[str, np.ndarray] | None:
 
 
 def keep_tokens(key: str, tokens: Mapping[str, np.ndarray]) -> None:
-    """Keeps arrays under a name, where there is room; a cache that cannot be written is none."""
+    """Caches arrays under a key; failures to write are ignored."""
     with contextlib.suppress(OutputError, OSError):
         folder = _file(key).parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

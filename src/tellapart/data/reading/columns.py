@@ -1,4 +1,4 @@
-"""Which columns of a table hold the texts, the labels and the question ids."""
+"""Names of the columns that hold texts, labels and question ids: as given by the user, and as found in a table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECOND_TEXTS = {
     "body": (),
     "title": (),
 }
-"""Names of text columns, the likeliest first, each with the names of second texts that go with it."""
+"""Usual names of text columns, most likely first, each with the usual names of its second text."""
 
 LABELS = (
     "label",
@@ -46,14 +46,33 @@ QUESTION_IDS = ("question_id", "qid")
 
 
 @dataclass(frozen=True)
-class Columns:
-    """The names of the columns that a task is read from.
+class ColumnNames:
+    """The column names that a user gave; None for columns to be found by their usual names.
 
     Args:
         text: The texts.
         text_pair: The second texts of pair tasks.
-        label: The labels, or None where there are none to read.
-        question_id: The groups of ranking tasks.
+        label: The labels.
+        question_id: The question of each row in ranking tasks.
+        label_delimiter: Separates the labels in a cell; makes the task multi-label.
+    """
+
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
+    question_id: str | None = None
+    label_delimiter: str | None = None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table that a task is read from.
+
+    Args:
+        text: The texts.
+        text_pair: The second texts of pair tasks.
+        label: The labels, or None for unlabelled rows.
+        question_id: The question of each row in ranking tasks.
     """
 
     text: str
@@ -73,34 +92,27 @@ class Columns:
 
 def find_columns(
     schema: pa.Schema,
+    names: ColumnNames = ColumnNames(),
     *,
-    text: str | None = None,
-    text_pair: str | None = None,
-    label: str | None = None,
-    question_id: str | None = None,
     labelled: bool = True,
     where: str = "the data",
 ) -> Columns:
-    """Finds the columns of a task: those named, else those with usual names, else the only possible ones.
+    """Finds the columns of a task: first by the given names, then by usual names, then as the only candidate.
 
-    Capital letters and spaces around a name do not matter. A second text is looked for only where neither
-    text was named.
+    Case and surrounding spaces are ignored. A second text is looked for only if neither text was named.
 
     Args:
         schema: The columns of the table.
-        text: The column of the texts, or None to find it.
-        text_pair: The column of the second texts, or None to find it.
-        label: The column of the labels, or None to find it.
-        question_id: The column that groups the rows of a ranking task, or None to find it.
-        labelled: Whether labels are wanted. If not, `label` of the result is None.
-        where: What to call the data in messages.
+        names: The names that the user gave.
+        labelled: Whether labels are needed. If not, `label` of the result is None.
+        where: Name of the data in messages.
 
     Raises:
-        DataError: A named column is not there, or it is not clear which column to take.
+        DataError: A named column does not exist, or the column to use is ambiguous.
     """
     first, second, gold, group = (
         None if wanted is None else match_column(schema, wanted, where)
-        for wanted in (text, text_pair, label, question_id)
+        for wanted in (names.text, names.text_pair, names.label, names.question_id)
     )
     free = [name for name in schema.names if name not in (first, second, gold, group)]
 
@@ -128,12 +140,12 @@ def find_columns(
 
 
 def written_name(schema: pa.Schema, wanted: str) -> str | None:
-    """Returns the name of a column as the table writes it, or None; capitals and spaces around do not matter."""
+    """Returns the table's spelling of a column name, ignoring case and surrounding spaces; None if there is none."""
     return wanted if wanted in schema.names else _by_name([_plain(wanted)], schema.names)
 
 
 def match_column(schema: pa.Schema, wanted: str, where: str) -> str:
-    """Returns what `written_name` does, which must not be None.
+    """Returns the table's spelling of a column name, as `written_name`.
 
     Raises:
         DataError: There is no such column.
@@ -148,7 +160,7 @@ def match_column(schema: pa.Schema, wanted: str, where: str) -> str:
 
 
 def written_columns(columns: Columns, schema: pa.Schema, where: str) -> Columns:
-    """Returns columns as a table writes their names.
+    """Returns the columns with the table's spelling of their names.
 
     Raises:
         DataError: One of them is missing.
@@ -158,14 +170,14 @@ def written_columns(columns: Columns, schema: pa.Schema, where: str) -> Columns:
 
 
 def is_string(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds texts, plain or categorical."""
+    """Whether a column type is a string, plain or categorical."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds lists."""
+    """Whether a column type is a list."""
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 

@@ -1,30 +1,32 @@
-"""The formats in which benchmark sets are published, each as a reader of one file."""
+"""Readers of the file formats in which benchmark sets are published."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
 
 import pyarrow as pa
 
 from tellapart.data.examples import TextSplit
 from tellapart.data.reading.columns import Columns, match_column
-from tellapart.data.reading.spreadsheets import is_spreadsheet, read_spreadsheet
 from tellapart.data.reading.tables import read_table
 from tellapart.data.reading.textfiles import explain
 from tellapart.data.reading.values import examples_table, standard_table
-from tellapart.errors import DataError, did_you_mean
+from tellapart.errors import DataError, MissingDependencyError, did_you_mean
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """A CSV or JSON Lines file whose columns have names.
+    """A CSV or JSON Lines file with column names.
 
     Args:
-        columns: Which column holds what.
-        kind: What the file holds, a value of `tellapart.data.reading.tables.FORMATS`: the suffix may say otherwise.
-        labels: The name of each label; no other label may occur.
+        columns: The columns to read.
+        kind: The file's format, a value of `tellapart.data.reading.tables.FORMATS`, whatever its suffix.
+        labels: The name of each label; other labels are refused.
     """
 
     columns: Columns
@@ -42,31 +44,30 @@ class TableFile:
 
 @dataclass(frozen=True)
 class LineFile:
-    """Lines of fields that nothing quotes, with or without a first line of names.
+    """Lines of unquoted, delimited fields, with or without a header.
 
-    Where the last fields are not read, a line may have more of them.
+    If the last fields are not read, lines may have additional ones.
 
     Args:
-        names: What the column of each role, `text`, `text_pair` and `label`, may be called in the first line.
-            The file has such a line if one of these names is in it; capital letters do not matter.
-        orders: For files without names the role of each field, "" for one that is not read; at most one order
-            for each number of fields.
-        labels: The name of each label; no other label may occur. None where labels are scores.
-        delimiter: What stands between two fields.
-        group_questions: Whether the task is a ranking: rows with one text, one after the other, are one question.
-        skip_short: Whether lines that lack fields are left out, as in the file they are no rows. Else they are
-            refused.
+        names: Possible header names of each role, `text`, `text_pair` and `label`, in any case. The first line is a
+            header if it contains one of them.
+        orders: For files without a header, the role of each field, "" for fields that are not read; at most one
+            order per number of fields.
+        labels: The name of each label; other labels are refused. None for numeric targets.
+        delimiter: Separates the fields.
+        group_questions: Whether the task is ranking: consecutive rows with the same text form a question.
+        skip_short: Whether lines with too few fields are skipped instead of refused.
     """
 
     names: Mapping[str, tuple[str, ...]]
-    orders: tuple[tuple[str, ...], ...]
-    labels: Mapping[str, str] | None
+    orders: tuple[tuple[str, ...], ...] = ()
+    labels: Mapping[str, str] | None = None
     delimiter: str = "\t"
     group_questions: bool = False
     skip_short: bool = False
 
     def read(self, path: Path) -> pa.Table:
-        """Reads a file; one whose labels are not published becomes a table without labels.
+        """Reads a file; the table has no labels if the file has none.
 
         Raises:
             DataError: The file is empty or not UTF-8, a column is missing, or a line has too few or too many
@@ -87,8 +88,8 @@ class LineFile:
                 continue
             if not _fits(len(fields), len(first), max(places.values())):
                 raise DataError(
-                    f"{path} has {len(fields)} field(s) in line {number}, where {len(first)} were expected",
-                    "correct the line, or get the file anew",
+                    f"{path} has {len(fields)} field(s) in line {number} instead of {len(first)}",
+                    "correct the line, or download the file again",
                 )
             for role, place in places.items():
                 rows[role].append(
@@ -100,7 +101,7 @@ class LineFile:
         return examples_table(TextSplit(rows["text"], rows.get("text_pair"), rows.get("label"), questions))
 
     def _named_places(self, path: Path, written: list[str]) -> dict[str, int]:
-        """Returns the field of each role, from the first line; that of the labels may be missing."""
+        """Returns the index of each role's field in the header; labels may be missing."""
         places = {}
         for role, names in self.names.items():
             name = next((name for name in names if name in written), None)
@@ -109,58 +110,58 @@ class LineFile:
             elif role != "label":
                 raise DataError(
                     f'{path} has no column "{names[0]}", only {", ".join(written)}',
-                    "give the file as it was published",
+                    "give the file as published",
                 )
         return places
 
     def _ordered_places(self, path: Path, fields: int) -> dict[str, int]:
-        """Returns the field of each role, from the number of fields."""
+        """Returns the index of each role's field by the number of fields."""
         for order in self.orders:
             if len(order) == fields:
                 return {role: place for place, role in enumerate(order) if role}
         known = " or ".join(str(len(order)) for order in self.orders)
-        expected = f"where {known} were expected" if known else "and no names of columns there"
+        expected = f"instead of {known}" if known else "and no header"
         raise DataError(
-            f"{path} has {fields} field(s) in its first line, {expected}", "give the file as it was published"
+            f"{path} has {fields} field(s) in its first line {expected}", "give the file as published"
         )
 
     def _label(self, path: Path, number: int, written: str) -> str:
         if self.labels is None:
-            return written  # whether it is a number is told where the columns are read
+            return written  # converted to a number by read_examples
         label = self.labels.get(written.strip())
         if label is None:
             raise DataError(
                 f'{path} has the label "{written}" in line {number}{did_you_mean(written, self.labels)}',
-                f"only {', '.join(self.labels)} may occur",
+                f"use one of {', '.join(self.labels)}",
             )
         return label
 
 
 @dataclass(frozen=True)
 class ParallelFiles:
-    """Texts in one file, the labels of each, with blanks between them, in the same line of another.
+    """Texts in one file, and their labels, separated by spaces, in the same line of another file.
 
     Args:
-        texts: What the names of the files of texts begin with.
-        labels: What the names of the files of labels begin with instead.
+        texts: Prefix of the names of text files.
+        labels: Prefix of the names of label files.
     """
 
     texts: str
     labels: str
 
     def read(self, path: Path) -> pa.Table:
-        """Reads a file of texts and the one of labels beside it.
+        """Reads a text file and the label file beside it.
 
         Raises:
             DataError: The file of labels is missing, or the two differ in length.
         """
         partner = path.with_name(self.labels + path.name.removeprefix(self.texts))
         if not partner.is_file():
-            raise DataError(f"{path.name} stands in {path.parent} without {partner.name}", "put it there too")
+            raise DataError(f"{partner.name} is missing in {path.parent}", f"put it beside {path.name}")
         texts, labels = ([line for _, line in read_lines(file)] for file in (path, partner))
         if len(texts) != len(labels):
             raise DataError(
-                f"{path} has {len(texts)} lines, but {partner.name} has {len(labels)}", "fetch both anew"
+                f"{path} has {len(texts)} lines, but {partner.name} has {len(labels)}", "download both again"
             )
         if not texts:
             raise DataError(f"{path} is empty", "give a file with rows")
@@ -169,18 +170,16 @@ class ParallelFiles:
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """A folder for each class, a text file for each text: all in UTF-8, or else all in GB 18030 (GBK, GB 2312).
+    """One folder per class with one file per text: all in UTF-8, or else all in GB 18030 (GBK, GB 2312).
 
     Args:
-        labels: The name of the class whose texts a folder holds. The reader is given the path of any of them.
+        labels: The class of each folder. `read` takes the path of any of these folders.
     """
 
     labels: Mapping[str, str]
 
     def read(self, path: Path) -> pa.Table:
-        """Reads the folder and its siblings; other files than `.txt` are left alone.
-
-        Bytes that GB 18030 does not know become U+FFFD.
+        """Reads the `.txt` files of a folder and its siblings; bytes invalid in GB 18030 become U+FFFD.
 
         Raises:
             DataError: The folder of a class is missing, or has no texts.
@@ -190,9 +189,7 @@ class ClassFolders:
         for name, label in self.labels.items():
             files = sorted(path.with_name(name).glob("*.txt"), key=lambda file: (len(file.name), file.name))
             if not files:
-                raise DataError(
-                    f"{path.parent} has no texts in its folder {name}", "put the .txt files there"
-                )
+                raise DataError(f"{path.parent / name} has no .txt files", "put the texts there")
             contents += [file.read_bytes() for file in files]
             labels += [label] * len(files)
         return examples_table(TextSplit([text.strip() for text in _decoded(contents)], labels=labels))
@@ -200,13 +197,13 @@ class ClassFolders:
 
 @dataclass(frozen=True)
 class FlagColumns:
-    """A CSV or Excel file with a column for each label that says whether the text has it.
+    """A CSV or Excel file with one indicator column per label.
 
     Args:
-        text: The column of the texts.
-        labels: The columns of the labels, which are their names.
-        present: What a cell holds where the text has the label; capital letters do not matter.
-        absent: What it holds otherwise.
+        text: The text column.
+        labels: The label columns, named like the labels.
+        present: Value of a cell if the text has the label, in any case.
+        absent: Value of a cell if it has not.
     """
 
     text: str
@@ -218,7 +215,7 @@ class FlagColumns:
         """Reads a file; texts without any label are kept.
 
         Raises:
-            DataError: A column is missing, or a cell holds something else; the message names the row.
+            DataError: A column is missing, or a cell has another value; the message names the row.
             MissingDependencyError: The file is an Excel file and openpyxl is not installed.
         """
         wanted = (self.text, *self.labels)
@@ -239,17 +236,66 @@ class FlagColumns:
             if flag not in (self.present, self.absent):
                 raise DataError(
                     f'row {row} of {path} has "{flag}" in column "{label}"',
-                    f"write {self.present} where the text has the label, else {self.absent}",
+                    f"write {self.present} if the text has the label, else {self.absent}",
                 )
             if flag == self.present:
                 found.append(label)
         return found
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields the lines of a UTF-8 file with their numbers, without what ends them.
+def is_spreadsheet(path: Path) -> bool:
+    """Whether a file is an Excel file, by its suffix."""
+    return path.suffix.lower() == ".xlsx"
 
-    Only a line feed ends a line: texts may hold the other characters that Python takes for line ends.
+
+def read_spreadsheet(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Reads columns as text from the first sheet of an Excel file that has all of them; skips empty rows.
+
+    Args:
+        path: An `.xlsx` file.
+        columns: The columns to read.
+
+    Raises:
+        DataError: No sheet has the columns, it has no rows, or the file is broken.
+        MissingDependencyError: openpyxl is not installed.
+    """
+    try:
+        import openpyxl
+    except ImportError:
+        raise MissingDependencyError("openpyxl", "xlsx", f"reading {path.name}") from None
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            sheets = [[*sheet.iter_rows(values_only=True)] for sheet in book.worksheets]
+        finally:
+            book.close()
+    except (OSError, BadZipFile, ParseError, KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path} cannot be read as an Excel file ({error})", "check its format") from error
+    for header, *rows in filter(None, sheets):
+        names = [str(name).strip().lower() for name in header]
+        if all(name.lower() in names for name in columns):
+            return _sheet_table(path, rows, {name: names.index(name.lower()) for name in columns})
+    raise DataError(
+        f"{path} has no sheet with the columns {', '.join(columns)}", "give the file as published"
+    )
+
+
+def _sheet_table(path: Path, rows: list[tuple[Any, ...]], places: dict[str, int]) -> pa.Table:
+    filled = [row for row in rows if any(cell is not None for cell in row)]
+    if not filled:
+        raise DataError(f"{path} has no rows", "give a file with rows")
+    # rows may be shorter than the header: empty cells at their end are not stored
+    cells = {
+        name: [str(row[place]) if place < len(row) and row[place] is not None else None for row in filled]
+        for name, place in places.items()
+    }
+    return pa.table({name: pa.array(column, pa.string()) for name, column in cells.items()})
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yields the numbers and lines of a UTF-8 file, without line ends.
+
+    Only line feeds end a line: texts may contain other characters that Python splits lines at.
 
     Raises:
         DataError: The file cannot be read, or is not UTF-8; the message names the line.
@@ -276,7 +322,7 @@ def _questions(texts: list[str]) -> list[str]:
 
 
 def _decoded(contents: list[bytes]) -> list[str]:
-    # one by one would not do: two characters of GBK alone may be one of UTF-8
+    # decided for all files together: a short GBK text may be valid UTF-8
     try:
         return [content.decode("utf-8-sig") for content in contents]
     except UnicodeDecodeError:
@@ -284,5 +330,5 @@ def _decoded(contents: list[bytes]) -> list[str]:
 
 
 def _multi_label_table(texts: list[str], labels: Iterable[list[str]]) -> pa.Table:
-    # the type is said, since it could not be told from a file in which no text has a label
+    # explicit type: it cannot be inferred if no text has a label
     return pa.table({"text": pa.array(texts, pa.string()), "labels": pa.array(labels, pa.list_(pa.string()))})

@@ -1,4 +1,4 @@
-"""Datasets of the Hugging Face Hub."""
+"""Loads data sets from the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tellapart.errors import DataError
 
 @dataclass(frozen=True)
 class HubSource:
-    """A dataset of the Hugging Face Hub.
+    """A data set on the Hugging Face Hub.
 
     Args:
         name: `organisation/name`.
-        columns: Where its texts and labels are.
+        columns: Its columns of texts and labels.
         config: Its configuration, or None for the default one.
-        label_names: Names in place of the labels it has; empty where those are names already.
-        splits: The set's own name of each split to take; empty for those with usual names.
-        regression: Whether its labels are scores.
+        label_names: New name of each label; empty to keep the labels.
+        splits: The Hub's name of each split to load; empty for the splits with usual names.
+        regression: Whether its labels are numeric targets.
     """
 
     name: str
@@ -40,7 +40,7 @@ class HubSource:
         """Loads the splits that have labels, in columns `text`, `text_pair`, `label(s)`, `question_id`.
 
         Raises:
-            DataError: The set could not be loaded, or has other columns or labels than it had.
+            DataError: The set could not be loaded, or its columns or labels have changed.
         """
         loaded = hub_tables(self.name, self.config, self.splits)
         return {
@@ -59,15 +59,15 @@ class HubSource:
 def hub_tables(
     name: str, config: str | None = None, splits: Mapping[str, str] | None = None
 ) -> dict[str, pa.Table]:
-    """Loads a dataset of the Hugging Face Hub, or its copy in the cache of `datasets`.
+    """Loads a data set from the Hugging Face Hub, or from the cache of `datasets`.
 
     Args:
         name: `organisation/name`.
-        config: One of the set's configurations; None for its default.
-        splits: The set's own name of each split to load; by default those of `SPLIT_NAMES`.
+        config: One of its configurations; None for the default one.
+        splits: The Hub's name of each split to load; by default those of `SPLIT_NAMES`.
 
     Raises:
-        DataError: There is no such set, no such configuration or split, or no way to the Hub.
+        DataError: The set, its configuration or a split does not exist, or the Hub cannot be reached.
     """
     import datasets
 
@@ -78,7 +78,7 @@ def hub_tables(
     except ConnectionError as error:
         raise DataError(
             f'"{name}" could not be loaded, since the Hugging Face Hub cannot be reached',
-            "check the name, the network, and that HF_HUB_OFFLINE is not set",
+            "check the name and the network, and unset HF_HUB_OFFLINE",
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""From whatever the user has to a task: splits of texts and labels, and the names of the classes."""
+"""Reads any source of labelled rows into `TextData`: splits and classes."""
 
 from __future__ import annotations
 
@@ -11,42 +11,31 @@ from typing import Any
 
 import pyarrow as pa
 
-from tellapart.data.benchmarks.registered import BenchmarkSet, local_folder, named_tables, registered
+from tellapart.data.benchmarks.base import BenchmarkSet
+from tellapart.data.benchmarks.registry import local_folder, named_tables, registered
 from tellapart.data.examples import SCORE, LabelSpace, TextData, TextSplit
-from tellapart.data.reading.columns import Columns, find_columns, written_columns
+from tellapart.data.reading.columns import ColumnNames, find_columns, written_columns
 from tellapart.data.reading.hub import hub_tables
 from tellapart.data.reading.sources import SPLIT_NAMES, as_table, folder_tables, split_tables
-from tellapart.data.reading.tables import file_format, read_table, write_table
+from tellapart.data.reading.tables import file_format, read_table
 from tellapart.data.reading.values import fractional_numbers, has_label_lists, is_unlabelled, read_examples
 from tellapart.errors import DataError, did_you_mean
 
-__all__ = [
-    "Columns",
-    "SourceTables",
-    "find_columns",
-    "label_space",
-    "read_data",
-    "read_examples",
-    "read_splits",
-    "read_table",
-    "write_table",
-]
-
 MOST_FRACTIONS = 20
-"""With more different numbers than this, some of them with fractions, labels are taken for scores by mistake."""
+"""More distinct fractional labels than this are refused: the task is probably a regression."""
 
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*){0,2}")
 
 
 @dataclass(frozen=True)
 class SourceTables:
-    """The rows of a source before anything is said about their columns.
+    """The tables of a source, one per split, before their columns are chosen.
 
     Args:
-        name: What the user named: a path, a registered name, a Hub name; `memory` for objects.
-        tables: One table a split; a source without splits is `train`.
-        notes: What to know about the source, for the run's log.
-        benchmark: What is known of it, if it has the name of a benchmark set.
+        name: The source as named by the user: a path, a registered name, a Hub name; `memory` for objects.
+        tables: One table per split; a source without splits is `train`.
+        notes: Remarks on the source, for the run's log.
+        benchmark: The description of a benchmark set; None for other sources.
     """
 
     name: str
@@ -66,24 +55,32 @@ def read_data(
     multi_label: bool | None = None,
     regression: bool | None = None,
 ) -> TextData:
+    """Reads a labelled task; the keywords are those of `ColumnNames` and `read_task`."""
+    names = ColumnNames(text, text_pair, label, question_id, label_delimiter)
+    return read_task(source, names, multi_label=multi_label, regression=regression)
+
+
+def read_task(
+    source: Any,
+    names: ColumnNames = ColumnNames(),  # noqa: B008  frozen
+    *,
+    multi_label: bool | None = None,
+    regression: bool | None = None,
+) -> TextData:
     """Reads a labelled task.
 
     Validation and test splits without any label are left out, with a note.
 
     Args:
-        source: What `read_splits` takes.
-        text: The column of the texts; None to find it, as `find_columns` says.
-        text_pair: The column of the second texts of pair tasks.
-        label: The column of the labels.
-        question_id: The column that groups the rows of a ranking task.
-        label_delimiter: What separates the labels in a cell; makes the task multi-label.
-        multi_label: Whether rows have lists of labels; None to tell from the delimiter and the column's type.
-        regression: Whether the labels are scores, numbers to predict; None for those of a benchmark set of scores.
+        source: Any source that `read_splits` takes.
+        names: The columns; those not named are found by `find_columns`.
+        multi_label: Whether rows have lists of labels; None to infer it from the delimiter and the column's type.
+        regression: Whether the labels are numeric targets; None: only for benchmark sets with such labels.
 
     Raises:
-        DataError: There are no training rows, fewer than two classes, a class outside the training rows, or
-            texts or labels that cannot be read; or classes that are many numbers with fractions, unless
-            `regression` is False.
+        DataError: There are no training rows or fewer than two classes, another split has a class that the
+            training rows lack, texts or labels cannot be read, or the labels look like numeric targets and
+            `regression` is None.
     """
     found = read_splits(source)
     if "train" not in found.tables:
@@ -92,24 +89,18 @@ def read_data(
             "add a train split, or name the file to train on",
         )
     train = found.tables["train"]
-    columns = find_columns(
-        train.schema,
-        text=text,
-        text_pair=text_pair,
-        label=label,
-        question_id=question_id,
-        where=_where(found, "train"),
-    )
+    columns = find_columns(train.schema, names, where=_where(found, "train"))
+    delimiter = names.label_delimiter
     scores = is_regression_set(source) if regression is None else regression
-    if scores and (label_delimiter is not None or multi_label):
+    if scores and (delimiter is not None or multi_label):
         raise DataError(
-            "a row has either a score or several labels, and both were asked for",
+            "a row has either a numeric target or several labels, and both were requested",
             "leave out --regression, or --label-delimiter and multi_label",
         )
-    if regression is None and not scores and label_delimiter is None and multi_label is None:
+    if regression is None and not scores and delimiter is None and multi_label is None:
         _refuse_fractions(train, str(columns.label), _where(found, "train"))
     lists = not scores and has_label_lists(
-        train, str(columns.label), label_delimiter=label_delimiter, multi_label=multi_label
+        train, str(columns.label), label_delimiter=delimiter, multi_label=multi_label
     )
     notes = [*found.notes, f"Columns: {columns}."]
     splits: dict[str, TextSplit] = {}
@@ -121,7 +112,7 @@ def read_data(
         splits[name] = read_examples(
             table,
             written_columns(columns, table.schema, where),
-            label_delimiter=label_delimiter,
+            label_delimiter=delimiter,
             multi_label=lists,
             regression=scores,
             where=where,
@@ -146,18 +137,18 @@ def read_data(
 
 
 def read_splits(source: Any) -> SourceTables:
-    """Finds a source and reads its splits as tables.
+    """Reads the splits of a source as tables.
 
     Args:
-        source: A path to a file (CSV, TSV, JSON Lines, JSON, Parquet) or to a folder with files named train,
+        source: A path to a file (CSV, TSV, JSON Lines, JSON, Parquet), or to a folder with files named train,
             validation (valid, val, dev) and test, or saved by `datasets.save_to_disk`; the name of a
-            benchmark set; a set of the Hugging Face Hub, `organisation/name` or `organisation/name/config`;
+            benchmark set; a Hugging Face Hub data set, `organisation/name` or `organisation/name/config`;
             a mapping of split names to tables; or one table: a DataFrame, a `datasets.Dataset`, a dict of
-            columns, a list of dicts, a pair (texts, labels). A path that exists comes before a benchmark
-            set, and that before the Hub.
+            columns, a list of dicts, a pair (texts, labels). Existing paths take precedence over benchmark
+            sets, and these over the Hub.
 
     Raises:
-        DataError: It does not exist, or cannot be read.
+        DataError: The source does not exist, or cannot be read.
     """
     if isinstance(source, str | Path):
         return _named(str(source))
@@ -167,48 +158,46 @@ def read_splits(source: Any) -> SourceTables:
 
 
 def label_space(split: TextSplit, *, multi_label: bool, where: str = "the training rows") -> LabelSpace:
-    """Collects the classes of the training rows, numbers first and by value, then names by alphabet.
+    """Collects the classes of the training rows: numbers first, sorted by value, then names in alphabetical order.
 
     Args:
         split: The training rows, with labels.
-        multi_label: Whether a row has a list of labels.
-        where: What to call the rows in messages.
+        multi_label: Whether each row has a list of labels.
+        where: Name of the rows in messages.
 
     Raises:
-        DataError: There is no label, or only one class in a task of one label a row.
+        DataError: There is no label, or only one class in a single-label task.
     """
     names = sorted(_label_counts(split), key=_by_number)
     if not names:
-        raise DataError(f"{where} has no label in any row", "check the column of the labels")
+        raise DataError(f"there are no labels in {where}", "check the label column")
     if len(names) == 1 and not multi_label:
-        raise DataError(
-            f'all rows of {where} have the same label, "{names[0]}"', "give rows of at least two classes"
-        )
+        raise DataError(f'all rows of {where} have the same label, "{names[0]}"', "add rows of other classes")
     return LabelSpace(
         tuple(names), "multi_label_classification" if multi_label else "single_label_classification"
     )
 
 
 def score_space(split: TextSplit, *, where: str = "the training rows") -> LabelSpace:
-    """Returns the one output of a task of scores.
+    """Returns the label space of a regression task.
 
     Args:
-        split: The training rows, with scores.
-        where: What to call the rows in messages.
+        split: The training rows, with targets.
+        where: Name of the rows in messages.
 
     Raises:
-        DataError: All rows have the same score.
+        DataError: All rows have the same target.
     """
     assert split.labels is not None
     if len(set(map(float, split.labels))) < 2:  # type: ignore[arg-type]
         raise DataError(
-            f"all rows of {where} have the same score, {split.labels[0]}", "give rows of different scores"
+            f"all rows of {where} have the same target, {split.labels[0]}", "add rows with other targets"
         )
     return LabelSpace((SCORE,), "regression")
 
 
 def is_regression_set(source: Any) -> bool:
-    """Whether a source is the name of a benchmark set whose rows have scores."""
+    """Whether a source is the name of a benchmark set with numeric targets."""
     return (
         isinstance(source, str)
         and not Path(source).expanduser().exists()
@@ -247,7 +236,7 @@ def _where(found: SourceTables, split: str) -> str:
 
 
 def _with_positive_second(labels: LabelSpace, known: BenchmarkSet | None) -> LabelSpace:
-    """The classes with that last whose F1 the set is judged by, if it is one of two: F1 is the second one's."""
+    """Puts the positive class of a binary benchmark set second, since F1 is that of the second class."""
     if known is None or known.positive not in labels.names or len(labels) != 2:
         return labels
     return replace(labels, names=tuple(sorted(labels.names, key=lambda name: name == known.positive)))
@@ -257,10 +246,9 @@ def _refuse_fractions(table: pa.Table, label: str, where: str) -> None:
     numbers = fractional_numbers(table, label)
     if numbers > MOST_FRACTIONS:
         raise DataError(
-            f'the column "{label}" of {where} holds {numbers} different numbers, with fractions, where classes '
-            "are expected",
-            "add --regression (data.regression: true) to predict them as scores, or set data.regression=false if "
-            "each of them is a class",
+            f'the column "{label}" of {where} holds {numbers} distinct fractional numbers instead of classes',
+            "add --regression (data.regression: true) to predict them as targets, or set data.regression=false to "
+            "treat each number as a class",
         )
 
 
@@ -283,7 +271,7 @@ def _refuse_unknown(split: TextSplit, labels: LabelSpace, where: str) -> None:
     if unknown:
         first = min(unknown)
         raise DataError(
-            f'{where} has {len(unknown)} label(s) that no training row has, among them "{first}" in '
-            f"{unknown[first]} row(s){did_you_mean(first, labels.names)}",
-            "correct them, remove those rows, or add rows of them to the training split",
+            f"{len(unknown)} label(s) of {where} do not occur in the training rows, "
+            f'such as "{first}" in {unknown[first]} row(s){did_you_mean(first, labels.names)}',
+            "correct them, remove those rows, or add training rows with these labels",
         )

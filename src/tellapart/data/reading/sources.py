@@ -1,4 +1,4 @@
-"""Whatever holds rows, as one pyarrow table a split: folders, saved and Hub datasets, frames, lists."""
+"""Converts folders, saved data sets, DataFrames and lists to one pyarrow table per split."""
 
 from __future__ import annotations
 
@@ -19,22 +19,19 @@ SPLIT_NAMES = {
     "dev": "validation",
     "test": "test",
 }
-"""The split that each usual name stands for."""
+"""Usual names of splits, and the split that each of them means."""
 
 
 def split_tables(splits: Mapping[str, Any], where: str) -> dict[str, pa.Table]:
-    """Turns a mapping of split names to table-like things into tables under the names tellapart uses.
+    """Converts a mapping of split names to tables under the names `train`, `validation` and `test`.
 
     Args:
-        splits: Tables by name; names other than those of `SPLIT_NAMES` are left out, unless the mapping has
-            just one, which then is the training split.
-        where: What to call the data in messages.
-
-    Returns:
-        `train`, `validation` and `test`, those of them that there are.
+        splits: Anything that `as_table` takes, by name. Names not in `SPLIT_NAMES` are ignored, except that a single
+            split with an unknown name is the training split.
+        where: Name of the data in messages.
 
     Raises:
-        DataError: No split has a known name, or two stand for the same.
+        DataError: No split has a known name, or two names mean the same split.
     """
     names = list(splits)
     known = {name: SPLIT_NAMES[name] for name in names if name in SPLIT_NAMES}
@@ -46,31 +43,28 @@ def split_tables(splits: Mapping[str, Any], where: str) -> dict[str, pa.Table]:
             "name the splits train, validation and test",
         )
     if len(set(known.values())) < len(known):
-        raise DataError(f"{where} has several validation splits: {', '.join(known)}", "keep one of them")
+        raise DataError(f"{where} has several validation splits: {', '.join(known)}", "keep only one of them")
     tables = {standard: as_table(splits[name], f"{where} ({name})") for name, standard in known.items()}
     return {name: tables[name] for name in ("train", "validation", "test") if name in tables}
 
 
 def as_table(rows: Any, where: str) -> pa.Table:
-    """Turns anything that holds rows into a table.
+    """Converts rows in any supported form to a table with at least one row.
 
     Args:
         rows: A path to a file, a `pyarrow.Table`, a pandas DataFrame, a `datasets.Dataset`, a mapping of
-            columns, a list of mappings (one a row), a pair (texts, labels), or anything that speaks Arrow's
-            C stream protocol (a polars DataFrame).
-        where: What to call the data in messages.
-
-    Returns:
-        The rows, at least one.
+            columns, a list of mappings (one per row), a pair (texts, labels), or an object with Arrow's
+            C stream protocol (such as a polars DataFrame).
+        where: Name of the data in messages.
 
     Raises:
-        DataError: It holds no rows, or none that can be read.
+        DataError: There are no rows, or the type is not supported.
     """
     if isinstance(rows, str | Path):
         return read_table(rows)
     table = _in_memory(rows, where)
     if table.num_rows == 0:
-        raise DataError(f"{where} has no rows", "give at least one row")
+        raise DataError(f"{where} has no rows", "add rows")
     return table
 
 
@@ -94,13 +88,13 @@ def folder_tables(folder: Path) -> dict[str, pa.Table]:
             continue
         if split in files:
             raise DataError(
-                f"{folder} has two files for {split}: {files[split].name}, {path.name}", "keep one"
+                f"{folder} has two files for {split}: {files[split].name}, {path.name}", "keep only one"
             )
         files[split] = path
     if not files:
         raise DataError(
             f"the folder {folder} holds no file named train, validation or test",
-            "name the files so (train.csv, test.csv), or give the path of one file",
+            "rename its files (train.csv, test.csv), or give the path of one file",
         )
     return split_tables(files, str(folder))
 
@@ -111,9 +105,7 @@ def _saved_tables(folder: Path) -> dict[str, pa.Table]:
     try:
         loaded = datasets.load_from_disk(str(folder))
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise DataError(
-            f"{folder} cannot be read as a saved dataset ({error})", "save it once more"
-        ) from error
+        raise DataError(f"{folder} cannot be read as a saved dataset ({error})", "save it again") from error
     return split_tables(loaded if isinstance(loaded, dict) else {"train": loaded}, str(folder))
 
 
@@ -122,7 +114,7 @@ def _in_memory(rows: Any, where: str) -> pa.Table:
         return rows
     module = type(rows).__module__.split(".")[0]
     if module == "datasets" and hasattr(rows, "with_format"):
-        # the table does not carry the names of ClassLabel features by itself
+        # the table alone does not carry the names of ClassLabel features
         return rows.with_format("arrow")[:].replace_schema_metadata(rows.features.arrow_schema.metadata)
     if module == "pandas":
         return table_from_columns({name: rows[name] for name in rows.columns}, where)
@@ -137,6 +129,6 @@ def _in_memory(rows: Any, where: str) -> pa.Table:
         names = dict.fromkeys(name for row in rows for name in row)
         return table_from_columns({name: [row.get(name) for row in rows] for name in names}, where)
     raise DataError(
-        f"{where} is of type {type(rows).__name__}, which tellapart cannot read rows from",
+        f"{where} is of the unsupported type {type(rows).__name__}",
         "give a path, a DataFrame, a Dataset, a dict of columns, or (texts, labels)",
     )

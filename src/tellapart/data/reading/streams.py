@@ -1,4 +1,4 @@
-"""Tables that may be larger than memory: seen once from end to end, then read again part by part."""
+"""Streams tables that may be larger than memory: validated in a first pass, then read part by part."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from tellapart.errors import DataError
 Item = TypeVar("Item")
 
 STREAM_BYTES = 1 << 26
-"""Files up to this size, 64 MiB, are held in memory."""
+"""Files up to this size (64 MiB) are read into memory."""
 
 ROWS_A_PART = 8192
-"""Rows that are read, scored and written together: enough to find rows of similar length for a batch."""
+"""Rows that are read, predicted and written together: enough for batches of similar length."""
 
-_COMPRESSION = 8  # what Parquet and gzip may be expected to save
+_COMPRESSION = 8  # expected ratio of Parquet and gzip
 _END: Any = object()
 
 
 @dataclass(frozen=True)
 class RowStream:
-    """The rows of a file, part by part, as often as they are asked for.
+    """The rows of a file, which can be iterated over repeatedly.
 
     Args:
         path: The file.
         schema: The columns of every part.
-        rows: How many there are, at least one.
-        missing: Column to the number of rows without a value, and the first of them, counted from 1.
-        blocks: Reads the file once more.
+        rows: Number of rows, at least one.
+        missing: For each column with missing values: their number and the first such row, counted from 1.
+        blocks: Starts a new pass over the file.
     """
 
     path: Path
@@ -57,10 +57,10 @@ class RowStream:
                 yield block.slice(start, ROWS_A_PART)
 
     def check_texts(self, columns: Columns) -> None:
-        """Refuses rows without a text, before the first part is worked on.
+        """Checks that every row has its texts.
 
         Raises:
-            DataError: With the number of such rows, and the first.
+            DataError: Texts are missing; the message gives the number of such rows and the first.
         """
         for name in (columns.text, columns.text_pair):
             if name is not None and name in self.missing:
@@ -69,10 +69,10 @@ class RowStream:
 
 
 def open_rows(path: str | Path) -> RowStream:
-    """Reads a file from end to end; a large one is not kept, but read again when its parts are asked for.
+    """Opens a file as a stream of rows and validates all of it, so that reading cannot fail later.
 
-    What makes a file unreadable is found here, so that no work is lost to it later. JSON that is no JSON Lines is one
-    value, and is held in memory whatever its size.
+    Small files are kept in memory, and so is JSON of any size, which is one value; other files are read again in
+    every pass.
 
     Args:
         path: CSV, TSV, JSON Lines, JSON or Parquet, as for `tellapart.data.reading.tables.read_table`.
@@ -109,7 +109,7 @@ def open_rows(path: str | Path) -> RowStream:
 
 
 def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Yields items, the next of which is made in another thread while one is worked on."""
+    """Yields items, preparing the next one in a background thread."""
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(next, items, _END)
         while (item := waiting.result()) is not _END:
@@ -131,7 +131,7 @@ def _missing(blocks: Iterator[pa.Table] | list[pa.Table]) -> dict[str, tuple[int
 
 
 def _explained(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[pa.Table]:
-    """The blocks of a file; what is wrong with it is one sentence."""
+    """Yields the blocks of a file; reading errors become a DataError."""
     with explaining(path, kind):
         blocks = _BLOCKS[kind](path, schema)
     while True:
@@ -153,7 +153,7 @@ def _delimited_blocks(path: Path, _: pa.Schema | None) -> Iterator[pa.Table]:
 
 
 def _json_blocks(path: Path, schema: pa.Schema | None) -> Iterator[pa.Table]:
-    """Blocks of whole lines; without a schema each has the types that its own values have."""
+    """Yields blocks of whole lines; without a schema the types of each block are inferred from its values."""
     for lines in _line_blocks(path):
         block = parse_json_lines(io.BytesIO(lines), schema)
         if schema is None:

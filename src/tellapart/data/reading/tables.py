@@ -1,4 +1,4 @@
-"""One file, one table: CSV, TSV, JSON Lines, JSON and Parquet, in and out, as pyarrow tables."""
+"""Reads and writes CSV, TSV, JSON Lines, JSON and Parquet files as pyarrow tables."""
 
 from __future__ import annotations
 
@@ -28,34 +28,30 @@ FORMATS = {
     ".json": "JSON",
     ".parquet": "Parquet",
 }
-"""What each suffix holds; all but `.json` and `.parquet` may be followed by `.gz`."""
+"""Format of each suffix; all but `.json` and `.parquet` may be followed by `.gz`."""
 
 DELIMITERS = {"CSV": ",;\t|", "TSV": "\t"}
 
 BLOCK_BYTES = 1 << 25
-"""What pyarrow parses at a time, and so the longest row of a CSV or JSON Lines file: 32 MiB."""
+"""pyarrow's block size, and so the longest possible row of a CSV or JSON Lines file: 32 MiB."""
 
 
 def file_format(path: Path) -> str | None:
-    """Returns what a file holds by its suffix, a value of `FORMATS`, or None."""
+    """Returns the format of a file by its suffix, a value of `FORMATS`, or None."""
     compressed = path.suffix.lower() == ".gz"
     kind = FORMATS.get((path.with_suffix("") if compressed else path).suffix.lower())
     return None if compressed and kind in ("JSON", "Parquet") else kind
 
 
 def read_table(path: str | Path, kind: str | None = None) -> pa.Table:
-    """Reads one file.
+    """Reads a file as a table with at least one row.
 
-    All columns of CSV and TSV files are text: `001`, `1.0`, `true` and `NA` stay as they are written, and
-    an empty cell is an empty text. The delimiter of a CSV file is found among comma, semicolon, tab and |.
-    Strings in JSON stay strings even where they look like dates.
+    All columns of CSV and TSV files are text: `001`, `1.0`, `true` and `NA` stay as written, and an empty cell is an
+    empty text. The delimiter of a CSV file is detected among comma, semicolon, tab and |. Dates in JSON stay strings.
 
     Args:
         path: A file with one of the suffixes of `FORMATS`.
-        kind: What the file holds, a value of `FORMATS`; None to tell from the suffix.
-
-    Returns:
-        The rows, at least one.
+        kind: The format, a value of `FORMATS`; None to infer it from the suffix.
 
     Raises:
         DataError: The file is missing, of unknown format, empty, not UTF-8 or broken; the message names the
@@ -64,18 +60,18 @@ def read_table(path: str | Path, kind: str | None = None) -> pa.Table:
     path, kind = readable_file(path, kind)
     with explaining(path, kind):
         table = _READERS[kind](path)
-        table.validate(full=True)  # neither JSON nor Parquet checks its UTF-8 otherwise
+        table.validate(full=True)  # otherwise UTF-8 is not checked in JSON and Parquet
     if table.num_rows == 0:
         raise DataError(f"{path} has no rows", "give a file with rows")
     return table
 
 
 def readable_file(path: str | Path, kind: str | None = None) -> tuple[Path, str]:
-    """Returns the path of a file with content, and what it holds.
+    """Returns the path and the format of a file that is not empty.
 
     Args:
         path: A file with one of the suffixes of `FORMATS`.
-        kind: What the file holds; None to tell from the suffix.
+        kind: The format; None to infer it from the suffix.
 
     Raises:
         DataError: The file is missing, of unknown format, or empty.
@@ -92,11 +88,7 @@ def readable_file(path: str | Path, kind: str | None = None) -> tuple[Path, str]
 
 @contextlib.contextmanager
 def explaining(path: Path, kind: str) -> Iterator[None]:
-    """Turns what readers raise into one sentence with the line that is wrong.
-
-    Raises:
-        DataError: In place of what pyarrow and the decoders raise.
-    """
+    """Converts errors of pyarrow and the decoders to a DataError that names the faulty line."""
     try:
         yield
     except DataError:
@@ -106,9 +98,9 @@ def explaining(path: Path, kind: str) -> Iterator[None]:
 
 
 def write_table(table: pa.Table, path: str | Path) -> None:
-    """Writes a table in the format of the path's suffix; the file appears whole or not at all.
+    """Writes a table in the format of the path's suffix, atomically.
 
-    Lists become JSON strings in CSV and TSV files. Folders on the way are created.
+    Lists become JSON strings in CSV and TSV files. Missing folders are created.
 
     Raises:
         OutputError: The file could not be written; nothing of it is left behind.
@@ -120,11 +112,11 @@ def write_table(table: pa.Table, path: str | Path) -> None:
 
 @contextlib.contextmanager
 def writing_table(path: str | Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    """Yields what appends a table to a file, in the format of its suffix; the file appears whole or not at all.
+    """Yields a function that appends tables to a file in the format of its suffix; the file is written atomically.
 
     Args:
         path: The file. Its folder is created.
-        schema: Of every table that will be appended.
+        schema: Schema of all tables.
 
     Raises:
         OutputError: The file could not be written; nothing of it is left behind.
@@ -147,22 +139,21 @@ def writing_table(path: str | Path, schema: pa.Schema) -> Iterator[Callable[[pa.
 
 
 def table_from_columns(columns: Mapping[str, Any], where: str) -> pa.Table:
-    """Builds a table from lists, arrays or series; NaN in them counts as missing.
+    """Builds a table from lists, arrays or series; NaN counts as missing.
 
     Args:
-        columns: The values of each column by its name.
-        where: What to call the data in messages.
-
-    Returns:
-        The table.
+        columns: The values of each column by name.
+        where: Name of the data in messages.
 
     Raises:
-        DataError: A column mixes kinds of values, or the columns differ in length.
+        DataError: A column mixes types, or the columns differ in length.
     """
     arrays = {str(name): _array(values, str(name), where) for name, values in columns.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        raise DataError(f"the columns of {where} differ in length: {lengths}", "give a value a row in each")
+        raise DataError(
+            f"the columns of {where} differ in length: {lengths}", "give one value per row in each"
+        )
     return pa.table(arrays)
 
 
@@ -173,9 +164,7 @@ def _create(path: Path, *, compressed: bool) -> BinaryIO:
 def _required_format(path: Path, error: type[UserError]) -> str:
     kind = file_format(path)
     if kind is None:
-        raise error(
-            f"the name {path.name} does not say what the file holds", f"end it in {', '.join(FORMATS)}"
-        )
+        raise error(f"the format of {path.name} is unknown", f"use one of the suffixes {', '.join(FORMATS)}")
     return kind
 
 
@@ -186,10 +175,10 @@ def _read_delimited(path: Path) -> pa.Table:
 
 
 def delimited_options(path: Path) -> tuple[Any, Any, Any]:
-    """Returns how pyarrow is to read, parse and convert a CSV or TSV file: all columns as text.
+    """Returns pyarrow's read, parse and convert options for a CSV or TSV file: all columns as text.
 
     Raises:
-        DataError: The file is empty, or two columns have one name.
+        DataError: The file is empty, or two columns have the same name.
     """
     delimiter, header = find_dialect(path, DELIMITERS[file_format(path) or "CSV"])
     repeated = sorted({name for name in header if header.count(name) > 1})
@@ -205,7 +194,7 @@ def delimited_options(path: Path) -> tuple[Any, Any, Any]:
 def _read_json_lines(path: Path) -> pa.Table:
     table = _parse_json_file(path)
     as_written = schema_as_written(table.schema)
-    # pyarrow takes strings such as "2024-01-01" for dates: where it did, it is told not to
+    # pyarrow parses strings such as "2024-01-01" as dates: then the file is read again with an explicit schema
     return table if as_written == table.schema else _parse_json_file(path, as_written)
 
 
@@ -215,7 +204,7 @@ def _parse_json_file(path: Path, schema: pa.Schema | None = None) -> pa.Table:
 
 
 def parse_json_lines(stream: Any, schema: pa.Schema | None = None) -> pa.Table:
-    """Parses an open stream of JSON Lines; columns of the schema have its types."""
+    """Parses a stream of JSON Lines; the schema overrides inferred types."""
     return pyarrow.json.read_json(
         stream,
         pyarrow.json.ReadOptions(block_size=BLOCK_BYTES),
@@ -224,7 +213,7 @@ def parse_json_lines(stream: Any, schema: pa.Schema | None = None) -> pa.Table:
 
 
 def schema_as_written(schema: pa.Schema) -> pa.Schema:
-    """Returns a schema of JSON Lines with texts where pyarrow saw dates."""
+    """Returns an inferred schema with strings in place of timestamps."""
     return pa.schema([field.with_type(_without_dates(field.type)) for field in schema])
 
 
@@ -252,7 +241,7 @@ def _read_json(path: Path) -> pa.Table:
     if isinstance(content, dict) and all(isinstance(column, list | dict) for column in content.values()):
         columns = {name: [*(c.values() if isinstance(c, dict) else c)] for name, c in content.items()}
         return table_from_columns(columns, str(path))
-    raise DataError(f"{path} holds no table", "give a list of objects, one a row")
+    raise DataError(f"{path} holds no table", "write a list of objects, one per row")
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -278,8 +267,8 @@ def _array(values: Any, name: str, where: str) -> pa.Array | pa.ChunkedArray:
         for row, kind in enumerate(kinds, start=1):
             if kind not in (first, "missing"):
                 raise DataError(
-                    f'row {row} of column "{name}" in {where} is {kind}, where the rows before have {first}',
-                    "give the same kind in every row",
+                    f'row {row} of column "{name}" in {where} is {kind}, but earlier rows have {first}',
+                    "use the same type in every row",
                 ) from error
         raise DataError(f'column "{name}" of {where} cannot be read ({error})', "check its values") from error
 

@@ -1,4 +1,4 @@
-"""Text files record by record: what pyarrow leaves out, the delimiter of a CSV file and the line of an error."""
+"""Detects the delimiter of CSV files, and locates the faulty line of a file that pyarrow cannot read."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tellapart.errors import DataError
 
 
 def find_dialect(path: Path, delimiters: str) -> tuple[str, list[str]]:
-    """Finds the delimiter that cuts the first rows into as many fields as the header, and the header.
+    """Finds the delimiter that splits the first rows into as many fields as the header.
 
     Args:
         path: A file of delimited text.
-        delimiters: The candidates, the likeliest first.
+        delimiters: The candidates, most likely first.
 
     Returns:
-        The delimiter and the names in the header.
+        The delimiter and the column names.
 
     Raises:
         DataError: The file is empty.
@@ -43,21 +43,18 @@ def find_dialect(path: Path, delimiters: str) -> tuple[str, list[str]]:
 
 
 def explain(path: Path, kind: str, delimiters: str, error: Exception) -> DataError:
-    """Says why a file cannot be read, by reading it again slowly up to the line that is wrong.
+    """Returns an error that explains why a file cannot be read, by reading it again up to the faulty line.
 
     Args:
         path: The file.
-        kind: What it should hold, a value of `tellapart.data.reading.tables.FORMATS`.
-        delimiters: The candidates for a delimiter, empty for what is not delimited.
-        error: What the reader raised.
-
-    Returns:
-        The error to raise instead.
+        kind: Its format, a value of `tellapart.data.reading.tables.FORMATS`.
+        delimiters: Candidate delimiters; empty for formats without.
+        error: The reader's error.
     """
     found = None
     if isinstance(error, PermissionError):
-        return DataError(f"{path} may not be read", "ask for permission to read it")
-    with suppress(OSError, EOFError, zlib.error):  # a broken archive: the reader's own words must do
+        return DataError(f"there is no permission to read {path}", "change its permissions")
+    with suppress(OSError, EOFError, zlib.error):  # broken archive: keep the reader's message
         if kind != "Parquet":
             found = _encoding_error(path)
         if found is None and delimiters:
@@ -65,11 +62,11 @@ def explain(path: Path, kind: str, delimiters: str, error: Exception) -> DataErr
         if found is None and kind == "JSON Lines":
             found = _odd_object(path)
     reason = (str(error) or type(error).__name__).splitlines()[0]
-    return found or DataError(f"{path} cannot be read as {kind} ({reason})", "check how it was written")
+    return found or DataError(f"{path} cannot be read as {kind} ({reason})", "check its format")
 
 
 def kind_of(value: Any) -> str:
-    """Names the kind of a Python value as a user would: `a text`, `a number`, `a list` ..."""
+    """Returns the type of a Python value in plain words: `a text`, `a number`, `a list` ..."""
     kinds = {bool: "true or false", str: "a text", Number: "a number", Mapping: "an object"}
     return "missing" if value is None else next((kinds[k] for k in kinds if isinstance(value, k)), "a list")
 
@@ -83,7 +80,7 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     first_line = 1
     with io.TextIOWrapper(_open(path), encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=delimiter)
-        with suppress(csv.Error):  # a field of over 128 kB ends the look
+        with suppress(csv.Error):  # stops at a field of over 128 kB
             for record in reader:
                 if record:
                     yield first_line, record
@@ -111,8 +108,7 @@ def _ragged_record(path: Path, delimiter: str, header: list[str]) -> DataError |
         if len(record) != len(header):
             return DataError(
                 f"{path} has {len(record)} field(s) in the row at line {line}, but its header names {len(header)}",
-                f'put texts that hold "{delimiter}" or a quotation mark between quotation marks, doubling those'
-                " inside",
+                f'quote texts that contain "{delimiter}" or a quotation mark, and double the quotation marks inside',
             )
     return None
 
@@ -127,16 +123,16 @@ def _odd_object(path: Path) -> DataError | None:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
                 return DataError(
-                    f"{path} is not JSON in line {number} ({error.msg})", "write one object a line"
+                    f"line {number} of {path} is not JSON ({error.msg})", "write one object per line"
                 )
             if not isinstance(row, dict):
-                return DataError(f"{path} holds {kind_of(row)} in line {number}", "write one object a line")
+                return DataError(f"line {number} of {path} is {kind_of(row)}", "write one object per line")
             for name, value in row.items():
                 before, now = kinds.get(name, "missing"), kind_of(value)
                 if "missing" not in (before, now) and now != before:
                     return DataError(
-                        f'{path} has {now} as "{name}" in line {number}, where the lines before have {before}',
-                        "write the same kind in every line",
+                        f'{path} has {now} as "{name}" in line {number}, but earlier lines have {before}',
+                        "use the same type in every line",
                     )
                 kinds[name] = before if now == "missing" else now
     return None

@@ -1,4 +1,4 @@
-"""From the columns of a table to texts and labels: what the values mean, and which ones are refused."""
+"""Converts table columns to texts, labels, targets and question ids, and refuses invalid values."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def read_examples(
 ) -> TextSplit:
     """Reads the rows of one split from a table.
 
-    Texts stay as they are; empty ones are allowed. Labels become names, without spaces around them: those of
-    a `datasets.ClassLabel` feature; `true` and `false`; numbers as they are written, but without a fraction
-    where all of the column are whole (`3.0` becomes `3`: a missing label elsewhere once made it a float).
+    Texts are kept unchanged; they may be empty. Labels become names without surrounding spaces: the names of a
+    `datasets.ClassLabel` feature; `true` and `false`; numbers as written, but without the fraction if all numbers
+    of the column are whole (`3.0` becomes `3`, since missing values turn integers into floats).
 
     Args:
-        table: The rows. The result has them in the same order, so that columns can be appended to the table.
-        columns: Where to look. Without `columns.label` the result has no labels.
-        label_delimiter: What separates the labels in a cell of text; makes the task multi-label.
-        multi_label: Whether a row has a list of labels; None to tell from the delimiter and the column's type.
-            Cells of text then hold JSON lists, unless a delimiter is given. Lists may be empty.
-        regression: Whether the labels are scores: numbers, also where they are written as texts.
-        where: What to call the data in messages.
+        table: The rows. Their order is kept, so that columns can be appended to the table.
+        columns: The columns to read. Without `columns.label` the result has no labels.
+        label_delimiter: Separates the labels in a cell of text; makes the task multi-label.
+        multi_label: Whether each row has a list of labels; None to infer it from the delimiter and the column's
+            type. Cells of text must hold JSON lists, unless a delimiter is given. Lists may be empty.
+        regression: Whether the labels are numeric targets; they may be written as texts.
+        where: Name of the data in messages.
 
     Raises:
-        DataError: Texts, labels or ids are missing or of the wrong kind. The message names how many and the
+        DataError: Texts, labels or ids are missing or of the wrong type. The message gives their number and the
             first row, counted from 1.
     """
     labels: list[str] | list[list[str]] | list[float] | None = None
@@ -64,13 +64,13 @@ def read_examples(
 def has_label_lists(
     table: pa.Table, label: str, *, label_delimiter: str | None = None, multi_label: bool | None = None
 ) -> bool:
-    """Whether the rows of a table have a list of labels each; the arguments are those of `read_examples`."""
+    """Whether each row of a table has a list of labels; arguments as for `read_examples`."""
     inferred = label_delimiter is not None or is_list(table.schema.field(label).type)
     return inferred if multi_label is None else multi_label
 
 
 def is_unlabelled(table: pa.Table, label: str) -> bool:
-    """Whether a table has no label at all: no such column, or nothing in it (-1 in a ClassLabel feature)."""
+    """Whether a table has no label at all: the column is absent or empty (-1 in a ClassLabel feature)."""
     name = written_name(table.schema, label)
     if name is None:
         return True
@@ -90,7 +90,7 @@ def examples_table(split: TextSplit) -> pa.Table:
 
 
 def fractional_numbers(table: pa.Table, label: str) -> int:
-    """Returns how many different numbers a column of labels holds; 0 for other values, or where all are whole."""
+    """Returns the number of distinct numbers in a label column; 0 if any label is no number, or all are whole."""
     values = table[label]
     if not is_string(values.type) and not pa.types.is_floating(values.type):
         return 0
@@ -113,14 +113,14 @@ def standard_table(
     regression: bool = False,
     where: str = "the data",
 ) -> pa.Table:
-    """Returns the rows of a task with one label a row as `examples_table` does, with names for the labels.
+    """Returns the rows of a task under the column names of `examples_table`, with renamed labels.
 
     Args:
         table: The rows.
-        columns: Where to look.
-        label_names: The name of each label, and no other label may occur; empty to keep them as they are.
-        regression: Whether the labels are scores.
-        where: What to call the data in messages.
+        columns: The columns to read.
+        label_names: The new name of each label; other labels are refused. Empty to keep all labels.
+        regression: Whether the labels are numeric targets.
+        where: Name of the data in messages.
 
     Raises:
         DataError: As in `read_examples`; or a column is missing, or a label has no name.
@@ -134,7 +134,7 @@ def standard_table(
     for row, label in enumerate(labels, start=1):
         if label not in label_names:
             raise DataError(
-                f'{where} has the label "{label}" in row {row}', f"only {', '.join(label_names)} may occur"
+                f'{where} has the label "{label}" in row {row}', f"use one of {', '.join(label_names)}"
             )
     return examples_table(replace(examples, labels=[label_names[label] for label in labels]))
 
@@ -145,7 +145,7 @@ def _texts(table: pa.Table, name: str, where: str) -> list[str]:
         row = pc.index(column.is_valid(), True).as_py()
         raise DataError(
             f'row {row + 1} of column "{name}" in {where} is {kind_of(column[row].as_py())}, not a text',
-            "name the column of the texts with --text, or write its values as texts",
+            "name the text column with --text, or write its values as texts",
         )
     return _complete(column, "text", name, where)
 
@@ -157,7 +157,7 @@ def _ids(table: pa.Table, name: str, where: str) -> list[str]:
 def _labels(table: pa.Table, name: str, where: str) -> list[str]:
     if is_list(table[name].type):
         raise DataError(
-            f'the column "{name}" of {where} holds lists of labels, but one label a row is asked for',
+            f'the column "{name}" of {where} holds lists of labels, but one label per row is required',
             "leave out multi_label=False or name another column with --label",
         )
     return _complete(_strings(table, name, where), "label", name, where)
@@ -167,22 +167,22 @@ def _scores(table: pa.Table, name: str, where: str) -> list[float]:
     values = table[name]
     if is_list(values.type):
         raise DataError(
-            f'the column "{name}" of {where} holds lists, but one score a row is asked for',
+            f'the column "{name}" of {where} holds lists, but one target per row is required',
             "name another column with --label",
         )
-    written = _complete(_strings(table, name, where), "score", name, where)
+    written = _complete(_strings(table, name, where), "target", name, where)
     scores = [_number(text) for text in written]
     for row, score in enumerate(scores, start=1):
         if score is None:
             raise DataError(
-                f'row {row} of {where} has "{written[row - 1]}" in column "{name}", which is no number',
+                f'row {row} of {where} has "{written[row - 1]}" in column "{name}", which is not a number',
                 "correct it, name another column with --label, or leave out --regression to predict classes",
             )
     return [score for score in scores if score is not None]
 
 
 def _number(value: object) -> float | None:
-    """Returns a finite number, also one written as a text; None for anything else."""
+    """Converts a finite number or its text to float; returns None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -204,7 +204,7 @@ def _refuse_missing(values: pa.ChunkedArray, what: str, name: str, where: str) -
 
 
 def missing_values(count: int, first: int, what: str, name: str, where: str) -> DataError:
-    """Returns the error to raise where rows lack a value; `first` counts rows from 1."""
+    """Returns the error for rows without a value; `first` counts rows from 1."""
     return DataError(
         f'{count} row(s) of {where} have no {what} in column "{name}", the first is row {first}',
         "fill them in or remove those rows",
@@ -212,7 +212,7 @@ def missing_values(count: int, first: int, what: str, name: str, where: str) -> 
 
 
 def _strings(table: pa.Table, name: str, where: str) -> pa.ChunkedArray:
-    """Returns labels or ids as strings, null where there is none."""
+    """Returns labels or ids as strings, null if missing."""
     return _as_strings(table[name], _class_names(table, name), f'the column "{name}" of {where}')
 
 
@@ -231,12 +231,14 @@ def _as_strings(values: pa.ChunkedArray, class_names: list[str] | None, what: st
         trimmed = pc.utf8_trim_whitespace(values)
         return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
     if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
-        raise DataError(f"{what} holds {kind} values", "write the names as texts, numbers, true or false")
+        raise DataError(
+            f"{what} holds {kind} values", "write labels and ids as texts, numbers, true or false"
+        )
     return values.cast(pa.string())
 
 
 def _class_names(table: pa.Table, name: str) -> list[str] | None:
-    """Returns the names of a ClassLabel feature, which `datasets` keeps in the metadata of the schema."""
+    """Returns the names of a ClassLabel feature from the schema's metadata, written by `datasets`."""
     metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
     feature = metadata.get("info", {}).get("features", {}).get(name, {})
     while not isinstance(feature, dict) or "feature" in feature:  # a list of them, in either notation
@@ -252,7 +254,7 @@ def _label_lists(table: pa.Table, name: str, delimiter: str | None, where: str) 
         return [_distinct(islice(flat, length)) for length in pc.list_value_length(column).to_pylist()]
     if not is_string(column.type):
         raise DataError(
-            f"{what} holds {column.type} values, not lists of labels", "write lists or give a delimiter"
+            f"{what} holds {column.type} values, not lists of labels", "write lists, or give a delimiter"
         )
     cells = column.fill_null("").to_pylist()
     if delimiter is None:
@@ -268,7 +270,7 @@ def _from_json(cell: str, row: int, what: str) -> list[str]:
     if not isinstance(items, list):
         raise DataError(
             f"{what} holds no JSON list in row {row}",
-            'write lists such as ["a", "b"], or say with --label-delimiter what separates the labels',
+            'write lists such as ["a", "b"], or give the separator of the labels with --label-delimiter',
         )
     return _distinct(item.strip() if isinstance(item, str) else json.dumps(item) for item in items)
 

@@ -1,7 +1,7 @@
-"""Synonym tables by name: the one that comes with tellapart, files, or one built from an installed WordNet.
+"""Loads synonym tables: the bundled table, files, or tables built from an installed WordNet.
 
-The table beside this file was built from WordNet 3.0 for the vocabulary of bert-base-uncased, which MiniLM, ELECTRA
-and many others share. It is a work of WordNet's, under the licence in `WORDNET-LICENSE.txt`.
+The bundled table was built from WordNet 3.0 for the vocabulary of bert-base-uncased, which MiniLM, ELECTRA and many
+others share. It is derived from WordNet, under the licence in `WORDNET-LICENSE.txt`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tellapart.pretraining.vocabulary import vocabulary_fingerprint
 from tellapart.wordnet.reader import WordNet
 
 WORDNET = "wordnet"
-"""The source that means WordNet's synonyms, whichever way they can be had."""
+"""Source name of WordNet's synonyms, bundled or built."""
 
 _SHIPPED = Path(__file__).with_name("bert-base-uncased-wordnet-3.0.safetensors")
 
@@ -23,14 +23,14 @@ def synonym_table(source: str | Path, tokenizer: Any, *, wordnet: WordNet | None
     """Returns the synonym table for a tokeniser.
 
     Args:
-        source: `wordnet`: the table that comes with tellapart where the tokeniser has its vocabulary, else one
-            built now. Or a file that `tellapart synonyms build` wrote.
+        source: `wordnet` for the bundled table if the tokeniser has its vocabulary, else a new one; or a file written
+            by `tellapart synonyms build`.
         tokenizer: A Transformers tokeniser.
-        wordnet: What to build from; by default the WordNet that is installed.
+        wordnet: The WordNet to build from; by default the installed one.
 
     Raises:
-        DataError: WordNet is needed and not there, or the file is no synonym table.
-        ModelError: The file belongs to another vocabulary.
+        DataError: WordNet is required but not installed, or the file is not a synonym table.
+        ModelError: The file was built for another vocabulary.
     """
     if source == WORDNET:
         shipped = shipped_table()
@@ -43,5 +43,5 @@ def synonym_table(source: str | Path, tokenizer: Any, *, wordnet: WordNet | None
 
 
 def shipped_table() -> SynonymTable:
-    """Returns the table that comes with tellapart: WordNet 3.0, bert-base-uncased."""
+    """Returns the bundled table (WordNet 3.0, bert-base-uncased)."""
     return SynonymTable.load(_SHIPPED)

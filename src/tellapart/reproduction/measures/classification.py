@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tellapart.data.benchmarks.registered import registered
+from tellapart.data.benchmarks.registry import registered
 from tellapart.data.examples import TextData
 from tellapart.data.fingerprints import rows_fingerprint
 from tellapart.errors import DataError

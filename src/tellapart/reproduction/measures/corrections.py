@@ -9,7 +9,7 @@ from typing import Any
 
 from tellapart.errors import DataError
 from tellapart.fitting.folder import CHECKPOINTS
-from tellapart.pretraining.checkpoint_statistics import pretrain_stats
+from tellapart.pretraining.masked_statistics import pretrain_stats
 from tellapart.pretraining.recipe import load_pretraining_recipe
 from tellapart.pretraining.texts import open_texts
 from tellapart.reproduction.measurements import CorrectionsMeasurement

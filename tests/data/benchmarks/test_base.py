@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tellapart.data.benchmarks.originals import PublishersSource
-from tellapart.data.benchmarks.registered import fetch, named_tables, registered
+from tellapart.data.benchmarks.base import PublishersSource
+from tellapart.data.benchmarks.registry import fetch, named_tables, registered
 from tellapart.data.reading.rows import read_data
 from tellapart.errors import DataError
 
@@ -67,7 +67,7 @@ def test_a_name_cannot_lead_to_files_outside_the_users_folder(put: Put) -> None:
 
 def test_a_folder_without_the_files_says_which_are_looked_for(put: Put) -> None:
     put("medweb-en", {"README.txt": "about"})
-    with pytest.raises(DataError, match=r"put these there: NTCIR-13_MedWeb_en_training\.xlsx, NTCIR"):
+    with pytest.raises(DataError, match=r"or add NTCIR-13_MedWeb_en_training\.xlsx, NTCIR"):
         read_data("medweb-en")
 
 
@@ -77,7 +77,7 @@ def test_a_folder_without_the_files_says_which_are_looked_for(put: Put) -> None:
 def test_what_may_not_be_handed_on_is_answered_with_where_to_get_it_and_put_it(
     put: Put, tmp_path: Path, name: str
 ) -> None:
-    with pytest.raises(DataError, match="cannot be fetched for you, get it at http") as caught:
+    with pytest.raises(DataError, match="cannot be downloaded automatically: get it at http") as caught:
         fetch(name)
     assert f"into the folder {name} in {tmp_path / 'data'}" in str(caught.value)
     assert str(registered()[name].originals[0]) in str(caught.value)

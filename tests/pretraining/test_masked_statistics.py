@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tellapart.pretraining.statistics import LOOKING_EPOCH, masked_model_folder, masked_statistics
+from tellapart.pretraining.masked_statistics import LOOKING_EPOCH, masked_model_folder, masked_statistics
 
 from .test_mlm import table_of
 

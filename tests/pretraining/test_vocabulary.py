@@ -3,7 +3,7 @@ from __future__ import annotations
 from transformers import AutoTokenizer
 
 from tellapart.pretraining.texts import open_texts
-from tellapart.pretraining.wordpiece import train_wordpiece
+from tellapart.pretraining.vocabulary import train_wordpiece
 
 
 def test_a_vocabulary_is_learned_and_the_tokeniser_comes_back_the_same(tmp_path):
