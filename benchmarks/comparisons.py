@@ -23,60 +23,60 @@ COMPARISONS = {
     ),
     "two-stages-wikiqa": (
         "Two stages on WikiQA: sentences that answer a question",
-        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py wikiqa",
+        "OMP_NUM_THREADS=1 python benchmarks/method_comparisons.py two-stages-wikiqa",
         "A ranking set; questions without an answering sentence are left out of the ranking metrics.",
     ),
     "two-stages-mrpc": (
         "Two stages on MRPC: pairs of sentences that say the same",
-        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py mrpc",
+        "OMP_NUM_THREADS=1 python benchmarks/method_comparisons.py two-stages-mrpc",
         "A pair set with the split of the original corpus.",
     ),
     "two-stages-nlpcc2016_kbqa_pairs": (
         "Two stages on NLPCC-2016 KBQA: relations that a Chinese question asks for",
-        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py nlpcc2016_kbqa_pairs",
+        "OMP_NUM_THREADS=1 python benchmarks/method_comparisons.py two-stages-nlpcc2016_kbqa_pairs",
         "A ranking set with five random wrong relations a question, a seeded slice of it. The encoder is a small "
         "BERT without any pre-training, so the figures say what the second stage changes, not what a Chinese "
         "encoder reaches.",
     ),
     "two-stages-chnsenticorp": (
         "Two stages on ChnSentiCorp: Chinese hotel reviews",
-        "OMP_NUM_THREADS=1 python benchmarks/two_stages.py chnsenticorp",
+        "OMP_NUM_THREADS=1 python benchmarks/method_comparisons.py two-stages-chnsenticorp",
         "A seeded slice of 3,000 training texts; 331 of the 1,200 test texts are also in the whole training split. "
         "The encoder is a small BERT without any pre-training, so the figures say what the second stage changes, not "
         "what a Chinese encoder reaches.",
     ),
     "han-arxiv": (
         "HAN on abstracts: several labels a document",
-        "python benchmarks/encoders_and_tasks.py han-arxiv",
+        "python benchmarks/method_comparisons.py han-arxiv",
         "A set of computer science abstracts made like AAPD, which it is not: 1,500 training and 1,000 test "
         "documents a seed, twelve epochs at a rate of 2e-3, 54 labels. CBOW embeddings, all other "
         "weights start at random.",
     ),
     "han-reuters": (
         "HAN on Reuters news: several topics a document",
-        "python benchmarks/encoders_and_tasks.py han-reuters",
+        "python benchmarks/method_comparisons.py han-reuters",
         "1,500 training and 1,000 test documents of the ModApte split a seed, twelve epochs at a rate of 2e-3, 90 "
         "topics of very different size. CBOW embeddings, all other weights start at random.",
     ),
     "textcnn-trec6": (
         "TextCNN on TREC: questions by the kind of their answer",
-        "python benchmarks/encoders_and_tasks.py textcnn-trec6",
+        "python benchmarks/method_comparisons.py textcnn-trec6",
         "All rows; a tenth of the training rows validates. The encoder starts from random weights.",
     ),
     "textcnn-r8": (
         "TextCNN on R8: news by topic",
-        "python benchmarks/encoders_and_tasks.py textcnn-r8",
+        "python benchmarks/method_comparisons.py textcnn-r8",
         "All rows; a tenth of the training rows validates. The encoder starts from random weights.",
     ),
     "ordered-sst5": (
         "SST-5, 40 texts a class: five ordered classes",
-        "python benchmarks/encoders_and_tasks.py ordered-sst5",
+        "python benchmarks/method_comparisons.py ordered-sst5",
         "Sentences of film reviews from very negative to very positive. The two methods with a prior know the order: "
-        "they push classes apart the harder the farther they are in it. Two test rows are also in train.",
+        "they push classes harder the farther apart they are in it. Two test rows are also in train.",
     ),
     "textcnn-chnsenticorp": (
         "TextCNN on ChnSentiCorp: Chinese reviews",
-        "python benchmarks/encoders_and_tasks.py textcnn-chnsenticorp",
+        "python benchmarks/method_comparisons.py textcnn-chnsenticorp",
         "All rows. 331 of the 1,200 test texts are also in the training split: the table gives the score on the "
         "others too. The encoder starts from random weights, its subwords are learned from the training texts.",
     ),

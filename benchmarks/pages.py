@@ -24,10 +24,9 @@ from tellapart.evaluation.trials import verdict
 from tellapart.inspection.markdown import markdown_list as bullets
 from tellapart.inspection.markdown import markdown_table as table
 from tellapart.reproduction.figures import Reproduction
+from tellapart.reproduction.pages import environment_sentence as hardware
 from tellapart.reproduction.pages import reproduction_markdown
-from tellapart.reproduction.tables import environment_sentence as hardware
 from tellapart.training import defaults
-from work_pages import work_section
 
 
 def comparison_page(name: str) -> str:
@@ -310,8 +309,6 @@ def pages() -> dict[Path, str]:
     for name, comparisons in EXCERPTS.items():
         path = ROOT / "docs" / name
         contents[path] = with_excerpt(path.read_text(encoding="utf-8"), comparisons)
-    reproduce = ROOT / "docs" / "how-to" / "reproduce.md"
-    contents[reproduce] = between_marks(reproduce.read_text(encoding="utf-8"), work_section())
     readme = ROOT / "README.md"
     contents[readme] = between_marks(readme.read_text(encoding="utf-8"), table(headline_rows(RESULTS)))
     contents[ROOT / "docs" / "reference" / "defaults.md"] = defaults_page()

@@ -30,7 +30,7 @@ from tellapart.errors import TellapartError
 from tellapart.fitting.rows import read_rows, split_data
 from tellapart.fitting.trials import TRIALS, evaluated_split, finished_trial, trial_content, write_trial
 from tellapart.recipes import Recipe
-from tellapart.reproduction.protocols import cell_recipe, load_protocol
+from tellapart.reproduction.request import load_protocol, table_request
 
 SETFIT_STEPS = 300
 _BATCH = 64
@@ -122,15 +122,22 @@ def main() -> None:
     parser.add_argument("--trials", type=int)
     parser.add_argument("--encoder", help="in place of the table's first one")
     given = parser.parse_args()
-    _, protocol = load_protocol(given.table)
+    name, protocol = load_protocol(given.table)
     role = next(iter(protocol.encoders))
-    encoders = {role: given.encoder} if given.encoder else {}
-    for seed in range(given.trials or protocol.trials):
-        for column in given.columns.split(",") if given.columns else protocol.columns:
+    request = table_request(
+        name,
+        protocol,
+        columns=given.columns.split(",") if given.columns else (),
+        encoders={role: given.encoder} if given.encoder else {},
+        trials=given.trials,
+    )
+    for seed in request.seeds:
+        for column in request.columns:
             for row in given.rows.split(","):
                 if row not in protocol.rows or protocol.why_not(row, column):
                     continue
-                recipe = cell_recipe(protocol, row, column, encoders=encoders, seed=seed)
+                recipe = request.recipe(row, column, seed)
+                assert isinstance(recipe, Recipe)
                 metric = next(iter(protocol.columns[column].metrics))
                 print(column, row, seed, run(recipe, given.output / column / TRIALS, metric), flush=True)
 

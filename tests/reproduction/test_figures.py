@@ -6,9 +6,14 @@ import pytest
 
 from tellapart.errors import DataError
 from tellapart.reproduction.figures import ColumnData, ColumnResult, Reproduction, column_figures
-from tellapart.reproduction.pages import reproduction_markdown, write_reproduction_report
+from tellapart.reproduction.pages import (
+    column_rows,
+    overview_rows,
+    reproduction_markdown,
+    reproduction_parts,
+    write_reproduction_report,
+)
 from tellapart.reproduction.protocols import Protocol
-from tellapart.reproduction.tables import column_rows, overview_rows, reproduction_parts
 
 PROTOCOL = Protocol.model_validate(
     {

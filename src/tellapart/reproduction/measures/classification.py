@@ -1,4 +1,4 @@
-"""Cells whose trial is a classifier, trained and evaluated: those of `tellapart compare`."""
+"""Table cells that train and evaluate a classifier, as `tellapart compare` does."""
 
 from __future__ import annotations
 
@@ -20,12 +20,18 @@ from tellapart.fitting.fit import fit
 from tellapart.fitting.rows import read_rows, split_data
 from tellapart.fitting.trials import finished_trial, run_trial
 from tellapart.recipes import Recipe, with_values
-from tellapart.reproduction.measures.base import Cell, ColumnRows, alone, pretrain_row, pretraining_mark
+from tellapart.reproduction.measures.base import (
+    Cell,
+    ColumnRows,
+    locked,
+    pretrain_row,
+    pretraining_fingerprint,
+)
 
 
 def describe(cell: Cell) -> ColumnRows:
-    """Reads the rows of a cell, as `tellapart.reproduction.measures.base.Measure` says."""
-    rows = rows_of(cell)
+    """Reads the rows of a cell; see `Measure.describe`."""
+    rows = _rows(cell)
     for metric in cell.metrics:
         find_metric(rows.labels, metric, ranking=is_ranking(rows.labels, rows.train))
     known = registered().get(_recipe(cell).data.source or "")
@@ -39,7 +45,7 @@ def describe(cell: Cell) -> ColumnRows:
 
 
 def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
-    """Returns what is on disk of a cell, as `tellapart.reproduction.measures.base.Measure` says."""
+    """Reads a cell's trial; see `Measure.finished`."""
     recipe = _pretrained(cell, _recipe(cell))
     chosen = _choice(cell, recipe)
     if chosen is None:
@@ -47,46 +53,31 @@ def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
     return finished_trial(with_values(recipe, chosen), _marked(cell, rows.source), cell.folder)
 
 
-def on_disk(cell: Cell) -> dict[str, Any] | None:
-    """Returns what is on disk of a cell, as `tellapart.reproduction.measures.base.Measure` says."""
-    source = cell.source if cell.evaluated == "test" else f"{cell.source} ({cell.evaluated})"
-    return finished(cell, ColumnRows(source, {}, ""))
-
-
 def run(cell: Cell) -> dict[str, Any]:
-    """Runs a cell after its choice, as `tellapart.reproduction.measures.base.Measure` says."""
+    """Selects among the choices, then trains and evaluates the classifier; see `Measure.run`."""
     if cell.pretraining is not None:
         pretrain_row(cell)
     recipe = _pretrained(cell, _recipe(cell))
-    rows = rows_of(cell)
+    rows = _rows(cell)
     rows = replace(rows, source=_marked(cell, rows.source))
     recipe = with_values(recipe, _chosen(cell, recipe, rows))
     return run_trial(recipe, split_data(recipe, rows), cell.folder, cell.metric, cell.quiet)
 
 
 def forget() -> None:
-    """Has `describe` read everything anew."""
+    """Clears the cache of `describe`."""
     _read.cache_clear()
 
 
-def rows_of(cell: Cell) -> TextData:
-    """Reads the rows of a cell, once a process; where the published validation rows are compared on, as test rows.
-
-    Raises:
-        DataError: They cannot be used.
-    """
+def _rows(cell: Cell) -> TextData:
+    """Reads the rows of a cell; with `evaluated: validation` the published validation rows become the test rows."""
     rows = _read(Recipe(data=_recipe(cell).data).model_dump_json())
     if cell.evaluated == "test":
         return rows
     if rows.validation is None:
         raise DataError(f"{rows.source} has no validation rows", "use a set that has them")
-    # The source is part of a trial's fingerprint: it is not one on the test rows.
+    # The source is part of the trial's fingerprint, which must differ from that of a trial on the test rows.
     return replace(rows, test=rows.validation, validation=None, source=f"{rows.source} (validation)")
-
-
-def needs_choice(cell: Cell) -> bool:
-    """Whether the validation rows have yet to choose among the alternatives of a cell's row and column."""
-    return _choice(cell, _pretrained(cell, _recipe(cell))) is None
 
 
 @functools.lru_cache(maxsize=16)
@@ -95,8 +86,8 @@ def _read(data: str) -> TextData:
 
 
 def _marked(cell: Cell, source: str) -> str:
-    """A source with what the encoder was pre-trained with: a trial is not one after another such run."""
-    mark = pretraining_mark(cell)
+    """Adds the pre-training to a source, so that the trial's fingerprint depends on it."""
+    mark = pretraining_fingerprint(cell)
     return f"{source} (pre-training {mark[:12]})" if mark else source
 
 
@@ -116,7 +107,7 @@ def _choice_file(cell: Cell) -> Path:
 
 
 def _choice(cell: Cell, recipe: Recipe) -> list[str] | None:
-    """What was chosen for the row and column: nothing where there is no choice, None where it is still open."""
+    """The changes selected for the row and column: empty without choices, None if not selected yet."""
     if not cell.choices:
         return []
     file = _choice_file(cell)
@@ -133,17 +124,17 @@ def _asked(cell: Cell, recipe: Recipe) -> dict[str, Any]:
 
 
 def _chosen(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:
-    """What the validation rows chose, which may still have to be asked."""
+    """The selected changes, made now if not on disk."""
     chosen = _choice(cell, recipe)
     if chosen is not None:
         return chosen
-    with alone(_choice_file(cell)):
-        chosen = _choice(cell, recipe)  # another process may have asked meanwhile
+    with locked(_choice_file(cell)):
+        chosen = _choice(cell, recipe)  # another process may have selected meanwhile
         return _choose(cell, recipe, rows) if chosen is None else chosen
 
 
 def _choose(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:
-    """Trains with every alternative and keeps the one that validates best, the first of equals."""
+    """Trains every alternative and keeps the best one on the validation rows; the first of ties."""
     seeded = recipe.model_copy(update={"seed": cell.choice_seed})
     data = split_data(seeded, rows)
     sign = 1 if METRICS[cell.metric].greater_is_better else -1
@@ -158,7 +149,7 @@ def _choose(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:
 def _validation_score(cell: Cell, recipe: Recipe, data: TextData) -> float:
     split = data.validation
     if split is None:
-        raise DataError("there are no validation rows to choose by", "leave out the choices of the protocol")
+        raise DataError("there are no validation rows to select on", "remove the choices from the protocol")
     scratch = cell.folder / f".{cell.row}-choice"
     try:
         fitted = fit(recipe, data, scratch, quiet=cell.quiet)
