@@ -1,8 +1,8 @@
-"""Writes the pages of docs that hold measured numbers, each from the committed JSON of a committed command.
+"""Generates the pages of docs with measured numbers, each from the committed JSON of a committed command.
 
     python benchmarks/pages.py
 
-A test compares the pages with what this would write: a number in docs cannot outlive its measurement.
+A test compares the pages with the output of this script, so that no number in docs is outdated.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def comparison_page(name: str) -> str:
             table(comparison_rows(comparison)),
             bullets(comparison_verdicts(comparison)),
             *against_cross_entropy(comparison),
-            "## The classes that are confused most",
-            "Errors a trial, both directions, with the first method and the best others; in brackets the change "
-            "against the first method.",
+            "## The most confused classes",
+            "Errors per trial in both directions for the first method and the best others; in brackets the change "
+            "from the first method.",
             table(confusable_rows(comparison, 4)),
             f"```bash\n{command}\n```",
             hardware(comparison.environment) + f" JSON: `benchmarks/results/{name}.json`.",
@@ -52,7 +52,7 @@ def comparison_page(name: str) -> str:
 
 
 def against_cross_entropy(comparison: Comparison) -> list[str]:
-    """The question of the papers, where another method is the baseline of the table."""
+    """The papers' comparison, if the table has a different baseline."""
     pairs = [pair for pair in comparison.pairs if pair.baseline == "cross-entropy"]
     if comparison.baseline == "cross-entropy" or not pairs:
         return []
@@ -63,15 +63,16 @@ def against_cross_entropy(comparison: Comparison) -> list[str]:
 def speed_page() -> str:
     parts = [
         "# Training speed against the stock Trainer",
-        "One epoch of fine-tuning MiniLM, rows in the same batches of 32 on both sides, in turn in one process. "
+        "One epoch of fine-tuning MiniLM with the same batches of 32 rows for all arms, run alternately in one "
+        "process. "
         "`stock` is `transformers.Trainer` with its defaults; the other arms are `tellapart.Trainer` with the "
-        "defaults of `tellapart train`, some with one thing switched off. Accuracy is that of the model after the "
-        "epoch, on the test rows.",
+        "defaults of `tellapart train`, some with one feature disabled. Accuracy is measured on the test rows after "
+        "the epoch.",
     ]
     for file in sorted(RESULTS.glob("training_speed-*.json")):
         result = json.loads(file.read_text(encoding="utf-8"))
         given = result["command"]
-        rows = [["arm", "texts a second (median)", "against stock", "accuracy (%)"]]
+        rows = [["arm", "texts per second (median)", "relative to stock", "accuracy (%)"]]
         base = statistics.median(run["texts_per_second"] for run in result["arms"]["stock"])
         for arm, runs in result["arms"].items():
             speed = statistics.median(run["texts_per_second"] for run in runs)
@@ -99,13 +100,13 @@ def speed_page() -> str:
 
 def second_stage_page() -> str:
     result = json.loads((RESULTS / "second_stage-r8.json").read_text(encoding="utf-8"))
-    seconds = [["what", "seconds"], *([name, f"{value:.2f}"] for name, value in result["seconds"].items())]
+    seconds = [["part", "seconds"], *([name, f"{value:.2f}"] for name, value in result["seconds"].items())]
     shares = [["share", "%"], *([name, f"{100 * value:.2f}"] for name, value in result["shares"].items())]
     return "\n\n".join(
         [
-            "# What the second stage costs",
+            "# Cost of the second stage",
             "Two-stage training with auxiliary labels on R8, MiniLM. The second stage encodes every row once, then "
-            "trains a fresh classifier on the kept vectors: here for ten epochs of AdamW, and by a regression.",
+            "trains a new classifier on the stored vectors: here ten epochs of AdamW, and a logistic regression.",
             table(seconds),
             table(shares),
             "```bash\npython benchmarks/second_stage.py\n```",
@@ -120,23 +121,23 @@ def encoder_speed_page() -> str:
     flags = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in given.items())
     parts = [
         "# Training speed of TextCNN and HAN",
-        "Two pairs, in turn in one process. What counts is the ratio within a pair.",
+        "Two pairs, run alternately in one process. Only the ratio within a pair is meaningful.",
     ]
     sections = {
         "textcnn": (
-            f"TextCNN beside MiniLM: {given['data']}, {result['textcnn']['texts']} texts",
+            f"TextCNN and MiniLM: {given['data']}, {result['textcnn']['texts']} texts",
             "One epoch each with the defaults of `tellapart train`, on the same rows in batches of "
             f"{given['batch_size']}, texts of at most {given['max_length']} tokens, on average "
             f"{tokens['textcnn']:.0f} words for TextCNN and {tokens['minilm']:.0f} word pieces for MiniLM.",
         ),
         "han": (
-            f"HAN beside a loop over sentences: {given['document_data']}, {result['han']['texts']} documents",
-            "The same training steps of the same network, all sentences of a batch in one packed GRU, or one "
-            f"after the other; {tokens['han']:.0f} words a document on average.",
+            f"HAN and a loop over sentences: {given['document_data']}, {result['han']['texts']} documents",
+            "The same training steps of the same network, with all sentences of a batch in one packed GRU, or one "
+            f"after another; {tokens['han']:.0f} words per document on average.",
         ),
     }
     for key, (heading, text) in sections.items():
-        rows = [["encoder", "texts a second (median)"]]
+        rows = [["encoder", "texts per second (median)"]]
         for name, speeds in result[key]["texts_per_second"].items():
             rows.append([name, f"{statistics.median(speeds):.1f}"])
         ratios = ", ".join(f"{ratio:.1f}" for ratio in result[key]["ratios"])
@@ -154,11 +155,11 @@ def defaults_page() -> str:
     for cell in result["cells"]:
         scores[cell["task"]][cell["start"], cell["learning_rate"]].append(100 * cell["accuracy"])
     parts = [
-        "# Defaults, and the runs that chose them",
-        "What a recipe leaves open is decided by `tellapart.training.defaults`:",
+        "# Defaults and the runs behind them",
+        "Settings that a recipe omits are chosen by `tellapart.training.defaults`:",
         table(
             [
-                ["what", "default"],
+                ["setting", "default"],
                 [
                     "learning rate of the encoder",
                     "; ".join(
@@ -170,7 +171,7 @@ def defaults_page() -> str:
                 ],
                 ["learning rate of the classifier", f"{defaults.HEAD_RATE_FACTOR:g} times the encoder's"],
                 [
-                    "where the classifier starts",
+                    "initial classifier",
                     "a logistic regression on the encoder's vectors (`start: probe`)",
                 ],
                 [
@@ -182,14 +183,14 @@ def defaults_page() -> str:
                 ["longest input in tokens", f"{defaults.MAX_LENGTH}"],
             ]
         ),
-        "Encoders that learn from the texts of the run alone (`textcnn`, `han`) have all to learn: "
+        "Encoders that are trained from scratch (`textcnn`, `han`) have other defaults: learning rate "
         + " and ".join(f"{rate:g} for {kind}" for kind, rate in defaults.SCRATCH_RATES.items())
-        + ", the classifier alike, a random start, enough epochs for "
+        + ", also for the classifier, a random start, enough epochs for "
         f"{defaults.SCRATCH_MINIMUM_STEPS} steps, from {defaults.SCRATCH_MINIMUM_EPOCHS} to "
-        f"{defaults.SCRATCH_MAXIMUM_EPOCHS}, and {defaults.SCRATCH_MAX_LENGTH} tokens. Of these only "
-        "the rates were measured.",
-        "Parameters are counted without embeddings. The rates of larger encoders are the customary ones for "
-        "BERT's sizes; only MiniLM was measured here. Accuracy (%) on **validation** rows, mean over the seeds:",
+        f"{defaults.SCRATCH_MAXIMUM_EPOCHS}, and {defaults.SCRATCH_MAX_LENGTH} tokens. Only the "
+        "learning rates among them were measured.",
+        "Parameters are counted without embeddings. The learning rates of larger encoders are the usual ones "
+        "for BERT; only MiniLM was measured here. Accuracy (%) on **validation** rows, mean over the seeds:",
     ]
     for task, cells in scores.items():
         rates = sorted({rate for _, rate in cells})
@@ -202,21 +203,20 @@ def defaults_page() -> str:
             rows.append(row)
         parts += [f"## {task}", table(rows)]
     parts += [
-        "The regression's C of 10 was not chosen here: it was picked on test texts of banking77 (seed 0), where the "
-        "start from the regression was first tried too, before these runs on validation rows.",
-        "In brackets the number of seeds. Differences of a point between cells of one seed say nothing: where "
-        "nothing speaks against it, a middle rate is the default. Where rows are few, the start matters more than "
-        "the rate.",
+        "The regression's C of 10 was not chosen by these runs: it was chosen earlier on test texts of banking77 "
+        "(seed 0), where starting from the regression was first tried too.",
+        "The number of seeds is in brackets. With one seed, a difference of one point is not evidence: unless there "
+        "is a clear difference, a middle rate is the default. With few rows the start matters more than the rate.",
         "```bash\npython benchmarks/defaults.py\n```",
         "Measured on "
         + " and ".join(sorted({cell["processor"] for cell in result["cells"]}))
-        + f"; the last cells with torch {result['environment']['torch']} and transformers "
+        + f"; the last cells used torch {result['environment']['torch']} and transformers "
         f"{result['environment']['transformers']}. JSON: `benchmarks/results/defaults.json`.",
     ]
     return "\n\n".join(parts)
 
 
-# Tables inside pages that are written by hand: the page, and the comparisons whose table stands between its marks.
+# Generated tables inside hand-written pages: the page, and the comparisons in the table between its marks.
 EXCERPTS = {
     "how-to/small-encoders.md": (
         "textcnn-trec6",
@@ -231,7 +231,7 @@ _BEGIN, _END = "<!-- generated by benchmarks/pages.py -->", "<!-- end -->"
 
 
 def with_excerpt(page: str, names: Sequence[str]) -> str:
-    """Returns a page with the table between its marks made anew."""
+    """Returns a page with the table between its marks regenerated."""
     rows = [["run", "method", "metric", "score", "difference", "95 % interval"]]
     for name in names:
         if (RESULTS / f"{name}.json").is_file():
@@ -240,14 +240,14 @@ def with_excerpt(page: str, names: Sequence[str]) -> str:
 
 
 def between_marks(page: str, content: str) -> str:
-    """Returns a page with other content between its marks."""
+    """Returns a page with the content between its marks replaced."""
     before, rest = page.split(_BEGIN)
     after = rest.split(_END)[1]
     return f"{before}{_BEGIN}\n\n{content}\n\n{_END}{after}"
 
 
 def excerpt(name: str) -> list[list[str]]:
-    """The methods of a comparison, a row each, all but the first with their difference to it."""
+    """One row per method of a comparison, with the difference to the first method."""
     comparison = Comparison.from_dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
     header, *rows = comparison_rows(comparison)
     return [
@@ -263,13 +263,13 @@ def index_page() -> str:
         [
             "# Evidence",
             "Every number here is generated by `python benchmarks/pages.py` from a JSON file in "
-            "`benchmarks/results/`, which the command on the page wrote. What shows no gain is shown as well.",
+            "`benchmarks/results/`, written by the command on the page. Results without a gain are included.",
             "\n".join(
                 [
                     *lines,
                     *(f"- [{title}]({name}.md)" for name, (title, _) in speed_pages().items()),
                     "- [Training speed against the stock Trainer](training-speed.md)",
-                    "- [What the second stage costs](second-stage.md)",
+                    "- [Cost of the second stage](second-stage.md)",
                     "- [Training speed of TextCNN and HAN](encoder-speed.md)",
                     *(f"- [{title}]({name}.md)" for name, (title, _) in pretraining_pages().items()),
                 ]
@@ -284,7 +284,7 @@ def available() -> list[str]:
 
 
 def reproductions() -> dict[str, Reproduction]:
-    """What `tellapart reproduce` wrote, copied to benchmarks/results/reproduce, by the name of the table."""
+    """Output of `tellapart reproduce` in benchmarks/results/reproduce, by table."""
     files = sorted((RESULTS / "reproduce").glob("*.json"))
     return {file.stem: Reproduction.from_dict(json.loads(file.read_text(encoding="utf-8"))) for file in files}
 

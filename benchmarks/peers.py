@@ -1,12 +1,13 @@
-"""What a user would otherwise pick, on the same rows as the methods of a table: cells of `tellapart reproduce`.
+"""Runs other tools on the same rows as the methods of a table: cells of `tellapart reproduce`.
 
     python benchmarks/peers.py few-shot --output runs/few-shot
     python benchmarks/peers.py few-shot --columns trec6,cr --rows stock-trainer --trials 3 --output runs/few-shot
 
 `stock-trainer` is `transformers.Trainer` with its defaults and the column's epochs, length and batch size. `setfit`
-is SetFit with its defaults, at most 300 contrastive steps. Both get the rows that the other methods get with the same
-seed. The trials are kept beside theirs, where `tellapart reproduce few-shot --output runs/few-shot --resume` finds
-them. SetFit is run where it is installed (`pip install setfit`); neither is a dependency of tellapart.
+is SetFit with its defaults and at most 300 contrastive steps. Both get the same rows as the other methods with the
+same seed. The trials are written next to theirs, where
+`tellapart reproduce few-shot --output runs/few-shot --resume` finds them. SetFit is run if it is installed
+(`pip install setfit`); it is not a dependency of tellapart.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _BATCH = 64
 
 
 def stock_trainer(recipe: Recipe, data: TextData) -> np.ndarray:
-    """Logits (N, K) of `transformers.Trainer` as its documentation shows it."""
+    """Logits (N, K) of `transformers.Trainer`, used as in its documentation."""
     stage, labels, split = recipe.stages[0], data.labels, evaluated_split(data)
     encoder = resolve_encoder(recipe.encoder.name)
     transformers.set_seed(recipe.seed)
@@ -75,7 +76,7 @@ def stock_trainer(recipe: Recipe, data: TextData) -> np.ndarray:
 
 
 def setfit(recipe: Recipe, data: TextData) -> np.ndarray:
-    """Log-odds of SetFit's probabilities (N, K), whose softmax or sigmoid gives these again."""
+    """Log probabilities or log-odds (N, K) of SetFit: their softmax or sigmoid gives its probabilities."""
     from setfit import SetFitModel, Trainer, TrainingArguments
 
     labels, split = data.labels, evaluated_split(data)
@@ -120,7 +121,7 @@ def main() -> None:
     parser.add_argument("--rows", default=",".join(PEERS))
     parser.add_argument("--columns", default="")
     parser.add_argument("--trials", type=int)
-    parser.add_argument("--encoder", help="in place of the table's first one")
+    parser.add_argument("--encoder", help="replaces the table's first encoder")
     given = parser.parse_args()
     name, protocol = load_protocol(given.table)
     role = next(iter(protocol.encoders))
@@ -143,7 +144,7 @@ def main() -> None:
 
 
 def run(recipe: Recipe, folder: Path, metric: str) -> str:
-    """Runs one cell, unless it is there; what fails is told and the rest goes on."""
+    """Runs one cell unless it is finished; returns a sentence about the result or the failure."""
     if recipe.method == "setfit" and importlib.util.find_spec("setfit") is None:
         return "skipped: setfit is not installed"
     try:

@@ -1,15 +1,15 @@
-"""All benchmarks of speed and memory one after another, and their figures beside the targets.
+"""Runs all speed and memory benchmarks in sequence and compares their figures with the targets.
 
     python benchmarks/run_all.py
     python benchmarks/run_all.py --resume
     python benchmarks/run_all.py --quick
     python benchmarks/run_all.py --table
 
-Run it on a machine that does nothing else. Each benchmark is a process of its own and writes its JSON to
-benchmarks/results after every pair, so that an interrupted run goes on with --resume. --quick takes few rows and one
-pair: it shows that everything runs, its figures say little, and they go to runs/bench-quick. --table only prints the
-table of what was measured. The comparison with SetFit runs where --setfit-python names an environment that has it
-(see few_shot_speed.py). `python benchmarks/pages.py` writes it into docs/evidence/speed.md.
+Run it on an otherwise idle machine. Each benchmark is a separate process and writes its JSON to benchmarks/results
+after every pair, so that --resume continues an interrupted run. --quick uses few rows and one pair: it checks that
+everything runs, and writes its figures, which are not meaningful, to runs/bench-quick. --table only prints the table
+of existing results. The comparison with SetFit runs if --setfit-python names an environment with SetFit (see
+few_shot_speed.py). `python benchmarks/pages.py` writes the table to docs/evidence/speed.md.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ QUICK_FOLDER = Path("runs") / "bench-quick"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A command.
+    """A benchmark script and its options.
 
     Args:
-        script: In benchmarks.
-        file: The JSON that it writes.
-        options: Always.
-        full: When measured for evidence.
-        quick: When only tried.
-        resumes: Whether it knows --resume.
-        device: Whether it knows --device.
+        script: File in benchmarks.
+        file: The JSON file that it writes.
+        options: Options of every run.
+        full: Additional options of full runs.
+        quick: Additional options with --quick.
+        resumes: Whether it has the option --resume.
+        device: Whether it has the option --device.
     """
 
     script: str
@@ -79,7 +79,7 @@ BENCHMARKS = (
             ("--rows=300", "--train-rows=400", "--pairs=1"),
         )
         for file, options in (
-            ("scoring_speed.json", ()),  # all arms whose packages are there
+            ("scoring_speed.json", ()),  # all arms whose packages are installed
             ("scoring_speed-int8.json", ("--arms=tellapart,int8",)),
         )
     ),
@@ -105,7 +105,7 @@ BENCHMARKS = (
 
 
 def run(benchmark: Benchmark, given: argparse.Namespace, folder: Path) -> bool:
-    """Runs a benchmark; returns whether it came to its end."""
+    """Runs a benchmark; returns whether it succeeded."""
     command = [sys.executable, str(HERE / benchmark.script), *benchmark.options]
     command += benchmark.quick if given.quick else benchmark.full
     command += ["--output", str(folder / benchmark.file)]
@@ -124,8 +124,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--resume", action="store_true", help="keep what is there, add what is missing")
-    parser.add_argument("--table", action="store_true", help="measure nothing")
+    parser.add_argument("--resume", action="store_true", help="keep existing results, run the missing ones")
+    parser.add_argument("--table", action="store_true", help="run nothing")
     parser.add_argument("--only", help="names of benchmarks or their files, separated by commas")
     parser.add_argument("--device")
     parser.add_argument("--setfit-python", help="Python of an environment with setfit 1.2")
@@ -135,7 +135,7 @@ def main() -> None:
     for benchmark in () if given.table else BENCHMARKS:
         names = given.only.split(",") if given.only else [benchmark.script]
         wanted = any(name in (benchmark.script, benchmark.file) for name in names)
-        # What cannot be gone on with is kept whole.
+        # Benchmarks that cannot resume are kept if they are complete.
         whole = (
             given.resume and not given.quick and not benchmark.resumes and (folder / benchmark.file).is_file()
         )
@@ -149,7 +149,7 @@ def main() -> None:
     for sentence in missed(folder):
         print(sentence)
     if failed:
-        raise SystemExit("did not come to their end: " + ", ".join(failed))
+        raise SystemExit("these benchmarks failed: " + ", ".join(failed))
 
 
 if __name__ == "__main__":

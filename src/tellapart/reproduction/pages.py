@@ -157,12 +157,12 @@ def _what_it_is(result: Reproduction) -> PagePart:
 
 def _overview(result: Reproduction) -> PagePart:
     seeds = f"Seeds {', '.join(map(str, result.seeds))}."
-    what = "the mean of the trials"
+    what = "the mean over the trials"
     if result.protocol.measures == "classification":
-        what += ", by the main metric of each set"
+        what += " of each set's main metric"
     if result.protocol.summary == "trimmed":
-        what = "the mean without the best and the worst trial, where there are three or more; intervals and "
-        what += "differences are those of all trials"
+        what = "the mean without the best and the worst of three or more trials; intervals and differences are over "
+        what += "all trials"
     read = "The paper's figure / ours" if result.protocol.figures else "A cell"
     return PagePart("The table", (f"{read}: {what}. {seeds}",), tuple(map(tuple, overview_rows(result))))
 
@@ -180,8 +180,8 @@ def _column(result: Reproduction, column: str, metric: str, *, with_data: bool) 
     if seen:
         sentences = (
             *sentences,
-            f"Up to {seen} evaluated rows have a text that is also in the training rows of a seed; the column of "
-            "unseen rows leaves them out.",
+            f"Up to {seen} evaluated rows have a text that is also in the training rows of a seed; the column "
+            "`unseen rows` excludes them.",
         )
     return PagePart(
         _column_name(result, column, metric, full=True),
@@ -201,9 +201,9 @@ def _data_sentences(result: Reproduction, column: str, found: ColumnResult) -> t
     if its_column.note:
         parts.append(its_column.note[0].upper() + its_column.note[1:].rstrip(".") + ".")
     if data.note:
-        parts.append(f"Known of the published set: {data.note}.")
+        parts.append(f"Known problems of the published set: {data.note}.")
     if data.known_overlap is None and result.protocol.measures == "classification":
-        parts.append("Nobody has counted the texts that its test and training rows share.")
+        parts.append("The overlap of its test and training texts has not been counted.")
     return (" ".join(parts),)
 
 
@@ -216,7 +216,7 @@ def _missing(result: Reproduction) -> PagePart:
             named = ", ".join(rows) if len(rows) <= _ROWS_NAMED else f"{len(rows)} of {len(figures)} rows"
             reasons[reason].append(f"{its_column.name} ({named})")
     points = [f"{reason.rstrip('.')}: {'; '.join(columns)}." for reason, columns in reasons.items()]
-    return PagePart("What is missing, and why", points=tuple(points)) if points else PagePart("")
+    return PagePart("Missing cells", points=tuple(points)) if points else PagePart("")
 
 
 def _by_reason(result: Reproduction, figures: dict[str, CellFigures]) -> dict[str, list[str]]:
@@ -235,7 +235,7 @@ def _setting(result: Reproduction) -> PagePart:
     used = "; ".join(f"{role}: {encoder}" for role, encoder in result.encoders.items())
     sentences = [f"Encoders here: {used}.", environment_sentence(result.environment)]
     sentences += [f"Some trials: {environment_sentence(one)}" for one in result.other_environments]
-    return PagePart("How it was measured", tuple(sentences))
+    return PagePart("Environment", tuple(sentences))
 
 
 def environment_sentence(environment: dict[str, Any]) -> str:
@@ -308,5 +308,5 @@ def _section(part: PagePart) -> Html:
     figures = table(part.rows[0], part.rows[1:], unbroken=True) if part.rows else Html("")
     points = join(Html(f"<li>{text(point)}</li>") for point in part.points)
     return section(
-        part.heading or "What this is", sentences, figures, Html(f"<ul>{points}</ul>") if points else ""
+        part.heading or "The paper", sentences, figures, Html(f"<ul>{points}</ul>") if points else ""
     )
