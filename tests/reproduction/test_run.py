@@ -325,8 +325,8 @@ def test_several_processes_of_torchrun_are_refused(table, tmp_path, monkeypatch)
 
 def test_workers_side_by_side_ask_the_validation_rows_once(table, tmp_path, monkeypatch):
     table["choices"] = [{"stages.0.regularisation": 0.1}, {"stages.0.regularisation": 10.0}]
-    asked, real = [], module._choose
-    monkeypatch.setattr(module, "_choose", lambda *a: asked.append(a[0].seed) or real(*a))
+    asked, real = [], module._select
+    monkeypatch.setattr(module, "_select", lambda *a: asked.append(a[0].seed) or real(*a))
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
         result = run(table, tmp_path / "out", rows=["probe"], columns=["tickets"], workers=[one, two])
     assert len(asked) == 1

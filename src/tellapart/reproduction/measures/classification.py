@@ -47,10 +47,10 @@ def describe(cell: Cell) -> ColumnRows:
 def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
     """Reads a cell's trial; see `Measure.finished`."""
     recipe = _pretrained(cell, _recipe(cell))
-    chosen = _choice(cell, recipe)
-    if chosen is None:
+    selected = _read_selection(cell, recipe)
+    if selected is None:
         return None
-    return finished_trial(with_values(recipe, chosen), _marked(cell, rows.source), cell.folder)
+    return finished_trial(with_values(recipe, selected), _source(cell, rows.source), cell.folder)
 
 
 def run(cell: Cell) -> dict[str, Any]:
@@ -59,8 +59,8 @@ def run(cell: Cell) -> dict[str, Any]:
         pretrain_row(cell)
     recipe = _pretrained(cell, _recipe(cell))
     rows = _rows(cell)
-    rows = replace(rows, source=_marked(cell, rows.source))
-    recipe = with_values(recipe, _chosen(cell, recipe, rows))
+    rows = replace(rows, source=_source(cell, rows.source))
+    recipe = with_values(recipe, _selection(cell, recipe, rows))
     return run_trial(recipe, split_data(recipe, rows), cell.folder, cell.metric, cell.quiet)
 
 
@@ -85,7 +85,7 @@ def _read(data: str) -> TextData:
     return read_rows(Recipe.model_validate_json(data))
 
 
-def _marked(cell: Cell, source: str) -> str:
+def _source(cell: Cell, source: str) -> str:
     """Adds the pre-training to a source, so that the trial's fingerprint depends on it."""
     mark = pretraining_fingerprint(cell)
     return f"{source} (pre-training {mark[:12]})" if mark else source
@@ -102,48 +102,48 @@ def _pretrained(cell: Cell, recipe: Recipe) -> Recipe:
     return with_values(recipe, [f"encoder.name={json.dumps(str(cell.pretraining_folder / 'model'))}"])
 
 
-def _choice_file(cell: Cell) -> Path:
+def _selection_file(cell: Cell) -> Path:
     return cell.folder / f"{cell.row}-choice.json"
 
 
-def _choice(cell: Cell, recipe: Recipe) -> list[str] | None:
+def _read_selection(cell: Cell, recipe: Recipe) -> list[str] | None:
     """The changes selected for the row and column: empty without choices, None if not selected yet."""
     if not cell.choices:
         return []
-    file = _choice_file(cell)
+    file = _selection_file(cell)
     if not file.is_file():
         return None
     kept = json.loads(file.read_text(encoding="utf-8"))
-    return kept["chosen"] if kept["asked"] == _asked(cell, recipe) else None
+    return kept["chosen"] if kept["asked"] == _selection_key(cell, recipe) else None
 
 
-def _asked(cell: Cell, recipe: Recipe) -> dict[str, Any]:
+def _selection_key(cell: Cell, recipe: Recipe) -> dict[str, Any]:
     settled = recipe.model_copy(update={"seed": cell.choice_seed})
     choices = [list(one) for one in cell.choices]
     return {"recipe": settled.model_dump(mode="json"), "choices": choices, "metric": cell.metric}
 
 
-def _chosen(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:
+def _selection(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:
     """The selected changes, made now if not on disk."""
-    chosen = _choice(cell, recipe)
-    if chosen is not None:
-        return chosen
-    with locked(_choice_file(cell)):
-        chosen = _choice(cell, recipe)  # another process may have selected meanwhile
-        return _choose(cell, recipe, rows) if chosen is None else chosen
+    selected = _read_selection(cell, recipe)
+    if selected is not None:
+        return selected
+    with locked(_selection_file(cell)):
+        selected = _read_selection(cell, recipe)  # another process may have selected meanwhile
+        return _select(cell, recipe, rows) if selected is None else selected
 
 
-def _choose(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:
+def _select(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:
     """Trains every alternative and keeps the best one on the validation rows; the first of ties."""
     seeded = recipe.model_copy(update={"seed": cell.choice_seed})
     data = split_data(seeded, rows)
     sign = 1 if METRICS[cell.metric].greater_is_better else -1
     scores = [_validation_score(cell, with_values(seeded, one), data) for one in cell.choices]
-    chosen = list(cell.choices[max(range(len(scores)), key=lambda place: sign * scores[place])])
-    content = {"asked": _asked(cell, recipe), "chosen": chosen, "validation": scores}
-    with replacing(_choice_file(cell)) as temporary:
+    selected = list(cell.choices[max(range(len(scores)), key=lambda place: sign * scores[place])])
+    content = {"asked": _selection_key(cell, recipe), "chosen": selected, "validation": scores}
+    with replacing(_selection_file(cell)) as temporary:
         temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    return chosen
+    return selected
 
 
 def _validation_score(cell: Cell, recipe: Recipe, data: TextData) -> float:
