@@ -24,10 +24,9 @@ from tellapart.evaluation.trials import verdict
 from tellapart.inspection.markdown import markdown_list as bullets
 from tellapart.inspection.markdown import markdown_table as table
 from tellapart.reproduction.figures import Reproduction
+from tellapart.reproduction.pages import environment_sentence as hardware
 from tellapart.reproduction.pages import reproduction_markdown
-from tellapart.reproduction.tables import environment_sentence as hardware
 from tellapart.training import defaults
-from work_pages import work_section
 
 
 def comparison_page(name: str) -> str:
@@ -100,7 +99,7 @@ def speed_page() -> str:
 
 def second_stage_page() -> str:
     result = json.loads((RESULTS / "second_stage-r8.json").read_text(encoding="utf-8"))
-    seconds = [["what", "seconds"], *([name, f"{value:.2f}"] for name, value in result["seconds"].items())]
+    seconds = [["part", "seconds"], *([name, f"{value:.2f}"] for name, value in result["seconds"].items())]
     shares = [["share", "%"], *([name, f"{100 * value:.2f}"] for name, value in result["shares"].items())]
     return "\n\n".join(
         [
@@ -211,7 +210,7 @@ def defaults_page() -> str:
         "```bash\npython benchmarks/defaults.py\n```",
         "Measured on "
         + " and ".join(sorted({cell["processor"] for cell in result["cells"]}))
-        + f"; the last cells with torch {result['environment']['torch']} and transformers "
+        + f"; the last cells used torch {result['environment']['torch']} and transformers "
         f"{result['environment']['transformers']}. JSON: `benchmarks/results/defaults.json`.",
     ]
     return "\n\n".join(parts)
@@ -311,8 +310,6 @@ def pages() -> dict[Path, str]:
     for name, comparisons in EXCERPTS.items():
         path = ROOT / "docs" / name
         contents[path] = with_excerpt(path.read_text(encoding="utf-8"), comparisons)
-    reproduce = ROOT / "docs" / "how-to" / "reproduce.md"
-    contents[reproduce] = between_marks(reproduce.read_text(encoding="utf-8"), work_section())
     readme = ROOT / "README.md"
     contents[readme] = between_marks(readme.read_text(encoding="utf-8"), table(headline_rows(RESULTS)))
     contents[ROOT / "docs" / "reference" / "defaults.md"] = defaults_page()

@@ -31,14 +31,14 @@ from tellapart.errors import TellapartError
 from tellapart.fitting.rows import read_rows, split_data
 from tellapart.fitting.trials import TRIALS, evaluated_split, finished_trial, trial_content, write_trial
 from tellapart.recipes import Recipe
-from tellapart.reproduction.protocols import cell_recipe, load_protocol
+from tellapart.reproduction.request import load_protocol, table_request
 
 SETFIT_STEPS = 300
 _BATCH = 64
 
 
 def stock_trainer(recipe: Recipe, data: TextData) -> np.ndarray:
-    """Logits (N, K) of `transformers.Trainer` as its documentation shows it."""
+    """Logits (N, K) of `transformers.Trainer`, used as in its documentation."""
     stage, labels, split = recipe.stages[0], data.labels, evaluated_split(data)
     encoder = resolve_encoder(recipe.encoder.name)
     transformers.set_seed(recipe.seed)
@@ -76,7 +76,7 @@ def stock_trainer(recipe: Recipe, data: TextData) -> np.ndarray:
 
 
 def setfit(recipe: Recipe, data: TextData) -> np.ndarray:
-    """Log-odds of SetFit's probabilities (N, K), whose softmax or sigmoid gives these again."""
+    """Log probabilities or log-odds (N, K) of SetFit: their softmax or sigmoid gives its probabilities."""
     from setfit import SetFitModel, Trainer, TrainingArguments
 
     labels, split = data.labels, evaluated_split(data)
@@ -123,15 +123,22 @@ def main() -> None:
     parser.add_argument("--trials", type=int)
     parser.add_argument("--encoder", help="replaces the first encoder of the table")
     given = parser.parse_args()
-    _, protocol = load_protocol(given.table)
+    name, protocol = load_protocol(given.table)
     role = next(iter(protocol.encoders))
-    encoders = {role: given.encoder} if given.encoder else {}
-    for seed in range(given.trials or protocol.trials):
-        for column in given.columns.split(",") if given.columns else protocol.columns:
+    request = table_request(
+        name,
+        protocol,
+        columns=given.columns.split(",") if given.columns else (),
+        encoders={role: given.encoder} if given.encoder else {},
+        trials=given.trials,
+    )
+    for seed in request.seeds:
+        for column in request.columns:
             for row in given.rows.split(","):
                 if row not in protocol.rows or protocol.why_not(row, column):
                     continue
-                recipe = cell_recipe(protocol, row, column, encoders=encoders, seed=seed)
+                recipe = request.recipe(row, column, seed)
+                assert isinstance(recipe, Recipe)
                 metric = next(iter(protocol.columns[column].metrics))
                 print(column, row, seed, run(recipe, given.output / column / TRIALS, metric), flush=True)
 

@@ -11,7 +11,7 @@ from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.comparison_tables import comparison_rows, comparison_verdicts
 from tellapart.inspection.markdown import markdown_list as bullets
 from tellapart.inspection.markdown import markdown_table as table
-from tellapart.reproduction.tables import environment_sentence as hardware
+from tellapart.reproduction.pages import environment_sentence as hardware
 
 END_TO_END = "pretraining-end-to-end"
 

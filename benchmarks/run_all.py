@@ -30,16 +30,16 @@ QUICK_FOLDER = Path("runs") / "bench-quick"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A command.
+    """A benchmark script and its options.
 
     Args:
-        script: In benchmarks.
-        file: The JSON that it writes.
-        options: Always.
-        full: When measured for evidence.
-        quick: When only tried.
-        resumes: Whether it knows --resume.
-        device: Whether it knows --device.
+        script: File in benchmarks.
+        file: The JSON file that it writes.
+        options: Options of every run.
+        full: Additional options of full runs.
+        quick: Additional options with --quick.
+        resumes: Whether it has the option --resume.
+        device: Whether it has the option --device.
     """
 
     script: str
@@ -79,7 +79,7 @@ BENCHMARKS = (
             ("--rows=300", "--train-rows=400", "--pairs=1"),
         )
         for file, options in (
-            ("scoring_speed.json", ()),  # all arms whose packages are there
+            ("scoring_speed.json", ()),  # all arms whose packages are installed
             ("scoring_speed-int8.json", ("--arms=tellapart,int8",)),
         )
     ),
@@ -135,7 +135,7 @@ def main() -> None:
     for benchmark in () if given.table else BENCHMARKS:
         names = given.only.split(",") if given.only else [benchmark.script]
         wanted = any(name in (benchmark.script, benchmark.file) for name in names)
-        # What cannot be gone on with is kept whole.
+        # Benchmarks that cannot resume are kept if they are complete.
         whole = (
             given.resume and not given.quick and not benchmark.resumes and (folder / benchmark.file).is_file()
         )

@@ -13,7 +13,7 @@ from typing import Any
 from evidence import RESULTS, ROOT
 from targets import missed, table_rows
 from tellapart.inspection.markdown import markdown_table as table
-from tellapart.reproduction.tables import environment_sentence as hardware
+from tellapart.reproduction.pages import environment_sentence as hardware
 
 GROWTH_FIGURE = ROOT / "docs" / "evidence" / "growth.png"
 _AXES = {"texts": "texts", "length": "tokens per text", "classes": "classes", "processes": "processes"}

@@ -165,11 +165,11 @@ def recipe(ticket_file, tiny_encoder) -> Recipe:
 @pytest.fixture(scope="session")
 def span_run(squad_file, tiny_encoder, tmp_path_factory) -> tuple[Path, dict[str, Any]]:
     """The folder and the metrics of a model that has learnt to answer the questions about the tickets."""
-    from tellapart.question_answering.runs import train_spans
+    from tellapart.question_answering.runs import train_qa
 
     folder = tmp_path_factory.mktemp("spans") / "run"
     quick = {"max_length": 32, "stride": 8, "epochs": 12, "learning_rate": 0.01, "quiet": True}
-    return folder, train_spans(squad_file, folder, encoder=tiny_encoder, validation=squad_file, **quick)
+    return folder, train_qa(squad_file, folder, encoder=tiny_encoder, validation=squad_file, **quick)
 
 
 # lost is mostly a verb, rest may be either, robbed and taken are adjectives as well; "chief" was never met

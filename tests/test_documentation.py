@@ -36,21 +36,15 @@ from tellapart.recipes import (
 )
 from tellapart.recipes.spaces import SearchSpace, parse_spaces
 from tellapart.reproduction.figures import CellFigures, ColumnData, Reproduction
-from tellapart.reproduction.measurements import (
+from tellapart.reproduction.measures.settings import (
     MEASUREMENTS,
     CorrectionsMeasurement,
     Measurement,
+    QuestionAnsweringMeasurement,
     RobustnessMeasurement,
-    SpansMeasurement,
 )
-from tellapart.reproduction.protocols import (
-    Protocol,
-    ProtocolColumn,
-    ProtocolRow,
-    check_settings,
-    is_shipped,
-    load_protocol,
-)
+from tellapart.reproduction.protocols import Protocol, ProtocolColumn, ProtocolRow
+from tellapart.reproduction.request import check_settings, is_shipped, load_protocol
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -269,8 +263,8 @@ def test_the_protocol_reference_has_the_keys_and_defaults_that_there_are(heading
     [
         ("All of them", Measurement, None),
         ("corrections", CorrectionsMeasurement, Measurement),
-        ("spans", SpansMeasurement, Measurement),
-        ("robustness", RobustnessMeasurement, SpansMeasurement),
+        ("spans", QuestionAnsweringMeasurement, Measurement),
+        ("robustness", RobustnessMeasurement, QuestionAnsweringMeasurement),
     ],
 )
 def test_the_protocol_reference_has_the_settings_of_each_kind_of_cell(heading, kind, base):

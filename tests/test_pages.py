@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tellapart.reproduction.figures import ColumnData, ColumnResult, Reproduction, column_figures
-from tellapart.reproduction.protocols import load_protocol
+from tellapart.reproduction.request import load_protocol
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "pages.py"
 

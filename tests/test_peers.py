@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tellapart.reproduction.protocols import load_protocol
+from tellapart.reproduction.request import load_protocol, table_request
 from tellapart.reproduction.run import reproduce
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "peers.py"
@@ -38,14 +38,14 @@ def test_the_stock_trainer_stands_beside_the_methods_of_a_table(
     }
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump(content, sort_keys=False))
-    name, protocol = load_protocol(file)
-    before = reproduce(name, protocol, tmp_path / "out", quiet=True)
+    request = table_request(*load_protocol(file))
+    before = reproduce(request, tmp_path / "out", quiet=True)
     rows = before.columns["tickets"].metrics["accuracy"]
     assert rows["stock-trainer"].missing == {0: "to be run by the script of peers"}
     monkeypatch.setattr("sys.argv", ["peers.py", str(file), "--output", str(tmp_path / "out")])
     peers.main()
     assert "tickets stock-trainer 0 accuracy" in capsys.readouterr().out
-    after = reproduce(name, protocol, tmp_path / "out", resume=True, quiet=True)
+    after = reproduce(request, tmp_path / "out", resume=True, quiet=True)
     rows = after.columns["tickets"].metrics["accuracy"]
     assert set(rows["stock-trainer"].scores) == {0}
     assert rows["stock-trainer"].difference.baseline == "tfidf"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tellapart.reproduction.protocols import protocols
+from tellapart.reproduction.request import protocols
 
 
 @pytest.fixture
@@ -79,23 +79,21 @@ def test_a_plan_counts_and_writes_nothing(tellapart, table, tiny_encoder, tmp_pa
     arguments = ("reproduce", table, "--encoder", tiny_encoder, "--output", tmp_path / "out")
     finished = tellapart(*arguments, "--plan", "--trials", 3)
     assert finished.code == 0
-    line = next(line for line in finished.out.splitlines() if line.split()[:1] == ["tickets"])
-    assert line.split()[1:5] == ["6", "0", "0", "0"]
+    for name in ("tickets", "total"):
+        line = next(line for line in finished.out.splitlines() if line.split()[:1] == [name])
+        assert line.split()[1:] == ["6", "0", "0", "6"]
     assert f"run it: tellapart reproduce mine.yaml --encoder {tiny_encoder} --trials 3" in finished.out
     assert not (tmp_path / "out").exists()
     assert tellapart(*arguments, "--trials", 1, "--quiet").code == 0
     content = json.loads(tellapart(*arguments, "--plan", "--json").out)
-    assert (content["total"]["to_run"], content["total"]["there"], content["total"]["timed"]) == (2, 2, 2)
-    assert "2 of 2 cells to run, by the same with other seeds" in tellapart(*arguments, "--plan").out
+    assert content["total"] == {"cells": 4, "finished": 2, "failed": 0, "left": 2}
 
 
-def test_a_plan_names_what_it_cannot_count(tellapart, table, tmp_path):
-    arguments = ("reproduce", table, "--plan", "--output", tmp_path / "out")
-    shown = tellapart(*arguments).out
-    reason = "the size of no-such-encoder is not known before it is fetched"
-    assert f"not counted, 2 cells: {reason}" in shown
-    assert "0 + unknown" in shown
-    assert json.loads(tellapart(*arguments, "--json").out)["total"]["uncounted"] == {reason: 2}
+def test_a_plan_counts_cells_that_failed(tellapart, table, tmp_path):
+    arguments = ("reproduce", table, "--trials", 1, "--output", tmp_path / "out")
+    assert tellapart(*arguments, "--quiet").code == 0
+    content = json.loads(tellapart(*arguments, "--plan", "--json").out)
+    assert content["columns"]["tickets"] == {"cells": 2, "finished": 1, "failed": 1, "left": 0}
 
 
 def test_the_tables_are_listed(tellapart):

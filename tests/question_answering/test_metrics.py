@@ -16,11 +16,11 @@ from tellapart.question_answering.metrics import (
     evaluate_squad,
     exact_match,
     normalise_answer,
-    span_metrics,
+    qa_metrics,
     token_f1,
 )
 from tellapart.question_answering.squad import SquadAnswer, SquadExample
-from tellapart.question_answering.windows import SpanWindows
+from tellapart.question_answering.windows import QAWindows
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def _example(name: str, *gold: str) -> SquadExample:
 
 def test_means_are_over_all_questions_and_over_either_kind():
     examples = [_example("a", "1880"), _example("b", "1880", "in 1881"), _example("c"), _example("d")]
-    metrics = span_metrics(examples, {"a": "1880", "b": "1881", "c": "", "more": "x"})
+    metrics = qa_metrics(examples, {"a": "1880", "b": "1881", "c": "", "more": "x"})
     assert metrics == {
         "exact_match": 0.5,
         "f1": pytest.approx((1 + 2 / 3 + 1) / 4),
@@ -104,7 +104,7 @@ def test_means_are_over_all_questions_and_over_either_kind():
         "total": 4,
         "missing": 1,
     }
-    assert span_metrics(examples[:1], {"a": "1880"}) == {"exact_match": 1, "f1": 1, "total": 1, "missing": 0}
+    assert qa_metrics(examples[:1], {"a": "1880"}) == {"exact_match": 1, "f1": 1, "total": 1, "missing": 0}
 
 
 def _official_evaluation(dataset, predictions):
@@ -154,7 +154,7 @@ def test_the_metrics_are_those_of_the_published_evaluation(rows):
         examples.append(SquadExample(f"q{number}", "?", "a text", answers))
         if number % 4 != 3:
             predictions[f"q{number}"] = " ".join(first)
-    metrics = span_metrics(examples, predictions)
+    metrics = qa_metrics(examples, predictions)
     expected = _official_evaluation(_squad(examples), predictions)
     assert (100 * metrics["exact_match"], 100 * metrics["f1"]) == pytest.approx(expected)
 
@@ -212,11 +212,11 @@ def test_the_best_span_is_the_best_of_all(length, longest, seed):
     assert best_span(start, end, allowed, longest) == (first, last, pytest.approx(score))
 
 
-def _windows(questions: list[int]) -> SpanWindows:
+def _windows(questions: list[int]) -> QAWindows:
     """Windows of four tokens: [CLS], then characters 0–2, 3–5 and 6–8 of the text."""
     count = len(questions)
     offsets = np.array([[-1, -1], [0, 2], [3, 5], [6, 8]])
-    return SpanWindows(
+    return QAWindows(
         {"input_ids": np.zeros(4 * count)},
         np.full(count, 4),
         {},

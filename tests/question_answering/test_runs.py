@@ -8,12 +8,12 @@ import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from tellapart.errors import DataError, ModelError, RecipeError, UserError
-from tellapart.question_answering.loading import load_span_model
-from tellapart.question_answering.metrics import span_metrics
-from tellapart.question_answering.runs import evaluate_spans, predict_spans, train_spans
+from tellapart.question_answering.loading import load_qa_model
+from tellapart.question_answering.metrics import qa_metrics
+from tellapart.question_answering.runs import evaluate_qa, predict_qa, train_qa
 from tellapart.question_answering.squad import read_squad
-from tellapart.question_answering.trainer import span_scores
-from tellapart.question_answering.windows import span_windows
+from tellapart.question_answering.trainer import token_logits
+from tellapart.question_answering.windows import qa_windows
 
 QUICK = {"max_length": 32, "stride": 8, "learning_rate": 0.01, "quiet": True}
 
@@ -42,17 +42,17 @@ def test_the_checkpoint_is_a_plain_one(span_run, squad_file):
 
 def test_what_is_predicted_is_what_is_evaluated(span_run, squad_file, tmp_path):
     folder, metrics = span_run
-    predictions = predict_spans(folder, squad_file, tmp_path / "predicted.json", quiet=True)
+    predictions = predict_qa(folder, squad_file, tmp_path / "predicted.json", quiet=True)
     assert json.loads((tmp_path / "predicted.json").read_text()) == predictions
     assert predictions == json.loads((folder / "predictions.json").read_text())
-    assert evaluate_spans(folder, squad_file, quiet=True) == metrics["validation"]
-    assert span_metrics(read_squad(squad_file), predictions) == metrics["validation"]
+    assert evaluate_qa(folder, squad_file, quiet=True) == metrics["validation"]
+    assert qa_metrics(read_squad(squad_file), predictions) == metrics["validation"]
 
 
 def test_scores_do_not_depend_on_what_else_is_in_the_batch(span_run, squad_file):
-    model, tokenizer = load_span_model(span_run[0])
-    windows = span_windows(read_squad(squad_file)[:9], tokenizer, max_length=32, stride=8)
-    scores = span_scores(model, windows)
+    model, tokenizer = load_qa_model(span_run[0])
+    windows = qa_windows(read_squad(squad_file)[:9], tokenizer, max_length=32, stride=8)
+    scores = token_logits(model, windows)
     for number in (0, 3, 8):
         batch = windows.batch([number])
         with torch.no_grad():
@@ -63,11 +63,11 @@ def test_scores_do_not_depend_on_what_else_is_in_the_batch(span_run, squad_file)
 
 def test_the_same_seed_gives_the_same_model(squad_file, tiny_encoder, tmp_path):
     for name in ("first", "second"):
-        train_spans(squad_file, tmp_path / name, encoder=tiny_encoder, epochs=0.2, **QUICK)
+        train_qa(squad_file, tmp_path / name, encoder=tiny_encoder, epochs=0.2, **QUICK)
     weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("first", "second")]
     assert weights[0] == weights[1]
     with pytest.raises(UserError, match="not empty"):
-        train_spans(squad_file, tmp_path / "first", encoder=tiny_encoder, **QUICK)
+        train_qa(squad_file, tmp_path / "first", encoder=tiny_encoder, **QUICK)
 
 
 def test_a_model_of_questions_that_all_have_answers_always_gives_one(squad_file, tiny_encoder, tmp_path):
@@ -78,9 +78,9 @@ def test_a_model_of_questions_that_all_have_answers_always_gives_one(squad_file,
     misplaced["answer_start"] -= 1
     data = tmp_path / "answered.json"
     data.write_text(json.dumps(content))
-    metrics = train_spans(data, tmp_path / "run", encoder=tiny_encoder, epochs=0.2, **QUICK)
+    metrics = train_qa(data, tmp_path / "run", encoder=tiny_encoder, epochs=0.2, **QUICK)
     assert metrics["rows"]["train"] == 143  # one of 144 is not where the file says
-    assert all(predict_spans(tmp_path / "run", squad_file, tmp_path / "out.json", quiet=True).values())
+    assert all(predict_qa(tmp_path / "run", squad_file, tmp_path / "out.json", quiet=True).values())
 
 
 def test_a_classifier_gets_a_fresh_head_and_is_no_question_answering_model(
@@ -92,14 +92,14 @@ def test_a_classifier_gets_a_fresh_head_and_is_no_question_answering_model(
     classifier.save_pretrained(tmp_path / "classifier")
     AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(tmp_path / "classifier")
     with pytest.raises(ModelError, match="BertForSequenceClassification, which does not answer questions"):
-        predict_spans(tmp_path / "classifier", squad_file, tmp_path / "out.json")
-    train_spans(squad_file, tmp_path / "run", encoder=str(tmp_path / "classifier"), epochs=0.1, **QUICK)
-    assert load_span_model(tmp_path / "run")[0].qa_outputs.out_features == 2
+        predict_qa(tmp_path / "classifier", squad_file, tmp_path / "out.json")
+    train_qa(squad_file, tmp_path / "run", encoder=str(tmp_path / "classifier"), epochs=0.1, **QUICK)
+    assert load_qa_model(tmp_path / "run")[0].qa_outputs.out_features == 2
 
 
 def test_what_cannot_work_is_refused_before_anything_is_trained(squad_file, tiny_encoder, tmp_path):
     with pytest.raises(RecipeError, match="reads at most 64"):
-        train_spans(squad_file, tmp_path / "run", encoder=tiny_encoder, max_length=128, quiet=True)
+        train_qa(squad_file, tmp_path / "run", encoder=tiny_encoder, max_length=128, quiet=True)
     with pytest.raises(DataError, match="there is no file"):
-        train_spans(tmp_path / "no.json", tmp_path / "run", encoder=tiny_encoder)
+        train_qa(tmp_path / "no.json", tmp_path / "run", encoder=tiny_encoder)
     assert not (tmp_path / "run").exists()

@@ -7,7 +7,7 @@ from transformers import AutoTokenizer
 
 from tellapart.errors import ModelError, RecipeError
 from tellapart.question_answering.squad import SquadAnswer, SquadExample
-from tellapart.question_answering.windows import span_windows
+from tellapart.question_answering.windows import qa_windows
 
 CONTEXT = (
     "my card was lost today. the debit card has expired in town. her credit card was stolen since monday."
@@ -31,10 +31,10 @@ def _texts(windows, number: int) -> list[str]:
 
 
 def test_windows_cover_the_whole_text_and_share_what_was_asked_for(tokenizer):
-    windows = span_windows([_example(), _example()], tokenizer, max_length=24, stride=4)
+    windows = qa_windows([_example(), _example()], tokenizer, max_length=24, stride=4)
     assert max(windows.lengths) <= 24
     assert windows.examples.tolist() == sorted(windows.examples.tolist())
-    whole = span_windows([_example()], tokenizer, max_length=64, stride=4)
+    whole = qa_windows([_example()], tokenizer, max_length=64, stride=4)
     assert len(whole) == 1
     own = [_texts(windows, number) for number in range(len(windows)) if windows.examples[number] == 0]
     assert len(own) > 1
@@ -44,7 +44,7 @@ def test_windows_cover_the_whole_text_and_share_what_was_asked_for(tokenizer):
 
 
 def test_an_answer_is_where_its_characters_are_and_elsewhere_there_is_none(tokenizer):
-    windows = span_windows(
+    windows = qa_windows(
         [_example("expired in town", "today")], tokenizer, max_length=24, stride=8, with_answers=True
     )
     found = []
@@ -63,7 +63,7 @@ def test_an_answer_is_where_its_characters_are_and_elsewhere_there_is_none(token
 
 
 def test_a_question_without_an_answer_points_to_the_first_token(tokenizer):
-    batch = span_windows([_example()], tokenizer, max_length=64, stride=8, with_answers=True).batch([0])
+    batch = qa_windows([_example()], tokenizer, max_length=64, stride=8, with_answers=True).batch([0])
     assert (int(batch["start_positions"]), int(batch["end_positions"])) == (0, 0)
     assert int(batch["input_ids"][0, 0]) == tokenizer.cls_token_id
     assert "labels" not in batch
@@ -71,7 +71,7 @@ def test_a_question_without_an_answer_points_to_the_first_token(tokenizer):
 
 def test_a_part_of_a_word_points_to_the_tokens_that_hold_it(tokenizer):
     example = SquadExample("q", "?", "card expired today", (SquadAnswer("expire", 5),))
-    windows = span_windows([example], tokenizer, max_length=32, stride=4, with_answers=True)
+    windows = qa_windows([example], tokenizer, max_length=32, stride=4, with_answers=True)
     batch = windows.batch([0])
     spans = windows.offsets[windows.tokens(0)]
     start, end = spans[int(batch["start_positions"])], spans[int(batch["end_positions"])]
@@ -80,17 +80,17 @@ def test_a_part_of_a_word_points_to_the_tokens_that_hold_it(tokenizer):
 
 
 def test_a_long_question_is_cut_and_the_text_is_not(tokenizer):
-    windows = span_windows([_example(question="was " * 200)], tokenizer, max_length=40, stride=4)
+    windows = qa_windows([_example(question="was " * 200)], tokenizer, max_length=40, stride=4)
     ids = windows.batch([0])["input_ids"][0].tolist()
     assert ids.index(tokenizer.sep_token_id) == 11  # a quarter of the window, after [CLS]
 
 
 def test_windows_without_room_and_slow_tokenisers_are_refused(tokenizer):
     with pytest.raises(RecipeError, match="share 20 leave no room"):
-        span_windows([_example()], tokenizer, max_length=24, stride=20)
+        qa_windows([_example()], tokenizer, max_length=24, stride=20)
 
     class Slow:
         is_fast = False
 
     with pytest.raises(ModelError, match="fast tokeniser"):
-        span_windows([_example()], Slow())
+        qa_windows([_example()], Slow())

@@ -6,9 +6,14 @@ import pytest
 
 from tellapart.errors import DataError
 from tellapart.reproduction.figures import ColumnData, ColumnResult, Reproduction, column_figures
-from tellapart.reproduction.pages import reproduction_markdown, write_reproduction_report
+from tellapart.reproduction.pages import (
+    column_rows,
+    overview_rows,
+    reproduction_markdown,
+    reproduction_parts,
+    write_reproduction_report,
+)
 from tellapart.reproduction.protocols import Protocol
-from tellapart.reproduction.tables import column_rows, overview_rows, reproduction_parts
 
 PROTOCOL = Protocol.model_validate(
     {
@@ -135,11 +140,11 @@ def test_the_page_names_the_set_its_overlap_and_what_is_missing(result):
     text = reproduction_markdown(result)
     assert text.startswith("# A | B\n\nSomebody, 2020, Table 1, run again.")
     assert "Rows of one: 1,000 train, 10 test; SHA-256 ffffffffffffffff." in text
-    assert "Known of the published set: some texts are odd." in text
-    assert "Nobody has counted" not in text
+    assert "Known problems of the published set: some texts are odd." in text
+    assert "has not been counted" not in text
     assert "- failed: it broke: One (B, seed 0)." in text
     uncounted = replace(result.columns["one"], data=ColumnData({"train": 5}, "f" * 64))
-    assert "Nobody has counted" in reproduction_markdown(
+    assert "has not been counted" in reproduction_markdown(
         replace(result, columns=result.columns | {"one": uncounted})
     )
     assert "tellapart reproduce mine.yaml" in text

@@ -9,16 +9,13 @@ from tellapart.data.benchmarks.registry import SETS
 from tellapart.errors import RecipeError
 from tellapart.evaluation.metrics import METRICS
 from tellapart.recipes import with_values
-from tellapart.reproduction.protocols import (
-    Protocol,
-    cell_choices,
-    cell_measurement,
-    cell_pretraining,
-    cell_recipe,
+from tellapart.reproduction.protocols import Protocol
+from tellapart.reproduction.request import (
     check_settings,
     is_shipped,
     load_protocol,
     protocols,
+    table_request,
 )
 
 SHIPPED = protocols()
@@ -48,6 +45,10 @@ def _written(content, folder):
     return file
 
 
+def _request(protocol, **changes):
+    return table_request("table", protocol, **changes)
+
+
 @pytest.fixture
 def small():
     return Protocol.model_validate(SMALL)
@@ -55,10 +56,10 @@ def small():
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_row_of_a_shipped_table_is_a_run_that_differs_from_the_others(name):
-    protocol = SHIPPED[name]
+    protocol, request = SHIPPED[name], _request(SHIPPED[name])
     if protocol.measures != "classification":
         runs = [
-            repr((cell_measurement(protocol, row, column), cell_pretraining(protocol, row)))
+            repr((request.recipe(row, column, seed=0), request.pretraining(row)))
             for row in protocol.rows
             for column in protocol.columns
         ]
@@ -66,21 +67,21 @@ def test_every_row_of_a_shipped_table_is_a_run_that_differs_from_the_others(name
         return
     for column in protocol.columns:
         rows = [row for row in protocol.rows if not protocol.why_not(row, column)]
-        recipes = [cell_recipe(protocol, row, column, seed=3) for row in rows]
+        recipes = [request.recipe(row, column, seed=3) for row in rows]
         assert [(recipe.method, recipe.seed) for recipe in recipes] == [(row, 3) for row in rows]
         contents = {
             repr(
                 (
                     protocol.rows[row].run_by and row,
                     recipe.model_copy(update={"method": ""}),
-                    cell_pretraining(protocol, row),
+                    request.pretraining(row),
                 )
             )
             for recipe, row in zip(recipes, rows, strict=True)
         }
         assert len(contents) == len(rows), column
         for recipe, row in zip(recipes, rows, strict=True):
-            assert all(with_values(recipe, one) != recipe for one in cell_choices(protocol, row))
+            assert all(with_values(recipe, one) != recipe for one in request.choices(row))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -158,28 +159,28 @@ def test_what_an_attack_takes_away_is_the_difference_of_before_and_after():
 
 def test_a_generator_goes_with_the_encoder_that_the_table_names():
     four, row = SHIPPED["true-negatives-table4"], "electra-base-hc"
-    assert cell_pretraining(four, row).generator == "google/electra-base-generator"
+    assert _request(four).pretraining(row).generator == "google/electra-base-generator"
     own = {"electra-base": "mine"}
-    assert cell_pretraining(four, row, encoders=own).generator is None
+    assert _request(four, encoders=own).pretraining(row).generator is None
     given = ["pretraining.generator=beside"]
-    assert cell_pretraining(four, row, encoders=own, settings=given).generator == "beside"
+    assert _request(four, encoders=own, settings=given).pretraining(row).generator == "beside"
     other = {"electra-small": "mine"}
-    assert cell_pretraining(four, row, encoders=other).generator == "google/electra-base-generator"
+    assert _request(four, encoders=other).pretraining(row).generator == "google/electra-base-generator"
 
 
 def test_rows_that_tables_share_are_trained_once_in_one_folder():
-    three, four, five = (SHIPPED[f"true-negatives-table{number}"] for number in (3, 4, 5))
+    three, four, five = (_request(SHIPPED[f"true-negatives-table{number}"]) for number in (3, 4, 5))
     for row in four.rows:
-        assert cell_pretraining(four, row) == cell_pretraining(three, row)
+        assert four.pretraining(row) == three.pretraining(row)
     for row in five.rows:
-        assert cell_pretraining(five, row) == cell_pretraining(four, row)
-        answers, attacked = cell_measurement(four, row, "squad"), cell_measurement(five, row, "add-sentence")
+        assert five.pretraining(row) == four.pretraining(row)
+        answers, attacked = four.recipe(row, "squad", 0), five.recipe(row, "add-sentence", 0)
         assert answers.model_dump().items() <= attacked.model_dump().items()
     assert not set(SHIPPED["true-negatives-table2"].rows) & set(three.rows)  # these keep other checkpoints
 
 
 def test_a_task_of_scores_is_learnt_by_squared_error():
-    recipe = cell_recipe(SHIPPED["true-negatives-table3"], "electra-small-hc", "stsb")
+    recipe = _request(SHIPPED["true-negatives-table3"]).recipe("electra-small-hc", "stsb", 0)
     assert recipe.stages[0].objective.name == "mean-squared-error"
     assert (recipe.data.regression, recipe.stages[0].metric) == (True, "spearman_correlation")
 
@@ -200,9 +201,10 @@ MEASURED = {
 
 def test_a_table_of_corrections_keeps_the_checkpoints_that_its_columns_speak_of():
     protocol = Protocol.model_validate(MEASURED)
-    made = cell_pretraining(protocol, "hc", settings=["pretraining.steps=8", "max_length=16"])
+    request = _request(protocol, settings=["pretraining.steps=8", "max_length=16"])
+    made = request.pretraining("hc")
     assert (made.save_at, made.keep_checkpoints, made.steps) == ([0.5, 1.0], True, 8)
-    cell = cell_measurement(protocol, "hc", "half", settings=["max_length=16", "pretraining.steps=8"], seed=3)
+    cell = request.recipe("hc", "half", seed=3)
     assert (cell.checkpoint, cell.max_length, cell.source, cell.seed) == (0.5, 16, "one.txt", 3)
     assert (protocol.why_not("no", "half"), protocol.why_not("hc", "half")) == ("so", "")
     assert protocol.baseline_of("hc") == "hc"
@@ -211,13 +213,13 @@ def test_a_table_of_corrections_keeps_the_checkpoints_that_its_columns_speak_of(
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("rows", "hc", "method"), "supcon", "a method, which only tables of classifiers"),
-        (("rows", "hc", "pretraining"), None, "neither a pretraining nor a note"),
+        (("rows", "hc", "method"), "supcon", "a method, but only tables of classifiers"),
+        (("rows", "hc", "pretraining"), None, "needs a pretraining, or a note"),
         (("settings", "max_lenght"), 3, 'did you mean "max_length"'),
         (("settings", "max_length"), "long", "max_length cannot be 'long'"),
         (("columns", "half", "settings"), {"checkpoint": 1.5}, "checkpoint cannot be 1.5"),
-        (("columns", "models"), {"name": "M", "source": "m"}, "another use"),
-        (("choices",), [{"max_length": 9}], "choices, which only tables of classifiers"),
+        (("columns", "models"), {"name": "M", "source": "m"}, "is reserved"),
+        (("choices",), [{"max_length": 9}], "only tables of classifiers can have choices"),
         (("measures",), "correction", "measures: input should be"),
     ],
 )
@@ -238,15 +240,15 @@ def test_settings_of_the_user_are_those_of_what_a_table_measures():
 
 
 def test_settings_come_from_the_table_the_column_the_row_the_cell_and_the_user_in_this_order(small):
-    plain = cell_recipe(small, "ce", "one")
+    plain = _request(small).recipe("ce", "one", 0)
     assert (plain.stages[0].epochs, plain.data.few_shot, plain.encoder.name) == (2, 4, "some-bert")
-    row = cell_recipe(small, "aan", "one")
+    row = _request(small).recipe("aan", "one", 0)
     assert (row.stages[0].epochs, row.stages[0].objective.samples) == (7, 3)
-    cell = cell_recipe(small, "re", "one")
+    cell = _request(small).recipe("re", "one", 0)
     assert (cell.stages[0].objective.total, cell.stages[1].regularisation) == (9, 1)
     assert (cell.encoder.name, cell.encoder.second) == ("some-bert", "some-other")
     settings = ["stages.0.epochs=1", "stages.0.objective.samples=2"]
-    asked = cell_recipe(small, "aan", "two", encoders={"other": "mine"}, settings=settings)
+    asked = _request(small, encoders={"other": "mine"}, settings=settings).recipe("aan", "two", 0)
     assert (asked.stages[0].epochs, asked.stages[0].objective.samples) == (1, 2)
     assert (asked.encoder.name, asked.data.few_shot) == ("mine", None)
 
@@ -273,11 +275,11 @@ def test_a_table_of_ones_own_is_read_from_a_file(tmp_path):
     ("place", "value", "message"),
     [
         (("rows", "ce", "method"), "cross-entrpy", 'did you mean "cross-entropy"'),
-        (("rows", "aan", "baseline"), "c", 'row aan is "c", which there is not'),
+        (("rows", "aan", "baseline"), "c", 'row aan is "c", which is not defined'),
         (("rows", "aan", "encoder"), "brt", 'did you mean "bert"'),
-        (("rows", "ce", "method"), None, "neither a method nor a note"),
-        (("columns", "one", "source"), None, "neither a source nor a note"),
-        (("columns", "two", "stands_in_for"), "on", "which there is not"),
+        (("rows", "ce", "method"), None, "needs a method, or a note"),
+        (("columns", "one", "source"), None, "needs a source, or a note"),
+        (("columns", "two", "stands_in_for"), "on", "which is not defined"),
         (("figures", "aan", "oen"), 1.0, 'did you mean "one"'),
         (("figures", "aan", "one"), [1.0, 2.0], "has 2 figures"),
         (("rows", "UPPER"), {"name": "U", "method": "tfidf"}, "describes no table"),
@@ -286,7 +288,7 @@ def test_a_table_of_ones_own_is_read_from_a_file(tmp_path):
         (("rows", "aan", "settings"), {"stages.0.objective.margin": 3}, "margin"),
         (("cell_settings", "ce", "one"), {"data.few_shot": 0}, "few_shot"),
         (("rows", "aan", "pretraining"), {"corection": "hard"}, 'did you mean "correction"'),
-        (("columns", "pretraining"), {"name": "P", "source": "p"}, "another use"),
+        (("columns", "pretraining"), {"name": "P", "source": "p"}, "is reserved"),
     ],
 )
 def test_what_describes_no_table_is_refused_with_the_place(tmp_path, place, value, message):

@@ -13,7 +13,8 @@ from tellapart.reproduction.figures import Reproduction
 from tellapart.reproduction.measures import classification as module
 from tellapart.reproduction.pages import reproduction_markdown
 from tellapart.reproduction.protocols import Protocol
-from tellapart.reproduction.run import reproduce
+from tellapart.reproduction.request import load_protocol, table_request
+from tellapart.reproduction.run import reproduce, table_plan
 from tellapart.reproduction.scheduling import InProcess
 from tellapart.runs.compare import compare
 
@@ -53,8 +54,16 @@ def table(ticket_file, tiny_encoder):
     }
 
 
+ASKED = {"rows", "columns", "encoders", "trials", "seed", "settings"}
+
+
+def request(table, **options):
+    return table_request("mine", Protocol.model_validate(table), **options)
+
+
 def run(table, output, **options):
-    return reproduce("mine", Protocol.model_validate(table), output, quiet=True, **options)
+    asked = {name: options.pop(name) for name in ASKED & options.keys()}
+    return reproduce(request(table, **asked), output, quiet=True, **options)
 
 
 def figures(result, column, row, metric=None):
@@ -163,7 +172,7 @@ def test_a_cell_that_fails_is_kept_and_the_rest_still_runs(table, tmp_path, monk
     assert figures(result, "tickets", "svm").missing == {0: "failed: RuntimeError: it broke badly"}
     assert set(figures(result, "tickets", "svm").scores) == {1}
     assert figures(result, "tickets", "probe").difference.trials == 1
-    assert "the memory does not suffice" in figures(result, "few", "probe").missing[0]
+    assert "not enough memory" in figures(result, "few", "probe").missing[0]
     page = (tmp_path / "out" / "mine.md").read_text()
     assert "it broke badly: Tickets (SVM, seed 0); Few (SVM, seed 0)." in page
     # What is on disk is enough for the page; and what failed is tried again where there is time.
@@ -316,8 +325,8 @@ def test_several_processes_of_torchrun_are_refused(table, tmp_path, monkeypatch)
 
 def test_workers_side_by_side_ask_the_validation_rows_once(table, tmp_path, monkeypatch):
     table["choices"] = [{"stages.0.regularisation": 0.1}, {"stages.0.regularisation": 10.0}]
-    asked, real = [], module._choose
-    monkeypatch.setattr(module, "_choose", lambda *a: asked.append(a[0].seed) or real(*a))
+    asked, real = [], module._select
+    monkeypatch.setattr(module, "_select", lambda *a: asked.append(a[0].seed) or real(*a))
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
         result = run(table, tmp_path / "out", rows=["probe"], columns=["tickets"], workers=[one, two])
     assert len(asked) == 1
@@ -382,3 +391,52 @@ def test_more_jobs_than_cores_are_refused_before_anything_is_written(table, tmp_
     with pytest.raises(UserError, match="cannot share"):
         run(table, tmp_path / "out", jobs=1000)
     assert not (tmp_path / "out").exists()
+
+
+def counts(one):
+    return (one.cells, one.finished, one.failed, one.left)
+
+
+def test_a_plan_counts_cells_and_changes_nothing(table, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    table["rows"]["other"] = {"name": "Other", "method": "frozen", "run_by": "another tool"}
+    plan = table_plan(request(table), output)
+    # two rows and two seeds of each column that has a source; nothing was looked for yet
+    assert {name: counts(one) for name, one in plan.columns.items()} == {
+        "tickets": (4, 0, 0, 4),
+        "few": (4, 0, 0, 4),
+        "missing": (4, 0, 0, 4),
+        "secret": (0, 0, 0, 0),
+    }
+    assert counts(plan.total) == (12, 0, 0, 12)
+    assert not output.exists()
+    real = module.run_trial
+
+    def failing(recipe, *rest):
+        if recipe.method == "svm":
+            raise RuntimeError("it broke")
+        return real(recipe, *rest)
+
+    monkeypatch.setattr(module, "run_trial", failing)
+    run(table, output, columns=["tickets"], trials=1)
+    files = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    monkeypatch.setattr(module, "run_trial", lambda *_: pytest.fail("a plan runs nothing"))
+    plan = table_plan(request(table, columns=["tickets", "few"]), output)
+    assert counts(plan.columns["tickets"]) == (4, 1, 1, 2)
+    assert counts(plan.total) == (8, 1, 1, 6)
+    assert plan.command == "tellapart reproduce mine.yaml --columns tickets,few"
+    assert plan.to_dict()["columns"]["few"] == {"cells": 4, "finished": 0, "failed": 0, "left": 4}
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == files
+    # other settings make other trials, and what would be overwritten is not counted
+    other = table_plan(request(table, settings=["encoder.max_length=20"]), output)
+    assert other.columns["tickets"].finished == 0
+    assert counts(table_plan(request(table), output, overwrite=True).total) == (12, 0, 0, 12)
+
+
+def test_a_plan_does_not_fetch_a_data_set(tmp_path, monkeypatch):
+    monkeypatch.delenv("TELLAPART_DATA", raising=False)
+    monkeypatch.setattr(
+        "tellapart.data.benchmarks.registered._cached", lambda chosen: pytest.fail(f"fetches {chosen.name}")
+    )
+    asked = table_request(*load_protocol("clld-table3"), rows=["ct", "ct-cl"], trials=2)
+    assert counts(table_plan(asked, tmp_path / "out").total) == (4, 0, 0, 4)

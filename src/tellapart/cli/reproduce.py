@@ -1,10 +1,10 @@
-"""`tellapart reproduce`: the tables of the papers, run again cell by cell."""
+"""`tellapart reproduce`: runs tables of papers cell by cell."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -65,7 +65,7 @@ def reproduce(
     ] = 1,
     plan: Annotated[
         bool,
-        typer.Option("--plan", help="Run nothing: count the cells and their work.", rich_help_panel=_TABLE),
+        typer.Option("--plan", help="Run nothing: count the cells that are left.", rich_help_panel=_TABLE),
     ] = False,
     seed: o.Seed = None,
     settings: o.Settings = [],  # noqa: B006  typer copies it
@@ -87,7 +87,7 @@ def reproduce(
     tellapart reproduce clld-table3 --plan
     """
     from tellapart.cli.tables import print_json, show_plan, show_protocols, show_reproduction
-    from tellapart.reproduction.protocols import load_protocol, protocols
+    from tellapart.reproduction.request import load_protocol, protocols, table_request
     from tellapart.reproduction.scheduling import parse_budget
 
     if table == LIST:
@@ -98,28 +98,28 @@ def reproduce(
         return
     name, protocol = load_protocol(table)
     folder = output or Path("runs") / name
-    asked: dict[str, Any] = {
-        "rows": _keys(rows),
-        "columns": _keys(columns),
-        "encoders": _encoders(encoder, protocol.encoders),
-        "trials": trials,
-        "seed": seed or 0,
-        "settings": settings,
-        "overwrite": overwrite,
-    }
-    if plan:
-        from tellapart.reproduction.table_plan import table_plan
+    request = table_request(
+        name,
+        protocol,
+        rows=_keys(rows),
+        columns=_keys(columns),
+        encoders=_encoders(encoder, protocol.encoders),
+        trials=trials,
+        seed=seed or 0,
+        settings=settings,
+    )
+    seconds = None if budget is None else parse_budget(budget)
+    from tellapart.reproduction.run import reproduce as run
+    from tellapart.reproduction.run import table_plan
 
-        planned = table_plan(name, protocol, folder, **asked)
+    if plan:
+        planned = table_plan(request, folder, overwrite=overwrite)
         if json:
             print_json(planned.to_dict())
         else:
             show_plan(planned)
         return
-    from tellapart.reproduction.run import reproduce as run
-
-    seconds = None if budget is None else parse_budget(budget)
-    result = run(name, protocol, folder, **asked, budget=seconds, resume=resume, quiet=quiet, jobs=jobs)
+    result = run(request, folder, budget=seconds, resume=resume, overwrite=overwrite, quiet=quiet, jobs=jobs)
     if json:
         print_json(result.to_dict())
     else:
@@ -131,7 +131,7 @@ def _keys(written: str | None) -> list[str]:
 
 
 def _encoders(written: Iterable[str], roles: Iterable[str]) -> dict[str, str]:
-    """Role to encoder; what names none of the roles is an encoder, whatever is in its name."""
+    """Returns role to encoder; a value without a known role replaces the first encoder."""
     known = list(roles)
     chosen = {}
     for one in written:

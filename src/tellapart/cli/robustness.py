@@ -74,7 +74,8 @@ def robustness(
     """
     from tellapart.cli.tables import print_json, show_table
     from tellapart.evaluation.robustness import robustness_rows, robustness_sentence
-    from tellapart.question_answering.robustness import is_span_model, span_robustness
+    from tellapart.question_answering.loading import is_qa_model
+    from tellapart.question_answering.robustness import qa_robustness
     from tellapart.runs.robustness import robustness as run
 
     folder = output or o.default_output(file, "robustness")
@@ -86,8 +87,8 @@ def robustness(
         "overwrite": overwrite,
         "quiet": quiet,
     }
-    if attack == Attack.add_sentence or is_span_model(model):
-        result = span_robustness(model, file, folder, attack=attack.value, **shared)
+    if attack == Attack.add_sentence or is_qa_model(model):
+        result = qa_robustness(model, file, folder, attack=attack.value, **shared)
     else:
         result = run(
             model,

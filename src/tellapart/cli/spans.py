@@ -58,10 +58,10 @@ def train(
     tellapart spans train train.json --validation dev.json --output runs/spans
     """
     from tellapart.cli.tables import print_json
-    from tellapart.question_answering.runs import train_spans
+    from tellapart.question_answering.runs import train_qa
 
     folder = output or o.default_output(data, "spans")
-    metrics = train_spans(
+    metrics = train_qa(
         data,
         folder,
         encoder=encoder or "minilm",
@@ -98,9 +98,9 @@ def predict(
     tellapart spans predict runs/spans dev.json --output predictions.json
     """
     from tellapart.cli.tables import print_json
-    from tellapart.question_answering.runs import predict_spans
+    from tellapart.question_answering.runs import predict_qa
 
-    predictions = predict_spans(model, data, output, quiet=quiet)
+    predictions = predict_qa(model, data, output, quiet=quiet)
     if json:
         print_json({"output": str(output), "questions": len(predictions)})
     else:
@@ -124,10 +124,10 @@ def evaluate(
     """
     from tellapart.cli.tables import print_json
     from tellapart.question_answering.metrics import evaluate_squad
-    from tellapart.question_answering.runs import evaluate_spans
+    from tellapart.question_answering.runs import evaluate_qa
 
     is_file = Path(answers).suffix == ".json"
-    metrics = evaluate_squad(data, answers) if is_file else evaluate_spans(answers, data, quiet=quiet)
+    metrics = evaluate_squad(data, answers) if is_file else evaluate_qa(answers, data, quiet=quiet)
     if json:
         print_json(metrics)
     else:

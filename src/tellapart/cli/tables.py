@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tellapart.evaluation.sweeps import SweepResult
     from tellapart.reproduction.figures import Reproduction
     from tellapart.reproduction.protocols import Protocol
-    from tellapart.reproduction.table_plan import PartPlan, TablePlan
+    from tellapart.reproduction.run import TablePlan
     from tellapart.runs.train import RunResult
 
 _PIPED_WIDTH = 160
@@ -107,59 +107,20 @@ def show_protocols(protocols: Mapping[str, Protocol]) -> None:
 
 
 def show_plan(plan: TablePlan) -> None:
-    """Prints the cells of a table, the work of those that are left, and what could not be counted."""
-    names = ["to run", "there", "not to be run", "texts to train on", "PFLOP, at most", "time of the rest"]
-    rows = [["column", *names], *([key, *_planned(part)] for key, part in plan.columns.items())]
-    if plan.pretraining is not None:
-        rows.append(["(pre-training)", *_planned(plan.pretraining)])
-    show_table([*rows, ["total", *_planned(plan.total)]])
-    print(
-        "PFLOP: 10^15 operations, 6 a parameter and token to train, 2 to score, every text as long as it may be, "
-        "every epoch run."
+    """Prints the numbers of finished, failed and remaining cells per column."""
+    parts = [*plan.columns.items(), ("total", plan.total)]
+    show_table(
+        [
+            ["column", "cells", "finished", "failed", "left"],
+            *([name, *map(str, (one.cells, one.finished, one.failed, one.left))] for name, one in parts),
+        ]
     )
-    if plan.total.timed:
-        print(
-            f"time of the rest: {plan.total.timed} of {plan.total.to_run} cells to run, by the same with other seeds "
-            "on this machine; choices and pre-training left out."
-        )
-    for reason, cells in plan.total.impossible.items():
-        print(f"not to be run, {_cells(cells)}: {reason}")
-    for reason, cells in plan.total.uncounted.items():
-        print(f"not counted, {_cells(cells)}: {reason}")
     print(f"run it: {plan.command}")
-
-
-def _planned(part: PartPlan) -> list[str]:
-    uncounted = sum(part.uncounted.values())
-    known = part.to_run == 0 or uncounted < part.to_run
-    return [
-        str(part.to_run),
-        str(part.there),
-        str(sum(part.impossible.values())),
-        _at_least(f"{part.training_texts:,}", uncounted) if known else "unknown",
-        _at_least(f"{part.petaflop:.3g}", uncounted) if known else "unknown",
-        f"{_duration(part.seconds)} for {part.timed}" if part.timed else "",
-    ]
-
-
-def _at_least(figure: str, uncounted: int) -> str:
-    return f"{figure} + unknown" if uncounted else figure
-
-
-def _cells(count: int) -> str:
-    return f"{count} cell{'' if count == 1 else 's'}"
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def show_reproduction(result: Reproduction, folder: Path) -> None:
     """Prints the table, what each column's trials show, what is missing and why, and the files."""
-    from tellapart.reproduction.tables import overview_rows, reproduction_parts
+    from tellapart.reproduction.pages import overview_rows, reproduction_parts
 
     show_table(overview_rows(result))
     for part in reproduction_parts(result)[2:]:

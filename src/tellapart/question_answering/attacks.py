@@ -1,4 +1,4 @@
-"""Attacks on questions about texts: the texts are changed, and the answers stay what and where they are."""
+"""Attacks on extractive question answering: change the texts without changing the answers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class AttackedExamples:
     """Questions after an attack.
 
     Args:
-        examples: The questions, as they are now, in their order; one that no rule fits is as it was.
-        changes: How much of the text of each was changed, in words or sentences; 0 where it is as it was.
+        examples: The questions in their order; unchanged where no rule applies.
+        changes: Number of replaced words or added sentences per question; 0 if unchanged.
     """
 
     examples: tuple[SquadExample, ...]
@@ -28,17 +28,17 @@ class AttackedExamples:
 
 
 def swapped_context(example: SquadExample, swap: SynonymSwaps) -> tuple[SquadExample, list[Swap]]:
-    """Replaces words of the text that a question asks about; the question stays as it is.
+    """Replaces words of a question's text by synonyms; the question itself is unchanged.
 
-    No word of an answer is replaced. Nor is any form of its words, or put in, elsewhere in the text: the answer must
-    not become another one, and no second one appear.
+    Words of the answers, in any form, are neither replaced nor inserted anywhere in the text: the answer must stay
+    the same, and must not occur a second time.
 
     Args:
         example: The question.
-        swap: What replaces words.
+        swap: Replaces words by synonyms.
 
     Returns:
-        The question with its answers where they now are, and the swaps in their order.
+        The question with answers at their new positions, and the swaps in their order.
     """
     places = [(answer.start, answer.start + len(answer.text)) for answer in example.answers]
     words = {word for answer in example.answers for word in re.findall(r"\w+", answer.text)}
@@ -59,18 +59,18 @@ def attacked_examples(
     seed: int = 0,
     protected: Sequence[str] = (),
 ) -> AttackedExamples:
-    """Does to all questions of a file what an attack does.
+    """Applies an attack to all questions of a file.
 
     Args:
         examples: The questions.
         attack: `swap-synonyms`, see `swapped_context`; or `add-sentence`, see `Distractors`.
-        wordnet: Where synonyms are, and what tells verbs.
-        share: Of a text's words, at most so many are replaced. Synonyms only.
-        seed: Another one chooses other words, names and answers.
-        protected: Words that stay, besides those of the answers. Synonyms only.
+        wordnet: Source of synonyms and of verbs.
+        share: Largest share of a text's words that is replaced. Synonyms only.
+        seed: Seed of the choice of words, names and answers.
+        protected: Words that are never replaced, besides those of the answers. Synonyms only.
 
     Raises:
-        UserError: `share` does not lie between 0 and 1.
+        UserError: `share` is not between 0 and 1.
     """
     if attack == "add-sentence":
         distract = Distractors(examples, wordnet, seed=seed)
@@ -85,5 +85,5 @@ def attacked_examples(
 
 
 def _shift(swaps: Sequence[Swap], place: int) -> int:
-    """How many characters a place moves by what was swapped before it."""
+    """Returns by how many characters the swaps before a position move it."""
     return sum(len(swap.synonym) - len(swap.original) for swap in swaps if swap.start < place)

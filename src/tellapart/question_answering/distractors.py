@@ -1,4 +1,4 @@
-"""Sentences that look like the answer to a question and answer another one, put before the answer's own sentence."""
+"""Distracting sentences that resemble the answer to a question, inserted before the answer's sentence."""
 
 from __future__ import annotations
 
@@ -33,21 +33,20 @@ _TRIES = 50
 
 
 class Distractors:
-    """Adds a sentence to the text of a question that must not change its answer.
+    """Adds a distracting sentence to the text of a question without changing its answer.
 
-    After AddSent (Jia and Liang 2017, arXiv:1707.07328, §3.2), by rules alone, without people who correct what the
-    rules make: numbers and names of the question are replaced by others, so that it becomes another question; an
-    answer of the same kind is made up for it; both become a statement, see
-    `tellapart.question_answering.statements`. Names and made-up answers come from the other texts of the file. The
-    sentence is put before the one with the answer, not at the end of the text.
+    Follows AddSent (Jia and Liang 2017, arXiv:1707.07328, §3.2) with rules only, without human correction: numbers
+    and names of the question are replaced, which makes it a different question; a fake answer of the same kind is
+    chosen; both are combined into a statement, see `tellapart.question_answering.statements`. Names and fake answers
+    come from other texts of the file. The sentence is inserted before the one with the answer, not at the end.
 
-    A question stays as it is where it has no number or name, where no rule makes a statement of it, where the file
-    has no answer of its kind elsewhere, and where it has no answer.
+    A question is unchanged if it has no number or name, if no rule turns it into a statement, if the file has no
+    other answer of the same kind, or if it has no answer.
 
     Args:
-        examples: The questions of the file: where names and answers come from.
-        wordnet: Tells verbs.
-        seed: Another one takes other names and answers.
+        examples: The questions of the file, the source of names and answers.
+        wordnet: Recognises verbs.
+        seed: Seed of the choice of names and answers.
 
     Example:
         >>> distract = Distractors(examples, WordNet())
@@ -64,7 +63,7 @@ class Distractors:
         self._names = sorted(names)
 
     def __call__(self, example: SquadExample) -> SquadExample | None:
-        """Returns the example with a longer text, its answers where they now are; None if it stays as it is."""
+        """Returns the example with the longer text and shifted answers; None if it is unchanged."""
         if not example.answers:
             return None
         place = _sentence_start(example.context, example.answers[0].start)
@@ -85,7 +84,7 @@ class Distractors:
         return dataclasses.replace(example, context=context, answers=moved)
 
     def _other_question(self, example: SquadExample) -> str | None:
-        """The question with other numbers and names; None where it has none."""
+        """The question with other numbers and names; None if it has none."""
         question = example.question.strip()
         changed = question
         for number, name in enumerate(_names(question)):
@@ -107,7 +106,7 @@ class Distractors:
         return self._draw(self._answers.get(kind, []), example, "answer", size=len(gold.split()))
 
     def _draw(self, pool: Sequence[str], example: SquadExample, purpose: str, size: int) -> str | None:
-        """One of the pool that the text does not have, of so many words if one such is found soon."""
+        """A candidate that does not occur in the text, preferably with `size` words."""
         context, longer = example.context.lower() + " " + example.question.lower(), None
         start = self._hash(example, purpose)
         for step in range(min(_TRIES, len(pool))):
@@ -124,21 +123,21 @@ class Distractors:
 
 
 def _names(question: str) -> Iterator[str]:
-    """The runs of capitalised words of a question, but for its first word."""
+    """Yields runs of capitalised words of a question, except its first word."""
     first = re.match(r"\W*\w+", question)
     for found in _NAME.finditer(question, first.end() if first else 0):
         yield found.group()
 
 
 def _kind(answer: str) -> str:
-    """What an answer looks like: those of one kind can stand for each other."""
+    """Kind of an answer: answers of one kind are interchangeable."""
     if _NUMBER.search(answer):
         return "number"
     return "name" if answer[:1].isupper() else "phrase"
 
 
 def _other_number(number: str, draw: int) -> str:
-    """Another number close to the first, with as many digits, or as a word."""
+    """Another number close to the first, with the same number of digits, or as a word."""
     step = 1 + draw % 9
     if number.lower() in _NUMBER_WORDS:
         other = _NUMBER_WORDS[(_NUMBER_WORDS.index(number.lower()) + step) % len(_NUMBER_WORDS)]
@@ -149,7 +148,7 @@ def _other_number(number: str, draw: int) -> str:
 
 
 def _sentence_start(context: str, place: int) -> int:
-    """Where the sentence begins that a character is in."""
+    """Start of the sentence that contains a character."""
     ends = [found.end() for found in _SENTENCE_END.finditer(context) if found.end() <= place]
     return ends[-1] if ends else 0
 

@@ -1,4 +1,4 @@
-"""Stock Transformers models for extractive question answering: loaded with a head, fresh or trained."""
+"""Loads stock Transformers models for extractive question answering, with a new or a trained head."""
 
 from __future__ import annotations
 
@@ -14,41 +14,40 @@ from tellapart.encoders.transformer import load_tokenizer, readable
 from tellapart.errors import ModelError
 
 
-def load_span_encoder(encoder: str) -> tuple[Any, Any]:
-    """Loads an encoder under a question answering head, a fresh one unless it has one; and its tokeniser.
+def load_qa_encoder(encoder: str) -> tuple[Any, Any]:
+    """Loads an encoder with a question answering head, new unless it has one, and its tokeniser.
 
     Args:
         encoder: `minilm`, a folder, or a Hub name.
 
     Raises:
-        ModelError: It cannot be read, or there is no such head for it.
+        ModelError: It cannot be read, or its architecture has no question answering head.
     """
     path = resolve_encoder(encoder)
     with readable(encoder):
         config = AutoConfig.from_pretrained(path)
-        config.num_labels = 2  # a start and an end, whatever it was trained for
+        config.num_labels = 2  # start and end logits, whatever it was trained for
         config.num_hidden_layers = encoder_layers(config)
         vars(config).pop(CONFIG_KEY, None)
         model = AutoModelForQuestionAnswering.from_pretrained(path, config=config, dtype=torch.float32)
         return model, load_tokenizer(encoder)
 
 
-def answers_questions(folder: str | Path) -> bool:
-    """Whether a folder holds a model of the kind that `load_span_model` loads.
+def is_qa_model(model: str | Path) -> bool:
+    """Whether a folder or Hub name holds a question answering model; False for anything that cannot be read."""
+    try:
+        path = resolve_encoder(str(model))
+        with readable(str(model)):
+            return _has_qa_head(AutoConfig.from_pretrained(path))
+    except ModelError:
+        return False  # e.g. a TF-IDF model, which is not a Transformers model
 
-    Raises:
-        ModelError: It cannot be read.
-    """
-    path = resolve_encoder(str(folder))
-    with readable(str(folder)):
-        return _is_span_model(AutoConfig.from_pretrained(path))
 
-
-def load_span_model(folder: str | Path) -> tuple[Any, Any]:
+def load_qa_model(folder: str | Path) -> tuple[Any, Any]:
     """Loads a trained question answering model and its tokeniser.
 
     Args:
-        folder: What `tellapart spans train` or `save_pretrained` wrote, or a Hub name.
+        folder: Output of `tellapart spans train` or `save_pretrained`, or a Hub name.
 
     Raises:
         ModelError: It holds no such model.
@@ -56,7 +55,7 @@ def load_span_model(folder: str | Path) -> tuple[Any, Any]:
     path = resolve_encoder(str(folder))
     with readable(str(folder)):
         config = AutoConfig.from_pretrained(path)
-        if not _is_span_model(config):
+        if not _has_qa_head(config):
             kinds = config.architectures or []
             raise ModelError(
                 f"{folder} holds {', '.join(kinds) or 'a model without a head'}, which does not answer questions",
@@ -66,5 +65,5 @@ def load_span_model(folder: str | Path) -> tuple[Any, Any]:
         return model.eval(), AutoTokenizer.from_pretrained(path)
 
 
-def _is_span_model(config: Any) -> bool:
+def _has_qa_head(config: Any) -> bool:
     return any(name.endswith("ForQuestionAnswering") for name in config.architectures or [])

@@ -1,4 +1,4 @@
-"""Extractive question answering: which span a model means, and exact match and F1 as SQuAD's scripts define them."""
+"""Decodes answers from token logits; exact match and F1 as in SQuAD's scripts."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ import numpy as np
 
 from tellapart.errors import DataError
 from tellapart.question_answering.squad import SquadExample, read_squad
-from tellapart.question_answering.windows import SpanWindows
+from tellapart.question_answering.windows import QAWindows
 
 LONGEST_ANSWER = 30
-"""Tokens of the longest span that counts as an answer, as in BERT's experiments."""
+"""Longest answer in tokens, as in BERT's experiments."""
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise_answer(answer: str) -> str:
-    """Brings an answer into the form that answers are compared in.
+    """Normalises an answer for comparison.
 
-    Small letters, without ASCII punctuation (removed, so that `U.S.` is `us`), then without the words a, an and the,
-    with single spaces (Rajpurkar et al. 2016, arXiv:1606.05250, §6.1).
+    Lower case, without ASCII punctuation (`U.S.` becomes `us`), then without the words a, an and the, with single
+    spaces (Rajpurkar et al. 2016, arXiv:1606.05250, §6.1).
     """
     bare = answer.lower().translate(_WITHOUT_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
 def exact_match(predicted: str, gold: Sequence[str]) -> float:
-    """Returns 1 if a prediction is one of the gold answers after normalisation, else 0.
+    """Returns 1 if a prediction equals a gold answer after normalisation, else 0.
 
     Args:
         predicted: The prediction; empty for "no answer".
-        gold: The gold answers; none where the text has no answer.
+        gold: The gold answers; empty if the text has no answer.
     """
     return max(float(normalise_answer(predicted) == normalise_answer(answer)) for answer in _known(gold))
 
 
 def token_f1(predicted: str, gold: Sequence[str]) -> float:
-    """Returns the best F1 of a prediction with a gold answer, over their words after normalisation.
+    """Returns the highest F1 of a prediction with any gold answer, over words after normalisation.
 
-    A word counts as often as both have it. Where either has no word left, the F1 is 1 if both have none, else 0, as
-    in SQuAD 2.0's script.
+    Words are compared as multisets. If either has no word left, F1 is 1 if both have none, else 0, as in SQuAD 2.0's
+    script.
 
     Args:
         predicted: The prediction; empty for "no answer".
-        gold: The gold answers; none where the text has no answer.
+        gold: The gold answers; empty if the text has no answer.
     """
     words = normalise_answer(predicted).split()
     return max(_overlap(words, normalise_answer(answer).split()) for answer in _known(gold))
 
 
 def _known(gold: Sequence[str]) -> Sequence[str]:
-    """The gold answers that have a word; the empty one where none has."""
+    """The gold answers with at least one word; else the empty answer."""
     return [answer for answer in gold if normalise_answer(answer)] or [""]
 
 
@@ -68,17 +68,17 @@ def _overlap(predicted: Sequence[str], gold: Sequence[str]) -> float:
     return 2 * shared / (len(predicted) + len(gold))
 
 
-def span_metrics(examples: Sequence[SquadExample], predictions: Mapping[str, str]) -> dict[str, float]:
+def qa_metrics(examples: Sequence[SquadExample], predictions: Mapping[str, str]) -> dict[str, float]:
     """Computes exact match and F1 over questions.
 
     Args:
         examples: The questions with their gold answers, at least one.
-        predictions: Question id to answer. A question without one counts as wrong, whether or not it has an answer.
+        predictions: Question id to answer. Questions without a prediction count as wrong.
 
     Returns:
         `exact_match` and `f1`, means over all questions from 0 to 1 (SQuAD's scripts print them times 100); `total`
-        and `missing`, how many questions there are and how many have no prediction. If some questions have answers
-        and some have none, the same means over either kind: `answerable_exact_match`, `answerable_f1`,
+        and `missing`, the numbers of questions and of those without a prediction. If some questions have answers and
+        some have none, also the means of each kind: `answerable_exact_match`, `answerable_f1`,
         `unanswerable_exact_match` and `unanswerable_f1`.
     """
     scores = np.array([_scores(example, predictions.get(example.id)) for example in examples])  # (N, 2)
@@ -104,17 +104,17 @@ def _texts(example: SquadExample) -> list[str]:
 
 
 def evaluate_squad(dataset_json: str | Path, predictions_json: str | Path) -> dict[str, float]:
-    """Evaluates a file of predictions as SQuAD's own scripts do.
+    """Evaluates a file of predictions as SQuAD's scripts do.
 
     Args:
         dataset_json: A file in the format of SQuAD.
         predictions_json: A JSON object of question id to answer.
 
     Returns:
-        What `span_metrics` gives.
+        As for `qa_metrics`.
 
     Raises:
-        DataError: One of the files cannot be read, or no prediction is for a question of the data set.
+        DataError: A file cannot be read, or no prediction belongs to a question of the data set.
     """
     examples = read_squad(dataset_json)
     path = Path(predictions_json)
@@ -131,22 +131,22 @@ def evaluate_squad(dataset_json: str | Path, predictions_json: str | Path) -> di
             f"none of the {len(predictions)} predictions in {path} is for a question of {dataset_json}",
             "give the predictions for these questions",
         )
-    return span_metrics(examples, predictions)
+    return qa_metrics(examples, predictions)
 
 
 def best_span(
     start: np.ndarray, end: np.ndarray, allowed: np.ndarray, longest: int = LONGEST_ANSWER
 ) -> tuple[int, int, float]:
-    """Finds the span with the highest sum of its start's and its end's score.
+    """Finds the answer span with the highest sum of start and end logit.
 
     Args:
-        start: Score of each token as the first of the answer, (L,).
-        end: Score of each token as the last, (L,).
-        allowed: Whether a token is one of the text, bool (L,), at least one.
-        longest: Tokens of the longest span.
+        start: Start logit per token, (L,).
+        end: End logit per token, (L,).
+        allowed: Whether a token belongs to the text, bool (L,), at least one.
+        longest: Longest span in tokens.
 
     Returns:
-        First token, last token, and the sum.
+        First token, last token, and the sum of their logits.
     """
     places = np.flatnonzero(allowed)
     sums = start[places][:, None] + end[places][None, :]  # (P, P)
@@ -157,22 +157,21 @@ def best_span(
 
 def answers(
     examples: Sequence[SquadExample],
-    windows: SpanWindows,
-    scores: np.ndarray,
+    windows: QAWindows,
+    logits: np.ndarray,
     *,
     may_be_missing: bool,
 ) -> dict[str, str]:
-    """Reads answers off the scores of tokens.
+    """Decodes answers from start and end logits.
 
-    The answer is the best span of all windows of a question. Where answers may be missing it is empty if the sum of
-    the scores of the "no answer" token, the lowest of all windows, is above that of the best span (Devlin et al.
-    2019, arXiv:1810.04805, §4.3, with a threshold of 0).
+    The answer is the best span over all windows of a question. If answers may be missing, it is empty where the logit
+    sum of the "no answer" token, the lowest over the windows, exceeds that of the best span (Devlin et al. 2019,
+    arXiv:1810.04805, §4.3, with a threshold of 0).
 
     Args:
-        examples: The questions that the windows were made of.
-        windows: Their windows.
-        scores: Of every token of the windows as the first and as the last of an answer, (T, 2), as
-            `tellapart.question_answering.trainer.span_scores` gives them.
+        examples: The questions of the windows.
+        windows: The windows.
+        logits: Start and end logits of all tokens, (T, 2), from `tellapart.question_answering.trainer.token_logits`.
         may_be_missing: Whether a question may have no answer.
 
     Returns:
@@ -182,7 +181,7 @@ def answers(
     none = np.full(len(examples), np.inf)
     for window, question in enumerate(windows.examples):
         tokens = windows.tokens(window)
-        start, end = scores[tokens].T
+        start, end = logits[tokens].T
         offsets, place = windows.offsets[tokens], windows.no_answer[window]
         none[question] = min(none[question], start[place] + end[place])
         allowed = offsets[:, 1] > offsets[:, 0]

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from tellapart.errors import ModelError, RecipeError, did_you_mean
+from tellapart.errors import RecipeError, did_you_mean
 from tellapart.evaluation.robustness import ATTACKS, Answers, Attack, Robustness, compare_answers
 from tellapart.fitting.folder import claim_folder
 from tellapart.question_answering.attacks import attacked_examples
-from tellapart.question_answering.loading import answers_questions, load_span_model
-from tellapart.question_answering.metrics import exact_match, span_metrics
+from tellapart.question_answering.loading import load_qa_model
+from tellapart.question_answering.metrics import exact_match, qa_metrics
 from tellapart.question_answering.runs import answer
 from tellapart.question_answering.squad import SquadExample, read_squad
 from tellapart.runs.robustness import answer_names, source_name, write_robustness
 from tellapart.wordnet.reader import WordNet
 
 
-def span_robustness(
+def qa_robustness(
     model: str | Path,
     source: Any,
     output: str | Path,
@@ -36,16 +36,16 @@ def span_robustness(
     """Measures how an attack on the texts changes a model's answers; writes `robustness.json` and `robustness.html`.
 
     Args:
-        model: A folder that `train_spans` wrote, or a Transformers question answering model.
-        source: What `tellapart.question_answering.squad.read_squad` takes.
+        model: Output folder of `train_qa`, or a Transformers question answering model.
+        source: As for `tellapart.question_answering.squad.read_squad`.
         output: The folder to write.
         attack: `swap-synonyms`, see `tellapart.evaluation.synonym_swaps`; or `add-sentence`, see
             `tellapart.question_answering.distractors`.
         share: The largest share of a text's words that is replaced. Synonyms only.
         seed: Seed of the choice of words, names and answers.
         protect: Words that are never replaced, besides those of the answers. Synonyms only.
-        wordnet: WordNet's folder; by default where it is usually installed.
-        overwrite: Whether to replace what another run wrote there.
+        wordnet: Folder of WordNet; by default its usual place of installation.
+        overwrite: Whether to replace the output of another run.
         quiet: Whether to show no progress.
 
     Raises:
@@ -59,7 +59,7 @@ def span_robustness(
             f'there is no attack "{attack}"{did_you_mean(attack, ATTACKS)}', f"use {' or '.join(ATTACKS)}"
         )
     dictionary = WordNet(wordnet)
-    span_model, examples = load_span_model(model), read_squad(source)
+    loaded, examples = load_qa_model(model), read_squad(source)
     options: dict[str, Any] = (
         {"share": share, "protected": sorted(protect)} if attack == "swap-synonyms" else {}
     )
@@ -67,10 +67,10 @@ def span_robustness(
     folder = claim_folder(output, resume=False, overwrite=overwrite)
 
     def answers(rows: Sequence[SquadExample]) -> Answers:
-        given = answer(*span_model, rows, quiet=quiet)
+        given = answer(*loaded, rows, quiet=quiet)
         right = [exact_match(given[row.id], [gold.text for gold in row.answers]) == 1 for row in rows]
         texts = [f"{row.question} ⏎ {row.context}" for row in rows]
-        return Answers(texts, list(given.values()), np.array(right), span_metrics(rows, given))
+        return Answers(texts, list(given.values()), np.array(right), qa_metrics(rows, given))
 
     result = compare_answers(
         answers(examples),
@@ -85,11 +85,3 @@ def span_robustness(
     )
     write_robustness(folder, result)
     return result
-
-
-def is_span_model(model: str | Path) -> bool:
-    """Whether a folder or Hub name holds a question answering model; False for anything that cannot be read."""
-    try:
-        return answers_questions(model)
-    except ModelError:
-        return False  # e.g. a TF-IDF model, which is no Transformers model

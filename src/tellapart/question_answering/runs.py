@@ -1,4 +1,4 @@
-"""Extractive question answering from a SQuAD file to a plain checkpoint, and from that to answers."""
+"""Trains, applies and evaluates extractive question answering models."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tellapart.errors import DataError, RecipeError
 from tellapart.files import replacing
 from tellapart.fitting.environment import environment
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder
-from tellapart.question_answering.loading import load_span_encoder, load_span_model
-from tellapart.question_answering.metrics import answers, span_metrics
+from tellapart.question_answering.loading import load_qa_encoder, load_qa_model
+from tellapart.question_answering.metrics import answers, qa_metrics
 from tellapart.question_answering.squad import SquadExample, read_squad
-from tellapart.question_answering.trainer import SpanTrainer, span_scores
-from tellapart.question_answering.windows import span_windows
+from tellapart.question_answering.trainer import QATrainer, token_logits
+from tellapart.question_answering.windows import qa_windows
 from tellapart.training.defaults import default_learning_rate
 from tellapart.training.progress import ProgressBar, rows_bar
 
 SETTINGS = "tellapart_spans"
-"""The key of a model's config for what prediction has to know: window, stride, whether answers may be missing."""
+"""Config key for the settings of prediction: window length, stride, whether answers may be missing."""
 
 
-def train_spans(
+def train_qa(
     source: str | Path,
     output: str | Path,
     *,
@@ -49,46 +49,46 @@ def train_spans(
 ) -> dict[str, Any]:
     """Trains a stock question answering model and writes a folder with `model/` and `metrics.json`.
 
-    AdamW, a tenth of the steps as warm-up, then linear decay; the last weights are kept. Questions whose first answer
-    does not stand where the file says are left out.
+    AdamW with warm-up over a tenth of the steps, then linear decay; the last weights are kept. Questions whose first
+    answer is not at its `answer_start` are left out.
 
     Args:
-        source: What `tellapart.question_answering.squad.read_squad` takes; of several splits the training rows.
+        source: As for `tellapart.question_answering.squad.read_squad`; the training split of several.
         output: The folder to write.
         encoder: `minilm`, a folder, or a Hub name.
-        validation: A second such source to evaluate on at the end; its answers go to `predictions.json`.
-        max_length: Tokens of a window.
-        stride: Tokens that two windows of a text share.
+        validation: A second source, evaluated at the end; its answers are written to `predictions.json`.
+        max_length: Longest window in tokens.
+        stride: Tokens by which consecutive windows overlap.
         epochs: Passes over the windows.
-        batch_size: Windows a step.
-        learning_rate: By default from the encoder's size.
-        seed: Of everything random.
+        batch_size: Windows per step.
+        learning_rate: By default depends on the encoder's size.
+        seed: Random seed.
         precision: `auto`, `fp32` or `bf16`.
-        overwrite: Whether to replace what another run wrote there.
+        overwrite: Whether to replace the output of another run.
         quiet: Whether to show no progress.
 
     Returns:
         The content of `metrics.json`.
 
     Raises:
-        DataError: A file cannot be read, or has no question to learn from.
+        DataError: A file cannot be read, or has no usable training question.
         ModelError: The encoder cannot be used.
-        RecipeError: The windows do not fit the encoder.
+        RecipeError: The windows are too long for the encoder.
         UserError: The folder is in use.
     """
     examples = [example for example in read_squad(source, split="train") if _well_placed(example)]
     if not examples:
-        raise DataError(f"no answer in {source} stands where the file says", "correct its answer_start")
+        raise DataError(f"no answer in {source} is at its answer_start", "correct the file")
     held_out = None if validation is None else read_squad(validation)
     transformers.set_seed(seed)
-    model, tokenizer = load_span_encoder(encoder)
+    model, tokenizer = load_qa_encoder(encoder)
     limit = position_limit(model.config)
     if max_length > limit:
         raise RecipeError(
-            f"windows are to have {max_length} tokens and the encoder {encoder} reads at most {limit}",
+            f"windows of {max_length} tokens are too long: the encoder {encoder} reads at most {limit}",
             f"use --max-length {limit} or less",
         )
-    windows = span_windows(examples, tokenizer, max_length=max_length, stride=stride, with_answers=True)
+    windows = qa_windows(examples, tokenizer, max_length=max_length, stride=stride, with_answers=True)
     folder = claim_folder(output, resume=False, overwrite=overwrite)
     settings = {
         "max_length": max_length,
@@ -113,13 +113,13 @@ def train_spans(
         disable_tqdm=True,
         log_level="error",
     )
-    callbacks = [] if quiet else [ProgressBar(f"spans, seed {seed}", "eval_loss")]
-    trainer = SpanTrainer(model, arguments, windows, callbacks=callbacks)
+    callbacks = [] if quiet else [ProgressBar(f"question answering, seed {seed}", "eval_loss")]
+    trainer = QATrainer(model, arguments, windows, callbacks=callbacks)
     trainer.remove_callback(PrinterCallback)
     start = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - start
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # the Trainer makes it, and puts nothing into it
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # the Trainer creates it but writes nothing
     with replacing(folder / "model") as temporary, without_reports():
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
@@ -131,47 +131,47 @@ def train_spans(
     }
     if held_out is not None:
         predictions = answer(model, tokenizer, held_out, quiet=quiet)
-        metrics["validation"] = span_metrics(held_out, predictions)
+        metrics["validation"] = qa_metrics(held_out, predictions)
         _write_json(folder / "predictions.json", predictions)
     metrics["environment"] = environment()
     _write_json(folder / "metrics.json", metrics)
     return metrics
 
 
-def predict_spans(
+def predict_qa(
     model: str | Path, source: str | Path, output: str | Path, *, quiet: bool = False
 ) -> dict[str, str]:
-    """Answers the questions of a SQuAD file and writes the answers as SQuAD's scripts read them.
+    """Answers the questions of a SQuAD file and writes the format of SQuAD's scripts.
 
     Args:
-        model: A folder that `train_spans` wrote, or any extractive question answering checkpoint.
-        source: What `tellapart.question_answering.squad.read_squad` takes; its answers are not looked at.
-        output: The JSON file to write: question id to answer, empty for none.
+        model: Output folder of `train_qa`, or any extractive question answering checkpoint.
+        source: As for `tellapart.question_answering.squad.read_squad`; its answers are ignored.
+        output: The JSON file to write: question id to answer, empty for "no answer".
         quiet: Whether to show no progress.
 
     Returns:
-        What was written.
+        The content of the file.
 
     Raises:
         DataError: The file cannot be read.
         ModelError: There is no such model.
     """
     examples = read_squad(source)
-    loaded, tokenizer = load_span_model(model)
+    loaded, tokenizer = load_qa_model(model)
     predictions = answer(loaded, tokenizer, examples, quiet=quiet)
     _write_json(Path(output), predictions)
     return predictions
 
 
-def evaluate_spans(model: str | Path, source: str | Path, *, quiet: bool = False) -> dict[str, float]:
-    """Measures a question answering model; the arguments and errors are those of `predict_spans`.
+def evaluate_qa(model: str | Path, source: str | Path, *, quiet: bool = False) -> dict[str, float]:
+    """Evaluates a question answering model; the arguments and errors are those of `predict_qa`.
 
     Returns:
-        What `tellapart.question_answering.metrics.span_metrics` gives.
+        As for `tellapart.question_answering.metrics.qa_metrics`.
     """
     examples = read_squad(source)
-    loaded, tokenizer = load_span_model(model)
-    return span_metrics(examples, answer(loaded, tokenizer, examples, quiet=quiet))
+    loaded, tokenizer = load_qa_model(model)
+    return qa_metrics(examples, answer(loaded, tokenizer, examples, quiet=quiet))
 
 
 def answer(
@@ -180,25 +180,25 @@ def answer(
     """Answers questions.
 
     Args:
-        model: From `load_span_model`, and so the tokeniser.
-        tokenizer: A fast one.
-        examples: The questions; their answers are not looked at.
+        model: From `load_qa_model`.
+        tokenizer: From `load_qa_model`, a fast one.
+        examples: The questions; their answers are ignored.
         quiet: Whether to show no progress.
 
     Returns:
-        Question id to answer; empty for none, which only a model says that has learnt from such questions.
+        Question id to answer; empty for "no answer", only from models trained on such questions.
     """
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     known = getattr(model.config, SETTINGS, {})
     length = known.get("max_length", min(384, position_limit(model.config)))
-    windows = span_windows(examples, tokenizer, max_length=length, stride=known.get("stride", length // 3))
+    windows = qa_windows(examples, tokenizer, max_length=length, stride=known.get("stride", length // 3))
     with rows_bar(len(windows), quiet=quiet) as progress:
-        scores = span_scores(model, windows, progress=progress)
-    return answers(examples, windows, scores, may_be_missing=known.get("may_be_missing", False))
+        logits = token_logits(model, windows, progress=progress)
+    return answers(examples, windows, logits, may_be_missing=known.get("may_be_missing", False))
 
 
 def _well_placed(example: SquadExample) -> bool:
-    """Whether the first answer, if there is any, stands where the file says."""
+    """Whether the first answer, if any, is at its `answer_start`."""
     return all(example.context.startswith(first.text, first.start) for first in example.answers[:1])
 
 

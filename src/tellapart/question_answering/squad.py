@@ -1,4 +1,4 @@
-"""Extractive question answering in the format of SQuAD, versions 1.1 and 2.0, and of the sets that follow it."""
+"""Reads extractive question answering data in the format of SQuAD 1.1 and 2.0."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tellapart.data.reading.textfiles import kind_of
 from tellapart.errors import DataError, did_you_mean
 
 EVALUATED = ("test", "validation", "train")
-"""Which of several splits is read to evaluate on, the first that there is."""
+"""Splits to evaluate on, in order of preference."""
 
 
 @dataclass(frozen=True)
 class SquadAnswer:
-    """An answer that people gave.
+    """A gold answer.
 
     Args:
         text: The answer, a part of the context.
-        start: Where it begins in the context, in characters from 0, as published.
+        start: Published position in the context, in characters from 0.
     """
 
     text: str
@@ -36,10 +36,10 @@ class SquadExample:
     """A question about a text.
 
     Args:
-        id: The question's own id; no two examples of a file have the same.
+        id: Id of the question, unique within a file.
         question: The question.
-        context: The text that it asks about.
-        answers: What counts as right; none where the text does not answer the question (SQuAD 2.0).
+        context: The text.
+        answers: The gold answers; empty if the text does not answer the question (SQuAD 2.0).
     """
 
     id: str
@@ -52,19 +52,19 @@ def read_squad(source: str | Path, *, split: str | None = None) -> list[SquadExa
     """Reads questions in the format of SQuAD (Rajpurkar et al. 2016, arXiv:1606.05250; 2018, arXiv:1806.03822).
 
     Args:
-        source: A JSON file: an object whose `data` lists articles, these `paragraphs` with a `context`, and these
-            questions with their `answers` as `qas`. Or a table with a question a row, as `datasets` has SQuAD: a
-            file, a folder of splits, or a Hub name such as `rajpurkar/squad`, with the columns `id`, `question`,
-            `context` and `answers`, which holds the lists `text` and `answer_start`.
-        split: Which split of a table to read; by default the first of `EVALUATED` that it has. What has no splits is
-            read whatever is asked for.
+        source: A JSON file: an object whose `data` lists articles, these list `paragraphs` with a `context`, and
+            these list questions with their `answers` as `qas`. Or a table with one question per row, as in
+            `datasets`: a file, a folder of splits, or a Hub name such as `rajpurkar/squad`, with the columns `id`,
+            `question`, `context` and `answers`, which holds the lists `text` and `answer_start`.
+        split: The split of a table to read; by default the first of `EVALUATED` that exists. Ignored for sources
+            without splits.
 
     Returns:
         The questions in their order, at least one.
 
     Raises:
-        DataError: The source is missing, not in this format, or without questions; it lacks the split; two questions
-            have one id; or an answer begins outside its context. The message names the place.
+        DataError: The source is missing, not in this format, or without questions; the split does not exist; two
+            questions have the same id; or an answer starts outside its context. The message names the place.
     """
     examples = [*_read(source, split)]
     if not examples:
@@ -99,7 +99,7 @@ def _json(path: Path) -> Any:
 
 
 def _table_examples(source: str, split: str | None) -> Iterator[SquadExample]:
-    """Yields a question a row of a table in the shape of `datasets`."""
+    """Yields one question per row of a table in the format of `datasets`."""
     found = read_splits(source)
     tables = found.tables
     if len(tables) == 1 and Path(source).expanduser().is_file():
@@ -156,7 +156,7 @@ def _answer(answer: Any, context: str, place: str) -> SquadAnswer:
 
 
 def _listed(holder: Any, key: str, place: str) -> Iterator[tuple[Any, str]]:
-    """Yields the entries of a list with what to call each in messages."""
+    """Yields the entries of a list with their names for messages."""
     for number, entry in enumerate(_value(holder, key, list, place), start=1):
         yield entry, f"{place}, {key} {number}"
 
@@ -175,7 +175,7 @@ def _value(holder: Any, key: str, kind: type, place: str) -> Any:
 
 
 def questions_fingerprint(splits: Mapping[str, Sequence[SquadExample]]) -> str:
-    """Returns the SHA-256 of all questions in their order: ids, questions, texts and answers of every split."""
+    """Returns the SHA-256 of the ids, questions, texts and answers of all splits, in their order."""
     digest = hashlib.sha256()
     for name, examples in splits.items():
         for example in examples:

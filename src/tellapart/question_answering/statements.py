@@ -1,4 +1,4 @@
-"""Questions turned into statements by rules over words, without a parser; None where no rule fits."""
+"""Turns questions and answers into statements by rules over words, without a parser."""
 
 from __future__ import annotations
 
@@ -30,21 +30,20 @@ _QUESTION = re.compile(
 
 
 def statement(question: str, answer: str, wordnet: WordNet) -> str | None:
-    """Makes a statement that gives an answer to a question.
+    """Combines a question and an answer into a statement.
 
-    - The question word is the subject (*Who wrote it?*, *Which team was beaten?*): the answer takes its place.
+    - The question word is the subject (*Who wrote it?*, *Which team was beaten?*): the answer replaces it.
     - An auxiliary and a subject follow (*When did she leave Rome?*): *It was in 1880 that she did leave Rome.* The
-      subject ends before the first word that WordNet has met mostly as a verb, in the form that the auxiliary asks
-      for.
+      subject ends before the first word that WordNet counts mostly as a verb, in the form that the auxiliary
+      requires.
 
     Args:
-        question: Beginning with who, what, which, when, where, how many or how much, or with one of these after a
-            preposition.
-        answer: What to answer.
-        wordnet: Tells verbs.
+        question: Starts with who, what, which, when, where, how many or how much, or a preposition and one of these.
+        answer: The answer.
+        wordnet: Recognises verbs.
 
     Returns:
-        One sentence; None for another question, or where its subject cannot be told.
+        One sentence; None for other questions, or if the subject cannot be determined.
     """
     found = _QUESTION.fullmatch(" ".join(question.split()).rstrip(" ?."))
     if found is None:
@@ -54,7 +53,7 @@ def statement(question: str, answer: str, wordnet: WordNet) -> str | None:
         return None
     words = found["rest"].split()
     auxiliary = next((place for place, word in enumerate(words) if word.lower() in _AUXILIARIES), None)
-    # What stands between "how many" and "did" is a noun, whatever it looks like: how many sacks did he make?
+    # The words between "how many" and "did" are a noun, even if they look like a verb: how many sacks did he make?
     inverted = auxiliary is not None and words[auxiliary].lower() in _DO and wh != "who"
     before = [] if inverted else words[:auxiliary]
     subject_verb = _first(before, lambda word: _verb_form(word, wordnet) in ("s", "ed"), wh)
@@ -80,7 +79,7 @@ def statement(question: str, answer: str, wordnet: WordNet) -> str | None:
 
 
 def _first(words: list[str], is_verb: Callable[[str], bool], wh: str) -> int | None:
-    """The place of the first verb; right after a determiner or a preposition there is none."""
+    """Index of the first verb; a word after a determiner or a preposition is none."""
     for place, word in enumerate(words):
         before = words[place - 1].lower() if place else wh
         if before not in _NO_VERB_AFTER and is_verb(word):
@@ -89,7 +88,7 @@ def _first(words: list[str], is_verb: Callable[[str], bool], wh: str) -> int | N
 
 
 def _follows(word: str, auxiliary: str, wordnet: WordNet) -> bool:
-    """Whether a word is mostly a verb, in the form that goes with an auxiliary."""
+    """Whether a word is mostly a verb, in the form that the auxiliary requires."""
     form = _verb_form(word, wordnet)
     if auxiliary in _BE:
         return form in ("ed", "ing")
@@ -97,7 +96,7 @@ def _follows(word: str, auxiliary: str, wordnet: WordNet) -> bool:
 
 
 def _verb_form(word: str, wordnet: WordNet) -> str | None:
-    """The form of a word that was met as a verb at least as often as otherwise."""
+    """Verb form of a word that is a verb in at least half of its counted uses."""
     if not word.islower():
         return None
     readings = wordnet.readings(word)

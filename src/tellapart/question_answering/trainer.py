@@ -1,4 +1,4 @@
-"""A stock Transformers model for extractive question answering: trained on windows, and its scores of tokens."""
+"""Trainer for stock question answering models, and the start and end logits of tokens."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from torch.utils.data import DataLoader
 from tellapart.data.batches.batching import BucketDataLoader, LengthBucketBatchSampler, token_budget_batches
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.scoring import TOKENS_A_BATCH
-from tellapart.question_answering.windows import SpanWindows
+from tellapart.question_answering.windows import QAWindows
 
 
-class SpanTrainer(transformers.Trainer):
-    """Transformers' own Trainer, with batches of similar length and, on CPUs, faster dropout masks.
+class QATrainer(transformers.Trainer):
+    """The Transformers Trainer with length-bucketed batches and, on CPUs, faster dropout masks.
 
     Args:
-        model: As `AutoModelForQuestionAnswering` makes it.
+        model: From `AutoModelForQuestionAnswering`.
         args: Transformers' training arguments.
-        train_dataset: Windows with the positions of their answers.
-        options: Any other argument of `transformers.Trainer`.
+        train_dataset: Windows with answer positions.
+        options: Other arguments of `transformers.Trainer`.
     """
 
     def __init__(
-        self, model: Any, args: transformers.TrainingArguments, train_dataset: SpanWindows, **options: Any
+        self, model: Any, args: transformers.TrainingArguments, train_dataset: QAWindows, **options: Any
     ) -> None:
         args.remove_unused_columns = False
         super().__init__(model=model, args=args, train_dataset=train_dataset, **options)
         if args.device.type == "cpu":
             use_fast_dropout(model)
-        # These models take **kwargs but ignore num_items_in_batch: their loss is the mean of a batch.
+        # These models accept **kwargs but ignore num_items_in_batch: their loss is the mean over the batch.
         self.model_accepts_loss_kwargs = False
 
     def get_train_dataloader(self) -> DataLoader:
-        """Returns a loader of bucketed batches, this rank's share of each."""
+        """Returns a loader of bucketed batches, with this rank's share of each."""
         args = self.args
         sampler = LengthBucketBatchSampler(
             self.train_dataset.lengths,
@@ -51,27 +51,27 @@ class SpanTrainer(transformers.Trainer):
         return BucketDataLoader(self.train_dataset, sampler)
 
 
-def span_scores(
+def token_logits(
     model: Any,
-    windows: SpanWindows,
+    windows: QAWindows,
     *,
     bf16: bool = False,
     progress: Callable[[int], Any] | None = None,
 ) -> np.ndarray:
-    """Computes the scores of every token as the first and as the last of an answer.
+    """Computes the start and end logits of every token.
 
     Args:
-        model: As `AutoModelForQuestionAnswering` makes it.
-        windows: Questions with their texts.
+        model: From `AutoModelForQuestionAnswering`.
+        windows: The windows.
         bf16: Whether to run under bf16 autocast.
         progress: Called with the number of windows done after each batch.
 
     Returns:
-        float32 (T, 2), the tokens of all windows one after another.
+        float32 (T, 2): start and end logits of the tokens of all windows, concatenated.
     """
     device = next(model.parameters()).device
     autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
-    scores = np.empty((int(windows.lengths.sum()), 2), dtype=np.float32)
+    logits = np.empty((int(windows.lengths.sum()), 2), dtype=np.float32)
     model.eval()
     with torch.inference_mode(), autocast:
         for rows in token_budget_batches(windows.lengths, TOKENS_A_BATCH.get(device.type, 4096)):
@@ -80,7 +80,7 @@ def span_scores(
             output = model(**{name: values.to(device) for name, values in inputs.items()})
             both = torch.stack([output.start_logits, output.end_logits], dim=-1).float().cpu().numpy()
             for row, values in zip(rows, both, strict=True):
-                scores[windows.tokens(row)] = values[: int(windows.lengths[row])]
+                logits[windows.tokens(row)] = values[: int(windows.lengths[row])]
             if progress is not None:
                 progress(len(rows))
-    return scores
+    return logits

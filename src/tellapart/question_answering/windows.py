@@ -1,4 +1,4 @@
-"""Questions about texts longer than a model reads: overlapping windows, and where in them the answer lies."""
+"""Splits long texts into overlapping windows, with the answer positions in each."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tellapart.errors import ModelError, RecipeError
 from tellapart.question_answering.squad import SquadExample
 
 LONGEST_QUESTION = 64
-"""Tokens of a question, at most, as in BERT's experiments, and a quarter of a window at most."""
+"""Longest question in tokens, as in BERT's experiments; at most a quarter of a window is used."""
 
 
-class SpanWindows(TokenisedDataset):
-    """Questions, each with a part of its text: `[CLS] question [SEP] part [SEP]`, or as the tokeniser joins pairs.
+class QAWindows(TokenisedDataset):
+    """Windows, each a question and a part of its text: `[CLS] question [SEP] part [SEP]`, or the tokeniser's format.
 
     Args:
-        columns: As for `TokenisedDataset`, and so `lengths` and `padding`.
-        lengths: Tokens of each window, int (W,).
-        padding: The id that pads each column.
-        examples: The question of each window, int (W,), ascending.
-        offsets: First and last character, exclusive, of each token of the text, and −1 for the other tokens; flat
-            like the columns, int (T, 2).
-        no_answer: The token that stands for "no answer", in each window, int (W,).
+        columns: As for `TokenisedDataset`.
+        lengths: Tokens per window, int (W,).
+        padding: Padding id per column.
+        examples: Index of the question of each window, int (W,), ascending.
+        offsets: Start and end character (exclusive) of each token of the text, −1 for other tokens; flat like the
+            columns, int (T, 2).
+        no_answer: Position of the "no answer" token in each window, int (W,).
         positions: First and last token of the answer in each window, int (W, 2), or None.
     """
 
@@ -45,44 +45,43 @@ class SpanWindows(TokenisedDataset):
         self.examples, self.offsets, self.no_answer = examples, offsets, no_answer
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Returns padded tensors (B, L), with `start_positions` and `end_positions` (B,) when there are any."""
+        """Returns padded tensors (B, L), with `start_positions` and `end_positions` (B,) if known."""
         batch = super().batch(indices)
         if "labels" in batch:
             batch["start_positions"], batch["end_positions"] = batch.pop("labels").unbind(dim=1)
         return batch
 
     def tokens(self, window: int) -> slice:
-        """Returns where the tokens of a window lie in the flat arrays."""
+        """Returns the slice of a window's tokens in the flat arrays."""
         start = int(self.starts[window])
         return slice(start, start + int(self.lengths[window]))
 
 
-def span_windows(
+def qa_windows(
     examples: Sequence[SquadExample],
     tokenizer: Any,
     *,
     max_length: int = 384,
     stride: int = 128,
     with_answers: bool = False,
-) -> SpanWindows:
-    """Cuts texts into windows that a model can read.
+) -> QAWindows:
+    """Tokenises questions and splits their texts into windows.
 
     Args:
         examples: The questions.
-        tokenizer: A fast Transformers tokeniser, which knows the characters of its tokens.
-        max_length: Tokens of a window, at most, the question and special tokens included.
-        stride: Tokens that two windows of a text share.
-        with_answers: Whether to look for the first answer of each question. A window that does not hold the whole of
-            it, or that belongs to a question without one, points to its "no answer" token.
+        tokenizer: A fast Transformers tokeniser, which provides character offsets.
+        max_length: Longest window in tokens, including the question and special tokens.
+        stride: Tokens by which consecutive windows overlap.
+        with_answers: Whether to find the first answer of each question. Windows without the whole answer point to the
+            "no answer" token.
 
     Raises:
-        ModelError: The tokeniser is a slow one.
-        RecipeError: Questions and stride leave no room for new text in a window.
+        ModelError: The tokeniser is not a fast one.
+        RecipeError: Question and stride leave no room for new text in a window.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
-            "the model's tokeniser does not tell which characters its tokens are",
-            "choose a model with a fast tokeniser",
+            "the model's tokeniser provides no character offsets", "choose a model with a fast tokeniser"
         )
     longest = min(LONGEST_QUESTION, max_length // 4)
     if max_length - longest - tokenizer.num_special_tokens_to_add(pair=True) <= stride:
@@ -102,19 +101,19 @@ def span_windows(
     )
     questions = np.array(encoded["overflow_to_sample_mapping"], dtype=np.int64)
     offsets = []
-    for window, spans in enumerate(encoded["offset_mapping"]):
+    for window, mapping in enumerate(encoded["offset_mapping"]):
         of_text = np.array([part == 1 for part in encoded.sequence_ids(window)])
-        offsets.append(np.where(of_text[:, None], np.array(spans, dtype=np.int64), -1))
+        offsets.append(np.where(of_text[:, None], np.array(mapping, dtype=np.int64), -1))
     no_answer = np.array([_no_answer(ids, tokenizer.cls_token_id) for ids in encoded["input_ids"]])
     positions = None
     if with_answers:
         found = [
-            _positions(examples[question], spans, none)
-            for question, spans, none in zip(questions, offsets, no_answer, strict=True)
+            _positions(examples[question], offset, none)
+            for question, offset, none in zip(questions, offsets, no_answer, strict=True)
         ]
         positions = np.array(found, dtype=np.int64)
     ragged = {name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded}
-    return SpanWindows(
+    return QAWindows(
         {
             name: np.concatenate([np.array(row, dtype=np.int32) for row in rows])
             for name, rows in ragged.items()
@@ -129,8 +128,8 @@ def span_windows(
 
 
 def _cut(question: str, tokenizer: Any, longest: int) -> str:
-    spans = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    return question if len(spans) <= longest else question[: spans[longest - 1][1]]
+    mapping = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return question if len(mapping) <= longest else question[: mapping[longest - 1][1]]
 
 
 def _no_answer(ids: Sequence[int], cls_token_id: int | None) -> int:
@@ -138,7 +137,7 @@ def _no_answer(ids: Sequence[int], cls_token_id: int | None) -> int:
 
 
 def _positions(example: SquadExample, offsets: np.ndarray, no_answer: int) -> tuple[int, int]:
-    """First and last token of the answer, or twice the token of "no answer"."""
+    """First and last token of the answer, or twice the "no answer" token."""
     if not example.answers:
         return no_answer, no_answer
     answer = example.answers[0]

@@ -1,4 +1,4 @@
-"""The cells of a table: each a trial on disk, made where it is missing, and kept with its reason where it fails."""
+"""The cells of a table: lists them, finds their results on disk, runs them, and keeps the reason of a failure."""
 
 from __future__ import annotations
 
@@ -9,38 +9,59 @@ from typing import Any
 
 from tellapart.errors import OutputError, TellapartError
 from tellapart.files import replacing
-from tellapart.reproduction.measures import MEASURES, Cell, ColumnRows
+from tellapart.reproduction.measures import classification, corrections, question_answering, robustness
+from tellapart.reproduction.measures.base import Cell, ColumnRows, Measure
+from tellapart.reproduction.request import TableRequest
 
-__all__ = [
-    "Cell",
-    "CellResult",
-    "ColumnRows",
-    "describe_rows",
-    "failed_cell",
-    "finished_cell",
-    "forget_rows",
-    "lost_cell",
-    "one_sentence",
-    "run_cell",
-]
+MEASURES: dict[str, Measure] = {
+    "classification": classification,
+    "corrections": corrections,
+    "spans": question_answering,
+    "robustness": robustness,
+}
+"""Value of `measures` in a protocol to the module that runs such cells."""
 
 
 @dataclass(frozen=True)
 class CellResult:
-    """What became of a cell: the content of the trial's file, or why there is none."""
+    """The content of the trial's file, or the reason of the failure; neither before the cell was run."""
 
     trial: dict[str, Any] | None = None
     error: str | None = None
 
 
+def table_cells(request: TableRequest, folder: Path, *, quiet: bool) -> list[Cell]:
+    """Returns every cell of the table that can be run, requested or not; all cells of a seed before the next seed."""
+    protocol = request.protocol
+    return [
+        Cell(
+            measures=protocol.measures,
+            row=row,
+            column=column,
+            recipe=request.recipe(row, column, seed),
+            table=folder,
+            metrics=tuple(protocol.columns[column].metrics),
+            evaluated=protocol.columns[column].evaluated,
+            choices=request.choices(row),
+            choice_seed=request.seeds[0],
+            pretraining=request.pretraining(row),
+            quiet=quiet,
+        )
+        for seed in request.seeds
+        for column in protocol.columns
+        for row in protocol.rows
+        if not protocol.why_not(row, column)
+    ]
+
+
 def forget_rows() -> None:
-    """Has `describe_rows` read everything anew."""
+    """Clears the caches of `describe_rows`."""
     for measure in MEASURES.values():
         measure.forget()
 
 
 def describe_rows(cell: Cell) -> ColumnRows:
-    """Reads what a cell measures on, once a process.
+    """Reads the data set of a cell; cached per process.
 
     Raises:
         TellapartError: It cannot be used, or does not have the metrics of the column.
@@ -48,12 +69,12 @@ def describe_rows(cell: Cell) -> ColumnRows:
     return MEASURES[cell.measures].describe(cell)
 
 
-def finished_cell(cell: Cell, rows: ColumnRows) -> CellResult | None:
-    """Returns what is on disk of a cell: its trial, else why it failed, else None.
+def finished_cell(cell: Cell, rows: ColumnRows) -> CellResult:
+    """Returns what is on disk of a cell: its trial, else the reason of its failure, else an empty result.
 
     Args:
         cell: The cell.
-        rows: What `describe_rows` gave for it.
+        rows: Result of `describe_rows` for the cell.
     """
     trial = MEASURES[cell.measures].finished(cell, rows)
     if trial is not None:
@@ -61,29 +82,29 @@ def finished_cell(cell: Cell, rows: ColumnRows) -> CellResult | None:
     failure = _failure_file(cell)
     if failure.is_file():
         return CellResult(error=json.loads(failure.read_text(encoding="utf-8"))["error"])
-    return None
+    return CellResult()
 
 
 def run_cell(cell: Cell) -> CellResult:
-    """Runs a cell, after the pre-training and all else that it needs, or takes from disk what was done before.
+    """Runs a cell and whatever it depends on, such as pre-training, or returns its finished trial.
 
-    Whatever fails is kept in a file beside the trials, until the cell is run again and does not.
+    A failure is kept in a file beside the trials until a later run of the cell succeeds.
 
     Raises:
-        OutputError: Files cannot be written, which all other cells would meet too.
+        OutputError: Files cannot be written, which would stop all other cells too.
     """
     try:
         trial = MEASURES[cell.measures].run(cell)
     except OutputError:
         raise
-    except Exception as error:  # one cell's failure is not that of the table
+    except Exception as error:  # one failing cell must not end the table
         return failed_cell(cell, one_sentence(error))
     _failure_file(cell).unlink(missing_ok=True)
     return CellResult(trial)
 
 
 def failed_cell(cell: Cell, reason: str) -> CellResult:
-    """Keeps why a cell failed.
+    """Writes the reason of a failure.
 
     Raises:
         OutputError: The file cannot be written.
@@ -94,17 +115,17 @@ def failed_cell(cell: Cell, reason: str) -> CellResult:
 
 
 def lost_cell(cell: Cell) -> CellResult:
-    """Keeps that a cell's process died without a word."""
+    """Writes the failure of a cell whose process was killed."""
     return failed_cell(
         cell, "its process died, perhaps for lack of memory: use a smaller encoder or batch size."
     )
 
 
 def one_sentence(error: Exception) -> str:
-    """Says in one sentence what went wrong."""
+    """Returns an error's message on one line; the same sentence for all kinds of memory shortage."""
     sentence = str(error) if isinstance(error, TellapartError) else f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError) or "out of memory" in sentence.lower():
-        return "the memory does not suffice: use a smaller encoder, batch size or length."
+        return "not enough memory: use a smaller encoder, batch size or length."
     return " ".join(sentence.split())
 
 

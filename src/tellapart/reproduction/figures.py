@@ -1,4 +1,4 @@
-"""A table that was run again: what the paper found in each cell beside what was found here."""
+"""Results of a reproduced table: the paper's figure and ours for each cell, with intervals and tests."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class RowDifference(PairedDifference):
-    """What a row changes against another one, corrected for all such differences in its column.
+    """Difference of a row to its baseline, corrected for all such differences in the column.
 
     Args:
-        baseline: The key of the other row.
-        method: The key of the row.
+        baseline: Key of the baseline row.
+        method: Key of the row.
     """
 
     baseline: str
@@ -38,20 +38,20 @@ class RowDifference(PairedDifference):
 
 @dataclass(frozen=True)
 class CellFigures:
-    """One row in one column by one metric.
+    """Figures of one row in one column for one metric.
 
     Args:
-        paper: What the paper has, in its unit; None where it has nothing.
-        scores: Seed to score, of the finished trials.
-        missing: Seed to the reason, of the others.
-        mean: Mean of the scores; None where there is none, as for all that follow.
-        trimmed_mean: Mean without the best and the worst; None for fewer than three.
-        standard_deviation: Of the sample; None for one score.
+        paper: The paper's figure in its unit; None if it has none.
+        scores: Seed to score of the finished trials.
+        missing: Seed to reason for the other trials.
+        mean: Mean score; None without scores, as are the following.
+        trimmed_mean: Mean without the best and the worst; None for fewer than three scores.
+        standard_deviation: Sample standard deviation; None for one score.
         interval: Confidence interval of the mean; None for one score.
-        difference: To the row's baseline, over the seeds that both finished; None for the baseline itself.
-        verdict: What that shows, in a sentence; empty where there is no difference.
-        seen_rows: Evaluated rows whose text is also in train, the most of any trial.
-        unseen_mean: Mean score on the other rows; None where there are no seen rows, or only such.
+        difference: Difference to the row's baseline over the seeds that both finished; None for the baseline itself.
+        verdict: The conclusion from the difference in a sentence; empty without a difference.
+        seen_rows: Number of evaluated rows whose text is also in train; the maximum over the trials.
+        unseen_mean: Mean score on the other rows; None if no rows, or all rows, are seen.
         seconds: Mean wall time of a trial.
     """
 
@@ -71,14 +71,14 @@ class CellFigures:
 
 @dataclass(frozen=True)
 class ColumnData:
-    """The rows that a column stands for.
+    """The data set of a column.
 
     Args:
-        split_sizes: Split name to rows, as the source has them; empty where it could not be read.
+        split_sizes: Split name to number of rows; empty if it could not be read.
         fingerprint: SHA-256 of all rows, see `tellapart.data.fingerprints`.
-        known_overlap: Test texts that are known to be in train too; None where nobody has counted.
-        note: What is known to distort results.
-        source: What the rows come from, where it is not what the column names.
+        known_overlap: Number of test texts that are also in train; None if not counted.
+        note: Known problems that distort results.
+        source: The source, if it differs from the column's.
     """
 
     split_sizes: dict[str, int]
@@ -90,7 +90,7 @@ class ColumnData:
 
 @dataclass(frozen=True)
 class ColumnResult:
-    """A column: its rows, and metric to row to figures."""
+    """A column: its data set, and metric to row to figures."""
 
     data: ColumnData
     metrics: dict[str, dict[str, CellFigures]]
@@ -98,20 +98,20 @@ class ColumnResult:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Everything that was found for a table.
+    """All results of a table.
 
     Args:
-        table: The protocol's name.
+        table: Name of the protocol.
         protocol: The protocol.
-        command: What makes it again.
-        encoders: Role to encoder, as they were used.
+        command: The command that reproduces it.
+        encoders: Role to encoder.
         settings: The user's changes.
-        seeds: One a trial.
-        confidence: Of all intervals, 0 to 1.
-        columns: Key to what was found, in the protocol's order.
-        environment: Versions, device and threads of the run that wrote this.
-        other_environments: Those of trials that were made elsewhere.
-        schema_version: Of the JSON form.
+        seeds: One per trial.
+        confidence: Confidence level of all intervals, 0 to 1.
+        columns: Key to results, in the protocol's order.
+        environment: Versions, device and threads of the last run.
+        other_environments: Environments of trials that were run elsewhere.
+        schema_version: Version of the JSON form.
     """
 
     table: str
@@ -135,20 +135,20 @@ class Reproduction:
         """Reads the JSON form.
 
         Raises:
-            DataError: It is none, or one of another schema version.
+            DataError: It is not a reproduction, or has another schema version.
         """
         version = content.get("schema_version") if isinstance(content, dict) else None
         if version != SCHEMA_VERSION:
             raise DataError(
-                f"this is no reproduction of schema version {SCHEMA_VERSION} (found: {version})",
-                "give the JSON that this version of tellapart wrote",
+                f"this is not a reproduction of schema version {SCHEMA_VERSION} (found: {version})",
+                "use JSON written by this version of tellapart",
             )
         try:
             return TypeAdapter(Reproduction).validate_python(content)
         except ValidationError as error:
             place = ".".join(map(str, error.errors()[0]["loc"]))
             raise DataError(
-                f"the reproduction is damaged at {place} ({error.errors()[0]['msg']})", "make it again"
+                f"the reproduction is damaged at {place} ({error.errors()[0]['msg']})", "run the table again"
             ) from error
 
 
@@ -159,17 +159,17 @@ def column_figures(
     missing: Mapping[str, Mapping[int, str]],
     confidence: float = 0.95,
 ) -> dict[str, dict[str, CellFigures]]:
-    """Turns the trials of a column into its figures.
+    """Computes the figures of a column from its trials.
 
     Args:
         protocol: The table.
-        column: A key of its columns.
+        column: Key of the column.
         trials: Row to the contents of its trials' files, in the order of the seeds.
         missing: Row to seed to the reason why there is no trial.
-        confidence: Of the intervals, between 0 and 1.
+        confidence: Confidence level of the intervals, between 0 and 1.
 
     Returns:
-        Metric to row to figures; every row of the protocol is there.
+        Metric to row to figures, for every row of the protocol.
     """
     return {
         metric: _figures(protocol, column, metric, trials, missing, confidence)
@@ -198,21 +198,17 @@ def _figures(
         ]
     )
     differences = {pair.method: pair for pair in pairs}
-    figures = {}
-    for row in protocol.rows:
-        pair = differences.get(row)
-        given: dict[str, Any] = {
-            "paper": protocol.figure(row, column, metric),
-            "missing": dict(missing.get(row, {})),
-        }
-        figures[row] = CellFigures(
-            **given,
+    return {
+        row: CellFigures(
+            paper=protocol.figure(row, column, metric),
+            missing=dict(missing.get(row, {})),
             scores=scores[row],
-            difference=pair,
-            verdict=verdict(pair, metric) if pair else "",
+            difference=differences.get(row),
+            verdict=verdict(differences[row], metric) if row in differences else "",
             **_summary(trials.get(row, ()), metric, confidence),
         )
-    return figures
+        for row in protocol.rows
+    }
 
 
 def _difference(

@@ -1,283 +1,221 @@
-"""Protocols: a table of a paper as data, from which each of its cells is a run that can be made again.
-
-Those of the papers are in the package; anyone can write one of their own as YAML.
-"""
+"""Protocols: tables of papers as data (methods in rows, data sets in columns, the papers' figures)."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from tellapart.errors import RecipeError, did_you_mean
-from tellapart.pretraining.recipe import PretrainRecipe, validated_pretraining, with_pretraining_values
-from tellapart.recipes.methods import method_recipe
-from tellapart.recipes.reading import read_mapping, with_values
-from tellapart.recipes.schema import Recipe
-from tellapart.reproduction.measurements import MEASUREMENTS, Measurement, with_measurement_values
-from tellapart.reproduction.protocol_schema import (
-    PRETRAINING,
-    RESERVED,
-    Protocol,
-    ProtocolColumn,
-    ProtocolRow,
-    Settings,
-)
+from tellapart.errors import did_you_mean
+from tellapart.recipes.methods import METHODS
 
-__all__ = [
-    "PRETRAINING",
-    "RESERVED",
-    "Protocol",
-    "ProtocolColumn",
-    "ProtocolRow",
-    "Settings",
-    "cell_choices",
-    "cell_measurement",
-    "cell_pretraining",
-    "cell_recipe",
-    "check_settings",
-    "is_shipped",
-    "load_protocol",
-    "protocols",
-]
+PRETRAINING = "pretraining"
+"""Prefix of settings of the pre-training run, and the folder of such runs."""
+
+MODELS = "models"
+"""Folder of models that several cells share."""
+
+RESERVED = (PRETRAINING, MODELS)
+"""Folders of a table that do not belong to a column."""
+
+Measures = Literal["classification", "corrections", "spans", "robustness"]
+
+Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Settings = dict[str, Any]
 
 
-def protocols() -> dict[str, Protocol]:
-    """Returns the protocols of the package by name."""
-    return {name: _read(_shipped(name)) for name in _names()}
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def is_shipped(table: str) -> bool:
-    """Whether a table is one of the package's."""
-    return table in _names()
-
-
-def load_protocol(table: str | Path) -> tuple[str, Protocol]:
-    """Finds a protocol by its name, or reads it from a file.
+class ProtocolColumn(_Strict):
+    """A data set that methods are compared on.
 
     Args:
-        table: A name from `protocols()`, or a YAML file.
-
-    Returns:
-        Its name (a file's is its stem) and the protocol.
-
-    Raises:
-        RecipeError: There is none, or it does not describe a table.
+        name: Name in the paper.
+        metrics: Name in `tellapart.evaluation.metrics.METRICS` to the paper's name; the first is the main metric.
+        source: A registered set, a file, a folder or a Hub name; None if the column cannot be run.
+        stands_in_for: Key of the column whose set is not available and which this one replaces.
+        evaluated: The published split to evaluate on. With `validation`, validation rows are split off train.
+        encoder: Role of the encoder, if it differs from that of the rows.
+        note: Differences from the paper's set, or the reason why the column cannot be run.
+        settings: Path to value, as for `--set`, for the rows that have the path.
     """
-    if str(table).endswith((".yaml", ".yml")):
-        return Path(table).stem, _read(Path(table))
-    if not is_shipped(str(table)):
-        raise RecipeError(
-            f'there is no table "{table}"{did_you_mean(str(table), _names())}',
-            "choose one of: tellapart reproduce list, or give a YAML file",
-        )
-    return str(table), _read(_shipped(str(table)))
+
+    name: str
+    metrics: Annotated[dict[str, str], Field(min_length=1)] = {"accuracy": "accuracy"}
+    source: str | None = None
+    stands_in_for: str | None = None
+    evaluated: Literal["test", "validation"] = "test"
+    encoder: str | None = None
+    note: str = ""
+    settings: Settings = {}
 
 
-def cell_recipe(
-    protocol: Protocol,
-    row: str,
-    column: str,
-    *,
-    encoders: Mapping[str, str] | None = None,
-    settings: Sequence[str] = (),
-    seed: int = 0,
-) -> Recipe:
-    """Returns the recipe of a cell of a table of classifiers; its `method` is the row's key.
-
-    What is set for all rows or for a column goes to the methods that know it, as in `tellapart compare`; then comes
-    what is set for the row, for the cell and, at last, by the user.
+class ProtocolRow(_Strict):
+    """A method.
 
     Args:
-        protocol: The table.
-        row: A key of its rows that has a method.
-        column: A key of its columns that has a source.
-        encoders: Role to encoder, in place of the protocol's.
-        settings: The user's `path=value` changes, for the rows that know the path.
-        seed: Of everything random.
-
-    Raises:
-        RecipeError: A setting of the row or the cell is unknown or not allowed.
+        name: Name in the paper.
+        method: A name from `tellapart.recipes.methods()`; None if the row cannot be run, and in tables that are not
+            of classifiers.
+        encoder: Role of its encoder; by default the first.
+        second: Role of a second encoder, fused with the first.
+        baseline: Key of the row that it is compared with; by default the protocol's.
+        note: Differences from the paper's method, or the reason why the row cannot be run.
+        settings: Path to value, as for `--set`.
+        run_by: The tool that runs the row instead of tellapart, on the same rows; its trials are shown if they exist.
+        choices: Replaces the protocol's choices.
+        pretraining: Pre-training of the encoder: differences from the protocol's `pretraining`.
     """
-    its_row, its_column = protocol.rows[row], protocol.columns[column]
-    roles = protocol.encoders | dict(encoders or {})
-    role = its_column.encoder or its_row.encoder or next(iter(roles))
-    base = [_assignment("data.source", its_column.source), _assignment("encoder.name", roles[role])]
-    if its_row.second is not None:
-        base.append(_assignment("encoder.second", roles[its_row.second]))
-    assert its_row.method is not None
-    recipe = method_recipe(its_row.method, with_values(Recipe(), base))
-    for path, value in [*protocol.settings.items(), *its_column.settings.items()]:
-        recipe = _where_known(recipe, _assignment(path, value))
-    own = [*its_row.settings.items(), *protocol.cell_settings.get(row, {}).get(column, {}).items()]
-    recipe = with_values(recipe, [_assignment(path, value) for path, value in own])
-    for setting in settings:
-        if not setting.startswith(PRETRAINING + "."):
-            recipe = _where_known(recipe, setting)
-    return recipe.model_copy(update={"method": row, "seed": seed})
+
+    name: str
+    method: str | None = None
+    encoder: str | None = None
+    second: str | None = None
+    baseline: str | None = None
+    note: str = ""
+    settings: Settings = {}
+    run_by: str = ""
+    choices: list[Settings] | None = None
+    pretraining: Settings | None = None
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, method: str | None) -> str | None:
+        if method is not None and method not in METHODS:
+            raise ValueError(f'there is no method "{method}"{did_you_mean(method, METHODS)}')
+        return method
 
 
-def cell_measurement(
-    protocol: Protocol,
-    row: str,
-    column: str,
-    *,
-    encoders: Mapping[str, str] | None = None,
-    settings: Sequence[str] = (),
-    seed: int = 0,
-) -> Measurement:
-    """Returns what a cell of a table measures that is not one of classifiers.
+Figure = float | list[float | None] | None
 
-    Every row knows the same settings: those of the table come first, then the column's, the row's, the cell's, and at
-    last the user's.
+
+class Protocol(_Strict):
+    """A table: methods in rows, data sets in columns, and the paper's figures.
 
     Args:
-        protocol: The table.
-        row: A key of its rows that can be run.
-        column: A key of its columns that has a source.
-        encoders: Role to encoder, in place of the protocol's.
-        settings: The user's `key=value` changes.
-        seed: Of everything random.
-
-    Raises:
-        RecipeError: A setting is unknown or not allowed.
+        title: Title of the table.
+        paper: Authors, title, year; empty for a table of the user's.
+        table: Its number in the paper.
+        measures: Kind of cell: a classifier (`classification`), the share of a language model's predictions that are
+            corrected (`corrections`), extractive question answering (`spans`), or its robustness to an attack
+            (`robustness`).
+        used: The paper's setup by topic, in its words.
+        differences: Differences from the paper's setup, one sentence each.
+        encoders: Role to encoder; the first is used by rows that name none, and replaced by `--encoder`.
+        trials: Seeds per cell; the paper's number if it has one.
+        summary: Figure of a cell: the `mean` of its trials, or with three or more trials the `trimmed` mean, without
+            the best and the worst.
+        baseline: Key of the row that others are compared with; by default the first that can be run.
+        settings: Path to value, as for `--set`, for the rows that have the path.
+        choices: Alternatives, each path to value, selected on the validation rows once per row and column.
+        pretraining: Keys of a pre-training recipe, for the rows that have one.
+        columns: Key to data set; a key is also a folder name.
+        rows: Key to method; a key is also a file name.
+        figures: Row to column to the paper's figure in its unit: a number, or a list with one per metric.
+        cell_settings: Row to column to path to value, as for `--set`.
+        excluded: Row to column to the reason why the cell cannot be run.
     """
-    its_row, its_column = protocol.rows[row], protocol.columns[column]
-    roles = protocol.encoders | dict(encoders or {})
-    role = its_column.encoder or its_row.encoder or next(iter(roles))
-    given = {"source": its_column.source, "encoder": roles[role]}
-    for more in (protocol.settings, its_column.settings, its_row.settings):
-        given |= more
-    given |= protocol.cell_settings.get(row, {}).get(column, {})
-    own = [setting for setting in settings if not setting.startswith(PRETRAINING + ".")]
-    assignments = [*(_assignment(key, value) for key, value in given.items()), *own]
-    measurement = with_measurement_values(MEASUREMENTS[protocol.measures](), assignments)
-    return measurement.model_copy(update={"seed": seed})
+
+    title: str
+    paper: str = ""
+    table: str = ""
+    measures: Measures = "classification"
+    used: dict[str, str] = {}
+    differences: list[str] = []
+    encoders: Annotated[dict[Key, str], Field(min_length=1)] = {"encoder": "minilm"}
+    trials: Annotated[int, Field(ge=1)] = 3
+    summary: Literal["mean", "trimmed"] = "mean"
+    baseline: str | None = None
+    settings: Settings = {}
+    choices: list[Settings] = []
+    pretraining: Settings = {}
+    columns: Annotated[dict[Key, ProtocolColumn], Field(min_length=1)]
+    rows: Annotated[dict[Key, ProtocolRow], Field(min_length=1)]
+    figures: dict[str, dict[str, Figure]] = {}
+    cell_settings: dict[str, dict[str, Settings]] = {}
+    excluded: dict[str, dict[str, str]] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Protocol:
+        for key, column in self.columns.items():
+            _one_of(column.stands_in_for, self.columns, f"column {key} stands in for")
+            _one_of(column.encoder, self.encoders, f"the encoder of column {key} is")
+            if column.source is None and not column.note:
+                raise ValueError(f"column {key} needs a source, or a note why it has none")
+        for key, row in self.rows.items():
+            _one_of(row.baseline, self.rows, f"the baseline of row {key} is")
+            _one_of(row.encoder, self.encoders, f"the encoder of row {key} is")
+            _one_of(row.second, self.encoders, f"the second encoder of row {key} is")
+            self._check_runnable(key, row)
+        _one_of(self.baseline, self.rows, "the baseline is")
+        for folder in RESERVED:
+            if folder in self.columns:
+                raise ValueError(f'a column cannot be called "{folder}": that folder is reserved')
+        if self.measures != "classification" and (self.choices or any(r.choices for r in self.rows.values())):
+            raise ValueError("only tables of classifiers can have choices")
+        by_cell: dict[str, Mapping[str, Mapping[str, Any]]] = {
+            "figures": self.figures,
+            "cell_settings": self.cell_settings,
+            "excluded": self.excluded,
+        }
+        for name, cells in by_cell.items():
+            for row_key, by_column in cells.items():
+                _one_of(row_key, self.rows, f"{name} has row")
+                for column_key in by_column:
+                    _one_of(column_key, self.columns, f"{name} has column")
+        for figures in self.figures.values():
+            for column_key, figure in figures.items():
+                given = len(figure) if isinstance(figure, list) else 1
+                metrics = len(self.columns[column_key].metrics)
+                if figure is not None and given != metrics:
+                    raise ValueError(f"column {column_key} has {given} figures for {metrics} metrics")
+        return self
+
+    def _check_runnable(self, key: str, row: ProtocolRow) -> None:
+        if self.measures == "classification":
+            if row.method is None and not row.note:
+                raise ValueError(f"row {key} needs a method, or a note why it has none")
+        elif row.method is not None:
+            raise ValueError(f"row {key} has a method, but only tables of classifiers have methods")
+        elif self.measures == "corrections" and row.pretraining is None and not row.note:
+            raise ValueError(f"row {key} needs a pretraining, or a note why it has none")
+
+    def can_run(self, row: str) -> bool:
+        """Whether a row can be run; otherwise its `note` gives the reason."""
+        its_row = self.rows[row]
+        if self.measures == "classification":
+            return its_row.method is not None
+        if self.measures == "corrections":
+            return its_row.pretraining is not None
+        return not its_row.note or its_row.pretraining is not None or its_row.encoder is not None
+
+    def why_not(self, row: str, column: str) -> str:
+        """Returns the reason why a cell cannot be run; empty if it can."""
+        its_row, its_column = self.rows[row], self.columns[column]
+        if not self.can_run(row):
+            return its_row.note
+        if its_column.source is None:
+            return its_column.note
+        return self.excluded.get(row, {}).get(column, "")
+
+    def baseline_of(self, row: str) -> str:
+        """Returns the key of the row that a row is compared with, possibly the row itself."""
+        first = next((key for key in self.rows if self.can_run(key)), row)
+        return self.rows[row].baseline or self.baseline or first
+
+    def figure(self, row: str, column: str, metric: str) -> float | None:
+        """Returns the paper's figure for a cell, or for the cell that its column stands in for."""
+        column = self.columns[column].stands_in_for or column
+        found = self.figures.get(row, {}).get(column)
+        if isinstance(found, list):
+            names = list(self.columns[column].metrics)
+            return found[names.index(metric)] if metric in names else None
+        return found if metric == next(iter(self.columns[column].metrics)) else None
 
 
-def cell_choices(protocol: Protocol, row: str) -> list[list[str]]:
-    """Returns the alternatives among which the validation rows choose, each as `path=value` changes."""
-    own = protocol.rows[row].choices
-    given = protocol.choices if own is None else own
-    return [[_assignment(path, value) for path, value in one.items()] for one in given]
-
-
-def cell_pretraining(
-    protocol: Protocol,
-    row: str,
-    *,
-    encoders: Mapping[str, str] | None = None,
-    settings: Sequence[str] = (),
-) -> PretrainRecipe | None:
-    """Returns the pre-training run that a row's encoder comes from; None where it has none.
-
-    A table of corrections keeps the checkpoints that its columns speak of. A generator goes with the encoder that the
-    table names: with another one it is left out, unless the user names it.
-
-    Args:
-        protocol: The table.
-        row: A key of its rows.
-        encoders: Role to encoder, in place of the protocol's.
-        settings: The user's changes, of which those that begin with `pretraining.` are taken.
-
-    Raises:
-        RecipeError: A key is unknown, or a value is not allowed.
-    """
-    its_row = protocol.rows[row]
-    if its_row.pretraining is None:
-        return None
-    role = its_row.encoder or next(iter(protocol.encoders))
-    encoder = (protocol.encoders | dict(encoders or {}))[role]
-    content: dict[str, Any] = {"encoder": encoder} | protocol.pretraining | its_row.pretraining
-    if encoder != protocol.encoders[role]:
-        content.pop("generator", None)
-    if protocol.measures == "corrections":
-        shares = {column.settings.get("checkpoint", 1.0) for column in protocol.columns.values()}
-        content |= {"keep_checkpoints": True, "save_at": sorted(shares)}
-    recipe = validated_pretraining(content)
-    own = [setting.removeprefix(PRETRAINING + ".") for setting in settings if setting.startswith(PRETRAINING)]
-    return with_pretraining_values(recipe, own)
-
-
-def check_settings(protocol: Protocol, settings: Iterable[str] = ()) -> None:
-    """Refuses what is set for several rows and known by none.
-
-    Args:
-        protocol: The table.
-        settings: The user's `path=value` changes.
-
-    Raises:
-        RecipeError: A path leads nowhere in any row, or its value is not allowed.
-    """
-    if protocol.measures != "classification":
-        own = [setting for setting in settings if not setting.startswith(PRETRAINING + ".")]
-        with_measurement_values(MEASUREMENTS[protocol.measures](), own)
-        return
-    shared = [protocol.settings, *(column.settings for column in protocol.columns.values())]
-    given = [_assignment(path, value) for each in shared for path, value in each.items()]
-    bases = [method_recipe(row.method) for row in protocol.rows.values() if row.method is not None]
-    for setting in [*given, *settings]:
-        if setting.startswith(PRETRAINING + "."):
-            continue
-        errors = []
-        for base in bases:
-            try:
-                with_values(base, [setting])
-            except RecipeError as error:
-                errors.append(error)
-        if errors and len(errors) == len(bases):
-            raise errors[-1]
-
-
-def _folder() -> Traversable:
-    return resources.files("tellapart.reproduction") / "papers"
-
-
-def _names() -> list[str]:
-    found = (entry.name for entry in _folder().iterdir())
-    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
-
-
-def _shipped(name: str) -> Path:
-    return Path(str(_folder() / f"{name}.yaml"))
-
-
-def _read(file: Path) -> Protocol:
-    try:
-        protocol = Protocol.model_validate(read_mapping(file))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        raise RecipeError(
-            f"{file.name} describes no table: {f'{place}: ' if place else ''}{message[0].lower()}{message[1:]}",
-            "see the reference of protocols",
-        ) from None
-    check_settings(protocol)
-    for row in protocol.rows:
-        for column in protocol.columns:
-            if protocol.why_not(row, column):
-                continue
-            if protocol.measures == "classification":
-                cell_recipe(protocol, row, column)
-            else:
-                cell_measurement(protocol, row, column)
-        cell_pretraining(protocol, row)
-    return protocol
-
-
-def _assignment(path: str, value: Any) -> str:
-    # JSON is YAML, and keeps a name that is called 1 or true a string.
-    return f"{path}={json.dumps(value, ensure_ascii=False)}"
-
-
-def _where_known(recipe: Recipe, setting: str) -> Recipe:
-    try:
-        return with_values(recipe, [setting])
-    except RecipeError:
-        return recipe
+def _one_of(name: str | None, known: Mapping[str, Any], what: str) -> None:
+    if name is not None and name not in known:
+        raise ValueError(f'{what} "{name}", which is not defined{did_you_mean(name, known)}')

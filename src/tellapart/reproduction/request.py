@@ -1,26 +1,40 @@
-"""What is to be run of a table, and how: checked before anything is."""
+"""The requested part of a table: reads protocols, checks the request, and builds the recipe of each cell."""
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from tellapart.errors import RecipeError, did_you_mean
-from tellapart.reproduction.protocols import Protocol, check_settings, is_shipped
+from tellapart.pretraining.recipe import PretrainRecipe, validated_pretraining, with_pretraining_values
+from tellapart.recipes.methods import method_recipe
+from tellapart.recipes.reading import read_mapping, with_values
+from tellapart.recipes.schema import Recipe
+from tellapart.reproduction.measures.settings import MEASUREMENTS, Measurement, with_measurement_values
+from tellapart.reproduction.protocols import PRETRAINING, Protocol
+
+_PREFIX = PRETRAINING + "."
 
 
 @dataclass(frozen=True)
 class TableRequest:
-    """A table and the part of it that is asked for.
+    """A table, the part of it to run, and the user's changes; `table_request` builds and checks it.
 
     Args:
-        table: The protocol's name.
+        table: Name of the protocol.
         protocol: The protocol.
         rows: Keys of the methods to run, in the protocol's order.
-        columns: Keys of the sets to run, in the protocol's order.
-        encoders: Role to encoder, every role.
-        seeds: One a trial.
+        columns: Keys of the data sets to run, in the protocol's order.
+        encoders: Role to encoder, for every role.
+        seeds: One per trial.
         settings: The user's `path=value` changes.
     """
 
@@ -30,11 +44,11 @@ class TableRequest:
     columns: tuple[str, ...]
     encoders: dict[str, str]
     seeds: tuple[int, ...]
-    settings: tuple[str, ...]
+    settings: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
-        """What asks for the same on the command line; a table of one's own by the name of its file."""
+        """The command line of this request; a table of the user's is named by its file."""
         protocol = self.protocol
         words = ["tellapart", "reproduce", self.table + ("" if is_shipped(self.table) else ".yaml")]
         if len(self.rows) < len(protocol.rows):
@@ -53,37 +67,115 @@ class TableRequest:
             words += ["--set", setting]
         return shlex.join(words)
 
+    def includes(self, row: str, column: str) -> bool:
+        """Whether a cell is part of the request."""
+        return row in self.rows and column in self.columns
+
+    def recipe(self, row: str, column: str, seed: int) -> Recipe | Measurement:
+        """Returns the settings of a cell: a `Recipe` for tables of classifiers, else a `Measurement`.
+
+        Later settings override earlier ones: table, column, row, cell, user. In tables of classifiers the `method` of
+        the recipe is the row's key, and settings of the table, the column and the user apply only to the methods that
+        have them, as in `tellapart compare`.
+
+        Args:
+            row: Key of a row that can be run.
+            column: Key of a column that has a source.
+            seed: Random seed.
+
+        Raises:
+            RecipeError: A setting is unknown or not allowed.
+        """
+        protocol, its_row, its_column = self.protocol, self.protocol.rows[row], self.protocol.columns[column]
+        source, encoder = its_column.source, self.encoders[its_column.encoder or self._role(row)]
+        shared = _assignments(protocol.settings) + _assignments(its_column.settings)
+        own = _assignments(its_row.settings) + _assignments(
+            protocol.cell_settings.get(row, {}).get(column, {})
+        )
+        if protocol.measures != "classification":
+            given = [
+                *_assignments({"source": source, "encoder": encoder}),
+                *shared,
+                *own,
+                *_other(self.settings),
+            ]
+            measurement = with_measurement_values(MEASUREMENTS[protocol.measures](), given)
+            return measurement.model_copy(update={"seed": seed})
+        base = {"data.source": source, "encoder.name": encoder}
+        if its_row.second is not None:
+            base["encoder.second"] = self.encoders[its_row.second]
+        assert its_row.method is not None
+        recipe = method_recipe(its_row.method, with_values(Recipe(), _assignments(base)))
+        for setting in shared:
+            recipe = _where_known(recipe, setting)
+        recipe = with_values(recipe, own)
+        for setting in _other(self.settings):
+            recipe = _where_known(recipe, setting)
+        return recipe.model_copy(update={"method": row, "seed": seed})
+
+    def choices(self, row: str) -> list[list[str]]:
+        """Returns the alternatives to select from on the validation rows, each as `path=value` changes."""
+        own = self.protocol.rows[row].choices
+        return [_assignments(one) for one in (self.protocol.choices if own is None else own)]
+
+    def pretraining(self, row: str) -> PretrainRecipe | None:
+        """Returns the pre-training run of a row's encoder; None if the row has none.
+
+        A table of corrections saves the checkpoints that its columns evaluate. The generator belongs to the table's
+        own encoder: with another encoder it is dropped, unless the user names one.
+
+        Raises:
+            RecipeError: A key is unknown, or a value is not allowed.
+        """
+        protocol, its_row = self.protocol, self.protocol.rows[row]
+        if its_row.pretraining is None:
+            return None
+        role = self._role(row)
+        content: dict[str, Any] = (
+            {"encoder": self.encoders[role]} | protocol.pretraining | its_row.pretraining
+        )
+        if self.encoders[role] != protocol.encoders[role]:
+            content.pop("generator", None)
+        if protocol.measures == "corrections":
+            shares = {column.settings.get("checkpoint", 1.0) for column in protocol.columns.values()}
+            content |= {"keep_checkpoints": True, "save_at": sorted(shares)}
+        own = [setting.removeprefix(_PREFIX) for setting in self.settings if setting.startswith(_PREFIX)]
+        return with_pretraining_values(validated_pretraining(content), own)
+
+    def _role(self, row: str) -> str:
+        return self.protocol.rows[row].encoder or next(iter(self.encoders))
+
 
 def table_request(
     table: str,
     protocol: Protocol,
     *,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    encoders: Mapping[str, str],
-    trials: int | None,
-    seed: int,
-    settings: Sequence[str],
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    encoders: Mapping[str, str] | None = None,
+    trials: int | None = None,
+    seed: int = 0,
+    settings: Sequence[str] = (),
 ) -> TableRequest:
-    """Holds what is asked for against the table.
+    """Builds a request and checks it against the table.
 
     Args:
-        table: The protocol's name.
+        table: Name of the protocol, from `load_protocol`.
         protocol: The protocol.
-        rows: Keys of the methods; none for all.
-        columns: Keys of the sets; none for all.
-        encoders: Role to encoder, in place of the protocol's.
-        trials: Seeds of each cell; None for the protocol's number.
+        rows: Keys of the methods; all by default.
+        columns: Keys of the data sets; all by default.
+        encoders: Role to encoder, replacing the protocol's.
+        trials: Seeds per cell; by default the protocol's number.
         seed: The first seed.
-        settings: `path=value` changes.
+        settings: `path=value` changes for the rows that have the path; `pretraining.<key>=value` for pre-training.
 
     Raises:
-        RecipeError: A row, a column, a role or a setting is unknown, or nothing of it can be run.
+        RecipeError: A row, a column, a role or a setting is unknown, or none of the cells can be run.
     """
     for chosen, known, what in (
         (rows, protocol.rows, "row"),
         (columns, protocol.columns, "column"),
-        (encoders, protocol.encoders, "encoder"),
+        (encoders or {}, protocol.encoders, "encoder"),
     ):
         for name in chosen:
             if name not in known:
@@ -92,19 +184,129 @@ def table_request(
                     "choose from " + ", ".join(known),
                 )
     if trials is not None and trials < 1:
-        raise RecipeError(f"there cannot be {trials} trials", "use --trials 1 or more")
+        raise RecipeError(f"{trials} trials are not enough", "use --trials 1 or more")
     check_settings(protocol, settings)
     request = TableRequest(
         table=table,
         protocol=protocol,
         rows=tuple(row for row in protocol.rows if not rows or row in rows),
         columns=tuple(column for column in protocol.columns if not columns or column in columns),
-        encoders=protocol.encoders | dict(encoders),
+        encoders=protocol.encoders | dict(encoders or {}),
         seeds=tuple(range(seed, seed + (trials or protocol.trials))),
         settings=tuple(settings),
     )
     if all(protocol.why_not(row, column) for row in request.rows for column in request.columns):
         raise RecipeError(
-            "none of these cells can be run: the paper alone has them", "choose other rows or columns"
+            "none of these cells can be run: only the paper has them", "choose other rows or columns"
         )
     return request
+
+
+def protocols() -> dict[str, Protocol]:
+    """Returns the protocols of the package by name."""
+    return {name: _read(_shipped(name)) for name in _names()}
+
+
+def is_shipped(table: str) -> bool:
+    """Whether the package contains a table of this name."""
+    return table in _names()
+
+
+def load_protocol(table: str | Path) -> tuple[str, Protocol]:
+    """Finds a protocol by name, or reads it from a file.
+
+    Args:
+        table: A name from `protocols()`, or a YAML file.
+
+    Returns:
+        Its name (for a file the stem) and the protocol.
+
+    Raises:
+        RecipeError: There is no such table, or the file does not describe one.
+    """
+    if str(table).endswith((".yaml", ".yml")):
+        return Path(table).stem, _read(Path(table))
+    if not is_shipped(str(table)):
+        raise RecipeError(
+            f'there is no table "{table}"{did_you_mean(str(table), _names())}',
+            "choose one of: tellapart reproduce list, or give a YAML file",
+        )
+    return str(table), _read(_shipped(str(table)))
+
+
+def check_settings(protocol: Protocol, settings: Iterable[str] = ()) -> None:
+    """Checks that every shared setting is known to at least one row.
+
+    Args:
+        protocol: The table.
+        settings: The user's `path=value` changes.
+
+    Raises:
+        RecipeError: No row has the path, or the value is not allowed.
+    """
+    if protocol.measures != "classification":
+        with_measurement_values(MEASUREMENTS[protocol.measures](), _other(settings))
+        return
+    shared = [protocol.settings, *(column.settings for column in protocol.columns.values())]
+    bases = [method_recipe(row.method) for row in protocol.rows.values() if row.method is not None]
+    for setting in _other([*(one for each in shared for one in _assignments(each)), *settings]):
+        errors = []
+        for base in bases:
+            try:
+                with_values(base, [setting])
+            except RecipeError as error:
+                errors.append(error)
+        if errors and len(errors) == len(bases):
+            raise errors[-1]
+
+
+def _folder() -> Traversable:
+    return resources.files("tellapart.reproduction") / "papers"
+
+
+def _names() -> list[str]:
+    found = (entry.name for entry in _folder().iterdir())
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+
+
+def _shipped(name: str) -> Path:
+    return Path(str(_folder() / f"{name}.yaml"))
+
+
+def _read(file: Path) -> Protocol:
+    try:
+        protocol = Protocol.model_validate(read_mapping(file))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        raise RecipeError(
+            f"{file.name} describes no table: {f'{place}: ' if place else ''}{message[0].lower()}{message[1:]}",
+            "see the reference of protocols",
+        ) from None
+    check_settings(protocol)
+    rows, columns = tuple(protocol.rows), tuple(protocol.columns)
+    whole = TableRequest(file.stem, protocol, rows, columns, protocol.encoders, seeds=(0,))
+    for row in rows:
+        for column in columns:
+            if not protocol.why_not(row, column):
+                whole.recipe(row, column, seed=0)
+        whole.pretraining(row)
+    return protocol
+
+
+def _assignments(settings: Mapping[str, Any]) -> list[str]:
+    # JSON is YAML, and keeps a name such as 1 or true a string.
+    return [f"{path}={json.dumps(value, ensure_ascii=False)}" for path, value in settings.items()]
+
+
+def _other(settings: Iterable[str]) -> list[str]:
+    """The settings that are not of pre-training."""
+    return [setting for setting in settings if not setting.startswith(_PREFIX)]
+
+
+def _where_known(recipe: Recipe, setting: str) -> Recipe:
+    try:
+        return with_values(recipe, [setting])
+    except RecipeError:
+        return recipe

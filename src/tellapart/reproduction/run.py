@@ -1,4 +1,4 @@
-"""A table run again, cell by cell: what is on disk counts, what fails is named, what does not fit waits."""
+"""Runs a table cell by cell: finished cells are kept, failures are recorded, a budget may end the run early."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 import os
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from tellapart.files import replacing
 from tellapart.fitting.environment import environment
 from tellapart.fitting.folder import claim_folder
 from tellapart.reproduction.cells import (
-    Cell,
     CellResult,
     describe_rows,
     finished_cell,
@@ -26,6 +25,7 @@ from tellapart.reproduction.cells import (
     lost_cell,
     one_sentence,
     run_cell,
+    table_cells,
 )
 from tellapart.reproduction.figures import (
     CellFigures,
@@ -34,51 +34,205 @@ from tellapart.reproduction.figures import (
     Reproduction,
     column_figures,
 )
-from tellapart.reproduction.pages import reproduction_markdown, write_reproduction_report
-from tellapart.reproduction.protocols import (
-    RESERVED,
-    Protocol,
-    cell_choices,
-    cell_measurement,
-    cell_pretraining,
-    cell_recipe,
-)
-from tellapart.reproduction.request import TableRequest, table_request
+from tellapart.reproduction.measures.base import Cell
+from tellapart.reproduction.pages import FAILED, reproduction_markdown, write_reproduction_report
+from tellapart.reproduction.protocols import RESERVED
+from tellapart.reproduction.request import TableRequest
 from tellapart.reproduction.scheduling import Budget, executors, schedule, visible_devices
-from tellapart.reproduction.tables import FAILED
 
 CONFIDENCE = 0.95
 
 NOT_ASKED, NOT_FITTING = "not asked for", "did not fit into the budget"
 
 
-@dataclass
-class _Found:
-    """What there is of every cell so far."""
+class _Table:
+    """The cells of a table with the results so far.
 
-    results: dict[tuple[str, str, int], CellResult] = field(default_factory=dict)
+    Args:
+        request: What to run.
+        folder: The folder of the table.
+        quiet: Whether the cells show no progress.
+        read: The columns whose data sets are read, and fetched if need be. Other columns are read only if the folder
+            has trials of them.
+        overwrite: Whether to ignore what is on disk.
+    """
+
+    def __init__(
+        self,
+        request: TableRequest,
+        folder: Path,
+        *,
+        quiet: bool,
+        read: Collection[str],
+        overwrite: bool = False,
+    ) -> None:
+        forget_rows()
+        self.request = request
+        self.cells = table_cells(request, folder, quiet=quiet)
+        self.results: dict[tuple[str, str, int], CellResult] = {}
+        self.data: dict[str, ColumnData] = {}
+        for column in request.protocol.columns:
+            cells = [cell for cell in self.cells if cell.column == column]
+            on_disk = not overwrite and bool(cells) and cells[0].folder.is_dir()
+            self.data[column] = self._read(column, cells if column in read or on_disk else ())
+
+    def _read(self, column: str, cells: Sequence[Cell]) -> ColumnData:
+        """Reads a column's data set and the cells on disk; if it cannot be read, all its cells fail."""
+        published = self.request.protocol.columns[column].source
+        known = registered().get(published or "")
+        unread = ColumnData({}, None, known.overlap if known else None, known.note if known else "")
+        if not cells:
+            return unread
+        try:
+            rows = describe_rows(cells[0])
+        except (TellapartError, OSError, ValueError) as error:
+            for cell in cells:
+                self.results[cell.row, column, cell.seed] = CellResult(error=one_sentence(error))
+            return unread
+        for cell in cells:
+            self.results[cell.row, column, cell.seed] = finished_cell(cell, rows)
+        source = cells[0].source
+        return ColumnData(
+            rows.sizes,
+            rows.fingerprint,
+            rows.overlap,
+            rows.note,
+            source="" if source == published else source,
+        )
+
+    def result(self, row: str, column: str, seed: int) -> CellResult:
+        """Returns the result of a cell, empty if it has not been run."""
+        return self.results.get((row, column, seed), CellResult())
+
+    def requested(self) -> list[Cell]:
+        """Returns the requested cells that tellapart itself runs."""
+        rows = self.request.protocol.rows
+        return [
+            cell
+            for cell in self.cells
+            if self.request.includes(cell.row, cell.column) and not rows[cell.row].run_by
+        ]
+
+    def remaining(self) -> list[Cell]:
+        """Returns the requested cells without a trial. Failed cells are tried again: their cause may be gone."""
+        return [
+            cell
+            for cell in self.requested()
+            if self.result(cell.row, cell.column, cell.seed).trial is None
+            and self.data[cell.column].fingerprint is not None
+        ]
 
     def seconds(self, cell: Cell) -> float | None:
-        """What the same cell took with other seeds; None where that is unknown."""
-        known = [
-            result.trial["seconds"]
-            for (row, column, _), result in self.results.items()
-            if (row, column) == (cell.row, cell.column) and result.trial is not None
-        ]
+        """Returns the mean time of the same cell with other seeds; None if unknown."""
+        results = [self.result(cell.row, cell.column, seed) for seed in self.request.seeds]
+        known = [result.trial["seconds"] for result in results if result.trial is not None]
         return statistics.mean(known) if known else None
+
+    def figures(self, column: str) -> dict[str, dict[str, CellFigures]]:
+        """Returns the figures of a column: metric to row to figures."""
+        rows = self.request.protocol.rows
+        trials: dict[str, list[dict[str, Any]]] = {row: [] for row in rows}
+        missing: dict[str, dict[int, str]] = {row: {} for row in rows}
+        for row in rows:
+            for seed in self.request.seeds:
+                result = self.result(row, column, seed)
+                if result.trial is not None:
+                    trials[row].append(result.trial)
+                elif result.error is not None:
+                    missing[row][seed] = f"{FAILED}: {result.error}"
+                else:
+                    missing[row][seed] = self._reason(row, column)
+        return column_figures(self.request.protocol, column, trials, missing, CONFIDENCE)
+
+    def _reason(self, row: str, column: str) -> str:
+        why_not, run_by = self.request.protocol.why_not(row, column), self.request.protocol.rows[row].run_by
+        if why_not:
+            return why_not
+        if not self.request.includes(row, column):
+            return NOT_ASKED
+        return f"to be run by {run_by}" if run_by else NOT_FITTING
+
+    def other_environments(self) -> tuple[dict[str, Any], ...]:
+        """Returns the environments of trials that were run elsewhere."""
+        here = environment()
+        others: list[dict[str, Any]] = []
+        for key in sorted(self.results):
+            found = (self.results[key].trial or {}).get("environment", here)
+            if found != here and found not in others:
+                others.append(found)
+        return tuple(others)
+
+
+@dataclass
+class CellCounts:
+    """Numbers of cells: `cells` is the sum of the three others.
+
+    Args:
+        cells: Requested cells that tellapart runs.
+        finished: Cells with a trial on disk.
+        failed: Cells that failed; they are tried again.
+        left: Cells that have not been run.
+    """
+
+    cells: int = 0
+    finished: int = 0
+    failed: int = 0
+    left: int = 0
+
+    def count(self, result: CellResult) -> None:
+        """Counts one more cell by its result."""
+        self.cells += 1
+        if result.trial is not None:
+            self.finished += 1
+        elif result.error is not None:
+            self.failed += 1
+        else:
+            self.left += 1
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """The cells of a request, counted per column and in total.
+
+    Args:
+        table: Name of the protocol.
+        command: The command line that runs the request.
+        columns: Key to counts, in the protocol's order.
+        total: Over all columns.
+    """
+
+    table: str
+    command: str
+    columns: dict[str, CellCounts]
+    total: CellCounts = field(default_factory=CellCounts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON form."""
+        return asdict(self)
+
+
+def table_plan(request: TableRequest, output: str | Path, *, overwrite: bool = False) -> TablePlan:
+    """Counts the finished, failed and remaining cells. Nothing is run or written.
+
+    Only data sets that the folder has trials of are read.
+
+    Args:
+        request: The table and what to run of it.
+        output: The folder of the table.
+        overwrite: Whether to count as if the folder were empty.
+    """
+    table = _Table(request, Path(output), quiet=True, read=(), overwrite=overwrite)
+    plan = TablePlan(request.table, request.command, {column: CellCounts() for column in request.columns})
+    for cell in table.requested():
+        for counts in (plan.columns[cell.column], plan.total):
+            counts.count(table.result(cell.row, cell.column, cell.seed))
+    return plan
 
 
 def reproduce(
-    table: str,
-    protocol: Protocol,
+    request: TableRequest,
     output: str | Path,
     *,
-    rows: Sequence[str] = (),
-    columns: Sequence[str] = (),
-    encoders: Mapping[str, str] | None = None,
-    trials: int | None = None,
-    seed: int = 0,
-    settings: Sequence[str] = (),
     budget: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -88,179 +242,79 @@ def reproduce(
 ) -> Reproduction:
     """Runs the cells of a table and writes `<table>.json`, `<table>.md` and `<table>.html`.
 
-    Every method and set is run with the first seed before any with the second: comparisons are complete early. Each
-    finished cell is a file in `<column>/trials`, the same that `tellapart.runs.compare.compare` writes with the
-    output `<output>/<column>`: whichever was there first counts. On several GPUs cells run side by side, one a
-    device.
+    All methods and data sets are run with the first seed before any is run with the second, so that comparisons are
+    complete early. Each finished cell is a file in `<column>/trials`, the same file that
+    `tellapart.runs.compare.compare` writes with the output `<output>/<column>`: either one reuses it. On several GPUs
+    cells run in parallel, one per device.
 
     Args:
-        table: The protocol's name, as `tellapart.reproduction.protocols.load_protocol` gives it.
-        protocol: The protocol.
+        request: The table and what to run of it.
         output: The folder to write.
-        rows: Keys of the methods to run; by default all.
-        columns: Keys of the sets; by default all.
-        encoders: Role to encoder, in place of the protocol's.
-        trials: Seeds of each cell; by default the protocol's number.
-        seed: The first seed.
-        settings: `path=value` changes, for the rows that know the path; `pretraining.<key>=value` for pre-training.
-        budget: Seconds, after which no cell begins, nor one that would not end before, by what it took with other
-            seeds; None for no limit. 0 runs nothing and writes the page of what is there.
+        budget: Seconds after which no cell is started; nor is one that would end later, judged by its time with other
+            seeds. None for no limit. 0 runs nothing and writes the page of the finished cells.
         resume: Whether to keep what the folder holds.
-        overwrite: Whether to throw away the table's cells that it holds.
+        overwrite: Whether to remove the table's cells that it holds.
         quiet: Whether to show no progress.
-        jobs: Cells that run side by side on a CPU, each in a process with a share of the cores.
-        workers: Who runs the cells; by default a process a GPU, this process where there are no two.
+        jobs: Cells that run in parallel on a CPU, each in a process with a share of the cores.
+        workers: Executors of the cells; by default one process per GPU, or this process with fewer than two GPUs.
 
     Returns:
-        What was found; cells that failed or did not run are there with the reason.
+        All results, with the reasons of cells that failed or were not run.
 
     Raises:
-        RecipeError: A row, a column, a role or a setting is unknown, or nothing can be run.
         UserError: The folder is in use.
         OutputError: The results cannot be written.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("a table is run by one process", "start it without torchrun or accelerate launch")
-    asked = table_request(
-        table,
-        protocol,
-        rows=rows,
-        columns=columns,
-        encoders=encoders or {},
-        trials=trials,
-        seed=seed,
-        settings=settings,
-    )
     own = executors(visible_devices(), jobs) if workers is None else workers
-    folder = _claimed(Path(output), asked, resume=resume, overwrite=overwrite)
-    forget_rows()
-    cells = table_cells(asked, folder, quiet=quiet or len(own) > 1)  # bars of several would mix
-    found = _Found()
-    data = {
-        column: _column_data(asked, column, [cell for cell in cells if cell.column == column], found)
-        for column in protocol.columns
-    }
-    open_cells = [
-        cell
-        for cell in cells
-        if cell.row in asked.rows
-        and cell.column in asked.columns
-        and not protocol.rows[cell.row].run_by
-        and _to_run(found.results.get((cell.row, cell.column, cell.seed)))
-        and data[cell.column].fingerprint is not None
-    ]
+    folder = _claimed(Path(output), request, resume=resume, overwrite=overwrite)
+    # Progress bars of several workers would overwrite each other.
+    table = _Table(request, folder, quiet=quiet or len(own) > 1, read=request.columns)
     try:
-        _run(open_cells, found, Budget(budget), own, quiet)
+        _run(table, Budget(budget), own, quiet)
     finally:
         if workers is None:
             for worker in own:
                 worker.shutdown(wait=True, cancel_futures=True)
     result = Reproduction(
-        table=table,
-        protocol=protocol,
-        command=asked.command,
-        encoders=asked.encoders,
-        settings=asked.settings,
-        seeds=asked.seeds,
+        table=request.table,
+        protocol=request.protocol,
+        command=request.command,
+        encoders=request.encoders,
+        settings=request.settings,
+        seeds=request.seeds,
         confidence=CONFIDENCE,
-        columns={column: ColumnResult(data[column], _figures(asked, column, found)) for column in data},
+        columns={column: ColumnResult(data, table.figures(column)) for column, data in table.data.items()},
         environment=environment(),
-        other_environments=_other_environments(found),
+        other_environments=table.other_environments(),
     )
     _write(folder, result)
     return result
 
 
-def _claimed(output: Path, asked: TableRequest, *, resume: bool, overwrite: bool) -> Path:
-    """The folder, if it may be written; with `overwrite` only what tables write is removed from it."""
-    if overwrite and output.is_dir():
-        for column in asked.protocol.columns:
-            claim_folder(output / column, resume=False, overwrite=True)
-        for shared in (output / name for name in RESERVED):
-            for made in sorted(shared.iterdir()) if shared.is_dir() else ():
-                if made.is_dir() and any(_is_of(made.name, row) for row in asked.protocol.rows):
-                    claim_folder(made, resume=False, overwrite=True)
-        return output
-    return claim_folder(output, resume=resume, overwrite=False)
+def _claimed(output: Path, request: TableRequest, *, resume: bool, overwrite: bool) -> Path:
+    """Claims the folder; with `overwrite` only files that tables write are removed from it."""
+    if not (overwrite and output.is_dir()):
+        return claim_folder(output, resume=resume, overwrite=False)
+    for column in request.protocol.columns:
+        claim_folder(output / column, resume=False, overwrite=True)
+    for shared in (output / name for name in RESERVED):
+        for made in sorted(shared.iterdir()) if shared.is_dir() else ():
+            # A folder is named after a row, or after a row and a seed.
+            if made.is_dir() and {made.name, made.name.rpartition("-seed")[0]} & request.protocol.rows.keys():
+                claim_folder(made, resume=False, overwrite=True)
+    return output
 
 
-def _is_of(name: str, row: str) -> bool:
-    """Whether a folder has the name of a row, or of its model with a seed."""
-    return name == row or name.rpartition("-seed")[0] == row
-
-
-def table_cells(asked: TableRequest, folder: Path, *, quiet: bool) -> list[Cell]:
-    """Returns every cell that can be run, asked for or not, the first seed of all before the second of any."""
-    given: dict[str, Any] = {"encoders": asked.encoders, "settings": asked.settings}
-    protocol = asked.protocol
-    described = cell_recipe if protocol.measures == "classification" else cell_measurement
-    return [
-        Cell(
-            measures=protocol.measures,
-            row=row,
-            column=column,
-            recipe=described(protocol, row, column, seed=seed, **given),
-            table=folder,
-            metrics=tuple(protocol.columns[column].metrics),
-            evaluated=protocol.columns[column].evaluated,
-            choices=cell_choices(protocol, row),
-            choice_seed=asked.seeds[0],
-            pretraining=cell_pretraining(protocol, row, **given),
-            quiet=quiet,
-        )
-        for seed in asked.seeds
-        for column in protocol.columns
-        for row in protocol.rows
-        if not protocol.why_not(row, column)
-    ]
-
-
-def _column_data(asked: TableRequest, column: str, cells: Sequence[Cell], found: _Found) -> ColumnData:
-    """Reads the rows of a column and what is on disk of its cells; what cannot be read fails each of these."""
-    published = asked.protocol.columns[column].source
-    known = registered().get(published or "")
-    unread = ColumnData({}, None, known.overlap if known else None, known.note if known else "")
-    # A set that nobody asked for is not fetched, unless there are trials on it to show.
-    if not cells or (column not in asked.columns and not cells[0].folder.is_dir()):
-        return unread
-    try:
-        rows = describe_rows(cells[0])
-    except (TellapartError, OSError, ValueError) as error:
-        for cell in cells:
-            found.results[cell.row, column, cell.seed] = CellResult(error=one_sentence(error))
-        return unread
-    for cell in cells:
-        result = finished_cell(cell, rows)
-        if result is not None:
-            found.results[cell.row, column, cell.seed] = result
-    source = cells[0].source
-    return ColumnData(
-        rows.sizes, rows.fingerprint, rows.overlap, rows.note, source="" if source == published else source
-    )
-
-
-def _to_run(result: CellResult | None) -> bool:
-    """What failed before is tried again: a set or an encoder may be there now."""
-    return result is None or result.trial is None
-
-
-def _run(
-    cells: Sequence[Cell],
-    found: _Found,
-    budget: Budget,
-    workers: Sequence[Executor],
-    quiet: bool,
-) -> None:
+def _run(table: _Table, budget: Budget, workers: Sequence[Executor], quiet: bool) -> None:
+    cells = table.remaining()
     runs = schedule(
-        cells,
-        run_cell,
-        workers,
-        fits=lambda cell: budget.fits(found.seconds(cell)),
-        lost=lost_cell,
+        cells, run_cell, workers, fits=lambda cell: budget.fits(table.seconds(cell)), lost=lost_cell
     )
     for number, (cell, result) in enumerate(runs, start=1):
         if result is not None:
-            found.results[cell.row, cell.column, cell.seed] = result
+            table.results[cell.row, cell.column, cell.seed] = result
         if not quiet:
             print(f"{number}/{len(cells)} {cell.column} {_outcome(cell, result)}", file=sys.stderr)
 
@@ -274,48 +328,6 @@ def _outcome(cell: Cell, result: CellResult | None) -> str:
     return (
         name + f"{cell.metric} {result.trial['metrics'][cell.metric]:.4f} in {result.trial['seconds']:.0f} s"
     )
-
-
-def _figures(asked: TableRequest, column: str, found: _Found) -> dict[str, dict[str, CellFigures]]:
-    protocol = asked.protocol
-    trials: dict[str, list[dict[str, Any]]] = {row: [] for row in protocol.rows}
-    missing: dict[str, dict[int, str]] = {row: {} for row in protocol.rows}
-    for row in protocol.rows:
-        for seed in asked.seeds:
-            result = found.results.get((row, column, seed))
-            if result is not None and result.trial is not None:
-                trials[row].append(result.trial)
-            elif result is not None and result.error is not None:
-                missing[row][seed] = f"{FAILED}: {result.error}"
-            else:
-                missing[row][seed] = _reason(asked, row, column)
-    return column_figures(protocol, column, trials, missing, CONFIDENCE)
-
-
-def _reason(asked: TableRequest, row: str, column: str) -> str:
-    why_not = asked.protocol.why_not(row, column)
-    if why_not:
-        return why_not
-    if row not in asked.rows or column not in asked.columns:
-        return NOT_ASKED
-    return run_by_others(asked.protocol, row) or NOT_FITTING
-
-
-def run_by_others(protocol: Protocol, row: str) -> str:
-    """Says what runs a row in place of tellapart; empty where nothing does."""
-    run_by = protocol.rows[row].run_by
-    return f"to be run by {run_by}" if run_by else ""
-
-
-def _other_environments(found: _Found) -> tuple[dict[str, Any], ...]:
-    here = environment()
-    others: list[dict[str, Any]] = []
-    for key in sorted(found.results):
-        trial = found.results[key].trial or {}
-        made_in = trial.get("environment", here)
-        if made_in != here and made_in not in others:
-            others.append(made_in)
-    return tuple(others)
 
 
 def _write(folder: Path, result: Reproduction) -> None:

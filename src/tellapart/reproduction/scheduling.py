@@ -1,4 +1,4 @@
-"""Pieces of work one by one, or side by side on several devices, for as long as a budget lasts."""
+"""Runs tasks in sequence or in parallel on several devices, within a time budget."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from typing import Any, TypeVar
 
 from tellapart.errors import UserError
 
-Piece = TypeVar("Piece")
+Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Budget:
-    """Wall time that may be spent.
+    """A limit on wall time.
 
     Args:
-        seconds: How much; None for any amount.
-        clock: What tells the time, in seconds.
+        seconds: The limit; None for no limit.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,7 +38,7 @@ class Budget:
         self._end = None if seconds is None else clock() + seconds
 
     def fits(self, expected: float | None) -> bool:
-        """Whether there is time left, and enough for what is expected to take so many seconds, if that is known."""
+        """Whether a task with this expected time in seconds, or None if unknown, may start."""
         if self._end is None:
             return True
         left = self._end - self._clock()
@@ -46,10 +46,10 @@ class Budget:
 
 
 def parse_budget(written: str) -> float:
-    """Returns the seconds that `90s`, `30m`, `1.5h` or `2d` stand for.
+    """Parses `90s`, `30m`, `1.5h` or `2d` into seconds.
 
     Raises:
-        UserError: It is none of these.
+        UserError: The format is different.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", written.strip().lower())
     if found is None:
@@ -58,7 +58,7 @@ def parse_budget(written: str) -> float:
 
 
 class InProcess(Executor):
-    """Does what is submitted at once, in this process; what interrupts it interrupts the caller."""
+    """Runs submitted functions immediately in this process; an interrupt reaches the caller."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Returns a finished future."""
@@ -68,11 +68,11 @@ class InProcess(Executor):
 
 
 class OneProcess(Executor):
-    """A process of its own on a part of the machine; a new one takes its place when it has died.
+    """A worker process with a part of the machine; it is replaced if it dies.
 
     Args:
-        device: The one GPU that it sees, as CUDA_VISIBLE_DEVICES names it; none where it is empty.
-        cores: The numbers of the processor's cores that it may use, a thread each; empty for all.
+        device: The only visible GPU, as in CUDA_VISIBLE_DEVICES; empty for none.
+        cores: Numbers of the CPU cores that it may use, one thread per core; empty for all.
     """
 
     def __init__(self, device: str, cores: Sequence[int] = ()) -> None:
@@ -80,7 +80,7 @@ class OneProcess(Executor):
         self._pool = self._process()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Has a function of a module called in that process."""
+        """Runs a module-level function in the process."""
         try:
             return self._pool.submit(fn, *args, **kwargs)
         except BrokenExecutor:
@@ -88,7 +88,7 @@ class OneProcess(Executor):
             return self._pool.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Ends the process."""
+        """Stops the process."""
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
     def _process(self) -> ProcessPoolExecutor:
@@ -97,7 +97,7 @@ class OneProcess(Executor):
 
 
 def visible_devices() -> list[str]:
-    """Returns the names of the GPUs that CUDA shows to this process, as CUDA_VISIBLE_DEVICES has them."""
+    """Returns the GPUs that are visible to this process, as in CUDA_VISIBLE_DEVICES."""
     import torch
 
     count = torch.cuda.device_count()
@@ -106,22 +106,19 @@ def visible_devices() -> list[str]:
 
 
 def executors(devices: Sequence[str], jobs: int = 1) -> list[Executor]:
-    """Returns a process a device; with fewer than two, this process alone, or several that share the cores.
+    """Returns one worker process per GPU; with fewer than two GPUs this process, or `jobs` CPU processes.
 
     Args:
         devices: The GPUs.
-        jobs: Processes on a CPU.
+        jobs: Number of processes on a CPU.
 
     Raises:
-        UserError: There are fewer cores than jobs, or GPUs are there.
+        UserError: There are fewer cores than jobs, or there are GPUs.
     """
     if jobs > 1:
         cores = _cores()
         if devices:
-            raise UserError(
-                "--jobs divides the cores of a CPU, and there are GPUs",
-                "leave it out: each GPU has a process",
-            )
+            raise UserError("--jobs is for CPUs, but there are GPUs", "leave it out: each GPU has a process")
         if jobs > len(cores):
             raise UserError(
                 f"{jobs} jobs cannot share {len(cores)} cores", f"use --jobs {len(cores)} or less"
@@ -133,59 +130,59 @@ def executors(devices: Sequence[str], jobs: int = 1) -> list[Executor]:
 
 
 def _cores() -> list[int]:
-    """The numbers of the cores that this process may use."""
+    """Numbers of the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def schedule(
-    pieces: Iterable[Piece],
-    work: Callable[[Piece], Result],
+    tasks: Iterable[Task],
+    run: Callable[[Task], Result],
     workers: Sequence[Executor],
     *,
-    fits: Callable[[Piece], bool],
-    lost: Callable[[Piece], Result],
-) -> Iterator[tuple[Piece, Result | None]]:
-    """Has pieces of work done in their order, each by the first worker that is free.
+    fits: Callable[[Task], bool],
+    lost: Callable[[Task], Result],
+) -> Iterator[tuple[Task, Result | None]]:
+    """Runs tasks in order, each on the first free executor.
 
     Args:
-        pieces: What there is to do.
-        work: Does one; with workers in other processes a function of a module.
-        workers: Who does it, one piece at a time each.
-        fits: Whether a piece may still begin; asked right before it would.
-        lost: The result of a piece whose process has died.
+        tasks: The tasks.
+        run: Runs a task; a module-level function for executors in other processes.
+        workers: Executors, each with one task at a time.
+        fits: Whether a task may still start; called immediately before it would.
+        lost: Returns the result of a task whose process died.
 
     Yields:
-        A piece and its result as soon as it is there; None for one that was not begun.
+        A task and its result when it is finished; None for a task that was not started.
     """
-    waiting = list(pieces)
+    waiting = list(tasks)
     free = list(workers)
-    running: dict[Future[Result], tuple[Executor, Piece]] = {}
+    running: dict[Future[Result], tuple[Executor, Task]] = {}
     while waiting or running:
         while free and waiting:
-            piece = waiting.pop(0)
-            if not fits(piece):
-                yield piece, None
+            task = waiting.pop(0)
+            if not fits(task):
+                yield task, None
                 continue
             worker = free.pop(0)
-            future = worker.submit(work, piece)
-            running[future] = (worker, piece)
+            future = worker.submit(run, task)
+            running[future] = (worker, task)
             if future.done():
-                break  # its time is known now: the next piece is weighed with it
+                break  # its time is known now and affects whether the next task fits
         finished, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in [one for one in running if one in finished]:
-            worker, piece = running.pop(future)
+            worker, task = running.pop(future)
             free.append(worker)
             try:
                 result = future.result()
             except BrokenExecutor:
-                result = lost(piece)
-            yield piece, result
+                result = lost(task)
+            yield task, result
 
 
 def _see_only(device: str, cores: Sequence[int]) -> None:
-    """Narrows a new process before it imports what counts cores and devices."""
+    """Restricts a new process before it imports libraries that count cores and devices."""
     os.environ["CUDA_VISIBLE_DEVICES"] = device
     if cores:
         os.environ["OMP_NUM_THREADS"] = str(len(cores))

@@ -15,7 +15,7 @@ from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import TextSplit
 from tellapart.encoders.pooling import _LAYOUTS, Pooling
 from tellapart.encoders.transformer import load_tokenizer, save_classifier
-from tellapart.question_answering.loading import load_span_encoder
+from tellapart.question_answering.loading import load_qa_encoder
 
 TWO_TYPES = ("bert", "albert", "electra")
 
@@ -124,7 +124,7 @@ def test_what_a_tokeniser_gives_is_saved_with_the_classifier(ready, stock_family
 
 
 def test_questions_and_contexts_are_told_apart_by_token_types(encoder_folder):
-    _, tokenizer = load_span_encoder(encoder_folder("albert"))
+    _, tokenizer = load_qa_encoder(encoder_folder("albert"))
     assert set(tokenizer("when", "today in town")["token_type_ids"]) == {0, 1}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tellapart.reproduction.protocols import Protocol
+from tellapart.reproduction.request import table_request
 from tellapart.reproduction.run import reproduce
 
 QUICK = {"max_length": 32, "stride": 8, "epochs": 6, "learning_rate": 0.01}
@@ -55,7 +56,7 @@ def asked(squad_file, tmp_path_factory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def spans_table(asked, tiny_encoder, pretraining) -> dict[str, Any]:
+def qa_table(asked, tiny_encoder, pretraining) -> dict[str, Any]:
     """A row whose encoder is pre-trained, and one without, on the questions."""
     return {
         "title": "Answers",
@@ -80,7 +81,9 @@ def run():
     """Runs a table."""
 
     def run_table(table: dict[str, Any], output: Path, name: str = "mine", **options: Any) -> Any:
-        return reproduce(name, Protocol.model_validate(table), output, quiet=True, **options)
+        how = {key: options.pop(key) for key in ("resume", "overwrite", "budget") if key in options}
+        request = table_request(name, Protocol.model_validate(table), **options)
+        return reproduce(request, output, quiet=True, **how)
 
     return run_table
 

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from tellapart.question_answering.attacks import attacked_examples
-from tellapart.question_answering.metrics import span_metrics
-from tellapart.question_answering.runs import predict_spans
+from tellapart.question_answering.metrics import qa_metrics
+from tellapart.question_answering.runs import predict_qa
 from tellapart.question_answering.squad import read_squad
-from tellapart.reproduction.measures import spans as module
+from tellapart.reproduction.measures import question_answering as module
 from tellapart.wordnet.reader import WordNet
 
 METRICS = {
@@ -23,13 +23,13 @@ METRICS = {
 
 
 @pytest.fixture
-def table(spans_table, wordnet, asked):
+def table(qa_table, wordnet, asked):
     """The models of a table of answers under both attacks."""
     column = {"source": str(asked[1]), "metrics": METRICS}
-    return spans_table | {
+    return qa_table | {
         "title": "Attacks",
         "measures": "robustness",
-        "settings": spans_table["settings"] | {"wordnet": str(wordnet), "share": 0.34, "epochs": 2},
+        "settings": qa_table["settings"] | {"wordnet": str(wordnet), "share": 0.34, "epochs": 2},
         "columns": {
             "add": {"name": "Add", "settings": {"attack": "add-sentence"}, **column},
             "swap": {"name": "Swap", **column},
@@ -70,10 +70,10 @@ def test_the_same_changed_questions_are_asked_before_and_after(
     for name, rows in (("before", questions), ("after", made.examples)):
         rows = [rows[number] for number in changed]
         file = _written(tmp_path / f"{name}.json", rows)
-        answers = predict_spans(
+        answers = predict_qa(
             tmp_path / "out" / "models" / "plain-seed0", file, tmp_path / "p.json", quiet=True
         )
-        metrics = span_metrics(rows, answers)
+        metrics = qa_metrics(rows, answers)
         expected |= {f"{metric}_{name}": metrics[metric] for metric in ("exact_match", "f1")}
     for metric in ("exact_match", "f1"):
         expected[f"{metric}_lost"] = expected[f"{metric}_before"] - expected[f"{metric}_after"]
@@ -81,12 +81,12 @@ def test_the_same_changed_questions_are_asked_before_and_after(
     assert "changed questions (%)" in (tmp_path / "out" / "mine.md").read_text()
 
 
-def test_columns_and_tables_of_one_folder_share_a_model(table, spans_table, run, tmp_path, monkeypatch):
-    trained, real = [], module.train_spans
-    monkeypatch.setattr(module, "train_spans", lambda *a, **k: trained.append(a[1].name) or real(*a, **k))
-    for one in (spans_table, table):
+def test_columns_and_tables_of_one_folder_share_a_model(table, qa_table, run, tmp_path, monkeypatch):
+    trained, real = [], module.train_qa
+    monkeypatch.setattr(module, "train_qa", lambda *a, **k: trained.append(a[1].name) or real(*a, **k))
+    for one in (qa_table, table):
         one["settings"] |= {"epochs": 0.2}
-    run(spans_table, tmp_path / "out", "answers", rows=["plain"])
+    run(qa_table, tmp_path / "out", "answers", rows=["plain"])
     run(table, tmp_path / "out", "attacks", resume=True)
     assert trained == ["plain-seed0"]
     assert {path.stem for path in (tmp_path / "out").glob("*.json")} == {"answers", "attacks"}
@@ -95,7 +95,7 @@ def test_columns_and_tables_of_one_folder_share_a_model(table, spans_table, run,
 def test_an_attack_that_changes_nothing_fails_before_anything_is_trained(
     table, run, figures, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(module, "train_spans", lambda *_, **__: pytest.fail("too early"))
+    monkeypatch.setattr(module, "train_qa", lambda *_, **__: pytest.fail("too early"))
     result = run(table, tmp_path / "out", columns=["swap"], settings=["share=0.01"])
     assert "changes none of the 36 questions" in figures(result, "swap", "plain", "f1_lost").missing[0]
     result = run(table, tmp_path / "other", columns=["swap"], settings=[f"wordnet={tmp_path}"])

@@ -1,4 +1,4 @@
-"""Cells that count how often a checkpoint of a pre-training run is wrong and reasonable."""
+"""Table cells that count how often wrong predictions of a pre-training checkpoint are reasonable."""
 
 from __future__ import annotations
 
@@ -12,40 +12,36 @@ from tellapart.fitting.folder import CHECKPOINTS
 from tellapart.pretraining.masked_statistics import pretrain_stats
 from tellapart.pretraining.recipe import load_pretraining_recipe
 from tellapart.pretraining.texts import open_texts
-from tellapart.reproduction.measurements import CorrectionsMeasurement
 from tellapart.reproduction.measures.base import (
     Cell,
     ColumnRows,
     check_metrics,
-    fingerprint,
     finished,
-    keep_trial,
-    kept_trial,
-    on_disk,
     pretrain_row,
+    write_trial,
 )
+from tellapart.reproduction.measures.settings import CorrectionsMeasurement
 from tellapart.wordnet.reader import WordNet
 
-__all__ = ["METRICS", "describe", "finished", "forget", "on_disk", "run"]
+__all__ = ["METRICS", "describe", "finished", "forget", "run"]
 
 METRICS = ("iteration_level", "prediction_level")
-"""Shares of the sequences, and of the wrong predictions, that a correction is for."""
+"""Shares of the sequences, and of the wrong predictions, that are corrected."""
 
 
 def describe(cell: Cell) -> ColumnRows:
-    """Reads the texts of a cell, as `tellapart.reproduction.measures.base.Measure` says."""
+    """Reads the texts of a cell; see `Measure.describe`."""
     check_metrics(cell, METRICS)
     recipe = _recipe(cell)
     if recipe.synonyms == "wordnet":
-        WordNet()  # that it is missing must be known before hours of pre-training
+        WordNet()  # fail before hours of pre-training if it is missing
     return _read(str(recipe.source), recipe.text, cell.evaluated)
 
 
 def run(cell: Cell) -> dict[str, Any]:
-    """Runs a cell after its pre-training, as `tellapart.reproduction.measures.base.Measure` says."""
-    recipe, mark = _recipe(cell), fingerprint(cell, describe(cell))
-    done = kept_trial(cell, mark)
-    if done is not None:
+    """Pre-trains, then counts on a checkpoint; see `Measure.run`."""
+    recipe, rows = _recipe(cell), describe(cell)
+    if done := finished(cell, rows):
         return done
     checkpoint = _checkpoint(pretrain_row(cell), recipe.checkpoint)
     start = time.perf_counter()
@@ -69,11 +65,11 @@ def run(cell: Cell) -> dict[str, Any]:
         "accuracy": statistics.accuracy,
         "loss": statistics.loss,
     }
-    return keep_trial(cell, metrics, mark, seconds=time.perf_counter() - start, counts=counts)
+    return write_trial(cell, rows, metrics, seconds=time.perf_counter() - start, counts=counts)
 
 
 def forget() -> None:
-    """Has `describe` read everything anew."""
+    """Clears the cache of `describe`."""
     _read.cache_clear()
 
 
@@ -90,7 +86,7 @@ def _recipe(cell: Cell) -> CorrectionsMeasurement:
 
 
 def _checkpoint(run_folder: Path, share: float) -> Path:
-    """The checkpoint of a finished run after a share of its steps."""
+    """The checkpoint after a share of the steps of a finished run."""
     if share == 1:
         return run_folder
     step = load_pretraining_recipe(run_folder / "recipe.yaml").step_at(share)
@@ -98,6 +94,6 @@ def _checkpoint(run_folder: Path, share: float) -> Path:
     if not checkpoint.is_dir():
         raise DataError(
             f"the pre-training run {run_folder} has no checkpoint of step {step}",
-            "remove its folder to repeat it",
+            "remove its folder to run it again",
         )
     return checkpoint

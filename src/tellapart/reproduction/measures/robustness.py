@@ -7,46 +7,42 @@ from typing import Any
 
 from tellapart.errors import DataError
 from tellapart.question_answering.attacks import attacked_examples
-from tellapart.question_answering.loading import load_span_model
-from tellapart.question_answering.metrics import span_metrics
+from tellapart.question_answering.loading import load_qa_model
+from tellapart.question_answering.metrics import qa_metrics
 from tellapart.question_answering.runs import answer
-from tellapart.reproduction.measurements import RobustnessMeasurement
-from tellapart.reproduction.measures import spans
+from tellapart.reproduction.measures import question_answering
 from tellapart.reproduction.measures.base import (
     Cell,
     ColumnRows,
     check_metrics,
-    fingerprint,
     finished,
-    keep_trial,
-    kept_trial,
-    on_disk,
+    write_trial,
 )
+from tellapart.reproduction.measures.settings import RobustnessMeasurement
 from tellapart.wordnet.reader import WordNet
 
-__all__ = ["METRICS", "describe", "finished", "forget", "on_disk", "run"]
+__all__ = ["METRICS", "describe", "finished", "forget", "run"]
 
 METRICS = (
-    *(f"{name}_{what}" for name in spans.METRICS for what in ("before", "after", "lost")),
+    *(f"{name}_{what}" for name in question_answering.METRICS for what in ("before", "after", "lost")),
     "changed_questions",
 )
-"""On the questions that the attack changed, as they were and as they are made; and how many these are."""
+"""Exact match and F1 on the questions that the attack changed, before and after; and the share of these."""
 
 
 def describe(cell: Cell) -> ColumnRows:
-    """Reads the questions of a cell, as `tellapart.reproduction.measures.base.Measure` says."""
+    """Reads the questions of a cell; see `Measure.describe`."""
     check_metrics(cell, METRICS)
-    WordNet(_recipe(cell).wordnet)  # that it is missing must be known before hours of training
-    return spans.question_rows(cell)
+    WordNet(_recipe(cell).wordnet)  # fail before hours of training if it is missing
+    return question_answering.question_rows(cell)
 
 
 def run(cell: Cell) -> dict[str, Any]:
-    """Runs a cell after the training of its model, as `tellapart.reproduction.measures.base.Measure` says."""
-    recipe, mark = _recipe(cell), fingerprint(cell, describe(cell))
-    done = kept_trial(cell, mark)
-    if done is not None:
+    """Trains the model if need be, then evaluates it before and after the attack; see `Measure.run`."""
+    recipe, rows = _recipe(cell), describe(cell)
+    if done := finished(cell, rows):
         return done
-    questions = spans.evaluated_questions(cell)
+    questions = question_answering.evaluated_questions(cell)
     made = attacked_examples(
         questions, recipe.attack, WordNet(recipe.wordnet), share=recipe.share, seed=recipe.seed
     )
@@ -56,24 +52,24 @@ def run(cell: Cell) -> dict[str, Any]:
             f"{recipe.attack} changes none of the {len(questions)} questions of {recipe.source}",
             "give more or longer texts",
         )
-    folder, seconds = spans.span_model(cell)
+    folder, seconds = question_answering.trained_model(cell)
     start = time.perf_counter()
-    model = load_span_model(folder)
+    model = load_qa_model(folder)
     before, after = (
-        span_metrics(asked, answer(*model, asked, quiet=cell.quiet)) for asked in zip(*pairs, strict=True)
+        qa_metrics(asked, answer(*model, asked, quiet=cell.quiet)) for asked in zip(*pairs, strict=True)
     )
     metrics = {"changed_questions": len(pairs) / len(questions)}
-    for name in spans.METRICS:
+    for name in question_answering.METRICS:
         metrics |= {f"{name}_before": before[name], f"{name}_after": after[name]}
         metrics[f"{name}_lost"] = before[name] - after[name]
-    return keep_trial(
-        cell, metrics, mark, seconds=seconds + time.perf_counter() - start, questions=len(pairs)
+    return write_trial(
+        cell, rows, metrics, seconds=seconds + time.perf_counter() - start, questions=len(pairs)
     )
 
 
 def forget() -> None:
-    """Has `describe` read everything anew."""
-    spans.forget()
+    """Clears the cache of `describe`."""
+    question_answering.forget()
 
 
 def _recipe(cell: Cell) -> RobustnessMeasurement:

@@ -1,4 +1,4 @@
-"""What a cell of a table can be besides a classifier's figures: the keys of each kind, their types and defaults."""
+"""Settings of table cells that are not classifiers: keys, types and defaults per kind."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Size = Annotated[int, Field(ge=1)]
 
 
 class Measurement(BaseModel):
-    """What all kinds have.
+    """Settings of all kinds.
 
     Args:
-        source: What is measured on, which the column names.
-        encoder: `minilm`, a folder, or a Hub name; where it is pre-trained first, what that starts from.
-        seed: Of everything random; no setting, since `--seed` and `--trials` count it.
+        source: The evaluated data; by default the column's.
+        encoder: `minilm`, a folder, or a Hub name; with pre-training its starting point.
+        seed: Random seed; not a setting, since `--seed` and `--trials` determine it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,12 +33,12 @@ class CorrectionsMeasurement(Measurement):
     """How often a language model's wrong predictions are synonyms, see `tellapart.pretraining.masked_statistics`.
 
     Args:
-        checkpoint: The share of the pre-training run after which it is measured.
-        text: The column of the texts, for a table.
+        checkpoint: Share of the pre-training run after which the checkpoint is evaluated.
+        text: Column of the texts, for tabular files.
         synonyms: `wordnet`, or a file that `tellapart synonyms build` wrote.
         max_length: Longest sequence in tokens.
-        mask_share: Of the tokens.
-        limit: Sequences to read, a sample; all by default.
+        mask_share: Share of tokens that are masked.
+        limit: Number of sampled sequences; all by default.
     """
 
     checkpoint: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -49,16 +49,16 @@ class CorrectionsMeasurement(Measurement):
     limit: Size | None = None
 
 
-class SpansMeasurement(Measurement):
-    """How well a model answers questions out of a text, see `tellapart.question_answering.runs`.
+class QuestionAnsweringMeasurement(Measurement):
+    """Exact match and F1 of a question answering model, see `tellapart.question_answering.runs`.
 
     Args:
-        train: The questions to learn from; by default the training split of the source.
-        max_length: Tokens of a window.
-        stride: Tokens that two windows of a text share.
+        train: Training questions; by default the training split of the source.
+        max_length: Longest window in tokens.
+        stride: Tokens by which consecutive windows overlap.
         epochs: Passes over the windows.
-        batch_size: Windows a step.
-        learning_rate: By default from the encoder's size.
+        batch_size: Windows per step.
+        learning_rate: By default depends on the encoder's size.
         precision: `auto`, `fp32` or `bf16`.
     """
 
@@ -71,13 +71,13 @@ class SpansMeasurement(Measurement):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
-class RobustnessMeasurement(SpansMeasurement):
-    """What an attack does to the answers of such a model, see `tellapart.question_answering.attacks`.
+class RobustnessMeasurement(QuestionAnsweringMeasurement):
+    """Robustness of a question answering model to an attack, see `tellapart.question_answering.attacks`.
 
     Args:
         attack: `swap-synonyms` or `add-sentence`.
-        share: Of a text's words, at most so many are replaced. Synonyms only.
-        wordnet: WordNet's folder; by default where it is usually installed.
+        share: Largest share of a text's words that is replaced. Synonyms only.
+        wordnet: Folder of WordNet; by default its usual place of installation.
     """
 
     attack: Literal["swap-synonyms", "add-sentence"] = "swap-synonyms"
@@ -87,21 +87,21 @@ class RobustnessMeasurement(SpansMeasurement):
 
 MEASUREMENTS: dict[str, type[Measurement]] = {
     "corrections": CorrectionsMeasurement,
-    "spans": SpansMeasurement,
+    "spans": QuestionAnsweringMeasurement,
     "robustness": RobustnessMeasurement,
 }
-"""What `measures` of a protocol stands for, but for `classification`, whose cells are recipes."""
+"""Value of `measures` in a protocol to its settings; cells of `classification` have a `Recipe` instead."""
 
 
 def with_measurement_values(measurement: Measurement, assignments: Iterable[str]) -> Measurement:
     """Returns a measurement with values changed.
 
     Args:
-        measurement: Where to start from.
+        measurement: The measurement to change.
         assignments: `key=value` strings, such as `epochs=3`; values are YAML.
 
     Raises:
-        RecipeError: There is no such key, or the value is not allowed.
+        RecipeError: A key is unknown, or a value is not allowed.
     """
     kind = type(measurement)
     known = [name for name in kind.model_fields if name != "seed"]
@@ -109,7 +109,7 @@ def with_measurement_values(measurement: Measurement, assignments: Iterable[str]
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
-            raise RecipeError(f'"{assignment}" is no assignment', "write --set epochs=3")
+            raise RecipeError(f'"{assignment}" is not an assignment', "write --set epochs=3")
         if key not in known:
             raise RecipeError(
                 f'this table has no setting "{key}"{did_you_mean(key, known)}',
