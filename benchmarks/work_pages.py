@@ -7,7 +7,7 @@ import statistics
 from typing import Any
 
 from evidence import RESULTS
-from tellapart.inspection.markdown import markdown_table as table
+from tellapart.inspection.page import markdown_table as table
 from tellapart.reproduction.table_work import LEARNING
 
 ASSUMED_RATE = 1e14

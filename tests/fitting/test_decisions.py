@@ -71,7 +71,7 @@ def test_tuned_thresholds_are_stored_and_used_by_every_verb(tagged, tagged_file,
     pq.write_table(pa.table({"text": data.test.texts}), tmp_path / "in.parquet")
     predict(run, tmp_path / "in.parquet", tmp_path / "out.parquet", precision="fp32", quiet=True)
     assert pq.read_table(tmp_path / "out.parquet").to_pydict()["predicted_label"] == wanted
-    assert "predicted from (%)" in (run / "report.html").read_text()
+    assert "threshold (%)" in (run / "report.html").read_text()
 
 
 def test_the_estimator_tunes_stores_and_uses_thresholds(tickets, tiny_encoder, tmp_path):

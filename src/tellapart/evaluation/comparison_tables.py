@@ -6,7 +6,7 @@ import numpy as np
 
 from tellapart.evaluation.comparison import PAIRS_SHOWN, Comparison, MethodPair
 from tellapart.evaluation.metrics import METRICS, metric_label
-from tellapart.evaluation.trials import Interval, verdict
+from tellapart.evaluation.trials import verdict
 
 
 def comparison_rows(comparison: Comparison) -> list[list[str]]:
@@ -31,9 +31,9 @@ def comparison_rows(comparison: Comparison) -> list[list[str]]:
             [
                 method + note,
                 "" if result.mean is None else metric.display(result.mean),
-                _interval_text(result.interval, comparison.metric),
+                metric.display_interval(result.interval),
                 metric.display(pair.difference, signed=True) if pair else "",
-                _interval_text(pair.interval, comparison.metric, signed=True) if pair else "",
+                metric.display_interval(pair.interval, signed=True) if pair else "",
                 f"{pair.wins} / {pair.ties} / {pair.losses}" if pair else "",
                 "" if result.seconds is None else f"{result.seconds:.1f}",
             ]
@@ -115,13 +115,6 @@ def unseen_sentence(comparison: Comparison) -> str:
         f"Without the {count} evaluated rows whose text is also in train, {metric_label(comparison.metric)}: "
         f"{', '.join(means)}."
     )
-
-
-def _interval_text(interval: Interval | None, metric: str, signed: bool = False) -> str:
-    if interval is None:
-        return ""
-    low, high = (METRICS[metric].display(bound, signed) for bound in interval)
-    return f"{low} to {high}"
 
 
 def _p_text(p_value: float | None) -> str:

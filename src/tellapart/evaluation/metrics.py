@@ -33,10 +33,19 @@ class Metric:
     greater_is_better: bool = True
     percentage: bool = True
 
+    @property
+    def scale(self) -> int:
+        """Factor by which values are multiplied in figures: 100 for shares."""
+        return 100 if self.percentage else 1
+
     def display(self, value: float, signed: bool = False) -> str:
-        """Returns the value as tables show it: shares times 100 with two decimals, others with four."""
+        """Formats a value for tables: shares times 100 with two decimals, others with four."""
         sign = "+" if signed else ""
         return f"{100 * value:{sign}.2f}" if self.percentage else f"{value:{sign}.4f}"
+
+    def display_interval(self, interval: tuple[float, float] | None, signed: bool = False) -> str:
+        """Formats an interval for tables; empty for None."""
+        return "" if interval is None else " to ".join(self.display(bound, signed) for bound in interval)
 
 
 METRICS: dict[str, Metric] = {

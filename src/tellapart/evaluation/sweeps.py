@@ -178,7 +178,7 @@ def sweep_rows(result: SweepResult) -> list[list[str]]:
     for trial in shown_trials(result):
         row = [value_text(trial.parameters[path]) for path in names]
         row.append("" if trial.mean is None else metric.display(trial.mean))
-        row.append(_interval_text(trial.interval, result.metric))
+        row.append(metric.display_interval(trial.interval))
         if result.baseline is not None:
             change = _change(result, trial)
             row.append("" if change is None else metric.display(change, signed=True))
@@ -219,10 +219,6 @@ def best_so_far(result: SweepResult) -> list[tuple[int, float]]:
     gains = np.maximum.accumulate([result.gain(trial) for trial in done])
     sign = 1 if METRICS[result.metric].greater_is_better else -1
     return [(trial.number, float(sign * gain)) for trial, gain in zip(done, gains, strict=True)]
-
-
-def _interval_text(interval: Interval | None, metric: str) -> str:
-    return "" if interval is None else " to ".join(METRICS[metric].display(bound) for bound in interval)
 
 
 def _change(result: SweepResult, trial: SweepTrial) -> float | None:

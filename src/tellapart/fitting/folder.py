@@ -19,8 +19,7 @@ from tellapart.evaluation.task import seen_note
 from tellapart.files import replacing
 from tellapart.fitting.fit import Fitted
 from tellapart.inspection.confusion import confusion_matrix
-from tellapart.inspection.report import WrongPrediction, write_report
-from tellapart.inspection.scores import write_score_report
+from tellapart.inspection.report import WrongPrediction, write_report, write_target_report
 
 CHECKPOINTS = "checkpoints"
 
@@ -125,7 +124,7 @@ def _write_report(
         "note": seen_note(len(split), unseen) if unseen else "",
     }
     if labels.regression:
-        write_score_report(path, split=split, predicted=finite_scores(logits)[:, 0], **described)
+        write_target_report(path, split=split, predicted=finite_scores(logits)[:, 0], **described)
         return
     gold = labels.encode(split.labels)
     predicted = predicted_ids(labels, logits, decision.cuts)

@@ -20,7 +20,7 @@ from tellapart.evaluation.task import task_metrics
 from tellapart.files import replacing
 from tellapart.fitting.fit import Fitted, load_fitted
 from tellapart.fitting.folder import claim_folder
-from tellapart.inspection.robustness import write_robustness_report
+from tellapart.inspection.report import write_robustness_report
 from tellapart.runs.evaluate import read_labelled
 from tellapart.wordnet.reader import WordNet
 
