@@ -14,8 +14,8 @@ from tellapart.data.examples import LabelSpace
 from tellapart.encoders.transformer import load_encoder
 from tellapart.errors import RecipeError
 from tellapart.evaluation.calibration import fit_temperature
+from tellapart.evaluation.decision import tuned_thresholds
 from tellapart.evaluation.metrics import predicted_ids, probabilities
-from tellapart.evaluation.thresholds import tuned_thresholds
 from tellapart.fitting.decisions import with_relations
 from tellapart.fitting.fit import fit, load_fitted
 from tellapart.fitting.rows import load_data
@@ -86,7 +86,7 @@ def test_the_estimator_tunes_stores_and_uses_thresholds(tickets, tiny_encoder, t
         validation_share=0.4,
         settings={"decision.thresholds": "tuned", "decision.temperature": "fitted"},
     ).fit(texts, marks)
-    cuts = classifier._fitted.decision.cuts
+    cuts = classifier._fitted.decision.applied_thresholds
     assert not np.allclose(cuts, 0.5)
     np.testing.assert_array_equal(classifier.predict(texts), classifier.predict_proba(texts) >= cuts)
     classifier.save(tmp_path)

@@ -125,7 +125,8 @@ def _flips_text(pair: MethodPair) -> str:
     if pair.flips is None:
         return ""
     flips = pair.flips
-    return (
-        f"; {flips.gained} rows corrected and {flips.lost} spoilt, by texts {flips.texts_gained} against "
-        f"{flips.texts_lost} (McNemar p = {flips.p_value:.2g})"
-    )
+    rows = f"{flips.gained} {'row' if flips.gained == 1 else 'rows'} fixed, {flips.lost} broken"
+    texts = f"; by distinct text {flips.texts_gained} fixed, {flips.texts_lost} broken"
+    if (flips.gained, flips.lost) == (flips.texts_gained, flips.texts_lost):
+        texts = ""
+    return f"; {rows}{texts} (McNemar p = {flips.p_value:.2g})"

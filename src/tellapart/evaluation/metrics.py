@@ -200,11 +200,11 @@ def probabilities(labels: LabelSpace, logits: np.ndarray) -> np.ndarray:
     Raises:
         ModelError: A logit is NaN or infinite.
     """
-    finite = finite_scores(logits)
+    finite = finite_logits(logits)
     return expit(finite) if labels.multi_label else softmax(finite, axis=1)
 
 
-def finite_scores(scores: np.ndarray) -> np.ndarray:
+def finite_logits(scores: np.ndarray) -> np.ndarray:
     """Returns scores of any shape and float type as float64.
 
     Raises:
@@ -236,7 +236,7 @@ def predicted_ids(labels: LabelSpace, logits: np.ndarray, thresholds: float | np
     """
     if labels.multi_label:
         return (probabilities(labels, logits) >= thresholds).astype(np.int64)
-    return finite_scores(logits).argmax(axis=1)
+    return finite_logits(logits).argmax(axis=1)
 
 
 def classification_metrics(
@@ -266,7 +266,7 @@ def classification_metrics(
     if labels.multi_label:
         gold = gold.astype(np.int64)
         return _multi_label_metrics(labels, gold, predicted_ids(labels, scores, thresholds), scores)
-    return _single_label_metrics(labels, gold, finite_scores(scores))
+    return _single_label_metrics(labels, gold, finite_logits(scores))
 
 
 def per_class(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray) -> list[ClassMetrics]:
@@ -304,7 +304,7 @@ def confidences(labels: LabelSpace, gold: np.ndarray, logits: np.ndarray) -> tup
     chances = probabilities(labels, logits)
     if labels.multi_label:
         return chances.ravel(), np.asarray(gold).ravel() > 0.5
-    return chances.max(axis=1), finite_scores(logits).argmax(axis=1) == gold
+    return chances.max(axis=1), finite_logits(logits).argmax(axis=1) == gold
 
 
 def _single_label_metrics(labels: LabelSpace, gold: np.ndarray, logits: np.ndarray) -> dict[str, float]:

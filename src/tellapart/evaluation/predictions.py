@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.evaluation.metrics import (
-    finite_scores,
+    finite_logits,
     predicted_ids,
     probabilities,
 )
@@ -37,7 +37,7 @@ def added_columns(
 ) -> dict[str, pa.Array]:
     """Returns what `predict` adds to a table: `predicted_label` and `probability`, or `predicted_score`."""
     if labels.regression:
-        return {PREDICTED_SCORE: pa.array(finite_scores(logits)[:, 0])}
+        return {PREDICTED_SCORE: pa.array(finite_logits(logits)[:, 0])}
     predicted, probability = predicted_columns(labels, logits, thresholds)
     listed = labels.multi_label
     return {

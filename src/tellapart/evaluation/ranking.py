@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from tellapart.errors import DataError, RecipeError
-from tellapart.evaluation.metrics import finite_scores
+from tellapart.evaluation.metrics import finite_logits
 
 WithoutPositive = Literal["skip", "zero", "error"]
 
@@ -47,7 +47,7 @@ def ranking_metrics(
     if without_positive not in get_args(WithoutPositive):
         choices = ", ".join(get_args(WithoutPositive))
         raise RecipeError(f'without_positive is "{without_positive}"', f"give one of {choices}")
-    values, hits = finite_scores(scores), np.asarray(relevant) > 0
+    values, hits = finite_logits(scores), np.asarray(relevant) > 0
     if not values.shape == hits.shape == (len(question_ids),):
         raise DataError(
             f"there are {len(question_ids)} question ids, scores of shape {values.shape} and relevant rows of "

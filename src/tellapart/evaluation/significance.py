@@ -79,6 +79,7 @@ def wilcoxon_p_value(differences: Sequence[float] | np.ndarray) -> float | None:
         return 1.0
     ranks = stats.rankdata(np.abs(values))
     if len(values) <= _EXACT_WITH_TIES and len(np.unique(ranks)) < len(ranks):
+        # The same p-value as SciPy's PermutationMethod, but vectorized: 0.1 s instead of 5 s for 13 differences.
         signed = (ranks * np.sign(values),)
         test = stats.permutation_test(
             signed, np.sum, permutation_type="samples", vectorized=True, n_resamples=np.inf

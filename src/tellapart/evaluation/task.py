@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.stats import rankdata
 
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError
-from tellapart.evaluation.metrics import METRICS, classification_metrics, metric_label
+from tellapart.evaluation.metrics import METRICS, classification_metrics, finite_logits, metric_label
 from tellapart.evaluation.ranking import WithoutPositive, ranking_metrics
-from tellapart.evaluation.regression import regression_metrics
 
 RELEVANT = 1
 """The class id of relevant rows in ranking tasks: the second of two, as for the metric `f1`."""
@@ -62,6 +62,41 @@ def task_metrics(
     margins = exact[:, RELEVANT] - exact[:, 1 - RELEVANT]
     ranked = ranking_metrics(margins, gold == RELEVANT, split.question_ids, without_positive=without_positive)
     return ranked | metrics
+
+
+def regression_metrics(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Computes the metrics of numeric targets.
+
+    Args:
+        gold: The gold targets (N,).
+        predicted: The predicted targets, (N,) or (N, 1), in the same unit.
+
+    Returns:
+        Pearson's and Spearman's correlation (ties get their mean rank), mean squared and mean absolute error. A
+        correlation is 0 where it is undefined, because either side is constant.
+
+    Raises:
+        DataError: There are no rows.
+        ModelError: A prediction is NaN or infinite.
+    """
+    gold = np.asarray(gold, dtype=np.float64)
+    if len(gold) == 0:
+        raise DataError("there are no rows to evaluate", "give a split that has labelled rows")
+    predicted = finite_logits(predicted).reshape(len(gold))
+    differences = predicted - gold
+    return {
+        "pearson_correlation": _correlation(gold, predicted),
+        "spearman_correlation": _correlation(rankdata(gold), rankdata(predicted)),
+        "mean_squared_error": float((differences**2).mean()),
+        "mean_absolute_error": float(np.abs(differences).mean()),
+    }
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Pearson's correlation of two columns (N,); 0 where it is undefined, where SciPy would warn."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
 
 
 def unseen_rows(train: TextSplit, split: TextSplit) -> np.ndarray:

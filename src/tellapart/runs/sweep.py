@@ -296,7 +296,7 @@ class _Runs:
             fitted.labels,
             data.validation,
             fitted.scores(data.validation),
-            fitted.decision.cuts,
+            fitted.decision.applied_thresholds,
             without_positive=recipe.data.without_positive,
         )
         return metrics[self.rows.metric]
