@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tellapart.errors import TellapartWarning
 from tellapart.files import replacing
@@ -41,12 +41,14 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
 
 
-def style_axes(axes: Axes, grid: str = "y", x_label: str = "", y_label: str = "") -> None:
+def style_axes(
+    axes: Axes, grid: Literal["x", "y", "both"] = "y", x_label: str = "", y_label: str = ""
+) -> None:
     """Applies the common look: light grid, no frame, muted axis labels.
 
     Args:
         axes: The axes.
-        grid: `x`, `y` or `both`.
+        grid: Direction of the grid's axis.
         x_label: Label of the horizontal axis.
         y_label: Label of the vertical axis.
     """

@@ -226,7 +226,11 @@ def reliability_figure(series: Mapping[str, Sequence[ReliabilityBin]]) -> Figure
             [100 * one.confidence for one in bins],
             [100 * one.accuracy for one in bins],
             s=[12 + 120 * one.count / most for one in bins],
-            **{"color": colour, "alpha": 0.7, "linewidths": 0, "label": name, "zorder": 2},
+            color=colour,
+            alpha=0.7,
+            linewidths=0,
+            label=name,
+            zorder=2,
         )
     add_legend(axes)
     return figure

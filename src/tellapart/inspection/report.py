@@ -362,13 +362,11 @@ def _pair_rows(pairs: Sequence[ConfusablePair]) -> list[list[object]]:
     if not pairs:
         return [["classes"]]
     most = max(count for pair in pairs for count in pair.errors.values())
-    return [
-        ["classes", *pairs[0].errors],
-        *(
-            [f"{pair.a} ↔ {pair.b}", *(Bar(f"{n:.1f}", n / most) for n in pair.errors.values())]
-            for pair in pairs
-        ),
-    ]
+    rows: list[list[object]] = [["classes", *pairs[0].errors]]
+    for pair in pairs:
+        bars = (Bar(f"{count:.1f}", count / most) for count in pair.errors.values())
+        rows.append([f"{pair.a} ↔ {pair.b}", *bars])
+    return rows
 
 
 def _changed_words(row: ChangedRow) -> list[tuple[str, bool]]:
