@@ -213,7 +213,7 @@ def finite_logits(logits: np.ndarray) -> np.ndarray:
     exact = np.asarray(logits, dtype=np.float64)
     if not np.isfinite(exact).all():
         raise ModelError(
-            "the model's scores are not finite numbers, so training has diverged",
+            "the model's logits are not finite numbers, so training has diverged",
             "lower the learning rate, or train in float32",
         )
     return exact
@@ -240,7 +240,7 @@ def predicted_ids(labels: LabelSpace, logits: np.ndarray, thresholds: float | np
 
 
 def classification_metrics(
-    labels: LabelSpace, gold: np.ndarray, scores: np.ndarray, thresholds: float | np.ndarray = 0.5
+    labels: LabelSpace, gold: np.ndarray, logits: np.ndarray, thresholds: float | np.ndarray = 0.5
 ) -> dict[str, float]:
     """Computes all metrics of a task.
 
@@ -250,7 +250,7 @@ def classification_metrics(
     Args:
         labels: The classes.
         gold: Class ids (N,), or multi-hot (N, K).
-        scores: Logits (N, K).
+        logits: (N, K).
         thresholds: Multi-label only, see `predicted_ids`.
 
     Returns:
@@ -265,12 +265,12 @@ def classification_metrics(
         raise DataError("there are no rows to evaluate", "give a split that has labelled rows")
     if labels.multi_label:
         gold = gold.astype(np.int64)
-        return _multi_label_metrics(labels, gold, predicted_ids(labels, scores, thresholds), scores)
-    return _single_label_metrics(labels, gold, finite_logits(scores))
+        return _multi_label_metrics(labels, gold, predicted_ids(labels, logits, thresholds), logits)
+    return _single_label_metrics(labels, gold, finite_logits(logits))
 
 
 def per_class(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray) -> list[ClassMetrics]:
-    """Computes the figures of each class, in the order of `labels`.
+    """Computes precision, recall and F1 of each class, in the order of `labels`.
 
     Args:
         labels: The classes.

@@ -35,7 +35,7 @@ def prediction_table(
 def added_columns(
     labels: LabelSpace, logits: np.ndarray, thresholds: float | np.ndarray = 0.5
 ) -> dict[str, pa.Array]:
-    """Returns what `predict` adds to a table: `predicted_label` and `probability`, or `predicted_score`."""
+    """Returns the columns of `predict`: `predicted_label` and `probability`, or `predicted_score`."""
     if labels.regression:
         return {PREDICTED_SCORE: pa.array(finite_logits(logits)[:, 0])}
     predicted, probability = predicted_columns(labels, logits, thresholds)

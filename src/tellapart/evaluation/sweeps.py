@@ -120,7 +120,7 @@ class SweepResult:
 
 
 def summary(scores: Mapping[int, float], seconds: float, confidence: float) -> dict[str, Any]:
-    """Returns the fields of `Scores`.
+    """Computes the fields of `Scores`.
 
     Args:
         scores: Seed to metric.

@@ -85,17 +85,17 @@ class PairedDifference:
     confidence: float
 
 
-def summarise(scores: Sequence[float], confidence: float = 0.95) -> TrialSummary:
+def summarise(metrics: Sequence[float], confidence: float = 0.95) -> TrialSummary:
     """Computes summary statistics of one method.
 
     Args:
-        scores: The metric of each run.
+        metrics: The metric of each run.
         confidence: Confidence level of the interval, between 0 and 1.
 
     Raises:
         UserError: There are no runs, or `confidence` is not between 0 and 1.
     """
-    values = np.asarray(scores, dtype=np.float64)
+    values = np.asarray(metrics, dtype=np.float64)
     if len(values) == 0:
         raise UserError("there are no trials to summarise", "let at least one trial finish")
     return TrialSummary(
@@ -199,7 +199,7 @@ def verdict(pair: PairedDifference, metric: str = "accuracy") -> str:
         return f"{change} on one seed, which cannot show a difference"
     low, high = pair.interval
     if low == high == 0:
-        return f"the same score on all {pair.trials} seeds"
+        return f"the same metric on all {pair.trials} seeds"
     several = f", Holm-adjusted p = {pair.adjusted_p_value:.2g} for {pair.comparisons} comparisons"
     adjusted = several if pair.comparisons > 1 else ""
     if low == high:
