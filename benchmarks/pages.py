@@ -21,8 +21,8 @@ from targets import headline_rows
 from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.comparison_tables import comparison_rows, comparison_verdicts, confusable_rows
 from tellapart.evaluation.trials import verdict
-from tellapart.inspection.markdown import markdown_list as bullets
-from tellapart.inspection.markdown import markdown_table as table
+from tellapart.inspection.page import markdown_list as bullets
+from tellapart.inspection.page import markdown_table as table
 from tellapart.reproduction.figures import Reproduction
 from tellapart.reproduction.pages import environment_sentence as hardware
 from tellapart.reproduction.pages import reproduction_markdown

@@ -9,8 +9,8 @@ from pathlib import Path
 from evidence import RESULTS
 from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.comparison_tables import comparison_rows, comparison_verdicts
-from tellapart.inspection.markdown import markdown_list as bullets
-from tellapart.inspection.markdown import markdown_table as table
+from tellapart.inspection.page import markdown_list as bullets
+from tellapart.inspection.page import markdown_table as table
 from tellapart.reproduction.pages import environment_sentence as hardware
 
 END_TO_END = "pretraining-end-to-end"

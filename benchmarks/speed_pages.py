@@ -12,7 +12,7 @@ from typing import Any
 
 from evidence import RESULTS, ROOT
 from targets import missed, table_rows
-from tellapart.inspection.markdown import markdown_table as table
+from tellapart.inspection.page import markdown_table as table
 from tellapart.reproduction.pages import environment_sentence as hardware
 
 GROWTH_FIGURE = ROOT / "docs" / "evidence" / "growth.png"

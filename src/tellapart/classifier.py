@@ -124,7 +124,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         from tellapart.evaluation.metrics import predicted_ids
 
         logits = self._logits(X)
-        cuts = self._fitted.decision.cuts
+        cuts = self._fitted.decision.applied_thresholds
         return self._target.decoded(predicted_ids(self._target.labels, logits, cuts))
 
     def predict_proba(self, X: Any) -> np.ndarray:

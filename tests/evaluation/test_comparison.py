@@ -154,7 +154,7 @@ def test_rows_that_only_one_method_has_right_are_counted_where_all_trials_tell_t
     assert (gained.gained, gained.lost, gained.texts_gained, gained.p_value) == (6, 0, 3, 0.25)
     assert unknown is None
     first, second = comparison_verdicts(compared)
-    assert first.endswith("; 6 rows corrected and 0 spoilt, by texts 3 against 0 (McNemar p = 0.25)")
+    assert first.endswith("; 6 rows fixed, 0 broken; by distinct text 3 fixed, 0 broken (McNemar p = 0.25)")
     assert "McNemar" not in second
     assert Comparison.from_dict(compared.to_dict()) == compared
 

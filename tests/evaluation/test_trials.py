@@ -96,7 +96,7 @@ def test_equal_scores_show_no_difference():
     pair = paired_difference(BASELINE, BASELINE)
     assert (pair.difference, pair.interval, pair.p_value, pair.permutation_p_value) == (0, (0, 0), 1, 1)
     assert (pair.wins, pair.ties, pair.losses) == (0, 5, 0)
-    assert verdict(pair) == "the same score on all 5 seeds"
+    assert verdict(pair) == "the same metric on all 5 seeds"
 
 
 def test_a_difference_that_never_varies_is_judged_by_its_signs():

@@ -14,8 +14,8 @@ from tellapart.data.examples import LabelSpace
 from tellapart.encoders.transformer import load_encoder
 from tellapart.errors import RecipeError
 from tellapart.evaluation.calibration import fit_temperature
+from tellapart.evaluation.decision import tuned_thresholds
 from tellapart.evaluation.metrics import predicted_ids, probabilities
-from tellapart.evaluation.thresholds import tuned_thresholds
 from tellapart.fitting.decisions import with_relations
 from tellapart.fitting.fit import fit, load_fitted
 from tellapart.fitting.rows import load_data
@@ -71,7 +71,7 @@ def test_tuned_thresholds_are_stored_and_used_by_every_verb(tagged, tagged_file,
     pq.write_table(pa.table({"text": data.test.texts}), tmp_path / "in.parquet")
     predict(run, tmp_path / "in.parquet", tmp_path / "out.parquet", precision="fp32", quiet=True)
     assert pq.read_table(tmp_path / "out.parquet").to_pydict()["predicted_label"] == wanted
-    assert "predicted from (%)" in (run / "report.html").read_text()
+    assert "threshold (%)" in (run / "report.html").read_text()
 
 
 def test_the_estimator_tunes_stores_and_uses_thresholds(tickets, tiny_encoder, tmp_path):
@@ -86,7 +86,7 @@ def test_the_estimator_tunes_stores_and_uses_thresholds(tickets, tiny_encoder, t
         validation_share=0.4,
         settings={"decision.thresholds": "tuned", "decision.temperature": "fitted"},
     ).fit(texts, marks)
-    cuts = classifier._fitted.decision.cuts
+    cuts = classifier._fitted.decision.applied_thresholds
     assert not np.allclose(cuts, 0.5)
     np.testing.assert_array_equal(classifier.predict(texts), classifier.predict_proba(texts) >= cuts)
     classifier.save(tmp_path)

@@ -1,19 +1,13 @@
 from __future__ import annotations
 
-import builtins
-import sys
-
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread as _pixels
 
-from tellapart.errors import MissingDependencyError, TellapartWarning
+from tellapart.evaluation.calibration import ReliabilityBin
 from tellapart.inspection import figures
-
-matplotlib_image = pytest.importorskip("matplotlib.image")
-
-
-def _pixels(path):
-    return matplotlib_image.imread(path)
+from tellapart.inspection.drawing import HIT, MISS
 
 
 def _matrix(classes: int, errors: int) -> np.ndarray:
@@ -29,9 +23,11 @@ def test_different_confusions_give_different_pictures(tmp_path):
     assert not np.array_equal(none, some)
 
 
-def test_many_classes_are_cut_to_the_most_confused_and_the_title_says_so(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure))
+def test_many_classes_are_cut_to_the_most_confused_and_the_note_says_so(tmp_path, monkeypatch):
+    drawn, notes = [], []
+    monkeypatch.setattr(
+        figures, "save_png", lambda figure, *texts: (drawn.append(figure), notes.extend(texts))
+    )
     names = [f"class {index}" for index in range(40)]
     matrix = 20 * np.eye(40, dtype=int)
     matrix[7, 31] = 20
@@ -40,13 +36,13 @@ def test_many_classes_are_cut_to_the_most_confused_and_the_title_says_so(tmp_pat
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert len(labels) == figures.CLASSES_SHOWN
     assert {"class 7", "class 31"} <= set(labels)
-    assert "the 24 most confused of 40 classes" in [words.get_text() for words in axes.texts]
+    assert notes[-1].endswith("the 30 most confused of 40 classes")
     assert "50" in [words.get_text() for words in axes.texts]  # per cent of row 7
 
 
 def test_label_distances_are_drawn_below_one_too(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(figures, "save_png", lambda figure, *texts: drawn.append(figure))
     figures.save_label_distance_heatmap(np.array([[1, 0, 4.2], [0, 1, 1], [4.2, 1, 1]]), "abc", "unused.png")
     written = [words.get_text() for words in drawn[0].axes[0].texts]
     assert written.count("4.2") == written.count("0.0") == 2
@@ -71,35 +67,53 @@ def test_names_are_drawn_as_they_stand_and_not_as_formulas(tmp_path):
     assert _pixels(tmp_path / "x.png").size
 
 
-def test_letters_that_the_default_font_lacks_come_from_one_that_has_them():
-    bundled = "Ⓐ"  # in matplotlib's STIX, not in its DejaVu Sans
-    default, other = figures._text_properties([f"{bundled} b"])["fontfamily"]
-    assert (default, other == default) == ("DejaVu Sans", False)
-    assert "fontfamily" not in figures._text_properties(["plain ASCII"])
+def test_a_cell_is_more_opaque_the_larger_its_share_and_shows_its_count():
+    axes = figures.confusion_figure(np.array([[3, 1], [0, 4]]), ["a", "b"]).axes[0]
+    cells = np.asarray(axes.collections[0].get_array()).reshape(4, 4)
+    assert cells[:, 3] == pytest.approx([0.75**0.5, 0.5, 0, 1])
+    assert [tuple(cell[:3]) for cell in cells[:2]] == [
+        pytest.approx(to_rgb(HIT)),
+        pytest.approx(to_rgb(MISS)),
+    ]
+    assert [words.get_text() for words in axes.texts] == ["3", "1", "4"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "gold")
 
 
-def test_letters_that_no_font_has_are_said_once(tmp_path):
-    unassigned = "\U000e0ff0"
-    with pytest.warns(TellapartWarning, match="install a font") as caught:
-        figures.save_confusion_heatmap(_matrix(2, 1), ["a", unassigned], tmp_path / "x.png", unassigned)
-    assert len(caught) == 1
-    assert _pixels(tmp_path / "x.png").size
+def test_each_panel_has_its_curves_and_empty_ones_are_left_out():
+    points = [(1.0, 3.0), (2.0, 1.0)]
+    figure = figures.curves_figure([("Loss", {"training": points, "validation": []}), ("F1", {"f1": []})])
+    (axes,) = figure.axes
+    (line,) = axes.lines
+    assert list(zip(*line.get_data(), strict=True)) == points
+    assert (axes.get_title(loc="left"), axes.get_xlabel()) == ("Loss", "epoch")
+    assert axes.get_legend() is None
+    both = figures.curves_figure([("Loss", {"training": points, "validation": points})]).axes[0]
+    assert [words.get_text() for words in both.get_legend().texts] == ["training", "validation"]
+    assert figures.curves_figure([("Loss", {"training": []})]) is None
 
 
-def test_without_matplotlib_the_remedy_is_named(tmp_path, monkeypatch):
-    real_import = builtins.__import__
+def test_a_bin_lies_at_its_confidence_and_accuracy_and_is_larger_the_more_it_holds():
+    before = [ReliabilityBin(0.0, 0.0, 1), ReliabilityBin(1.0, 0.5, 4)]
+    axes = figures.reliability_figure({"as trained": before, "calibrated": [ReliabilityBin(1, 1, 5)]}).axes[0]
+    first, second = axes.collections
+    assert first.get_offsets().tolist() == [[0, 0], [100, 50]]
+    assert second.get_offsets().tolist() == [[100, 100]]
+    assert first.get_sizes()[0] < first.get_sizes()[1] < second.get_sizes()[0]
+    assert [words.get_text() for words in axes.get_legend().texts] == ["as trained", "calibrated"]
+    assert figures.reliability_figure({"as trained": before}).axes[0].get_legend() is None
+    assert figures.reliability_figure({"as trained": []}) is None
 
-    def without_matplotlib(name, *args, **kwargs):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real_import(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", without_matplotlib)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'tellapart\[plots\]'"):
-        figures.save_confusion_heatmap(_matrix(2, 1), "ab", tmp_path / "x.png")
+def test_of_many_targets_some_are_drawn():
+    few = figures.scatter_figure(np.array([1.0, 4.0]), np.array([1.5, 0.0])).axes[0]
+    assert few.collections[0].get_offsets().tolist() == [[1, 1.5], [4, 0]]
+    many = figures.scatter_figure(np.linspace(0, 5, 3000), np.full(3000, 2.0)).axes[0]
+    assert len(many.collections[0].get_offsets()) == figures.POINTS_SHOWN
 
 
-def test_pyplot_stays_untouched(tmp_path):
-    was_there = "matplotlib.pyplot" in sys.modules
-    figures.save_confusion_heatmap(_matrix(2, 1), "ab", tmp_path / "x.png")
-    assert ("matplotlib.pyplot" in sys.modules) == was_there
+def test_the_comparison_shows_a_dot_per_seed_and_the_mean_of_each_method(comparison):
+    axes = figures.comparison_figure(comparison).axes[0]
+    dots = [np.round(points.get_offsets()[:, 0], 6).tolist() for points in axes.collections]
+    assert dots == [[70, 72, 74], [72], [75, 76, 80], [77], []]
+    assert [words.get_text() for words in axes.get_yticklabels()] == list(comparison.methods)
+    assert axes.get_xlabel() == "accuracy (%)"

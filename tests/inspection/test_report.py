@@ -1,46 +1,30 @@
 from __future__ import annotations
 
-from html.parser import HTMLParser
+import re
 
 import numpy as np
 import pytest
 
-from tellapart.data.examples import LabelSpace
+from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.evaluation.calibration import ReliabilityBin
 from tellapart.evaluation.metrics import per_class
-from tellapart.inspection.report import write_comparison_report, write_report
+from tellapart.evaluation.robustness import Answers, compare_answers
+from tellapart.inspection.report import (
+    write_comparison_report,
+    write_report,
+    write_robustness_report,
+    write_sweep_report,
+    write_target_report,
+)
+from tellapart.recipes.spaces import SearchSpace
 
 EVIL = '<script>alert("x")</script>'
-VOID = {"meta"}
 
 
-class _Page(HTMLParser):
-    """Collects tags, attributes and texts; fails on tags that are not closed in order."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.texts: list[str] = []
-        self.feed(source)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
+@pytest.fixture
+def report(tmp_path, parsed):
+    """Writes a report with some of its content changed, and parses it."""
+    return lambda **changes: parsed(_report(tmp_path / "report.html", **changes))
 
 
 def _report(path, **changes):
@@ -72,31 +56,34 @@ def _report(path, **changes):
         ],
     }
     write_report(path, **content | changes)
-    return _Page(path.read_text(encoding="utf-8"))
+    return path.read_text(encoding="utf-8")
 
 
-def test_everything_the_user_gave_is_escaped_and_nothing_is_loaded(tmp_path):
-    page = _report(tmp_path / "report.html")
+def test_everything_the_user_gave_is_escaped_and_nothing_is_loaded(report):
+    page = report()
     assert not {"script", "link", "img", "iframe"} & set(page.tags)
     assert not {"src", "href"} & {name for name, _ in page.attributes}
     assert not [name for name, _ in page.attributes if name.startswith("on")]
+    links = [value for name, value in page.attributes if name == "xlink:href"]
+    assert links
+    assert all(value.startswith("#") for value in links)  # drawings refer to their own parts
     said = "".join(page.texts)
     for sentence in (f"Run of {EVIL}", f"quiet {EVIL}", f"method: {EVIL}", "spam & eggs", "second"):
         assert sentence in said
 
 
-def test_the_report_shows_known_metrics_curves_and_the_surest_error_first(tmp_path):
-    page = _report(tmp_path / "report.html")
+def test_the_report_shows_known_metrics_curves_and_the_surest_error_first(report):
+    page = report()
     assert "50.00" in page.texts
     assert "1.2500" in page.texts
     assert "something else" not in "".join(page.texts)
-    assert page.tags.count("polyline") == 3  # training loss, validation loss, validation accuracy
+    assert {"Loss", "training", "validation", "Validation accuracy"} <= set(page.texts)
     last_list = page.texts[page.texts.index("Most confident wrong predictions") :]
     assert last_list.index("loud") < last_list.index(f"quiet {EVIL}")
 
 
-def test_confused_pairs_come_with_their_examples(tmp_path):
-    page = _report(tmp_path / "report.html")
+def test_confused_pairs_come_with_their_examples(report):
+    page = report()
     pairs = page.texts[
         page.texts.index("Most confused classes") : page.texts.index("Most confident wrong predictions")
     ]
@@ -104,23 +91,22 @@ def test_confused_pairs_come_with_their_examples(tmp_path):
     assert {"loud", f"quiet {EVIL}"} <= set(pairs)
 
 
-def test_sections_without_content_are_left_out(tmp_path):
-    page = _report(tmp_path / "report.html", training_log=[], errors=[], confusion=np.diag([2, 2]))
+def test_sections_without_content_are_left_out(report):
+    page = report(training_log=[], errors=[], confusion=np.diag([2, 2]))
     headings = {"Training", "Most confused classes", "Most confident wrong predictions"}
     assert not headings & set(page.texts)
     assert "Classes" in page.texts
 
 
-def test_multi_label_errors_show_all_labels_and_the_empty_set(tmp_path):
+def test_multi_label_errors_show_all_labels_and_the_empty_set(report):
     errors = [{"text": "t", "gold": ["a", "b"], "predicted": [], "probability": 0.8}]
-    page = _report(tmp_path / "report.html", errors=errors)
+    page = report(errors=errors)
     assert {"a", "b", "no label"} <= set(page.texts)
 
 
-def test_calibration_and_thresholds_are_shown_where_they_are_known(tmp_path):
-    assert "Calibration" not in _report(tmp_path / "report.html").texts
-    page = _report(
-        tmp_path / "report.html",
+def test_calibration_and_thresholds_are_shown_where_they_are_known(report):
+    assert "Calibration" not in report().texts
+    page = report(
         reliability={"as trained": [ReliabilityBin(0.8, 0.5, 4)]},
         thresholds={EVIL: 0.125, "spam & eggs": 0.5},
     )
@@ -129,24 +115,128 @@ def test_calibration_and_thresholds_are_shown_where_they_are_known(tmp_path):
 
 
 @pytest.mark.parametrize("classes", [1, 77])
-def test_few_and_many_classes_are_drawn(tmp_path, classes):
+def test_few_and_many_classes_are_drawn(report, classes):
     names = [f"class {index}" for index in range(classes)]
     matrix = np.ones((classes, classes), dtype=int)
-    page = _report(tmp_path / "report.html", names=names, confusion=matrix, errors=[])
-    assert page.tags.count("rect") == 1 + min(classes, 30) ** 2
+    page = report(names=names, confusion=matrix, errors=[])
+    assert sum(words.startswith("class ") for words in page.texts) >= 2 * min(classes, 30)
+    assert page.texts.count("1") >= min(classes, 30) ** 2  # the counts
     assert ("The 30 most confused of 77 classes" in "".join(page.texts)) == (classes == 77)
 
 
-def test_a_comparison_report_holds_verdicts_table_plot_and_failures(tmp_path, comparison):
+def test_a_comparison_report_holds_verdicts_table_plot_and_failures(tmp_path, comparison, parsed):
     path = tmp_path / "comparison.html"
     write_comparison_report(path, comparison)
-    page = _Page(path.read_text(encoding="utf-8"))
+    page = parsed(path.read_text(encoding="utf-8"))
     said = "".join(page.texts)
     assert "script" not in page.tags
     assert "Methods on mails & more.csv" in said
     assert "label-distance against cross-entropy: better by 5.00 points" in said
     assert "<script>alert(1)</script> ↔ spam" in said
-    assert page.tags.count("circle") == 2 * (3 + 1)  # three seeds and a mean for each method that finished
+    assert page.tags.count("svg") == 1
+    assert {"72.00", "77.00"} <= set(page.texts)
     assert "<b>diverged</b>" in said
     assert "b" not in page.tags
     assert [file.name for file in tmp_path.iterdir()] == ["comparison.html"]
+
+
+def _target_report(tmp_path, split, predicted):
+    write_target_report(
+        tmp_path / "report.html",
+        title="mean-squared-error on x",
+        metrics={"pearson_correlation": 0.5, "mean_absolute_error": 0.25},
+        split=split,
+        predicted=predicted,
+        training_log=[{"epoch": 1.0, "loss": 1.0, "eval_loss": 0.5, "eval_pearson_correlation": 0.5}],
+        recipe_yaml="seed: 0",
+        note="A note.",
+    )
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_report_shows_metrics_and_the_largest_error_first(tmp_path):
+    split = TextSplit(["a near one", "<b>far</b>"], ["its pair", "another"], [1.0, 4.0])
+    page = _target_report(tmp_path, split, np.array([1.5, 0.0]))
+    assert "pearson correlation (%)" in page
+    assert "Validation pearson correlation" in page
+    assert page.index("&lt;b&gt;far&lt;/b&gt;") < page.index("a near one")
+    assert "its pair" in page
+    assert "<b>far" not in page
+
+
+def test_the_report_says_that_of_many_rows_some_are_drawn(tmp_path):
+    split = TextSplit(["a text"] * 3000, labels=np.linspace(0, 5, 3000).tolist())
+    page = _target_report(tmp_path, split, np.full(3000, 2.0))
+    assert "1000 of 3000 rows" in page
+
+
+@pytest.mark.parametrize("name", ["one_key", "several_keys"])
+def test_the_page_of_a_sweep_has_no_markup_of_the_user(name, request, tmp_path, parsed):
+    write_sweep_report(tmp_path / "sweep.html", request.getfixturevalue(name))
+    document = (tmp_path / "sweep.html").read_text()
+    page = parsed(document)
+    assert not set(page.tags) & {"script", "b", "i", "img", "iframe"}
+    assert not [key for key, _ in page.attributes if key.startswith("on") or key in ("src", "href")]
+    assert "mails &amp; &lt;b&gt;more&lt;/b&gt;.csv" in document
+    expected = "&lt;i&gt;too many&lt;/i&gt;" if name == "one_key" else "&lt;script&gt;alert(1)&lt;/script&gt;"
+    assert expected in document
+
+
+def test_the_page_of_a_sweep_has_the_best_trial_the_table_and_a_chart(one_key, tmp_path):
+    write_sweep_report(tmp_path / "sweep.html", one_key)
+    document = (tmp_path / "sweep.html").read_text()
+    assert "<dd>76.00</dd>" in document
+    assert "<td>pruned</td>" in document
+    assert "best: total=16" in document
+    assert document.count("<svg") == 1
+    assert "dashed: cross-entropy and its 95 % interval; hollow: stopped early." in document
+
+
+def test_a_page_of_one_trial_on_one_seed_without_a_baseline_is_written(tmp_path, sweep, parsed):
+    alone = sweep([SearchSpace("x", values=(2, 4))], [((2,), (0.5,), "complete")], baseline=())
+    write_sweep_report(tmp_path / "sweep.html", alone)
+    assert "Failed trials" not in parsed((tmp_path / "sweep.html").read_text()).texts
+
+
+def test_the_page_of_an_attack_shows_the_metrics_and_marks_the_changed_words(tmp_path, parsed):
+    before, after = np.array([True, False]), np.array([False, True])
+    result = compare_answers(
+        Answers(["i <b>lost</b> it", "two words"], ["lost", "stolen"], before, {"accuracy": 0.5}),
+        Answers(["i misplaced it", "ii words"], ["<i>", "lost"], after, {"accuracy": 0.5}),
+        ["lost", "lost"],
+        [1, 1],
+        attack="swap-synonyms",
+        settings={"share": 0.2},
+        model="runs/x",
+        source="<rows>.csv",
+        metric="accuracy",
+    )
+    path = tmp_path / "robustness.html"
+    write_robustness_report(path, result)
+    page = path.read_text(encoding="utf-8")
+    parsed(page)
+    assert "i <strong>misplaced</strong> it" in page
+    assert "i &lt;b&gt;lost&lt;/b&gt; it" in page
+    assert "&lt;rows&gt;.csv" in page
+    assert "&lt;i&gt;" in page
+    assert "<script" not in page
+    assert re.search(r"Right before, wrong after.*1 of 1", page, re.DOTALL)
+    assert "50.00" in page
+
+
+def test_a_very_long_text_is_shown_without_marks(tmp_path):
+    long = "word " * 2000
+    right, wrong = np.array([True]), np.array([False])
+    result = compare_answers(
+        Answers([long], ["a"], right, {}),
+        Answers([long + "more"], ["b"], wrong, {}),
+        ["a"],
+        [1],
+        attack="add-sentence",
+        settings={},
+        model="m",
+        source="s",
+        metric="exact_match",
+    )
+    write_robustness_report(tmp_path / "page.html", result)
+    assert "<strong>" not in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -67,7 +67,7 @@ def test_scores_are_learned_and_given_in_their_own_unit(run, scored):
     columns = table.to_pydict()
     errors = np.abs(np.subtract(columns["label"], columns["predicted_score"]))
     assert errors.mean() == pytest.approx(test["mean_absolute_error"], rel=1e-4)
-    assert "Farthest off" in (folder / "report.html").read_text(encoding="utf-8")
+    assert "Largest errors" in (folder / "report.html").read_text(encoding="utf-8")
     recipe = load_recipe(folder / "recipe.yaml")
     assert (recipe.method, recipe.stages[0].objective.name) == ("mean-squared-error", "mean-squared-error")
     assert recipe.stages[0].metric == "pearson_correlation"

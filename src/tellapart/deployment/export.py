@@ -87,7 +87,7 @@ def export_onnx(
     wanted = score(model, rows)
 
     def decide(logits: np.ndarray) -> np.ndarray:
-        return predicted_ids(labels, decision.calibrated(logits), decision.cuts)
+        return predicted_ids(labels, decision.calibrated(logits), decision.applied_thresholds)
 
     agreement = {
         name: _agreement(wanted, OnnxClassifier(folder / name, config).scores(rows), decide) for name in names

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, and one number that makes them: the temperature."""
+"""Calibration error, reliability bins and temperature scaling."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tellapart.errors import DataError, TellapartWarning
 
 CALIBRATION_BINS = 15
 
-# Where the search for a temperature begins and ends.
+# Bounds of the search for a temperature.
 _LOWEST, _HIGHEST = 1e-3, 1e3
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The predictions whose confidence lies in one bin.
+    """Predictions whose confidence lies in one bin.
 
     Args:
-        confidence: Their mean confidence, 0 to 1.
-        accuracy: The share of them that is right, 0 to 1.
-        count: How many they are, 1 or more.
+        confidence: Mean confidence, 0 to 1.
+        accuracy: Share of correct predictions, 0 to 1.
+        count: Number of predictions, at least 1.
     """
 
     confidence: float
@@ -35,12 +35,12 @@ class ReliabilityBin:
 def reliability_bins(
     confidence: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> list[ReliabilityBin]:
-    """Sorts predictions into bins of equal width by their confidence.
+    """Groups predictions into confidence bins of equal width.
 
     Args:
-        confidence: What the model says its chances of being right are, 0 to 1, (N,).
-        correct: Whether it is right, bool (N,).
-        bins: How many bins there are; those without a prediction are left out.
+        confidence: Predicted probability of being correct, 0 to 1, (N,).
+        correct: Whether each prediction is correct, bool (N,).
+        bins: Number of bins; empty ones are left out.
     """
     places = np.minimum((np.asarray(confidence) * bins).astype(np.int64), bins - 1)
     counts = np.bincount(places, minlength=bins)
@@ -55,10 +55,10 @@ def reliability_bins(
 
 
 def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Expected calibration error, Guo et al. 2017 (arXiv 1706.04599), Eq. 3, with 15 bins of equal width.
+    """Computes the expected calibration error with 15 bins, Guo et al. 2017 (arXiv 1706.04599), Eq. 3.
 
     Args:
-        confidence: As for `reliability_bins`, of one prediction or more.
+        confidence: As for `reliability_bins`, at least one.
         correct: As for `reliability_bins`.
     """
     found = reliability_bins(confidence, correct)
@@ -67,18 +67,18 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
 
 
 def fit_temperature(gold: np.ndarray, logits: np.ndarray) -> float:
-    """Finds T such that the logits divided by T give the gold labels the highest likelihood.
+    """Fits the temperature T that maximises the likelihood of the gold labels under logits / T.
 
-    Guo et al. 2017, On Calibration of Modern Neural Networks, §4.2. For several labels a row it is the likelihood
-    of all decisions on a label, under one T. Dividing changes no order: the same class is predicted.
+    Guo et al. 2017, On Calibration of Modern Neural Networks, §4.2. In multi-label tasks one T is fitted to the
+    binary likelihoods of all labels. Predicted classes do not change.
 
     Args:
         gold: Class ids (N,), or multi-hot (N, K).
         logits: (N, K).
 
     Returns:
-        T above 0; above 1 the model was too sure. 1, with a warning, where likelihood grows without end: all rows
-        are predicted rightly, or worse than by chance.
+        T above 0; a T above 1 means that the model was overconfident. 1, with a warning, where the likelihood has no
+        maximum, because all rows are predicted correctly, or worse than chance.
 
     Raises:
         DataError: There are no rows.
@@ -95,7 +95,7 @@ def fit_temperature(gold: np.ndarray, logits: np.ndarray) -> float:
             stacklevel=2,
         )
         return 1.0
-    # The likelihood is concave in 1/T, so that there is one maximum, in log T as well.
+    # The likelihood is concave in 1/T, so it has a single maximum, also in log T.
     found = minimize_scalar(
         lambda log_temperature: negative_log_likelihood(gold, exact * np.exp(-log_temperature)),
         bounds=(np.log(_LOWEST), np.log(_HIGHEST)),
@@ -106,14 +106,14 @@ def fit_temperature(gold: np.ndarray, logits: np.ndarray) -> float:
 
 
 def _sureness(gold: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """How the log likelihood of each decision grows with 1/T where that is 0."""
+    """Returns the derivative of each decision's log likelihood with respect to 1/T, at 1/T = 0."""
     if gold.ndim == 2:
         return np.where(gold > 0.5, logits, -logits) / 2
     return logits[np.arange(len(gold)), gold] - logits.mean(axis=1)
 
 
 def _margins(gold: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """How far each decision is on the right side: where none is below 0, likelihood grows with 1/T for ever."""
+    """Returns each gold decision's margin; if none is negative, the likelihood grows with 1/T without bound."""
     if gold.ndim == 2:
         return np.where(gold > 0.5, logits, -logits)
     others = logits.copy()
@@ -122,7 +122,7 @@ def _margins(gold: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
 
 def negative_log_likelihood(gold: np.ndarray, logits: np.ndarray) -> float:
-    """Mean negative log probability of the gold labels: of a row's class, or of each decision on a label.
+    """Computes the mean negative log probability of the gold classes, or of all binary label decisions.
 
     Args:
         gold: Class ids (N,), or multi-hot (N, K).
@@ -131,5 +131,5 @@ def negative_log_likelihood(gold: np.ndarray, logits: np.ndarray) -> float:
     gold = np.asarray(gold)
     if gold.ndim == 1:
         return float(-log_softmax(logits, axis=1)[np.arange(len(gold)), gold].mean())
-    # -log of the sigmoid of the logit's side that is right; logaddexp does not overflow.
+    # -log sigmoid of the signed logit; logaddexp does not overflow.
     return float(np.logaddexp(0.0, np.where(gold > 0.5, -logits, logits)).mean())

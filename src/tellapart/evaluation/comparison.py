@@ -1,4 +1,4 @@
-"""Methods side by side over paired seeds: the content of `comparison.json`."""
+"""Comparison of methods over paired seeds: the content of `comparison.json`."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from tellapart.evaluation.trials import (
 SCHEMA_VERSION = 2
 
 PAIRS_SHOWN = 10
-"""Pairs of classes that a comparison names of each kind."""
+"""Maximum number of class pairs of each kind in a comparison."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of one method.
+    """One seed run of one method.
 
     Args:
-        seed: What it ran with.
+        seed: The seed.
         score: The comparison's metric on the evaluated rows; None if the run failed.
         metrics: All metrics of the run.
         seconds: Wall time of training and evaluation.
         error: Why the run failed, else None.
         seen_rows: Evaluated rows whose text is also in train, see `tellapart.evaluation.task.unseen_rows`.
-        unseen_score: The score on the other rows; None where there are no seen rows, or only such.
+        unseen_score: The metric on the other rows; None if no row or every row is seen.
     """
 
     seed: int
@@ -52,15 +52,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """The trials of one method and what they amount to; the figures are None if no trial finished.
+    """The seed runs of one method and their summary statistics, None if no run finished.
 
     Args:
-        trials: In the order of the seeds.
-        mean: Mean score of the finished trials.
-        standard_deviation: Of the sample; None for one trial.
-        interval: Confidence interval of the mean; None for one trial.
-        trimmed_mean: Mean without the best and the worst trial; None for fewer than three.
-        seconds: Mean wall time of a finished trial.
+        trials: One per seed, in their order.
+        mean: Mean metric of the finished runs.
+        standard_deviation: Sample standard deviation; None for one run.
+        interval: Confidence interval of the mean; None for one run.
+        trimmed_mean: Mean without the best and the worst run; None for fewer than three.
+        seconds: Mean wall time of a finished run.
     """
 
     trials: tuple[Trial, ...]
@@ -72,7 +72,7 @@ class MethodResult:
 
     @property
     def scores(self) -> dict[int, float]:
-        """Seed to score, of the finished trials."""
+        """Seed to metric, of the finished runs."""
         return {trial.seed: trial.score for trial in self.trials if trial.score is not None}
 
 
@@ -80,12 +80,12 @@ class MethodResult:
 class MethodPair(PairedDifference):
     """The difference between two methods over the seeds that both finished.
 
-    It is corrected for the number of all pairs with the same `baseline`.
+    P-values are adjusted for the number of pairs with the same `baseline`.
 
     Args:
         baseline: The earlier of the two methods.
         method: The later one.
-        flips: The rows on which just one of them is right; None where the trials do not tell.
+        flips: Rows on which exactly one of them is correct; None if predictions are missing.
     """
 
     baseline: str
@@ -95,12 +95,12 @@ class MethodPair(PairedDifference):
 
 @dataclass(frozen=True)
 class ConfusablePair:
-    """Two classes, and how often each method takes one for the other.
+    """Two classes and how often each method confuses them.
 
     Args:
-        a: A class.
-        b: Another class.
-        errors: Method to rows of a predicted as b plus rows of b predicted as a, mean of its trials.
+        a: The first class.
+        b: The second class.
+        errors: Method to rows of a predicted as b plus rows of b predicted as a, mean over its seeds.
     """
 
     a: str
@@ -110,21 +110,21 @@ class ConfusablePair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that a comparison found.
+    """Results of a comparison.
 
     Args:
-        source: Where the data come from.
+        source: Source of the data.
         split_sizes: Split name to rows.
         encoder: Folder, Hub name or registered name.
-        metric: The name in `METRICS` of the metric that scores are.
-        confidence: Of all intervals, 0 to 1.
-        seeds: One a trial, the same for all methods.
+        metric: Name of the compared metric in `METRICS`.
+        confidence: Confidence level of all intervals, 0 to 1.
+        seeds: The same for all methods.
         methods: Method name to its results; the first is the baseline.
         pairs: The difference for each two methods that share finished seeds, the earlier as baseline.
-        confusable_pairs: The ten class pairs that the baseline confuses most; then the pairs, at most ten,
-            that another method has made as bad as those.
-        environment: Versions, device and threads the runs had.
-        schema_version: Of the JSON form.
+        confusable_pairs: The ten class pairs that the baseline confuses most; then at most ten pairs that
+            another method confuses as often.
+        environment: Versions, device and threads of the runs.
+        schema_version: Version of the JSON form.
     """
 
     source: str
@@ -141,7 +141,7 @@ class Comparison:
 
     @property
     def baseline(self) -> str:
-        """The method that the others are held against: the first."""
+        """The method that the others are compared with: the first."""
         return next(iter(self.methods))
 
     def pair(self, method: str) -> MethodPair | None:
@@ -156,7 +156,7 @@ class Comparison:
 
     @classmethod
     def from_dict(cls, content: Any) -> Comparison:
-        """Reads the JSON form; of schema version 1 too, what that lacks being computed from its trials.
+        """Reads the JSON form; fields that schema version 1 lacks are computed from its seed runs.
 
         Raises:
             DataError: It is not a comparison, or one of another schema version.
@@ -164,7 +164,7 @@ class Comparison:
         version = content.get("schema_version") if isinstance(content, dict) else None
         if version not in (1, SCHEMA_VERSION):
             raise DataError(
-                f"this is no comparison of schema version {SCHEMA_VERSION} (found: {version})",
+                f"this is not a comparison of schema version {SCHEMA_VERSION} (found: {version})",
                 "give a comparison.json that this version of tellapart wrote",
             )
         try:
@@ -197,20 +197,20 @@ def build_comparison(
     correct: Mapping[str, Mapping[int, np.ndarray]] = MappingProxyType({}),
     texts: Mapping[int, np.ndarray] = MappingProxyType({}),
 ) -> Comparison:
-    """Turns raw results into a comparison.
+    """Builds a comparison from the results of all seed runs.
 
     Args:
         trials: Method to its trials, the baseline first. Failed trials count for nothing but are kept.
         confusions: Method to one confusion matrix (K, K; rows are gold) a finished trial.
         class_names: The K classes.
-        metric: The name in `METRICS` of the metric that scores are.
-        source: Where the data come from.
+        metric: Name of the compared metric in `METRICS`.
+        source: Source of the data.
         split_sizes: Split name to rows.
         encoder: Folder, Hub name or registered name.
-        environment: Versions, device and threads the runs had; JSON values.
-        confidence: Of the intervals, between 0 and 1.
-        correct: Method to seed to whether each evaluated row is right, bool (N,); trials may be missing.
-        texts: Seed to the number of each evaluated row's text, int (N,): equal where the text is.
+        environment: Versions, device and threads of the runs; JSON values.
+        confidence: Confidence level of the intervals, between 0 and 1.
+        correct: Method to seed to whether each evaluated row is correct, bool (N,); runs may be missing.
+        texts: Seed to the text id of each evaluated row, int (N,); equal texts have equal ids.
 
     Raises:
         UserError: There is no method, or two methods ran with different seeds.
@@ -284,7 +284,7 @@ def _flips(
     texts: Mapping[int, np.ndarray],
     seeds: Collection[int],
 ) -> Flips | None:
-    """None unless the rows of all seeds are known: a count of some of them would say something else."""
+    """Returns None unless the rows of all seeds are known; a partial count would be misleading."""
     if not all(seed in before and seed in after and seed in texts for seed in seeds):
         return None
     return pooled_mcnemar(before, after, {seed: texts[seed] for seed in seeds})
@@ -310,7 +310,7 @@ def _confusable_pairs(
 
 
 def _pair_errors(matrices: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns mean errors a trial of each pair of classes, in both directions, above the diagonal (K, K)."""
+    """Returns the mean errors per run of each class pair, both directions summed above the diagonal (K, K)."""
     mean = np.mean(np.stack(matrices), axis=0)
     return np.triu(mean + mean.T, k=1)
 

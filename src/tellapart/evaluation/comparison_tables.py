@@ -1,4 +1,4 @@
-"""A comparison in tables and sentences: what the terminal, the report and the pages of evidence show of it."""
+"""Tables and sentences of a comparison, for the terminal, the report and the documentation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from tellapart.evaluation.comparison import PAIRS_SHOWN, Comparison, MethodPair
 from tellapart.evaluation.metrics import METRICS, metric_label
-from tellapart.evaluation.trials import Interval, verdict
+from tellapart.evaluation.trials import verdict
 
 
 def comparison_rows(comparison: Comparison) -> list[list[str]]:
@@ -31,9 +31,9 @@ def comparison_rows(comparison: Comparison) -> list[list[str]]:
             [
                 method + note,
                 "" if result.mean is None else metric.display(result.mean),
-                _interval_text(result.interval, comparison.metric),
+                metric.display_interval(result.interval),
                 metric.display(pair.difference, signed=True) if pair else "",
-                _interval_text(pair.interval, comparison.metric, signed=True) if pair else "",
+                metric.display_interval(pair.interval, signed=True) if pair else "",
                 f"{pair.wins} / {pair.ties} / {pair.losses}" if pair else "",
                 "" if result.seconds is None else f"{result.seconds:.1f}",
             ]
@@ -45,9 +45,9 @@ def confusable_rows(comparison: Comparison, most_methods: int | None = None) -> 
     """Returns the table of class pairs with the errors of each method; the first row is the header.
 
     Args:
-        comparison: What was found.
-        most_methods: Columns of methods at most: the baseline, then the best by their means, with the class
-            pairs that one of these confuses most; None for all.
+        comparison: The comparison.
+        most_methods: Maximum number of method columns: the baseline, then the best by mean, with the class
+            pairs that these confuse most; None for all.
     """
     if not comparison.confusable_pairs:
         return [["classes"]]
@@ -69,7 +69,7 @@ def confusable_rows(comparison: Comparison, most_methods: int | None = None) -> 
 
 
 def comparison_verdicts(comparison: Comparison) -> list[str]:
-    """Returns a sentence for each method on what the trials show against the baseline."""
+    """Returns one sentence per method, claiming only what the seed runs support against the baseline."""
     return [
         f"{pair.method} against {pair.baseline}: {verdict(pair, comparison.metric)}{_flips_text(pair)}"
         for pair in comparison.pairs
@@ -78,7 +78,7 @@ def comparison_verdicts(comparison: Comparison) -> list[str]:
 
 
 def significance_rows(comparison: Comparison) -> list[list[str]]:
-    """Returns the table of the tests behind the verdicts, a row a method; the first row is the header."""
+    """Returns the table of significance tests, one row per method after the header."""
     metric = METRICS[comparison.metric]
     rows = [["method", "t", "Holm", "sign flips", "Wilcoxon", "McNemar", "gained / lost", "detectable"]]
     for pair in comparison.pairs:
@@ -100,7 +100,7 @@ def significance_rows(comparison: Comparison) -> list[list[str]]:
 
 
 def unseen_sentence(comparison: Comparison) -> str:
-    """Returns the means on the rows whose text is not in train; empty where no evaluated text is in train."""
+    """Returns the mean metrics on rows whose text is not in train; empty if no evaluated text is in train."""
     trials = [trial for result in comparison.methods.values() for trial in result.trials]
     seen = sorted({trial.seen_rows for trial in trials if trial.seen_rows})
     means = []
@@ -117,13 +117,6 @@ def unseen_sentence(comparison: Comparison) -> str:
     )
 
 
-def _interval_text(interval: Interval | None, metric: str, signed: bool = False) -> str:
-    if interval is None:
-        return ""
-    low, high = (METRICS[metric].display(bound, signed) for bound in interval)
-    return f"{low} to {high}"
-
-
 def _p_text(p_value: float | None) -> str:
     return "" if p_value is None else f"{p_value:.2g}"
 
@@ -132,7 +125,8 @@ def _flips_text(pair: MethodPair) -> str:
     if pair.flips is None:
         return ""
     flips = pair.flips
-    return (
-        f"; {flips.gained} rows corrected and {flips.lost} spoilt, by texts {flips.texts_gained} against "
-        f"{flips.texts_lost} (McNemar p = {flips.p_value:.2g})"
-    )
+    rows = f"{flips.gained} {'row' if flips.gained == 1 else 'rows'} fixed, {flips.lost} broken"
+    texts = f"; by distinct text {flips.texts_gained} fixed, {flips.texts_lost} broken"
+    if (flips.gained, flips.lost) == (flips.texts_gained, flips.texts_lost):
+        texts = ""
+    return f"; {rows}{texts} (McNemar p = {flips.p_value:.2g})"

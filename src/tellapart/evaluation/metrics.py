@@ -1,4 +1,4 @@
-"""From scores to numbers: what a run reports after each epoch and at its end."""
+"""Metrics of classification, computed from logits, and the registry of all metrics."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tellapart.evaluation.calibration import CALIBRATION_BINS, calibration_error
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is to be read.
+    """Direction and unit of a metric.
 
     Args:
-        description: What it measures, for help texts.
+        description: Description for help texts.
         greater_is_better: The direction of improvement.
         percentage: Whether it is a share, stored as 0 to 1 and shown times 100.
     """
@@ -33,20 +33,29 @@ class Metric:
     greater_is_better: bool = True
     percentage: bool = True
 
+    @property
+    def scale(self) -> int:
+        """Factor by which values are multiplied in figures: 100 for shares."""
+        return 100 if self.percentage else 1
+
     def display(self, value: float, signed: bool = False) -> str:
-        """Returns the value as tables show it: shares times 100 with two decimals, others with four."""
+        """Formats a value for tables: shares times 100 with two decimals, others with four."""
         sign = "+" if signed else ""
         return f"{100 * value:{sign}.2f}" if self.percentage else f"{value:{sign}.4f}"
+
+    def display_interval(self, interval: tuple[float, float] | None, signed: bool = False) -> str:
+        """Formats an interval for tables; empty for None."""
+        return "" if interval is None else " to ".join(self.display(bound, signed) for bound in interval)
 
 
 METRICS: dict[str, Metric] = {
     "mean_average_precision": Metric("mean over questions of the average precision of the relevant rows"),
     "mean_reciprocal_rank": Metric("mean over questions of 1/rank of the first relevant row"),
     "precision_at_1": Metric("share of the questions whose first row is relevant"),
-    "pearson_correlation": Metric("linear correlation of gold and predicted scores"),
-    "spearman_correlation": Metric("correlation of the ranks of gold and predicted scores"),
+    "pearson_correlation": Metric("linear correlation of gold and predicted targets"),
+    "spearman_correlation": Metric("correlation of the ranks of gold and predicted targets"),
     "mean_squared_error": Metric(
-        "mean squared difference of predicted and gold scores", greater_is_better=False, percentage=False
+        "mean squared difference of predicted and gold targets", greater_is_better=False, percentage=False
     ),
     "accuracy": Metric("share of rows whose class is predicted"),
     "macro_f1": Metric("mean F1 of all classes"),
@@ -63,7 +72,7 @@ METRICS: dict[str, Metric] = {
         "agreement beyond chance, errors weighted by the square of their ranks' distance", percentage=False
     ),
     "mean_absolute_error": Metric(
-        "mean distance of the predicted from the gold class in ranks, or of scores",
+        "mean distance of the predicted from the gold class in ranks, or of predicted from gold targets",
         greater_is_better=False,
         percentage=False,
     ),
@@ -77,12 +86,12 @@ METRICS: dict[str, Metric] = {
     "hamming_loss": Metric("share of wrong decisions on a label", greater_is_better=False),
     "iteration_level": Metric("share of the sequences in which a wrong prediction is a synonym"),
     "prediction_level": Metric("share of the wrong predictions that are synonyms"),
-    "exact_match_before": Metric("exact match on the questions that an attack changes, as they were"),
-    "exact_match_after": Metric("the same on the changed ones"),
-    "exact_match_lost": Metric("the first less the second", greater_is_better=False),
-    "f1_before": Metric("mean F1 of the answers to the questions that an attack changes, as they were"),
-    "f1_after": Metric("the same on the changed ones"),
-    "f1_lost": Metric("the first less the second", greater_is_better=False),
+    "exact_match_before": Metric("exact match on the questions that an attack changes, before it"),
+    "exact_match_after": Metric("the same after the attack"),
+    "exact_match_lost": Metric("the decrease", greater_is_better=False),
+    "f1_before": Metric("mean F1 of the answers to the questions that an attack changes, before it"),
+    "f1_after": Metric("the same after the attack"),
+    "f1_lost": Metric("the decrease", greater_is_better=False),
     "changed_questions": Metric("share of the questions that an attack changes"),
 }
 """Every metric that tellapart reports, by name."""
@@ -114,7 +123,7 @@ _MULTI_LABEL = (
 
 
 class ClassMetrics(TypedDict):
-    """The figures of one class: its name, gold rows, precision, recall and F1."""
+    """Name, number of gold rows, precision, recall and F1 of one class."""
 
     name: str
     support: int
@@ -124,11 +133,11 @@ class ClassMetrics(TypedDict):
 
 
 def main_metric(labels: LabelSpace, ranking: bool = False) -> str:
-    """Returns the metric that runs are chosen and compared by unless the user names another.
+    """Returns the default metric for model selection and comparisons.
 
     Args:
         labels: The classes.
-        ranking: Whether rows are ranked by question, as `tellapart.evaluation.task.is_ranking` says.
+        ranking: Whether rows are ranked by question, see `tellapart.evaluation.task.is_ranking`.
     """
     if ranking:
         return "mean_average_precision"
@@ -142,8 +151,8 @@ def metric_names(labels: LabelSpace, ranking: bool = False) -> tuple[str, ...]:
 
     Args:
         labels: The classes.
-        ranking: Whether rows are ranked by question, as `tellapart.evaluation.task.is_ranking` says. If not, the
-            names are those that `classification_metrics` or, for scores, `regression_metrics` gives.
+        ranking: Whether rows are ranked by question, see `tellapart.evaluation.task.is_ranking`. If not, the
+            names are those of `classification_metrics` or `regression_metrics`.
     """
     if labels.regression:
         return _REGRESSION
@@ -155,7 +164,7 @@ def metric_names(labels: LabelSpace, ranking: bool = False) -> tuple[str, ...]:
 
 
 def find_metric(labels: LabelSpace, name: str, ranking: bool = False) -> Metric:
-    """Looks up a metric to choose checkpoints or compare methods by.
+    """Looks up a metric of the task by name.
 
     Args:
         labels: The classes.
@@ -179,7 +188,7 @@ def metric_label(name: str) -> str:
 
 
 def probabilities(labels: LabelSpace, logits: np.ndarray) -> np.ndarray:
-    """Turns logits into probabilities: a softmax over the classes, or a sigmoid a label when `multi_label`.
+    """Turns logits into probabilities: softmax over the classes, or a sigmoid per label when `multi_label`.
 
     Args:
         labels: The classes.
@@ -191,27 +200,27 @@ def probabilities(labels: LabelSpace, logits: np.ndarray) -> np.ndarray:
     Raises:
         ModelError: A logit is NaN or infinite.
     """
-    finite = finite_scores(logits)
+    finite = finite_logits(logits)
     return expit(finite) if labels.multi_label else softmax(finite, axis=1)
 
 
-def finite_scores(scores: np.ndarray) -> np.ndarray:
-    """Returns scores of any shape and float type as float64.
+def finite_logits(logits: np.ndarray) -> np.ndarray:
+    """Converts logits of any shape and float type to float64 and checks that they are finite.
 
     Raises:
         ModelError: One is NaN or infinite.
     """
-    exact = np.asarray(scores, dtype=np.float64)
+    exact = np.asarray(logits, dtype=np.float64)
     if not np.isfinite(exact).all():
         raise ModelError(
-            "the model's scores are not finite numbers, so training has diverged",
+            "the model's logits are not finite numbers, so training has diverged",
             "lower the learning rate, or train in float32",
         )
     return exact
 
 
 def predicted_ids(labels: LabelSpace, logits: np.ndarray, thresholds: float | np.ndarray = 0.5) -> np.ndarray:
-    """Decides on classes.
+    """Predicts classes from logits.
 
     Args:
         labels: The classes.
@@ -227,11 +236,11 @@ def predicted_ids(labels: LabelSpace, logits: np.ndarray, thresholds: float | np
     """
     if labels.multi_label:
         return (probabilities(labels, logits) >= thresholds).astype(np.int64)
-    return finite_scores(logits).argmax(axis=1)
+    return finite_logits(logits).argmax(axis=1)
 
 
 def classification_metrics(
-    labels: LabelSpace, gold: np.ndarray, scores: np.ndarray, thresholds: float | np.ndarray = 0.5
+    labels: LabelSpace, gold: np.ndarray, logits: np.ndarray, thresholds: float | np.ndarray = 0.5
 ) -> dict[str, float]:
     """Computes all metrics of a task.
 
@@ -241,7 +250,7 @@ def classification_metrics(
     Args:
         labels: The classes.
         gold: Class ids (N,), or multi-hot (N, K).
-        scores: Logits (N, K).
+        logits: (N, K).
         thresholds: Multi-label only, see `predicted_ids`.
 
     Returns:
@@ -256,12 +265,12 @@ def classification_metrics(
         raise DataError("there are no rows to evaluate", "give a split that has labelled rows")
     if labels.multi_label:
         gold = gold.astype(np.int64)
-        return _multi_label_metrics(labels, gold, predicted_ids(labels, scores, thresholds), scores)
-    return _single_label_metrics(labels, gold, finite_scores(scores))
+        return _multi_label_metrics(labels, gold, predicted_ids(labels, logits, thresholds), logits)
+    return _single_label_metrics(labels, gold, finite_logits(logits))
 
 
 def per_class(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray) -> list[ClassMetrics]:
-    """Computes the figures of each class, in the order of `labels`.
+    """Computes precision, recall and F1 of each class, in the order of `labels`.
 
     Args:
         labels: The classes.
@@ -269,7 +278,7 @@ def per_class(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray) -> li
         predicted: The same for the predictions.
 
     Returns:
-        One entry a class; where a figure is 0 divided by 0, it is 0.
+        One entry per class; 0 / 0 counts as 0.
     """
     columns = zip(labels.names, *_per_class_columns(labels, gold, predicted), strict=True)
     return [
@@ -281,7 +290,7 @@ def per_class(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray) -> li
 
 
 def confidences(labels: LabelSpace, gold: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what calibration compares: the probability of being right, and whether it is.
+    """Returns the confidence of each prediction and whether it is correct, for calibration.
 
     Args:
         labels: The classes.
@@ -295,12 +304,12 @@ def confidences(labels: LabelSpace, gold: np.ndarray, logits: np.ndarray) -> tup
     chances = probabilities(labels, logits)
     if labels.multi_label:
         return chances.ravel(), np.asarray(gold).ravel() > 0.5
-    return chances.max(axis=1), finite_scores(logits).argmax(axis=1) == gold
+    return chances.max(axis=1), finite_logits(logits).argmax(axis=1) == gold
 
 
 def _single_label_metrics(labels: LabelSpace, gold: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     predicted = logits.argmax(axis=1)
-    log_probabilities = log_softmax(logits, axis=1)  # (N, K); not clipped, as a log of probabilities would be
+    log_probabilities = log_softmax(logits, axis=1)  # (N, K); unlike a log of probabilities, not clipped
     precision, recall, f1, support = _per_class_columns(labels, gold, predicted)
     metrics = {
         "accuracy": (predicted == gold).mean(),
@@ -321,10 +330,10 @@ def _single_label_metrics(labels: LabelSpace, gold: np.ndarray, logits: np.ndarr
 
 
 def _ordered_metrics(gold: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
-    """Takes the places of the classes in their order."""
-    kappa = 0.0  # where there is one class only it is undefined, and scikit-learn would warn
+    """Computes the metrics of ordered classes from their ranks."""
+    kappa = 0.0  # undefined for a single class, where scikit-learn would warn
     if np.unique([gold, predicted]).size > 1:
-        # All classes are named: scikit-learn would close the gaps that absent ones leave in the order.
+        # All classes are passed, or scikit-learn would close the gaps that absent ones leave in the order.
         kappa = cohen_kappa_score(gold, predicted, labels=range(classes), weights="quadratic")
     return {"quadratic_kappa": kappa, "mean_absolute_error": np.abs(gold - predicted).mean()}
 
@@ -342,7 +351,7 @@ def _multi_label_metrics(
         "weighted_f1": f1 @ support / max(support.sum(), 1),
         "micro_precision": micro_precision,
         "micro_recall": micro_recall,
-        # A row without gold labels for which none is predicted is right, hence 1 for 0/0.
+        # A row with neither gold nor predicted labels is correct, hence 1 for 0/0.
         "samples_f1": f1_score(gold, predicted, average="samples", zero_division=1),
         "exact_match": (gold == predicted).all(axis=1).mean(),
         "hamming_loss": (gold != predicted).mean(),

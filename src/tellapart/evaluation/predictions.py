@@ -1,4 +1,4 @@
-"""Logits as the columns of a table: labels and probabilities, or scores."""
+"""Tables of predictions: labels and probabilities, or predicted targets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.evaluation.metrics import (
-    finite_scores,
+    finite_logits,
     predicted_ids,
     probabilities,
 )
@@ -20,7 +20,7 @@ PREDICTED, PROBABILITY, PREDICTED_SCORE = "predicted_label", "probability", "pre
 def prediction_table(
     labels: LabelSpace, split: TextSplit, logits: np.ndarray, thresholds: float | np.ndarray = 0.5
 ) -> pa.Table:
-    """Returns texts, gold labels and what was predicted as a table."""
+    """Returns texts, gold labels and predictions as a table."""
     columns: dict[str, Any] = {}
     if split.question_ids is not None:
         columns["question_id"] = split.question_ids
@@ -35,9 +35,9 @@ def prediction_table(
 def added_columns(
     labels: LabelSpace, logits: np.ndarray, thresholds: float | np.ndarray = 0.5
 ) -> dict[str, pa.Array]:
-    """Returns what `predict` adds to a table: `predicted_label` and `probability`, or `predicted_score`."""
+    """Returns the columns of `predict`: `predicted_label` and `probability`, or `predicted_score`."""
     if labels.regression:
-        return {PREDICTED_SCORE: pa.array(finite_scores(logits)[:, 0])}
+        return {PREDICTED_SCORE: pa.array(finite_logits(logits)[:, 0])}
     predicted, probability = predicted_columns(labels, logits, thresholds)
     listed = labels.multi_label
     return {
@@ -49,9 +49,9 @@ def added_columns(
 def predicted_columns(
     labels: LabelSpace, logits: np.ndarray, thresholds: float | np.ndarray = 0.5
 ) -> tuple[list, list]:
-    """Returns predicted labels and their probabilities, of a task with classes.
+    """Returns predicted labels and their probabilities, for classification.
 
-    For multi-label tasks both are lists, of the labels whose probability reaches the threshold.
+    In multi-label tasks both are lists over the labels whose probability reaches the threshold.
     """
     chances = probabilities(labels, logits)
     chosen = predicted_ids(labels, logits, thresholds)

@@ -1,4 +1,4 @@
-"""How well scores put the relevant rows of each question first."""
+"""Ranking metrics over questions, with exact expectations for ties."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from tellapart.errors import DataError, RecipeError
-from tellapart.evaluation.metrics import finite_scores
+from tellapart.evaluation.metrics import finite_logits
 
 WithoutPositive = Literal["skip", "zero", "error"]
 
@@ -23,17 +23,16 @@ def ranking_metrics(
 ) -> dict[str, float]:
     """Computes precision at 1, mean reciprocal rank and mean average precision over questions.
 
-    A question's rows, which need not be adjacent, are ranked by falling score. Rows with equal scores count by
+    A question's rows, which need not be adjacent, are ranked by descending score. Rows with equal scores count by
     the expected value over all their orders (McSherry and Najork 2008, Computing Information Retrieval
-    Performance Measures Efficiently in the Presence of Tied Scores), so no figure depends on the order in
-    which rows are given.
+    Performance Measures Efficiently in the Presence of Tied Scores), so no metric depends on the order of the rows.
 
     Args:
         scores: (N,), any float type; only their order within a question matters.
         relevant: bool or int (N,); rows above 0 are relevant.
         question_ids: The question of each row, N of them.
-        without_positive: What questions without a relevant row do: `skip` leaves them out of the means, `zero`
-            counts them as 0, `error` refuses them. Default `skip`.
+        without_positive: Treatment of questions without a relevant row: `skip` leaves them out of the means,
+            `zero` counts them as 0, `error` raises. Default `skip`.
 
     Returns:
         `mean_average_precision`, `mean_reciprocal_rank` and `precision_at_1`, each 0 to 1.
@@ -47,12 +46,12 @@ def ranking_metrics(
     if without_positive not in get_args(WithoutPositive):
         choices = ", ".join(get_args(WithoutPositive))
         raise RecipeError(f'without_positive is "{without_positive}"', f"give one of {choices}")
-    values, hits = finite_scores(scores), np.asarray(relevant) > 0
+    values, hits = finite_logits(scores), np.asarray(relevant) > 0
     if not values.shape == hits.shape == (len(question_ids),):
         raise DataError(
             f"there are {len(question_ids)} question ids, scores of shape {values.shape} and relevant rows of "
             f"shape {hits.shape}",
-            "give one of each a row",
+            "give one of each per row",
         )
     names = list(dict.fromkeys(question_ids))
     codes = {name: code for code, name in enumerate(names)}
@@ -88,7 +87,7 @@ def _refuse_without_positive(names: list[str], positives: np.ndarray, rule: With
 
 @dataclass(frozen=True)
 class _Ties:
-    """The runs of rows with one question and one score: by question, then from the best score down.
+    """Runs of rows with equal question and score, sorted by question, then by descending score.
 
     Args:
         questions: The question of each run, int64 (T,).
@@ -154,12 +153,12 @@ def _reciprocal_ranks(ties: _Ties) -> np.ndarray:
 def _reciprocal_rank(before: int, size: int, relevant: int) -> float:
     """Returns the mean of 1/rank of the first relevant row of a run over all orders of the run."""
     ahead = np.arange(size - relevant + 1)  # how many other rows of the run come first
-    hit = relevant / (size - ahead)  # the chance of a relevant row, given that none was above it
+    hit = relevant / (size - ahead)  # probability of a relevant row, given that none is above it
     reached = np.concatenate(([1.0], np.cumprod(1 - hit[:-1])))
     return float((reached * hit / (before + ahead + 1)).sum())
 
 
 def _first_precisions(ties: _Ties) -> np.ndarray:
-    """Returns the chance that the first row of each question is relevant, (Q,)."""
+    """Returns the probability that the first row of each question is relevant, (Q,)."""
     runs = np.flatnonzero(ties.before == 0)
     return ties.relevant[runs] / ties.sizes[runs]

@@ -1,4 +1,4 @@
-"""What becomes of a model's answers when its texts are changed in a way that should not change them."""
+"""Robustness: predictions before and after an attack that preserves the labels."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ SCHEMA_VERSION = 1
 
 Attack = Literal["swap-synonyms", "add-sentence"]
 ATTACKS: tuple[Attack, ...] = get_args(Attack)
-"""What can be done to texts; the second is for questions about a text, in the format of SQuAD."""
+"""Attacks on texts; `add-sentence` is for extractive question answering in the format of SQuAD."""
 
 EXAMPLES = 50
-"""Rows that are kept as examples, at most, of each kind."""
+"""Maximum number of example rows of each kind."""
 
 
 @dataclass(frozen=True)
 class ChangedRow:
-    """A row whose answer changed sides.
+    """A row whose prediction became wrong or right.
 
     Args:
-        original: The text as it was.
-        transformed: The text as it was made.
-        gold: What is right; of several labels or answers, all.
-        before: The model's answer to the original.
-        after: Its answer to the transformed text.
+        original: The original text.
+        transformed: The attacked text.
+        gold: The gold label or answer; all of several.
+        before: Prediction for the original.
+        after: Prediction for the attacked text.
     """
 
     original: str
@@ -43,27 +43,27 @@ class ChangedRow:
 
 @dataclass(frozen=True)
 class Robustness:
-    """What an attack did to a model.
+    """Effect of an attack on a model.
 
     Args:
         attack: One of `ATTACKS`.
-        settings: What it was done with.
-        model: Where the model lies.
-        source: Where the rows come from.
-        rows: How many were evaluated.
-        changed_rows: How many the attack changed; the others are evaluated as they are.
-        changes: Words or sentences that were changed or added, in all.
-        metric: What `before`, `after` and `difference` are: the share of rows that are right.
-        before: On the rows as they were.
-        after: On the rows as they were made.
+        settings: Settings of the attack.
+        model: Path or name of the model.
+        source: Source of the rows.
+        rows: Evaluated rows.
+        changed_rows: Rows changed by the attack; the others are evaluated unchanged.
+        changes: Total number of changed or added words or sentences.
+        metric: Name of the metric: the share of correct rows.
+        before: Metric on the original rows.
+        after: Metric on the attacked rows.
         difference: `after` − `before`.
         interval: Its 95 % confidence interval, see `tellapart.evaluation.significance.paired_share_interval`.
         flips: Rows that became right (gained) or wrong (lost), and McNemar's exact test on them.
-        metrics_before: Every metric, on the rows as they were.
-        metrics_after: Every metric, on the rows as they were made.
-        became_wrong: Some rows that were right and are not any more.
-        became_right: Some of the others that changed sides.
-        schema_version: Of the JSON form.
+        metrics_before: All metrics on the original rows.
+        metrics_after: All metrics on the attacked rows.
+        became_wrong: Examples of rows that became wrong.
+        became_right: Examples of rows that became right.
+        schema_version: Version of the JSON form.
     """
 
     attack: Attack
@@ -92,13 +92,13 @@ class Robustness:
 
 @dataclass(frozen=True)
 class Answers:
-    """A model's answers to N rows.
+    """A model's predictions for N rows.
 
     Args:
-        texts: What it was asked.
-        given: Its answers, as people read them.
-        right: Whether each is right, bool (N,).
-        metrics: Every metric of them.
+        texts: The texts.
+        given: Predictions in readable form.
+        right: Whether each prediction is correct, bool (N,).
+        metrics: All metrics.
     """
 
     texts: Sequence[str]
@@ -119,18 +119,18 @@ def compare_answers(
     source: str,
     metric: str,
 ) -> Robustness:
-    """Holds the answers to transformed texts against those to the texts as they were.
+    """Compares the predictions for attacked texts with those for the original texts.
 
     Args:
-        before: To the texts as they were.
-        after: To the same rows, transformed.
-        gold: What is right in each row, as people read it.
-        changes: How much of each row was changed; 0 for a row that is as it was.
+        before: For the original texts.
+        after: For the attacked texts of the same rows.
+        gold: Gold label or answer of each row in readable form.
+        changes: Number of changes per row; 0 for an unchanged one.
         attack: One of `ATTACKS`.
-        settings: What it was done with; JSON values.
-        model: Where the model lies.
-        source: Where the rows come from.
-        metric: The name of the share of rows that are right.
+        settings: Settings of the attack; JSON values.
+        model: Path or name of the model.
+        source: Source of the rows.
+        metric: Name of the share of correct rows.
 
     Raises:
         DataError: There are no rows.
@@ -167,7 +167,7 @@ def compare_answers(
 
 
 def robustness_rows(result: Robustness) -> list[list[str]]:
-    """Returns the figures as a table; the first row is the header."""
+    """Returns the metrics as a table; the first row is the header."""
     low, high = result.interval
     return [
         ["rows", "changed", f"{result.metric.replace('_', ' ')} (%)", "after", "difference", "95 % interval"],
@@ -183,9 +183,9 @@ def robustness_rows(result: Robustness) -> list[list[str]]:
 
 
 def robustness_sentence(result: Robustness) -> str:
-    """Says which rows changed sides."""
+    """Summarises in one sentence how many predictions became wrong or right."""
     flips, untouched = result.flips, result.rows - result.changed_rows
     return (
         f"{flips.lost} right answers became wrong and {flips.gained} wrong ones right "
-        f"(McNemar p = {flips.p_value:.2g}); {untouched} of {result.rows} rows are as they were."
+        f"(McNemar p = {flips.p_value:.2g}); {untouched} of {result.rows} rows are unchanged."
     )

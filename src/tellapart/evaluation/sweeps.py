@@ -1,4 +1,4 @@
-"""What a search over a recipe's values found: the content of `sweep.json`, and the rows of its tables."""
+"""Results of a hyperparameter sweep: the content of `sweep.json` and its tables."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ State = Literal["complete", "pruned", "failed"]
 
 @dataclass(frozen=True)
 class Scores:
-    """The validation scores of one setting, a seed each.
+    """Validation metrics of one setting, one per seed.
 
     Args:
-        scores: Seed to score, of the seeds that were finished.
-        seconds: Wall time of training and scoring, all seeds together.
-        mean: Mean score; None without a finished seed.
+        scores: Seed to metric, of the finished seeds.
+        seconds: Wall time of training and evaluation, summed over the seeds.
+        mean: Mean metric; None without a finished seed.
         interval: Confidence interval of the mean by Student's t; None for fewer than two seeds.
     """
 
@@ -38,12 +38,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class SweepTrial(Scores):
-    """One combination of values.
+    """One combination of values, run on every seed.
 
     Args:
-        number: Its place in the order in which they were tried, from 0.
+        number: Index in the order of trials, from 0.
         parameters: Path to value.
-        state: `complete`; `pruned`, stopped early for being worse than the median; or `failed`.
+        state: `complete`; `pruned`, stopped early because it was worse than the median; or `failed`.
         error: Why it failed, else None.
     """
 
@@ -55,7 +55,7 @@ class SweepTrial(Scores):
 
 @dataclass(frozen=True)
 class SweepBaseline(Scores):
-    """A method that the trials are held against, with the same seeds on the same rows.
+    """A method that the trials are compared with, on the same seeds and rows.
 
     Args:
         method: Its name.
@@ -66,21 +66,21 @@ class SweepBaseline(Scores):
 
 @dataclass(frozen=True)
 class SweepResult:
-    """Everything that a sweep found.
+    """Results of a sweep.
 
     Args:
-        source: Where the data come from.
+        source: Source of the data.
         split_sizes: Split name to rows, of the last seed.
         encoder: Folder, Hub name or registered name, of the recipe that the search started from.
         method: Its method.
-        metric: The name in `METRICS` of the metric that scores are; they are those of the validation rows.
-        confidence: Of all intervals, 0 to 1.
-        seeds: Those of each trial.
-        spaces: What was searched.
-        trials: Every combination that was tried, in order; at least one is complete.
-        baseline: What they are held against, or None.
-        environment: Versions, device and threads the runs had.
-        schema_version: Of the JSON form.
+        metric: Name of the validation metric in `METRICS`.
+        confidence: Confidence level of all intervals, 0 to 1.
+        seeds: Seeds of each trial.
+        spaces: The search spaces.
+        trials: All trials in order; at least one is complete.
+        baseline: The method they are compared with, or None.
+        environment: Versions, device and threads of the runs.
+        schema_version: Version of the JSON form.
     """
 
     source: str
@@ -98,16 +98,16 @@ class SweepResult:
 
     @property
     def best(self) -> SweepTrial:
-        """The complete trial with the best mean score; of equals, the first."""
+        """The complete trial with the best mean metric; the first of ties."""
         return min(self.complete, key=lambda trial: (-self.gain(trial), trial.number))
 
     @property
     def complete(self) -> list[SweepTrial]:
-        """The trials that ran to their end."""
+        """The complete trials."""
         return [trial for trial in self.trials if trial.state == "complete"]
 
     def gain(self, trial: SweepTrial) -> float:
-        """Returns a trial's mean score, negated where less is better."""
+        """Returns a trial's mean metric, negated if lower is better."""
         assert trial.mean is not None
         return trial.mean if METRICS[self.metric].greater_is_better else -trial.mean
 
@@ -120,12 +120,12 @@ class SweepResult:
 
 
 def summary(scores: Mapping[int, float], seconds: float, confidence: float) -> dict[str, Any]:
-    """Returns the fields of `Scores`.
+    """Computes the fields of `Scores`.
 
     Args:
-        scores: Seed to score.
-        seconds: Wall time of all.
-        confidence: Of the interval, between 0 and 1.
+        scores: Seed to metric.
+        seconds: Total wall time.
+        confidence: Confidence level of the interval, between 0 and 1.
     """
     fields: dict[str, Any] = {"scores": dict(scores), "seconds": round(seconds, 3)}
     if not scores:
@@ -135,7 +135,7 @@ def summary(scores: Mapping[int, float], seconds: float, confidence: float) -> d
 
 
 def space_names(spaces: Sequence[SearchSpace]) -> dict[str, str]:
-    """Returns path to a name for tables: the last part of the path where no other space ends in it."""
+    """Returns a short name for each path: its last part if unique, else the whole path."""
     ends = [space.path.rpartition(".")[2] for space in spaces]
     return {
         space.path: end if ends.count(end) == 1 else space.path
@@ -144,20 +144,20 @@ def space_names(spaces: Sequence[SearchSpace]) -> dict[str, str]:
 
 
 def value_text(value: Any) -> str:
-    """Returns a value as tables show it: numbers with four digits, words bare, anything else as JSON."""
+    """Formats a value: floats with four digits, strings without quotes, anything else as JSON."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def parameters_text(result: SweepResult, trial: SweepTrial) -> str:
-    """Returns the values of a trial in a line: `tau=3, weight=0.5`."""
+    """Formats the values of a trial: `tau=3, weight=0.5`."""
     names = space_names(result.spaces)
     return ", ".join(f"{names[path]}={value_text(value)}" for path, value in trial.parameters.items())
 
 
 def shown_trials(result: SweepResult) -> list[SweepTrial]:
-    """Returns the trials as tables order them: by the value if one key was searched, else the best first."""
+    """Returns the trials in table order: by value if one key was searched, else the best first."""
     if len(result.spaces) > 1:
         done = sorted(result.complete, key=lambda trial: -result.gain(trial))
         return done + [trial for trial in result.trials if trial.state != "complete"]
@@ -178,7 +178,7 @@ def sweep_rows(result: SweepResult) -> list[list[str]]:
     for trial in shown_trials(result):
         row = [value_text(trial.parameters[path]) for path in names]
         row.append("" if trial.mean is None else metric.display(trial.mean))
-        row.append(_interval_text(trial.interval, result.metric))
+        row.append(metric.display_interval(trial.interval))
         if result.baseline is not None:
             change = _change(result, trial)
             row.append("" if change is None else metric.display(change, signed=True))
@@ -188,7 +188,7 @@ def sweep_rows(result: SweepResult) -> list[list[str]]:
 
 
 def sweep_sentences(result: SweepResult) -> list[str]:
-    """Returns what the trials amount to: the best one, the baseline, and how many did not end."""
+    """Summarises the trials: the best, the baseline, and the number pruned or failed."""
     metric, best = METRICS[result.metric], result.best
     assert best.mean is not None
     seeds = f"{len(result.seeds)} seed" + ("s" if len(result.seeds) > 1 else "")
@@ -214,19 +214,15 @@ def sweep_sentences(result: SweepResult) -> list[str]:
 
 
 def best_so_far(result: SweepResult) -> list[tuple[int, float]]:
-    """Returns (number, best mean score up to it) of the complete trials, in the order they were tried."""
+    """Returns the running best mean metric of the complete trials, as (trial number, metric)."""
     done = result.complete
     gains = np.maximum.accumulate([result.gain(trial) for trial in done])
     sign = 1 if METRICS[result.metric].greater_is_better else -1
     return [(trial.number, float(sign * gain)) for trial, gain in zip(done, gains, strict=True)]
 
 
-def _interval_text(interval: Interval | None, metric: str) -> str:
-    return "" if interval is None else " to ".join(METRICS[metric].display(bound) for bound in interval)
-
-
 def _change(result: SweepResult, trial: SweepTrial) -> float | None:
-    """The mean difference to the baseline; None for a trial that did not finish the baseline's seeds."""
+    """Returns the mean difference from the baseline; None if the trial lacks some of its seeds."""
     baseline = result.baseline
     if baseline is None or baseline.mean is None or trial.mean is None:
         return None

@@ -1,4 +1,4 @@
-"""Texts in which some words stand replaced by synonyms: the same on every machine, whatever else is in the file."""
+"""Deterministic synonym replacement with WordNet, depending only on the seed and the text."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tellapart.wordnet.reader import Reading, WordNet
 from tellapart.wordnet.stop_words import ENGLISH_STOP_WORDS
 
 DOMINANT = 0.9
-"""The share of a word's tagged occurrences that one part of speech must have for the word to be swapped as such."""
+"""Minimum share of a word's tagged occurrences that its part of speech must have."""
 
 DOMINANT_SENSE = 0.75
-"""The share of those occurrences that the most frequent sense must have."""
+"""Minimum share of these occurrences that the most frequent sense must have."""
 
 SHORTEST = 3
-"""Letters of the shortest word that is swapped."""
+"""Minimum length of a replaced word in letters."""
 
 # Pronouns, numbers and other closed classes that stop word lists leave out and WordNet takes for nouns or verbs.
 _CLOSED_CLASSES = """
@@ -38,12 +38,12 @@ _VOWELS = "aeiou"
 
 @dataclass(frozen=True)
 class Swap:
-    """A word that was replaced.
+    """A replaced word.
 
     Args:
-        start: Where it stood in the original text, in characters.
-        original: The word.
-        synonym: What stands there now.
+        start: Character offset in the original text.
+        original: The replaced word.
+        synonym: The replacement.
     """
 
     start: int
@@ -52,7 +52,7 @@ class Swap:
 
 
 class SynonymSwaps:
-    """Replaces words by WordNet synonyms of their most frequent sense, as far as rules can tell that they fit.
+    """Replaces words by WordNet synonyms of their most frequent sense, where rules ensure that they fit.
 
     A word is left as it is unless it is written in small letters, is no function word, and its part of speech and
     sense are sure: in WordNet's tagged texts one part of speech has 90 % of its occurrences and one sense 75 % of
@@ -66,10 +66,10 @@ class SynonymSwaps:
     the text alone, by a hash.
 
     Args:
-        wordnet: Where the synonyms are.
-        share: Of a text's words, at most so many are replaced; 0 to 1.
-        seed: Another one chooses other words.
-        protected: Words that are neither replaced nor put in, in any form; see `label_words`.
+        wordnet: Source of the synonyms.
+        share: Maximum share of a text's words to replace, 0 to 1.
+        seed: Seed of the choice of words.
+        protected: Words that are neither replaced nor inserted, in any inflection; see `label_words`.
 
     Raises:
         UserError: `share` does not lie between 0 and 1.
@@ -91,15 +91,15 @@ class SynonymSwaps:
     def __call__(
         self, text: str, *, keep: Sequence[tuple[int, int]] = (), protected: Collection[str] = ()
     ) -> tuple[str, list[Swap]]:
-        """Swaps words of a text.
+        """Replaces words of a text by synonyms.
 
         Args:
             text: The text.
-            keep: Parts of it, first character and the one after the last, of which no word is replaced.
-            protected: Words that are neither replaced nor put in, in any form, besides those of the class.
+            keep: Character spans (start, end) in which no word is replaced.
+            protected: Additional words that are neither replaced nor inserted, in any inflection.
 
         Returns:
-            The text with its swaps, and these in their order; the text itself where there are none.
+            The changed text and its swaps in order; the text itself if there are none.
         """
         words = list(_WORD.finditer(text))
         own = hashlib.sha256(f"{self._seed}\n{text}".encode()).hexdigest()
@@ -123,7 +123,7 @@ class SynonymSwaps:
     def _fitting(
         self, text: str, before: re.Match[str] | None, word: re.Match[str], protected: Collection[str]
     ) -> list[str]:
-        """The synonyms of a word that its place allows."""
+        """Returns the synonyms of a word that fit its context."""
         written = word.group()
         if not (written.isascii() and written.isalpha() and written.islower() and len(written) >= SHORTEST):
             return []
@@ -137,7 +137,7 @@ class SynonymSwaps:
         return synonyms
 
     def _with_bases(self, words: Iterable[str]) -> frozenset[str]:
-        """Words in small letters, with every base form that they can have."""
+        """Returns the lower-cased words with all their possible base forms."""
         small = {word.lower() for word in words}
         return frozenset(small | {reading.base for word in small for reading in self._wordnet.readings(word)})
 
@@ -163,7 +163,7 @@ class SynonymSwaps:
         ]
 
     def _means_first_of_all(self, lemma: str, reading: Reading) -> bool:
-        """Whether a lemma is a single word whose most frequent sense is that of a reading, and no protected one."""
+        """Whether a lemma is a single, unprotected word whose most frequent sense is that of the reading."""
         if not (lemma.isascii() and lemma.isalpha()) or lemma in _FUNCTION_WORDS:
             return False
         readings = self._wordnet.readings(lemma)
@@ -180,12 +180,12 @@ class SynonymSwaps:
 
 
 def label_words(names: Iterable[str]) -> set[str]:
-    """Returns the words that class names are made of, in small letters: `lost_card` and `LostCard` have two."""
+    """Returns the lower-cased words in class names: `lost_card` and `LostCard` both contain two."""
     return {part.lower() for name in names for part in _NAME_PART.findall(name)}
 
 
 def _sure_reading(readings: list[Reading]) -> Reading | None:
-    """The one reading that a word surely has, with a sense that it mostly has; None where others are likely."""
+    """Returns the dominant reading of a word; None if its part of speech or sense is ambiguous."""
     met = sum(reading.count for reading in readings)
     if met:
         readings = [reading for reading in readings if reading.count >= DOMINANT * met]

@@ -1,23 +1,23 @@
-"""The metrics of a task, from the rows themselves: those of its classes, and of its questions if it has any."""
+"""Metrics of a task: classification, regression, and ranking by question."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.stats import rankdata
 
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError
-from tellapart.evaluation.metrics import METRICS, classification_metrics, metric_label
+from tellapart.evaluation.metrics import METRICS, classification_metrics, finite_logits, metric_label
 from tellapart.evaluation.ranking import WithoutPositive, ranking_metrics
-from tellapart.evaluation.regression import regression_metrics
 
 RELEVANT = 1
 """The class id of relevant rows in ranking tasks: the second of two, as for the metric `f1`."""
 
 
 def is_ranking(labels: LabelSpace, split: TextSplit) -> bool:
-    """Whether the rows are answers to be ranked by question: question ids, two classes, one label a row."""
+    """Whether rows are ranked by question: they have question ids and two classes, and are not multi-label."""
     return split.question_ids is not None and not labels.multi_label and len(labels) == 2
 
 
@@ -29,15 +29,15 @@ def task_metrics(
     *,
     without_positive: WithoutPositive = "skip",
 ) -> dict[str, float]:
-    """Computes every metric of a task.
+    """Computes all metrics of a task.
 
-    Ranking tasks rank by the probability of the second class. It grows with the difference of the two logits,
-    and that is what is compared: probabilities near 1 would round to ties.
+    Ranking tasks rank by the difference of the two logits, which orders rows like the probability of the second class
+    but does not round to ties near 1.
 
     Args:
         labels: The classes.
         split: The rows, labelled.
-        logits: (N, K), in the order of the rows; predicted scores (N, 1) for regression.
+        logits: (N, K), in the order of the rows; predicted targets (N, 1) for regression.
         thresholds: Multi-label only, see `tellapart.evaluation.metrics.predicted_ids`.
         without_positive: Ranking only, see `tellapart.evaluation.ranking.ranking_metrics`.
 
@@ -64,18 +64,53 @@ def task_metrics(
     return ranked | metrics
 
 
-def unseen_rows(train: TextSplit, split: TextSplit) -> np.ndarray:
-    """Finds the rows whose text was not trained on; texts that differ at most in case and white space are one.
-
-    Where rows have question ids, a question with a row that was trained on counts as seen as a whole: a part of it
-    would be ranked by itself.
+def regression_metrics(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Computes the metrics of numeric targets.
 
     Args:
-        train: The rows that were trained on.
+        gold: The gold targets (N,).
+        predicted: The predicted targets, (N,) or (N, 1), in the same unit.
+
+    Returns:
+        Pearson's and Spearman's correlation (ties get their mean rank), mean squared and mean absolute error. A
+        correlation is 0 where it is undefined, because either side is constant.
+
+    Raises:
+        DataError: There are no rows.
+        ModelError: A prediction is NaN or infinite.
+    """
+    gold = np.asarray(gold, dtype=np.float64)
+    if len(gold) == 0:
+        raise DataError("there are no rows to evaluate", "give a split that has labelled rows")
+    predicted = finite_logits(predicted).reshape(len(gold))
+    differences = predicted - gold
+    return {
+        "pearson_correlation": _correlation(gold, predicted),
+        "spearman_correlation": _correlation(rankdata(gold), rankdata(predicted)),
+        "mean_squared_error": float((differences**2).mean()),
+        "mean_absolute_error": float(np.abs(differences).mean()),
+    }
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Pearson's correlation of two columns (N,); 0 where it is undefined, where SciPy would warn."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def unseen_rows(train: TextSplit, split: TextSplit) -> np.ndarray:
+    """Finds rows whose text is not in train, ignoring case and white space.
+
+    With question ids, a question counts as seen as a whole if any of its rows is in train; otherwise a part of it
+    would be ranked separately.
+
+    Args:
+        train: The training rows.
         split: The rows to evaluate.
 
     Returns:
-        bool (N,), one a row of `split`.
+        bool (N,), one per row of `split`.
     """
     known = set(train.keys())
     seen = np.fromiter((key in known for key in split.keys()), bool, len(split))  # noqa: SIM118  no dict
@@ -94,19 +129,19 @@ def unseen_metrics(
     *,
     without_positive: WithoutPositive = "skip",
 ) -> dict[str, float] | None:
-    """Computes the metrics of a task on the rows whose text was not trained on, where some were.
+    """Computes the metrics on rows whose text is not in train.
 
     Args:
         labels: The classes.
-        train: The rows that were trained on.
+        train: The training rows.
         split: The rows to evaluate, labelled.
         logits: (N, K), in the order of `split`.
         thresholds: Multi-label only, see `tellapart.evaluation.metrics.predicted_ids`.
         without_positive: Ranking only, see `tellapart.evaluation.ranking.ranking_metrics`.
 
     Returns:
-        `rows`, how many they are, then their metrics as `task_metrics` gives them; None if no row was trained on.
-        Where every row was, or the others cannot be ranked, there is `rows` alone.
+        `rows`, the number of these rows, then their metrics as in `task_metrics`; None if no row is in train. Only
+        `rows` if every row is in train, or the others cannot be ranked.
     """
     unseen = np.flatnonzero(unseen_rows(train, split))
     if len(unseen) == len(split):
@@ -122,12 +157,12 @@ def unseen_metrics(
 
 
 def seen_note(rows: int, unseen: Mapping[str, float], name: str = "test") -> str:
-    """Says in one sentence that some rows were trained on, and what the main metric is without them.
+    """Formats how many evaluated rows are in train, and the main metric on the others.
 
     Args:
-        rows: All evaluated rows.
-        unseen: What `unseen_metrics` gave for them.
-        name: Of their split.
+        rows: Number of evaluated rows.
+        unseen: Result of `unseen_metrics`.
+        name: Name of their split.
     """
     left = int(unseen["rows"])
     note = f"{rows - left} of {rows} {name} rows have a text that is also in train"

@@ -1,9 +1,8 @@
-"""What repeated runs can say: means with intervals, and differences over paired seeds.
+"""Statistics of repeated runs: means with intervals, and differences over paired seeds.
 
 Two methods that ran on the same seeds saw the same split, the same order of batches and the same initial
-weights of the head. The difference within a seed is therefore much less noisy than the scores themselves,
-and it is the difference that is tested. The intervals tell what other seeds would give on the same rows to
-evaluate; they do not tell what other rows would give.
+weights of the head. The difference within a seed is therefore much less noisy than the metrics themselves,
+so the differences are tested. The intervals cover other seeds on the same evaluated rows, not other rows.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ from tellapart.evaluation.significance import POWER, holm, minimum_detectable_di
 
 Interval = tuple[float, float]
 
-_TOLERANCE = 1e-12  # scores are ratios of counts: anything below is rounding
+_TOLERANCE = 1e-12  # metrics are ratios of counts: smaller differences are rounding errors
 
 
 @dataclass(frozen=True)
 class TrialSummary:
-    """The scores of one method over its trials.
+    """Summary statistics of one method over its seeds.
 
     Args:
-        mean: Mean score.
-        standard_deviation: Of the sample (n − 1); None for one trial.
-        interval: Confidence interval of the mean by Student's t; None for one trial.
-        trimmed_mean: Mean without the best and the worst trial, the protocol of the negative supervision
-            paper; None for fewer than three trials.
-        trials: How many.
+        mean: Mean metric.
+        standard_deviation: Sample standard deviation (n − 1); None for one run.
+        interval: Confidence interval of the mean by Student's t; None for one run.
+        trimmed_mean: Mean without the best and the worst run, as in the negative supervision paper; None for fewer
+            than three runs.
+        trials: Number of runs.
     """
 
     mean: float
@@ -46,29 +45,28 @@ class TrialSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class PairedDifference:
-    """What a method changes against a baseline, over the same seeds.
+    """Difference between a method and a baseline over paired seeds.
 
     Args:
         difference: Mean of method − baseline.
-        standard_deviation: Of the differences (n − 1); None for one pair.
-        interval: Confidence interval of the difference by Student's t; None for one pair. If the
-            differences do not vary, it is the point itself.
-        p_value: Two-sided paired t test; None for one pair. Where the differences do not vary, t has no
-            value and this is `permutation_p_value`.
-        permutation_p_value: Two-sided sign-flip test: exact up to 13 pairs, from 9,999 draws beyond. It
-            assumes less than t, but n pairs cannot bring it below 2 / 2ⁿ. None for one pair.
+        standard_deviation: Standard deviation of the differences (n − 1); None for one pair.
+        interval: Confidence interval of the difference by Student's t; None for one pair. For
+            constant differences it has zero width.
+        p_value: Two-sided paired t test; None for one pair. For constant differences, where t is
+            undefined, `permutation_p_value`.
+        permutation_p_value: Two-sided sign-flip test: exact up to 13 pairs, with 9,999 draws beyond. It
+            assumes less than the t test, but cannot go below 2 / 2ⁿ with n pairs. None for one pair.
         wilcoxon_p_value: Two-sided signed-rank test, see `tellapart.evaluation.significance`; with the same
             bound. None for one pair.
         adjusted_p_value: `p_value` after Holm's correction for `comparisons`; None for one pair.
-        comparisons: How many methods were held against the baseline.
-        minimum_detectable_difference: The true difference that the t test would show with a chance of 0.8 at the
-            level (1 − `confidence`) / `comparisons`, given how much the differences vary; None for one pair, or
-            where they do not vary.
+        comparisons: Number of methods compared with the baseline.
+        minimum_detectable_difference: The smallest true difference that the t test detects with a power of 0.8 at
+            the level (1 − `confidence`) / `comparisons`; None for one pair or constant differences.
         wins: Seeds on which the method is better.
         ties: Seeds on which both are equal.
         losses: Seeds on which the method is worse.
-        trials: Pairs.
-        confidence: Of the interval, 0 to 1.
+        trials: Number of pairs.
+        confidence: Confidence level of the interval, 0 to 1.
     """
 
     difference: float
@@ -87,17 +85,17 @@ class PairedDifference:
     confidence: float
 
 
-def summarise(scores: Sequence[float], confidence: float = 0.95) -> TrialSummary:
-    """Summarises the scores of one method.
+def summarise(metrics: Sequence[float], confidence: float = 0.95) -> TrialSummary:
+    """Computes summary statistics of one method.
 
     Args:
-        scores: One score a trial.
-        confidence: Of the interval, between 0 and 1.
+        metrics: The metric of each run.
+        confidence: Confidence level of the interval, between 0 and 1.
 
     Raises:
-        UserError: There are no scores, or `confidence` is not between 0 and 1.
+        UserError: There are no runs, or `confidence` is not between 0 and 1.
     """
-    values = np.asarray(scores, dtype=np.float64)
+    values = np.asarray(metrics, dtype=np.float64)
     if len(values) == 0:
         raise UserError("there are no trials to summarise", "let at least one trial finish")
     return TrialSummary(
@@ -115,13 +113,13 @@ def paired_difference(
     confidence: float = 0.95,
     greater_is_better: bool = True,
 ) -> PairedDifference:
-    """Compares two methods seed by seed.
+    """Computes the paired difference of two methods.
 
     Args:
-        baseline: Seed to score.
-        method: Seed to score, for the same seeds.
-        confidence: Of the interval, between 0 and 1.
-        greater_is_better: The metric's direction, which decides what is a win.
+        baseline: Seed to metric.
+        method: Seed to metric, for the same seeds.
+        confidence: Confidence level of the interval, between 0 and 1.
+        greater_is_better: Direction of the metric, which defines a win.
 
     Raises:
         UserError: The seeds are not the same, there are none, or `confidence` is not between 0 and 1.
@@ -161,13 +159,12 @@ Difference = TypeVar("Difference", bound=PairedDifference)
 
 
 def corrected(pairs: Sequence[Difference]) -> list[Difference]:
-    """Corrects the differences of several methods to one baseline for their number.
+    """Applies Holm's correction to the differences of several methods from one baseline.
 
-    Several methods against one baseline are several chances of a false alarm. Holm's correction holds the chance of
-    any at 1 − `confidence`. The intervals stay as they are, each for itself.
+    It keeps the probability of any false positive at 1 − `confidence`. The intervals are not adjusted.
 
     Args:
-        pairs: One a method; those of a single seed have no p-value and count for nothing.
+        pairs: One per method; those of a single seed have no p-value and are not counted.
     """
     tested = [pair for pair in pairs if pair.p_value is not None]
     adjusted = iter(holm([pair.p_value for pair in tested if pair.p_value is not None]))
@@ -186,13 +183,13 @@ def corrected(pairs: Sequence[Difference]) -> list[Difference]:
 
 
 def verdict(pair: PairedDifference, metric: str = "accuracy") -> str:
-    """Says in one sentence what the pairs show, and no more than that.
+    """Formats the conclusion that the paired seeds support, in one sentence.
 
-    "Better" and "worse" are said only where the p-value, adjusted for the number of comparisons, lies below
-    1 − `confidence`. For a single comparison that is the same as the t interval leaving out 0.
+    "Better" and "worse" require an adjusted p-value below 1 − `confidence`. For a single comparison this is
+    equivalent to a t interval that excludes 0.
 
     Args:
-        pair: The comparison, from `paired_difference`.
+        pair: From `paired_difference`.
         metric: The metric's name in `METRICS`, for its unit and its direction.
     """
     kind = METRICS[metric]
@@ -202,7 +199,7 @@ def verdict(pair: PairedDifference, metric: str = "accuracy") -> str:
         return f"{change} on one seed, which cannot show a difference"
     low, high = pair.interval
     if low == high == 0:
-        return f"the same score on all {pair.trials} seeds"
+        return f"the same metric on all {pair.trials} seeds"
     several = f", Holm-adjusted p = {pair.adjusted_p_value:.2g} for {pair.comparisons} comparisons"
     adjusted = several if pair.comparisons > 1 else ""
     if low == high:
@@ -225,9 +222,7 @@ def verdict(pair: PairedDifference, metric: str = "accuracy") -> str:
 
 def _mean_interval(values: np.ndarray, confidence: float) -> Interval | None:
     if not 0 < confidence < 1:
-        raise UserError(
-            f"a confidence of {confidence} is none", "give a number between 0 and 1, such as 0.95"
-        )
+        raise UserError(f"the confidence is {confidence}", "give a number between 0 and 1, such as 0.95")
     if len(values) < 2:
         return None
     mean = float(values.mean())

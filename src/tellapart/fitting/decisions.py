@@ -10,9 +10,8 @@ from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.encoders.transformer import final_linear
 from tellapart.errors import DataError, RecipeError
 from tellapart.evaluation.calibration import fit_temperature
-from tellapart.evaluation.decision import Decision, threshold_values
+from tellapart.evaluation.decision import DEFAULT_THRESHOLD, Decision, threshold_values, tuned_thresholds
 from tellapart.evaluation.metrics import probabilities
-from tellapart.evaluation.thresholds import DEFAULT_THRESHOLD, tuned_thresholds
 from tellapart.recipes import DataRecipe, DecisionRecipe, LabelDistanceRecipe
 from tellapart.training.tfidf import TfidfClassifier
 

@@ -13,14 +13,13 @@ from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.data.reading.tables import write_table
 from tellapart.errors import UserError
 from tellapart.evaluation.calibration import ReliabilityBin, reliability_bins
-from tellapart.evaluation.metrics import confidences, finite_scores, per_class, predicted_ids
+from tellapart.evaluation.metrics import confidences, finite_logits, per_class, predicted_ids
 from tellapart.evaluation.predictions import predicted_columns, prediction_table
 from tellapart.evaluation.task import seen_note
 from tellapart.files import replacing
 from tellapart.fitting.fit import Fitted
 from tellapart.inspection.confusion import confusion_matrix
-from tellapart.inspection.report import WrongPrediction, write_report
-from tellapart.inspection.scores import write_score_report
+from tellapart.inspection.report import WrongPrediction, write_report, write_target_report
 
 CHECKPOINTS = "checkpoints"
 
@@ -103,7 +102,7 @@ def write_run(
     shown = "test" if "test" in logits else "validation"
     if shown in logits:
         split = data.splits[shown]
-        table = prediction_table(fitted.labels, split, logits[shown], fitted.decision.cuts)
+        table = prediction_table(fitted.labels, split, logits[shown], fitted.decision.applied_thresholds)
         write_table(table, folder / "predictions.parquet")
         _write_report(folder / "report.html", fitted, split, logits[shown], metrics, shown)
     with replacing(folder / "metrics.json") as temporary:
@@ -125,17 +124,17 @@ def _write_report(
         "note": seen_note(len(split), unseen) if unseen else "",
     }
     if labels.regression:
-        write_score_report(path, split=split, predicted=finite_scores(logits)[:, 0], **described)
+        write_target_report(path, split=split, predicted=finite_logits(logits)[:, 0], **described)
         return
     gold = labels.encode(split.labels)
-    predicted = predicted_ids(labels, logits, decision.cuts)
+    predicted = predicted_ids(labels, logits, decision.applied_thresholds)
     write_report(
         path,
         **described,
         per_class=per_class(labels, gold, predicted),
         confusion=confusion_matrix(labels, gold, predicted),
         names=labels.names,
-        errors=_errors(labels, split, gold, logits, decision.cuts),
+        errors=_errors(labels, split, gold, logits, decision.applied_thresholds),
         reliability=_reliability(fitted, gold, logits),
         thresholds=decision.to_dict(labels).get("thresholds"),
     )

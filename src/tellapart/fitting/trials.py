@@ -83,7 +83,13 @@ def run_trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: 
         shutil.rmtree(scratch, ignore_errors=True)
     split = evaluated_split(data)
     trial = trial_content(
-        recipe, data, fitted.labels, fitted.scores(split), metric, start=start, cuts=fitted.decision.cuts
+        recipe,
+        data,
+        fitted.labels,
+        fitted.scores(split),
+        metric,
+        start=start,
+        cuts=fitted.decision.applied_thresholds,
     ) | {"label_distance": _label_distances(fitted)}
     write_trial(trial, recipe, folder)
     return trial

@@ -1,4 +1,4 @@
-"""Which classes are taken for which: confusion matrices and the pairs that stand out in them."""
+"""Confusion matrices and the most confused pairs of classes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tellapart.data.examples import LabelSpace
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """Two classes that are taken for each other.
+    """Two classes that are confused with each other.
 
     Args:
-        a: A class.
-        b: Another class.
-        a_as_b: Rows of a that were predicted as b.
-        b_as_a: Rows of b that were predicted as a.
-        rate: Both counts as a share of the rows of both classes, 0 to 1.
+        a: The first class.
+        b: The second class.
+        a_as_b: Rows of class a predicted as b.
+        b_as_a: Rows of class b predicted as a.
+        rate: Sum of both counts as a share of the rows of both classes, 0 to 1.
     """
 
     a: str
@@ -33,18 +33,18 @@ class ConfusedPair:
 
     @property
     def errors(self) -> int:
-        """Rows of either class that were predicted as the other."""
+        """Rows of either class predicted as the other."""
         return self.a_as_b + self.b_as_a
 
 
 def confusion_matrix(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Counts what was predicted for what.
+    """Counts the rows of each gold class by predicted class.
 
     Single-label: entry (i, j) counts rows of class i predicted as j. Multi-label: entry (i, j) counts rows in
     which label i was missed and label j wrongly added, and entry (i, i) those in which label i was found.
 
     Args:
-        labels: The K classes; those that do not occur keep their row and column.
+        labels: The K classes; absent classes keep their row and column.
         gold: Class ids (N,), or multi-hot (N, K).
         predicted: The same for the predictions.
 
@@ -55,18 +55,18 @@ def confusion_matrix(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray
         return count_confusions(gold, predicted, labels=range(len(labels))).astype(np.int64)
     wanted, given = np.asarray(gold) > 0, np.asarray(predicted) > 0
     missed, added = wanted & ~given, given & ~wanted
-    matrix = missed.T.astype(np.float64) @ added  # in floats for the fast product; its diagonal is 0
+    matrix = missed.T.astype(np.float64) @ added  # float64 uses the fast matrix product; the diagonal is 0
     np.fill_diagonal(matrix, (wanted & given).sum(axis=0))
     return matrix.astype(np.int64)
 
 
 def most_confused_pairs(matrix: np.ndarray, names: Sequence[str], top: int = 10) -> list[ConfusedPair]:
-    """Returns the pairs of classes with the most errors between them, the worst first.
+    """Returns the pairs of classes with the most errors between them, in descending order.
 
     Args:
         matrix: Confusion counts (K, K), rows are gold.
         names: The K classes.
-        top: At most so many pairs; pairs without errors are left out.
+        top: Maximum number of pairs; pairs without errors are left out.
     """
     counts = np.asarray(matrix)
     rows_of_both = counts.sum(axis=1)[:, None] + counts.sum(axis=1)[None, :]
@@ -87,15 +87,15 @@ def row_shares(matrix: np.ndarray) -> np.ndarray:
 
 
 def look_alike_classes(matrix: np.ndarray, top: int) -> np.ndarray:
-    """Chooses the classes that a picture has room for.
+    """Selects the classes to draw, similar ones adjacent.
 
     Args:
-        matrix: Any square matrix (K, K) whose entries off the diagonal grow with likeness.
-        top: How many classes there is room for.
+        matrix: Square matrix (K, K) whose off-diagonal entries grow with similarity.
+        top: Maximum number of classes.
 
     Returns:
-        int64 ids: all K in their own order if there is room; else the `top` with the largest sums off the
-        diagonal, ordered so that classes alike stand side by side.
+        int64 ids: all K in their order if K is at most `top`; else the `top` with the largest off-diagonal sums,
+        ordered by hierarchical clustering, so that similar classes are adjacent.
     """
     likeness = np.asarray(matrix, dtype=np.float64) + np.asarray(matrix, dtype=np.float64).T
     np.fill_diagonal(likeness, 0.0)

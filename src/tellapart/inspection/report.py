@@ -1,13 +1,15 @@
-"""Reports to read in a browser: what a run learnt and where it errs, and what a comparison found."""
+"""HTML reports: training runs, comparisons, sweeps and attacks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
+from tellapart.data.examples import TextSplit
 from tellapart.evaluation.calibration import ReliabilityBin
 from tellapart.evaluation.comparison import Comparison, ConfusablePair
 from tellapart.evaluation.comparison_tables import (
@@ -17,34 +19,47 @@ from tellapart.evaluation.comparison_tables import (
     unseen_sentence,
 )
 from tellapart.evaluation.metrics import METRICS, ClassMetrics, metric_label
+from tellapart.evaluation.robustness import ChangedRow, Robustness, robustness_rows, robustness_sentence
 from tellapart.evaluation.significance import POWER
-from tellapart.files import replacing
-from tellapart.inspection.charts import (
-    CLASSES_SHOWN,
-    dot_plot,
-    heat_map,
-    line_chart,
-    reliability_chart,
+from tellapart.evaluation.sweeps import (
+    SweepResult,
+    parameters_text,
+    space_names,
+    sweep_rows,
+    sweep_sentences,
+    value_text,
 )
 from tellapart.inspection.confusion import ConfusedPair, most_confused_pairs
-from tellapart.inspection.page import Html, bar_cell, cards, join, page, section, table, text
-from tellapart.inspection.shortening import shorten
+from tellapart.inspection.drawing import svg
+from tellapart.inspection.figures import (
+    CLASSES_SHOWN,
+    POINTS_SHOWN,
+    comparison_figure,
+    confusion_figure,
+    curves_figure,
+    reliability_figure,
+    scatter_figure,
+)
+from tellapart.inspection.page import Bar, shorten, write_page
+from tellapart.inspection.sweep_figure import sweep_figure, sweep_note
 
 ERRORS_SHOWN = 25
 EXAMPLES_PER_PAIR = 2
 
+_TEMPLATES = "inspection/templates"
 _TEXT_LENGTH, _EXAMPLE_LENGTH = 600, 240
+_LONGEST_DIFF = 4000  # characters; longer texts are shown without marking their changes
 
 
 class WrongPrediction(TypedDict):
-    """A row that was predicted wrongly.
+    """A wrongly predicted row.
 
     Keys:
         text: The text.
         text_pair: The second text of a pair task.
-        gold: The right label; a list of labels in multi-label tasks.
+        gold: The gold label; a list of labels in multi-label tasks.
         predicted: The predicted label, or list of labels.
-        probability: What the model gave its prediction, 0 to 1.
+        probability: Probability of the prediction, 0 to 1.
     """
 
     text: str
@@ -69,7 +84,7 @@ def write_report(
     reliability: Mapping[str, Sequence[ReliabilityBin]] | None = None,
     thresholds: Mapping[str, float] | None = None,
 ) -> None:
-    """Writes the report of one run as a single HTML file without script or outside assets.
+    """Writes the report of one training run on rows with classes.
 
     Args:
         path: The file to write.
@@ -81,227 +96,286 @@ def write_report(
         training_log: The trainer's `state.log_history`; may be empty.
         recipe_yaml: The resolved recipe.
         errors: All wrong predictions; the most confident are shown, and some for each confused pair.
-        note: What to know of the metrics.
-        reliability: Name to bins, from `tellapart.evaluation.calibration.reliability_bins`: the probabilities of the
-            model, or those before and after a temperature.
-        thresholds: Label to the probability from which it is predicted, where these are not all one half.
+        note: Remark about the metrics.
+        reliability: Name to bins, from `tellapart.evaluation.calibration.reliability_bins`: those of the model, or
+            those before and after temperature scaling.
+        thresholds: Label to its probability threshold, where these are not all 0.5.
 
     Raises:
         OutputError: The file could not be written.
     """
     errors = sorted(errors, key=lambda error: -error["probability"])
     evaluated = sum(entry["support"] for entry in per_class)
-    sections = [
-        metric_section(metrics, note),
-        section("Training", training_curves(training_log)),
-        section(
-            "Calibration",
-            reliability_chart("How often the model is right", reliability or {}),
-            note="Above the diagonal the model is right more often than it says, below it less often.",
-        ),
-        section("What is taken for what", heat_map(confusion, names), note=_heat_map_note(len(names))),
-        section("Most confused classes", _confused_pairs(most_confused_pairs(confusion, names), errors)),
-        section(
-            "Most confident wrong predictions",
-            _error_list(errors[:ERRORS_SHOWN], _TEXT_LENGTH),
-            note=f"{min(len(errors), ERRORS_SHOWN)} of {len(errors)}",
-        ),
-        section("Classes", _class_table(per_class, thresholds or {}), note="The worst first."),
-        recipe_section(recipe_yaml),
-    ]
-    subtitle = f"{len(names)} classes · {evaluated} gold labels evaluated"
-    write_page(path, page(title, subtitle, sections))
-
-
-def write_comparison_report(path: Path | str, comparison: Comparison) -> None:
-    """Writes the report of a comparison as a single HTML file without script or outside assets.
-
-    Args:
-        path: The file to write.
-        comparison: What to show.
-
-    Raises:
-        OutputError: The file could not be written.
-    """
-    level = f"{100 * comparison.confidence:g} %"
-    sizes = ", ".join(f"{rows} {split}" for split, rows in comparison.split_sizes.items())
-    verdicts = join(Html(f"<li>{text(sentence)}</li>") for sentence in comparison_verdicts(comparison))
-    header, *rows = comparison_rows(comparison)
-    tests = significance_rows(comparison)
-    sections = [
-        section(
-            "What the trials show",
-            Html(f"<ul>{verdicts}</ul>") if verdicts else "",
-            note=unseen_sentence(comparison),
-        ),
-        section(
-            "Methods",
-            table(header, rows, unbroken=True),
-            dot_plot(comparison),
-            note=f"Small dots are seeds, large ones means with their {level} interval. Methods are compared seed "
-            "by seed, so a difference can be clear where the intervals of the means overlap.",
-        ),
-        section(
-            "Tests",
-            table(tests[0], tests[1:], unbroken=True) if tests[1:] else "",
-            note=f"P-values against {comparison.baseline}. Holm: that of the t test, adjusted for the number of "
-            "methods; the verdicts go by it. McNemar: over the evaluated texts, each once; gained and lost count "
-            f"rows over all seeds. Detectable: what these trials would show with power {POWER:g}.",
-        ),
-        section(
-            "Classes taken for each other",
-            _confusable_table(comparison.confusable_pairs),
-            note="Errors in either direction, mean of the trials: the pairs worst with "
-            f"{comparison.baseline}, then those that another method has made as bad.",
-        ),
-        section("Failed trials", _failures(comparison)),
-        section("Environment", table(["", ""], comparison.environment.items())),
-    ]
-    subtitle = f"{comparison.encoder} · {sizes} rows · seeds {', '.join(map(str, comparison.seeds))}"
-    write_page(path, page(f"Methods on {comparison.source}", subtitle, sections))
-
-
-def write_page(path: Path | str, document: str) -> None:
-    """Writes a page, whole or not at all; what UTF-8 cannot hold becomes a question mark.
-
-    Raises:
-        OutputError: The file could not be written.
-    """
-    with replacing(path) as temporary:
-        temporary.write_text(document, encoding="utf-8", errors="replace")
-
-
-def metric_section(metrics: Mapping[str, float], note: str = "") -> Html:
-    """Returns the metrics of a run, the first one larger."""
-    shown = ((metric_label(n), METRICS[n].display(v)) for n, v in metrics.items() if n in METRICS)
-    return section("Metrics", cards(shown), note=note)
-
-
-def recipe_section(recipe_yaml: str) -> Html:
-    """Returns a recipe that is shown on demand."""
-    return section(
-        "Recipe", Html(f"<details><summary>recipe.yaml</summary><pre>{text(recipe_yaml)}</pre></details>")
+    chosen = (
+        f"The {CLASSES_SHOWN} most confused of {len(names)} classes. " if len(names) > CLASSES_SHOWN else ""
+    )
+    reliability_drawing = reliability_figure(reliability or {})
+    write_page(
+        path,
+        f"{_TEMPLATES}/report.html",
+        title=title,
+        subtitle=f"{len(names)} classes · {evaluated} gold labels evaluated",
+        metrics=_shown_metrics(metrics),
+        note=note,
+        curves=_training_curves(training_log),
+        reliability=reliability_drawing and svg(reliability_drawing),
+        confusion=svg(confusion_figure(confusion, names)),
+        confusion_note=f"{chosen}Numbers are rows; the stronger the colour, the larger the share of the gold class.",
+        pairs=[(pair, _examples(pair, errors)) for pair in most_confused_pairs(confusion, names)],
+        worst=[_error_row(error, _TEXT_LENGTH) for error in errors[:ERRORS_SHOWN]],
+        worst_note=f"{min(len(errors), ERRORS_SHOWN)} of {len(errors)}",
+        classes=_class_rows(per_class, thresholds or {}),
+        recipe_yaml=recipe_yaml,
     )
 
 
-def training_curves(training_log: Sequence[Mapping[str, Any]]) -> Html:
-    """Returns the course of losses and of the first metric that was logged, a pair of charts a stage."""
+def write_target_report(
+    path: Path | str,
+    *,
+    title: str,
+    metrics: Mapping[str, float],
+    split: TextSplit,
+    predicted: np.ndarray,
+    training_log: Sequence[Mapping[str, Any]],
+    recipe_yaml: str,
+    note: str = "",
+) -> None:
+    """Writes the report of one training run on rows with numeric targets.
+
+    Args:
+        path: The file to write.
+        title: The page's heading.
+        metrics: Name to value, the main metric first.
+        split: The evaluated rows, with their targets.
+        predicted: The predicted targets (N,), in the order of the rows.
+        training_log: The trainer's `state.log_history`; may be empty.
+        recipe_yaml: The resolved recipe.
+        note: Remark about the metrics.
+
+    Raises:
+        OutputError: The file could not be written.
+    """
+    gold = np.asarray(split.labels, dtype=np.float64)
+    worst = np.argsort(-np.abs(predicted - gold), kind="stable")[:ERRORS_SHOWN]
+    drawn = f"{POINTS_SHOWN} of {len(gold)} rows. " if len(gold) > POINTS_SHOWN else ""
+    columns = [split.texts] if split.text_pairs is None else [split.texts, split.text_pairs]
+    write_page(
+        path,
+        f"{_TEMPLATES}/targets.html",
+        title=title,
+        subtitle=f"{len(gold)} rows evaluated",
+        metrics=_shown_metrics(metrics),
+        note=note,
+        curves=_training_curves(training_log),
+        scatter=svg(scatter_figure(gold, predicted)),
+        scatter_note=f"{drawn}On the diagonal the prediction is exact.",
+        worst=[
+            {
+                "texts": [shorten(column[row], _TEXT_LENGTH) for column in columns if column[row]],
+                "gold": [f"{gold[row]:.4g}"],
+                "verb": "predicted as",
+                "predicted": [f"{predicted[row]:.4g}"],
+                "end": "",
+            }
+            for row in worst
+        ],
+        worst_note=f"{len(worst)} of {len(gold)} rows",
+        recipe_yaml=recipe_yaml,
+    )
+
+
+def write_comparison_report(path: Path | str, comparison: Comparison) -> None:
+    """Writes the report of a comparison of methods.
+
+    Args:
+        path: The file to write.
+        comparison: The comparison.
+
+    Raises:
+        OutputError: The file could not be written.
+    """
+    failures = [
+        [method, trial.seed, trial.error]
+        for method, result in comparison.methods.items()
+        for trial in result.trials
+        if trial.error
+    ]
+    write_page(
+        path,
+        f"{_TEMPLATES}/comparison.html",
+        title=f"Methods on {comparison.source}",
+        subtitle=_subtitle(comparison),
+        baseline=comparison.baseline,
+        level=f"{100 * comparison.confidence:g} %",
+        power=f"{POWER:g}",
+        verdicts=comparison_verdicts(comparison),
+        unseen=unseen_sentence(comparison),
+        methods=comparison_rows(comparison),
+        plot=svg(comparison_figure(comparison)),
+        tests=significance_rows(comparison),
+        pairs=_pair_rows(comparison.confusable_pairs),
+        failures=[["method", "seed", "reason"], *failures],
+        environment=comparison.environment,
+    )
+
+
+def write_sweep_report(path: Path | str, result: SweepResult) -> None:
+    """Writes the report of a sweep.
+
+    Args:
+        path: The file to write.
+        result: The sweep.
+
+    Raises:
+        OutputError: The file could not be written.
+    """
+    best, names = result.best, space_names(result.spaces)
+    assert best.mean is not None
+    values = [(names[space], value_text(value)) for space, value in best.parameters.items()]
+    failures = [[parameters_text(result, trial), trial.error] for trial in result.trials if trial.error]
+    write_page(
+        path,
+        f"{_TEMPLATES}/sweep.html",
+        title=f"{', '.join(names.values())} of {result.method} on {result.source}",
+        subtitle=_subtitle(result),
+        best=[(metric_label(result.metric), METRICS[result.metric].display(best.mean)), *values],
+        sentences=sweep_sentences(result),
+        plot=svg(sweep_figure(result)),
+        note=sweep_note(result).capitalize() + ".",
+        trials=sweep_rows(result),
+        failures=[["values", "reason"], *failures],
+        environment=result.environment,
+    )
+
+
+def write_robustness_report(path: Path | str, result: Robustness) -> None:
+    """Writes the report of an attack: metrics before and after, and texts whose prediction changed.
+
+    Args:
+        path: The file to write.
+        result: The metrics and predictions.
+
+    Raises:
+        OutputError: The file could not be written.
+    """
+    header, figures = robustness_rows(result)
+    changed = (
+        ("Right before, wrong after", result.became_wrong, result.flips.lost),
+        ("Wrong before, right after", result.became_right, result.flips.gained),
+    )
+    write_page(
+        path,
+        f"{_TEMPLATES}/robustness.html",
+        title=f"{result.attack} on {result.source}",
+        subtitle=f"{result.rows:,} rows",
+        sentence=robustness_sentence(result),
+        figures=list(zip(header, figures, strict=True)),
+        changed=[
+            (heading, [(row, _changed_words(row)) for row in rows[:ERRORS_SHOWN]], count)
+            for heading, rows, count in changed
+        ],
+        metrics=[
+            ["metric", "before", "after"],
+            *(
+                [name.replace("_", " "), f"{value:.4f}", f"{result.metrics_after[name]:.4f}"]
+                for name, value in result.metrics_before.items()
+            ),
+        ],
+        options={"model": result.model, **result.settings},
+    )
+
+
+def _subtitle(result: Comparison | SweepResult) -> str:
+    sizes = ", ".join(f"{rows} {split}" for split, rows in result.split_sizes.items())
+    return f"{result.encoder} · {sizes} rows · seeds {', '.join(map(str, result.seeds))}"
+
+
+def _shown_metrics(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
+    return [(metric_label(n), METRICS[n].display(v)) for n, v in metrics.items() if n in METRICS]
+
+
+def _training_curves(training_log: Sequence[Mapping[str, Any]]) -> str:
+    """Draws losses and the first logged metric, two panels per stage; empty without any point."""
     stages = sorted({int(entry.get("stage", 0)) for entry in training_log})
-    curves = [
-        _stage_curves(
-            [entry for entry in training_log if int(entry.get("stage", 0)) == stage],
-            f"Stage {stage + 1}: " if len(stages) > 1 else "",
+    panels = []
+    for stage in stages:
+        log = [entry for entry in training_log if int(entry.get("stage", 0)) == stage]
+        prefix = f"Stage {stage + 1}: " if len(stages) > 1 else ""
+        metric = next((name for name in METRICS if _points(log, f"eval_{name}")), "accuracy")
+        losses = {"training": _points(log, "loss"), "validation": _points(log, "eval_loss")}
+        panels.append((f"{prefix}Loss", losses))
+        panels.append(
+            (f"{prefix}Validation {metric.replace('_', ' ')}", {metric: _points(log, f"eval_{metric}")})
         )
-        for stage in stages
-    ]
-    return join(curves)
+    figure = curves_figure(panels)
+    return svg(figure) if figure else ""
 
 
-def _stage_curves(training_log: Sequence[Mapping[str, Any]], prefix: str) -> Html:
-    def points(key: str) -> list[tuple[float, float]]:
-        logged = [(entry["epoch"], entry[key]) for entry in training_log if "epoch" in entry and key in entry]
-        return [(float(epoch), float(value)) for epoch, value in logged if np.isfinite(value)]
-
-    score = next((name for name in METRICS if points(f"eval_{name}")), "accuracy")
-    charts = [
-        line_chart(f"{prefix}Loss by epoch", {"training": points("loss"), "validation": points("eval_loss")}),
-        line_chart(
-            f"{prefix}Validation {score.replace('_', ' ')} by epoch", {score: points(f"eval_{score}")}
-        ),
-    ]
-    return Html(f'<div class="charts">{join(charts)}</div>') if any(charts) else Html("")
+def _points(log: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
+    logged = [(entry["epoch"], entry[key]) for entry in log if "epoch" in entry and key in entry]
+    return [(float(epoch), float(value)) for epoch, value in logged if np.isfinite(value)]
 
 
-def _heat_map_note(classes: int) -> str:
-    chosen = f"The {CLASSES_SHOWN} most confused of {classes} classes. " if classes > CLASSES_SHOWN else ""
-    return chosen + "Rows are gold, columns predicted; point at a cell for its count."
-
-
-def _confused_pairs(pairs: Sequence[ConfusedPair], errors: Sequence[WrongPrediction]) -> Html:
-    parts = []
-    for pair in pairs:
-        examples = [error for error in errors if _confuses(error, pair)][:EXAMPLES_PER_PAIR]
-        parts.append(
-            Html(
-                f'<div class="pair"><h3 dir="auto">{text(pair.a)} ↔ {text(pair.b)}</h3>'
-                f'<p class="note">{_count(pair.errors, "error")}, {100 * pair.rate:.1f} % of the rows of both: '
-                f"{text(pair.a)} → {text(pair.b)} {pair.a_as_b}, {text(pair.b)} → {text(pair.a)} {pair.b_as_a}</p>"
-                f"{_error_list(examples, _EXAMPLE_LENGTH)}</div>"
-            )
-        )
-    return join(parts)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+def _examples(pair: ConfusedPair, errors: Sequence[WrongPrediction]) -> list[dict[str, Any]]:
+    confused = [error for error in errors if _confuses(error, pair)]
+    return [_error_row(error, _EXAMPLE_LENGTH) for error in confused[:EXAMPLES_PER_PAIR]]
 
 
 def _confuses(error: WrongPrediction, pair: ConfusedPair) -> bool:
-    gold, predicted = _label_set(error["gold"]), _label_set(error["predicted"])
+    gold, predicted = set(_label_list(error["gold"])), set(_label_list(error["predicted"]))
     missed, added = gold - predicted, predicted - gold
     return (pair.a in missed and pair.b in added) or (pair.b in missed and pair.a in added)
 
 
-def _label_set(labels: str | list[str]) -> set[str]:
-    return {labels} if isinstance(labels, str) else set(labels)
+def _label_list(labels: str | list[str]) -> list[str]:
+    return [labels] if isinstance(labels, str) else labels
 
 
-def _error_list(errors: Sequence[WrongPrediction], length: int) -> Html:
-    items = join(_error_item(error, length) for error in errors)
-    return Html(f'<ul class="errors">{items}</ul>') if items else Html("")
+def _error_row(error: WrongPrediction, length: int) -> dict[str, Any]:
+    return {
+        "texts": [shorten(part, length) for part in (error["text"], error.get("text_pair")) if part],
+        "gold": _label_list(error["gold"]) or ["no label"],
+        "verb": "predicted as",
+        "predicted": _label_list(error["predicted"]) or ["no label"],
+        "end": f" at {100 * error['probability']:.0f} %",
+    }
 
 
-def _error_item(error: WrongPrediction, length: int) -> Html:
-    texts = [shorten(part, length) for part in (error["text"], error.get("text_pair")) if part]
-    quotes = join(Html(f'<blockquote dir="auto">{text(part)}</blockquote>') for part in texts)
-    labels = f"{_labels(error['gold'], 'label')} taken for {_labels(error['predicted'], 'label wrong')}"
-    return Html(
-        f'<li>{quotes}<div class="labels">{labels} at {100 * error["probability"]:.0f} %</div></li>\n'
-    )
-
-
-def _labels(labels: str | list[str], kind: str) -> Html:
-    names = [labels] if isinstance(labels, str) else labels
-    return join((Html(f'<span class="{kind}">{text(name)}</span>') for name in names or ["no label"]), " ")
-
-
-def _class_table(per_class: Sequence[ClassMetrics], thresholds: Mapping[str, float]) -> Html:
-    worst_first = sorted(per_class, key=lambda entry: entry["f1"])
-    cut = ["predicted from (%)"] if thresholds else []
-    return table(
-        ["class", "rows", *cut, "precision (%)", "recall (%)", "F1 (%)"],
-        [
+def _class_rows(per_class: Sequence[ClassMetrics], thresholds: Mapping[str, float]) -> list[list[object]]:
+    threshold = ["threshold (%)"] if thresholds else []
+    rows: list[list[object]] = [["class", "rows", *threshold, "precision (%)", "recall (%)", "F1 (%)"]]
+    for entry in sorted(per_class, key=lambda entry: entry["f1"]):
+        rows.append(
             [
                 entry["name"],
                 entry["support"],
                 *([f"{100 * thresholds[entry['name']]:.1f}"] if thresholds else []),
                 f"{100 * entry['precision']:.1f}",
                 f"{100 * entry['recall']:.1f}",
-                bar_cell(f"{100 * entry['f1']:.1f}", entry["f1"]),
+                Bar(f"{100 * entry['f1']:.1f}", entry["f1"]),
             ]
-            for entry in worst_first
-        ],
-    )
+        )
+    return rows
 
 
-def _confusable_table(pairs: Sequence[ConfusablePair]) -> Html:
+def _pair_rows(pairs: Sequence[ConfusablePair]) -> list[list[object]]:
     if not pairs:
-        return Html("")
+        return [["classes"]]
     most = max(count for pair in pairs for count in pair.errors.values())
-    return table(
-        ["classes", *pairs[0].errors],
-        [
-            [f"{pair.a} ↔ {pair.b}", *(bar_cell(f"{n:.1f}", n / most) for n in pair.errors.values())]
-            for pair in pairs
-        ],
-    )
+    rows: list[list[object]] = [["classes", *pairs[0].errors]]
+    for pair in pairs:
+        bars = (Bar(f"{count:.1f}", count / most) for count in pair.errors.values())
+        rows.append([f"{pair.a} ↔ {pair.b}", *bars])
+    return rows
 
 
-def _failures(comparison: Comparison) -> Html:
-    failed = [
-        [method, trial.seed, trial.error]
-        for method, result in comparison.methods.items()
-        for trial in result.trials
-        if trial.error
+def _changed_words(row: ChangedRow) -> list[tuple[str, bool]]:
+    """Returns the pieces of the transformed text, each with whether its words differ from the original."""
+    if len(row.original) > _LONGEST_DIFF:
+        return [(row.transformed, False)]
+    old, new = row.original.split(" "), row.transformed.split(" ")
+    pieces = [
+        (" ".join(new[start:end]), kind != "equal")
+        for kind, _, _, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     ]
-    return table(["method", "seed", "reason"], failed) if failed else Html("")
+    return [piece for piece in pieces if piece[0]]

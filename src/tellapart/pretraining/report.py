@@ -1,25 +1,23 @@
-"""HTML report of a pre-training run: training curves, and wrong predictions that are synonyms."""
+"""Report of a pre-training run: metrics, curves, and wrong predictions that are synonyms of the masked word."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tellapart.errors import MissingDependencyError, TellapartWarning
-from tellapart.files import replacing
-from tellapart.inspection.charts import line_chart
-from tellapart.inspection.page import Html, cards, join, page, section, text
+from tellapart.inspection.drawing import new_figure, save_png, svg
+from tellapart.inspection.figures import curves_figure
+from tellapart.inspection.page import write_page
 from tellapart.pretraining.masked_statistics import CorrectedPrediction
 
-# What is drawn of the log: caption, and the key of each curve with its name.
+# Panels: title, then each curve's key in the log and its name.
 CURVES: tuple[tuple[str, dict[str, str]], ...] = (
-    ("Loss over the masked tokens", {"loss_mlm": "loss"}),
-    ("Loss of the discriminator, a token", {"loss_discriminator": "loss"}),
+    ("Loss per masked token", {"loss_mlm": "loss"}),
+    ("Discriminator loss per token", {"loss_discriminator": "loss"}),
     ("Soft regularisation", {"loss_soft": "words", "loss_sentence": "sentences"}),
     (
-        "Right predictions (%)",
+        "Accuracy (%)",
         {"masked_accuracy": "masked tokens", "discriminator_accuracy": "discriminator"},
     ),
     (
@@ -40,7 +38,7 @@ def write_pretraining_report(
     corrected: Sequence[CorrectedPrediction],
     recipe_yaml: str,
 ) -> None:
-    """Writes the report of a run as a single HTML file without script or outside assets.
+    """Writes the report of a pre-training run.
 
     Args:
         path: The file to write.
@@ -53,25 +51,21 @@ def write_pretraining_report(
     Raises:
         OutputError: The file could not be written.
     """
-    charts = [line_chart(caption, series) for caption, series in _series(training_log)]
-    sections = [
-        section("Figures", cards(figures)),
-        section("Training", Html(f'<div class="charts">{join(charts)}</div>') if any(charts) else ""),
-        section(
-            "Wrong predictions that are synonyms of the right word",
-            _examples(corrected),
-            note="By the final model, on sequences masked in a way that training never saw.",
-        ),
-        section(
-            "Recipe", Html(f"<details><summary>recipe.yaml</summary><pre>{text(recipe_yaml)}</pre></details>")
-        ),
-    ]
-    with replacing(path) as temporary:
-        temporary.write_text(page(title, "pre-training", sections), encoding="utf-8")
+    curves = curves_figure(_panels(training_log))
+    write_page(
+        path,
+        "pretraining/templates/report.html",
+        title=title,
+        subtitle="pre-training",
+        figures=figures,
+        curves=curves and svg(curves),
+        corrected=corrected,
+        recipe_yaml=recipe_yaml,
+    )
 
 
 def save_curves(training_log: Sequence[Mapping[str, Any]], path: Path | str) -> None:
-    """Draws the course of a run as a PNG; warns where matplotlib is not installed.
+    """Writes the training curves as PNG, an empty one for an empty log.
 
     Args:
         training_log: The trainer's log.
@@ -80,51 +74,14 @@ def save_curves(training_log: Sequence[Mapping[str, Any]], path: Path | str) -> 
     Raises:
         OutputError: The file could not be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        missing = MissingDependencyError("matplotlib", "plots", "drawing curves.png")
-        warnings.warn(str(missing), TellapartWarning, stacklevel=2)
-        return
-    drawn = [(caption, series) for caption, series in _series(training_log) if any(series.values())]
-    figure = Figure(figsize=(5.0 * max(1, len(drawn)), 3.4), layout="constrained")
-    for number, (caption, series) in enumerate(drawn, start=1):
-        axes = figure.add_subplot(1, len(drawn), number)
-        for name, points in series.items():
-            if points:
-                axes.plot(*zip(*points, strict=True), label=name)
-        axes.set_title(caption, fontsize=10)
-        axes.set_xlabel("passes over the texts", fontsize=9)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        if sum(map(bool, series.values())) > 1:
-            axes.legend(fontsize=8, frameon=False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
+    save_png(curves_figure(_panels(training_log)) or new_figure(5.0, 3.4), path)
 
 
-def _series(
-    log: Sequence[Mapping[str, Any]],
-) -> list[tuple[str, dict[str, list[tuple[float, float]]]]]:
-    """Returns each chart's caption and curves, as (epoch, value) points."""
+def _panels(log: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, list[tuple[float, float]]]]]:
+    """Returns the title and the curves of each panel, as (epoch, value) points."""
 
     def points(key: str) -> list[tuple[float, float]]:
         factor = 100.0 if key in _PER_CENT else 1.0
         return [(entry["epoch"], factor * entry[key]) for entry in log if key in entry]
 
     return [(caption, {name: points(key) for key, name in keys.items()}) for caption, keys in CURVES]
-
-
-def _examples(corrected: Sequence[CorrectedPrediction]) -> Html:
-    if not corrected:
-        return Html("")
-    items = (
-        Html(
-            f'<li><blockquote dir="auto">{text(one.before)} <span class="label">{text(one.gold)}</span> '
-            f'{text(one.after)}</blockquote><div class="labels">predicted: '
-            f'<span class="label wrong">{text(one.predicted)}</span> · synonyms of {text(one.gold)}: '
-            f"{text(', '.join(one.synonyms))}</div></li>\n"
-        )
-        for one in corrected
-    )
-    return Html(f'<ul class="errors">{join(items)}</ul>')

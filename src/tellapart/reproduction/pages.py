@@ -9,9 +9,7 @@ from typing import Any
 
 from tellapart.evaluation.metrics import METRICS, metric_label
 from tellapart.evaluation.trials import Interval
-from tellapart.files import replacing
-from tellapart.inspection.markdown import markdown_list, markdown_table
-from tellapart.inspection.page import Html, join, page, section, table, text
+from tellapart.inspection.page import markdown_list, markdown_table, write_page
 from tellapart.reproduction.figures import CellFigures, ColumnResult, Reproduction
 
 NOT_RUN = "not run"
@@ -64,12 +62,15 @@ def write_reproduction_report(path: Path | str, result: Reproduction) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    sections = [_section(part) for part in reproduction_parts(result)]
-    command = section("Command", Html(f"<pre>{text(result.command)}</pre>"))
     subtitle = " · ".join(filter(None, [result.protocol.paper, result.protocol.table]))
-    document = page(result.protocol.title, subtitle or result.table, [*sections, command])
-    with replacing(path) as temporary:
-        temporary.write_text(document, encoding="utf-8", errors="replace")
+    write_page(
+        path,
+        "reproduction/templates/reproduction.html",
+        title=result.protocol.title,
+        subtitle=subtitle or result.table,
+        parts=reproduction_parts(result),
+        command=result.command,
+    )
 
 
 def reproduction_parts(result: Reproduction) -> list[PagePart]:
@@ -301,12 +302,3 @@ def _shown(value: float | None, metric: str) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
-
-
-def _section(part: PagePart) -> Html:
-    sentences = join(Html(f"<p>{text(sentence)}</p>") for sentence in part.sentences)
-    figures = table(part.rows[0], part.rows[1:], unbroken=True) if part.rows else Html("")
-    points = join(Html(f"<li>{text(point)}</li>") for point in part.points)
-    return section(
-        part.heading or "The paper", sentences, figures, Html(f"<ul>{points}</ul>") if points else ""
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tellapart.data.examples import LabelSpace
-from tellapart.errors import MissingDependencyError, RecipeError, TellapartWarning, UserError
+from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
 from tellapart.evaluation.metrics import find_metric, main_metric
 from tellapart.evaluation.task import is_ranking
@@ -153,16 +152,13 @@ def _write(
         text = json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
     write_comparison_report(folder / "comparison.html", comparison)
-    try:
-        save_comparison_plot(comparison, folder / "comparison.png")
-        for method, its_cells in cells.items() if not labels.regression else ():
-            total = np.sum([cell["confusion"] for cell in its_cells], axis=0)
-            title = f"{method}: gold (rows) and predicted classes"
-            save_confusion_heatmap(total, labels.names, folder / f"confusion-{method}.png", title)
-            distances = [cell["label_distance"] for cell in its_cells if cell["label_distance"]]
-            if distances:
-                save_label_distance_heatmap(
-                    np.mean(distances, axis=0), labels.names, folder / f"label-distance-{method}.png"
-                )
-    except MissingDependencyError as error:
-        warnings.warn(f"no figures were drawn: {error}", TellapartWarning, stacklevel=2)
+    save_comparison_plot(comparison, folder / "comparison.png")
+    for method, its_cells in cells.items() if not labels.regression else ():
+        total = np.sum([cell["confusion"] for cell in its_cells], axis=0)
+        title = f"{method}: gold (rows) and predicted classes"
+        save_confusion_heatmap(total, labels.names, folder / f"confusion-{method}.png", title)
+        distances = [cell["label_distance"] for cell in its_cells if cell["label_distance"]]
+        if distances:
+            save_label_distance_heatmap(
+                np.mean(distances, axis=0), labels.names, folder / f"label-distance-{method}.png"
+            )

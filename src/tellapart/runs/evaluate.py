@@ -69,7 +69,9 @@ def evaluate(
     logits = fitted.scores(split, quiet=quiet)
     return {
         "rows": len(split),
-        **task_metrics(labels, split, logits, fitted.decision.cuts, without_positive=without_positive),
+        **task_metrics(
+            labels, split, logits, fitted.decision.applied_thresholds, without_positive=without_positive
+        ),
     }
 
 

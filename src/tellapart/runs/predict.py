@@ -80,4 +80,4 @@ def _tokenised_parts(
 
 
 def _added(fitted: Fitted, logits: np.ndarray) -> dict[str, pa.Array]:
-    return added_columns(fitted.labels, logits, fitted.decision.cuts)
+    return added_columns(fitted.labels, logits, fitted.decision.applied_thresholds)

@@ -20,7 +20,7 @@ from tellapart.evaluation.task import task_metrics
 from tellapart.files import replacing
 from tellapart.fitting.fit import Fitted, load_fitted
 from tellapart.fitting.folder import claim_folder
-from tellapart.inspection.robustness import write_robustness_report
+from tellapart.inspection.report import write_robustness_report
 from tellapart.runs.evaluate import read_labelled
 from tellapart.wordnet.reader import WordNet
 
@@ -116,7 +116,7 @@ def _swapped(split: TextSplit, swap: SynonymSwaps) -> tuple[TextSplit, list[int]
 def _labels(fitted: Fitted, split: TextSplit, quiet: bool) -> Answers:
     assert split.labels is not None
     logits = fitted.scores(split, quiet=quiet)
-    cuts = fitted.decision.cuts
+    cuts = fitted.decision.applied_thresholds
     gold = fitted.labels.encode(split.labels)
     hits = np.equal(predicted_ids(fitted.labels, logits, cuts), gold).reshape(len(split), -1)  # (N, 1 or K)
     texts = split.texts

@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +20,9 @@ from transformers import TrainerCallback
 from tellapart.data.examples import TextData
 from tellapart.errors import (
     DataError,
-    MissingDependencyError,
     OutputError,
     RecipeError,
     TellapartError,
-    TellapartWarning,
     UserError,
 )
 from tellapart.evaluation.metrics import METRICS, find_metric, main_metric
@@ -42,8 +39,8 @@ from tellapart.fitting.environment import environment
 from tellapart.fitting.fit import fit
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder
 from tellapart.fitting.rows import read_rows, split_data, suited
+from tellapart.inspection.report import write_sweep_report
 from tellapart.inspection.sweep_figure import save_sweep_plot
-from tellapart.inspection.sweep_report import write_sweep_report
 from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
 from tellapart.recipes.spaces import parse_spaces, with_parameters
 from tellapart.runs.study import OpenTrial, SweepStudy, import_optuna, open_study
@@ -299,7 +296,7 @@ class _Runs:
             fitted.labels,
             data.validation,
             fitted.scores(data.validation),
-            fitted.decision.cuts,
+            fitted.decision.applied_thresholds,
             without_positive=recipe.data.without_positive,
         )
         return metrics[self.rows.metric]
@@ -337,7 +334,4 @@ def _write(folder: Path, result: SweepResult, recipe: Recipe) -> None:
         best = with_parameters(recipe, result.best.parameters)
         temporary.write_text(found + best.to_yaml(), encoding="utf-8")
     write_sweep_report(folder / "sweep.html", result)
-    try:
-        save_sweep_plot(result, folder / "sweep.png")
-    except MissingDependencyError as error:
-        warnings.warn(f"no figure was drawn: {error}", TellapartWarning, stacklevel=3)
+    save_sweep_plot(result, folder / "sweep.png")

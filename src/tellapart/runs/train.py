@@ -90,7 +90,7 @@ def train(
                 fitted.labels,
                 split,
                 logits[name],
-                fitted.decision.cuts,
+                fitted.decision.applied_thresholds,
                 without_positive=recipe.data.without_positive,
             )
     if cut:
@@ -102,7 +102,7 @@ def train(
             data.train,
             data.test,
             logits["test"],
-            fitted.decision.cuts,
+            fitted.decision.applied_thresholds,
             without_positive=recipe.data.without_positive,
         )
         if unseen is not None:

@@ -157,5 +157,7 @@ def _validation_score(cell: Cell, recipe: Recipe, data: TextData) -> float:
         shutil.rmtree(scratch, ignore_errors=True)
     rule = recipe.data.without_positive
     logits = fitted.scores(split)
-    metrics = task_metrics(fitted.labels, split, logits, fitted.decision.cuts, without_positive=rule)
+    metrics = task_metrics(
+        fitted.labels, split, logits, fitted.decision.applied_thresholds, without_positive=rule
+    )
     return metrics[cell.metric]

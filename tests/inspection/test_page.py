@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+from jinja2 import UndefinedError
+
+from tellapart.inspection.page import Bar, abbreviate, markdown_list, markdown_table, shorten, write_page
+
+
+def test_texts_lose_their_end_and_names_their_middle():
+    assert shorten("one\n two three", 8) == "one two…"
+    assert shorten("short", 5) == "short"
+    name = abbreviate("transfer_not_received_by_recipient", 16)
+    assert len(name) == 16
+    assert name == "transfe…ecipient"
+
+
+def _page(path, **values):
+    content = {"title": "t", "subtitle": "s", "parts": [], "command": "c"}
+    write_page(path, "reproduction/templates/reproduction.html", **content | values)
+    return path.read_text(encoding="utf-8")
+
+
+def test_texts_are_escaped_and_the_policy_forbids_scripts_and_loading(tmp_path):
+    page = _page(tmp_path / "page.html", title="<b>", command="a & 'b' \"c\"")
+    assert "<title>&lt;b&gt;</title>" in page
+    assert "a &amp; &#39;b&#39; &#34;c&#34;" in page
+    assert """content="default-src 'none'; style-src 'unsafe-inline'">""" in page
+
+
+def test_a_cell_with_a_bar_shows_its_text_and_its_share(tmp_path):
+    part = {"heading": "h", "sentences": (), "points": (), "rows": [["a", "b"], ["<i>", Bar("7.0", 0.5)]]}
+    page = _page(tmp_path / "page.html", parts=[part])
+    assert '<td>&lt;i&gt;</td><td class="bar" style="--share:50.0%">7.0</td>' in page
+
+
+def test_a_missing_value_is_an_error_and_leaves_no_file(tmp_path):
+    with pytest.raises(UndefinedError):
+        write_page(tmp_path / "page.html", "reproduction/templates/reproduction.html", title="t")
+    assert not list(tmp_path.iterdir())
+
+
+def test_characters_that_utf8_cannot_encode_become_question_marks(tmp_path):
+    assert "a?b" in _page(tmp_path / "page.html", command="a\ud800b")
+
+
+def test_markdown_escapes_bars_and_aligns_numbers_right():
+    assert markdown_table([["a|b", "n"], ["x", "1"]]) == "| a\\|b | n |\n| --- | ---: |\n| x | 1 |"
+    assert markdown_list(["one", "two"]) == "- one\n- two"
