@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from tellapart.errors import RecipeError, did_you_mean
-from tellapart.recipes.reading import parsed_value, read_mapping
+from tellapart.errors import RecipeError
+from tellapart.recipes.reading import assigned, read_mapping, validated_as
 
 NEW = "new"
 """The encoder that is made from nothing."""
@@ -126,10 +126,7 @@ def validated_pretraining(content: Mapping[str, Any]) -> PretrainRecipe:
     Raises:
         RecipeError: A key is unknown (with the closest known one), a value is not allowed, or two contradict.
     """
-    try:
-        recipe = PretrainRecipe.model_validate(dict(content))
-    except ValidationError as error:
-        raise _explained(error) from None
+    recipe = validated_as(PretrainRecipe, content)
     if recipe.encoder != NEW:
         described = [name for name in _NEW_MODEL if getattr(recipe, name) is not None]
         if described:
@@ -174,26 +171,4 @@ def with_pretraining_values(recipe: PretrainRecipe, assignments: Iterable[str]) 
     Raises:
         RecipeError: There is no such key, or the value is not allowed.
     """
-    content = recipe.model_dump(exclude_unset=True)
-    for assignment in assignments:
-        path, equals, value = assignment.partition("=")
-        if not equals or not path:
-            raise RecipeError(f'"{assignment}" is no assignment', "write --set mask_share=0.3")
-        key, _, option = path.partition(".")
-        if key == "trainer" and option:
-            content["trainer"] = content.get("trainer", {}) | {option: parsed_value(value, path)}
-        else:
-            content[path] = parsed_value(value, path)
-    return validated_pretraining(content)
-
-
-def _explained(error: ValidationError) -> RecipeError:
-    problem = error.errors()[0]
-    path = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return RecipeError(
-            f'the recipe has an unknown key "{path}"' + did_you_mean(path, PretrainRecipe.model_fields),
-            "choose from " + ", ".join(PretrainRecipe.model_fields),
-        )
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return RecipeError(f"the recipe's {path} cannot be {problem['input']!r} ({message})", "correct the value")
+    return validated_pretraining(assigned(recipe, assignments, example="mask_share=0.3"))

@@ -5,7 +5,6 @@ Those of the papers are in the package; anyone can write one of their own as YAM
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.pretraining.recipe import PretrainRecipe, validated_pretraining, with_pretraining_values
 from tellapart.recipes.methods import method_recipe
-from tellapart.recipes.reading import read_mapping, with_values
+from tellapart.recipes.reading import assignment, read_mapping, with_values
 from tellapart.recipes.schema import Recipe
 from tellapart.reproduction.measurements import MEASUREMENTS, Measurement, with_measurement_values
 from tellapart.reproduction.protocol_schema import (
@@ -107,15 +106,15 @@ def cell_recipe(
     its_row, its_column = protocol.rows[row], protocol.columns[column]
     roles = protocol.encoders | dict(encoders or {})
     role = its_column.encoder or its_row.encoder or next(iter(roles))
-    base = [_assignment("data.source", its_column.source), _assignment("encoder.name", roles[role])]
+    base = [assignment("data.source", its_column.source), assignment("encoder.name", roles[role])]
     if its_row.second is not None:
-        base.append(_assignment("encoder.second", roles[its_row.second]))
+        base.append(assignment("encoder.second", roles[its_row.second]))
     assert its_row.method is not None
     recipe = method_recipe(its_row.method, with_values(Recipe(), base))
     for path, value in [*protocol.settings.items(), *its_column.settings.items()]:
-        recipe = _where_known(recipe, _assignment(path, value))
+        recipe = _where_known(recipe, assignment(path, value))
     own = [*its_row.settings.items(), *protocol.cell_settings.get(row, {}).get(column, {}).items()]
-    recipe = with_values(recipe, [_assignment(path, value) for path, value in own])
+    recipe = with_values(recipe, [assignment(path, value) for path, value in own])
     for setting in settings:
         if not setting.startswith(PRETRAINING + "."):
             recipe = _where_known(recipe, setting)
@@ -155,7 +154,7 @@ def cell_measurement(
         given |= more
     given |= protocol.cell_settings.get(row, {}).get(column, {})
     own = [setting for setting in settings if not setting.startswith(PRETRAINING + ".")]
-    assignments = [*(_assignment(key, value) for key, value in given.items()), *own]
+    assignments = [*(assignment(key, value) for key, value in given.items()), *own]
     measurement = with_measurement_values(MEASUREMENTS[protocol.measures](), assignments)
     return measurement.model_copy(update={"seed": seed})
 
@@ -164,7 +163,7 @@ def cell_choices(protocol: Protocol, row: str) -> list[list[str]]:
     """Returns the alternatives among which the validation rows choose, each as `path=value` changes."""
     own = protocol.rows[row].choices
     given = protocol.choices if own is None else own
-    return [[_assignment(path, value) for path, value in one.items()] for one in given]
+    return [[assignment(path, value) for path, value in one.items()] for one in given]
 
 
 def cell_pretraining(
@@ -219,7 +218,7 @@ def check_settings(protocol: Protocol, settings: Iterable[str] = ()) -> None:
         with_measurement_values(MEASUREMENTS[protocol.measures](), own)
         return
     shared = [protocol.settings, *(column.settings for column in protocol.columns.values())]
-    given = [_assignment(path, value) for each in shared for path, value in each.items()]
+    given = [assignment(path, value) for each in shared for path, value in each.items()]
     bases = [method_recipe(row.method) for row in protocol.rows.values() if row.method is not None]
     for setting in [*given, *settings]:
         if setting.startswith(PRETRAINING + "."):
@@ -269,11 +268,6 @@ def _read(file: Path) -> Protocol:
                 cell_measurement(protocol, row, column)
         cell_pretraining(protocol, row)
     return protocol
-
-
-def _assignment(path: str, value: Any) -> str:
-    # JSON is YAML, and keeps a name that is called 1 or true a string.
-    return f"{path}={json.dumps(value, ensure_ascii=False)}"
 
 
 def _where_known(recipe: Recipe, setting: str) -> Recipe:
