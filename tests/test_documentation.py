@@ -16,7 +16,7 @@ import pytest
 import typer
 import yaml
 
-from tellapart.cli import app, options, pretrain
+from tellapart.cli import application, options, pretrain
 from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, ConfusablePair, MethodPair, MethodResult, Trial
 from tellapart.evaluation.metrics import METRICS
@@ -90,7 +90,7 @@ def _commands(code: str) -> Iterator[list[str]]:
 def _context(arguments: list[str]) -> Any:
     """Parses arguments as the command line does, down to the verb, without running anything."""
     given = [argument for argument in arguments if argument not in ("--debug", "--help", "--version")]
-    command, name, context = typer.main.get_command(app), "tellapart", None
+    command, name, context = typer.main.get_command(application()), "tellapart", None
     while given and given[0] in getattr(command, "commands", {}):
         name, *given = given
         command = command.commands[name]
@@ -201,7 +201,7 @@ def _real_options(command: Any) -> set[str]:
 
 def test_the_command_line_reference_has_the_options_that_there_are():
     sections = _sections(REFERENCE / "command-line.md")
-    verbs = typer.main.get_command(app).commands
+    verbs = typer.main.get_command(application()).commands
     documented: dict[str, set[str]] = {verb: set() for verb in verbs}
     for option, its_verbs in _ROW.findall(sections["Options that verbs share"]):
         for verb in its_verbs.split():
@@ -215,7 +215,7 @@ def test_the_command_line_reference_has_the_options_that_there_are():
 
 def test_the_command_line_reference_has_the_global_options_that_there_are():
     text = _sections(REFERENCE / "command-line.md")["Global options"]
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(application())
     real = {name for parameter in root.params for name in parameter.opts if name.startswith("--")}
     assert set(re.findall(r"`(--[\w-]+)`", text)) - {"--help"} == real - {"--help"}
 

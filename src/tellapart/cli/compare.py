@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from tellapart.cli import options as o
+from tellapart.recipes import Recipe
 
 
+@o.takes_settings(Recipe, o.RECIPE_PLACES, without="method", example=o.EXAMPLE)
 def compare(
     context: typer.Context,
-    data: o.Data = None,
     methods: Annotated[
         str,
         typer.Option(
@@ -26,29 +27,6 @@ def compare(
             "--trials", min=1, help="Runs of each method, one a seed.", rich_help_panel="Comparison"
         ),
     ] = 3,
-    text: o.Text = None,
-    text_pair: o.TextPair = None,
-    label: o.Label = None,
-    question_id: o.QuestionId = None,
-    label_delimiter: o.LabelDelimiter = None,
-    regression: o.Regression = None,
-    ordered: o.Ordered = None,
-    hierarchy: o.Hierarchy = None,
-    few_shot: o.FewShot = None,
-    encoder: o.Encoder = None,
-    second_encoder: o.SecondEncoder = None,
-    fusion: o.Fusion = None,
-    pooling: o.Pooling = None,
-    max_length: o.MaxLength = None,
-    windows: o.Windows = None,
-    epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
-    learning_rate: o.LearningRate = None,
-    thresholds: o.Thresholds = None,
-    temperature: o.Temperature = None,
-    seed: o.Seed = None,
-    recipe: o.RecipeFile = None,
-    settings: o.Settings = [],  # noqa: B006  typer copies it
     output: o.Output = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -70,6 +48,7 @@ def compare(
     from tellapart.runs.compare import compare as run
 
     # An option of one objective is unknown to the others: each method takes those that it knows.
+    settings = context.params["settings"]
     objective_settings = [setting for setting in settings if ".objective." in setting.partition("=")[0]]
     others = [setting for setting in settings if setting not in objective_settings]
     chosen = o.recipe_from(context.params | {"settings": others})

@@ -2,138 +2,33 @@
 
 from __future__ import annotations
 
-import json as json_module
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from tellapart.cli import options as o
+from tellapart.errors import RecipeError
+from tellapart.pretraining.recipe import PretrainRecipe, load_pretraining_recipe, with_pretraining_values
 
-if TYPE_CHECKING:
-    from tellapart.pretraining.recipe import PretrainRecipe
-
-_DATA, _MODEL, _NEW, _TRAINING, _OUTPUT = "Data", "Model", "A new model", "Training", "Output"
-
-
-def _option(*names: str, help: str, panel: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
-
-
-Texts = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="TEXTS",
-        help="A text file, a folder with .txt files, a table, a name from [bold]tellapart data list[/], or a "
-        "data set on the Hub.",
-        show_default=False,
-    ),
-]
-Sequences = Annotated[
-    str | None,
-    _option("--sequences", help="lines (default): one a line; documents: cut from whole files.", panel=_DATA),
-]
-Encoder = Annotated[
-    str | None,
-    _option("--encoder", help="minilm (default), a folder, a Hub name, or new.", panel=_MODEL),
-]
-Generator = Annotated[
-    str | None, _option("--generator", help="With electra: the encoder's generator.", panel=_MODEL)
-]
-Family = Annotated[
-    str | None, _option("--family", help="bert or electra; follows the objective.", panel=_NEW)
-]
-VocabularySize = Annotated[
-    int | None, _option("--vocabulary-size", help="Tokens to learn; 8000 by default.", panel=_NEW)
-]
-HiddenSize = Annotated[int | None, _option("--hidden-size", help="256 by default.", panel=_NEW)]
-Layers = Annotated[int | None, _option("--layers", help="4 by default.", panel=_NEW)]
-Heads = Annotated[int | None, _option("--heads", help="Attention heads a layer; 4 by default.", panel=_NEW)]
-Objective = Annotated[
-    str | None,
-    _option("--objective", help="mlm (default), masked words; electra, replaced words.", panel=_TRAINING),
-]
-Correction = Annotated[
-    str | None,
-    _option(
-        "--correction",
-        help="Of reasonable predictions: none (default), hard, soft, soft-sentence, hard+soft.",
-        panel=_TRAINING,
-    ),
-]
-Synonyms = Annotated[
-    str | None,
-    _option("--synonyms", help="wordnet, or a file from [bold]tellapart synonyms build[/].", panel=_TRAINING),
-]
-WholeWords = Annotated[
-    bool, _option("--whole-words", help="Mask all tokens of a word together.", panel=_TRAINING)
-]
-Steps = Annotated[
-    int | None, _option("--steps", help="Of the optimiser; by default three passes.", panel=_TRAINING)
-]
-BatchSize = Annotated[
-    int | None, _option("--batch-size", help="Sequences a step; 32 by default.", panel=_TRAINING)
-]
-BatchTokens = Annotated[
-    int | None, _option("--batch-tokens", help="Tokens a step, in place of --batch-size.", panel=_TRAINING)
-]
-LearningRate = Annotated[
-    float | None, _option("--learning-rate", help="5e-5, or 5e-4 for a new model.", panel=_TRAINING)
-]
-SaveEvery = Annotated[
-    int | None, _option("--save-every", help="Steps between checkpoints; a tenth.", panel=_OUTPUT)
-]
-KeepCheckpoints = Annotated[
-    bool, _option("--keep-checkpoints", help="Keep all checkpoints at the end.", panel=_OUTPUT)
-]
-Compile = Annotated[bool, _option("--compile", help="Use torch.compile.", panel=_TRAINING)]
-RecipeFile = Annotated[
-    Path | None,
-    _option("--recipe", metavar="FILE", help="YAML with any of these; flags win.", panel=_TRAINING),
-]
-Settings = Annotated[
-    list[str],
-    _option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Any other setting, such as mask_share=0.3; may be repeated, wins over flags.",
-        panel=_TRAINING,
-    ),
-]
-
-_OTHERS = ("context", "recipe", "settings", "output", "resume", "overwrite", "json", "quiet")
-"""Options that are no keys of a recipe; all others are, under the same name."""
+PRETRAIN_PLACES: o.Places = {
+    panel: {name: name for name in names.split()}
+    for panel, names in {
+        "Data": "texts text sequences",
+        "Model": "encoder generator max_length",
+        "A new model": "family vocabulary_size hidden_size layers heads",
+        "Training": "objective correction synonyms whole_words steps batch_size batch_tokens learning_rate compile "
+        "seed",
+        "Output": "save_every keep_checkpoints",
+    }.items()
+}
 
 
+@o.takes_settings(PretrainRecipe, PRETRAIN_PLACES, example="mask_share=0.3")
 def pretrain(
     context: typer.Context,
-    texts: Texts = None,
-    text: o.Text = None,
-    sequences: Sequences = None,
-    encoder: Encoder = None,
-    generator: Generator = None,
-    max_length: o.MaxLength = None,
-    family: Family = None,
-    vocabulary_size: VocabularySize = None,
-    hidden_size: HiddenSize = None,
-    layers: Layers = None,
-    heads: Heads = None,
-    objective: Objective = None,
-    correction: Correction = None,
-    synonyms: Synonyms = None,
-    whole_words: WholeWords = False,
-    steps: Steps = None,
-    batch_size: BatchSize = None,
-    batch_tokens: BatchTokens = None,
-    learning_rate: LearningRate = None,
-    compile: Compile = False,
-    seed: o.Seed = None,
-    recipe: RecipeFile = None,
-    settings: Settings = [],  # noqa: B006  typer copies it
     output: o.Output = None,
-    save_every: SaveEvery = None,
-    keep_checkpoints: KeepCheckpoints = False,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
@@ -177,11 +72,18 @@ def pretrain_stats(
     texts: Annotated[str, typer.Argument(metavar="TEXTS", help="What pretrain takes.")],
     text: o.Text = None,
     synonyms: Annotated[
-        str, _option("--synonyms", help="wordnet (default), or a file of synonyms.", panel=_DATA)
+        str,
+        typer.Option("--synonyms", help="wordnet, or a file of synonyms.", rich_help_panel="Data"),
     ] = "wordnet",
     max_length: o.MaxLength = None,
     limit: Annotated[
-        int | None, _option("--limit", help="Sequences to read, a sample; all by default.", panel=_DATA)
+        int | None,
+        typer.Option(
+            "--limit",
+            help="Number of sequences to read, a random sample. Default: all.",
+            rich_help_panel="Data",
+            show_default=False,
+        ),
     ] = None,
     seed: o.Seed = None,
     json: o.Json = False,
@@ -238,21 +140,8 @@ def recipe_from(parameters: Mapping[str, Any]) -> PretrainRecipe:
     Raises:
         RecipeError: The options do not describe a run.
     """
-    from tellapart.errors import RecipeError
-    from tellapart.pretraining.recipe import (
-        PretrainRecipe,
-        load_pretraining_recipe,
-        with_pretraining_values,
-    )
-
     recipe = load_pretraining_recipe(parameters["recipe"]) if parameters["recipe"] else PretrainRecipe()
-    flags = [
-        # JSON is YAML, and keeps a column that is called 1 or true a string.
-        f"{key}={json_module.dumps(value, ensure_ascii=False)}"
-        for key, value in parameters.items()
-        if key not in _OTHERS and value is not None and value is not False
-    ]
-    recipe = with_pretraining_values(recipe, [*flags, *parameters["settings"]])
+    recipe = with_pretraining_values(recipe, o.assignments(parameters, PRETRAIN_PLACES))
     if recipe.texts is None:
         raise RecipeError("no texts are named", "give a file or a folder as the first argument")
     return recipe

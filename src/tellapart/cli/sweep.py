@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from tellapart.cli import options as o
+from tellapart.recipes import Recipe
 
 _SWEEP = "Sweep"
 
 
+@o.takes_settings(Recipe, o.RECIPE_PLACES, example=o.EXAMPLE)
 def sweep(
     context: typer.Context,
-    data: o.Data = None,
     over: Annotated[
         list[str],
         typer.Option(
@@ -55,30 +56,6 @@ def sweep(
             rich_help_panel=_SWEEP,
         ),
     ] = True,
-    text: o.Text = None,
-    text_pair: o.TextPair = None,
-    label: o.Label = None,
-    question_id: o.QuestionId = None,
-    label_delimiter: o.LabelDelimiter = None,
-    regression: o.Regression = None,
-    ordered: o.Ordered = None,
-    hierarchy: o.Hierarchy = None,
-    few_shot: o.FewShot = None,
-    encoder: o.Encoder = None,
-    second_encoder: o.SecondEncoder = None,
-    fusion: o.Fusion = None,
-    pooling: o.Pooling = None,
-    max_length: o.MaxLength = None,
-    windows: o.Windows = None,
-    method: o.Method = None,
-    epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
-    learning_rate: o.LearningRate = None,
-    thresholds: o.Thresholds = None,
-    temperature: o.Temperature = None,
-    seed: o.Seed = None,
-    recipe: o.RecipeFile = None,
-    settings: o.Settings = [],  # noqa: B006  typer copies it
     output: o.Output = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,

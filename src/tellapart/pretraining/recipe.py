@@ -6,105 +6,101 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tellapart.errors import RecipeError
+from tellapart.objectives.options import Settings, setting
 from tellapart.recipes.reading import assigned, read_mapping, validated_as
 
 NEW = "new"
 """The encoder that is made from nothing."""
 
-Size = Annotated[int, Field(ge=1)]
 
+class PretrainRecipe(Settings):
+    """A pre-training run."""
 
-class PretrainRecipe(BaseModel):
-    """A pre-training run.
-
-    Args:
-        texts: A text file, a folder of them, a table, a registered name, or a Hub name.
-        text: The column of the texts, for a table; found by its name when not given.
-        sequences: `lines`: each line, or row, is a sequence, a longer one is cut. `documents`: each file, or row, is
-            cut into sequences of full length.
-        encoder: `minilm`, a folder, a Hub name, or `new` to start from nothing.
-        generator: With `electra`: the generator that goes with the encoder; by default the one beside it, else new.
-        family: Of a new model; by default `bert` for `mlm`, `electra` for `electra`.
-        vocabulary_size: Of a new model's tokeniser; 8000.
-        lowercase: Whether a new model's tokeniser takes capitals for small letters; true.
-        hidden_size: Of a new model; 256.
-        layers: Of a new model; 4.
-        heads: Attention heads a layer of a new model; 4.
-        objective: `mlm`, masked language modelling; or `electra`, replaced token detection.
-        correction: What is done about reasonable predictions: `none`; `hard`, synonyms leave the loss; `soft`, the
-            embeddings of the gold and the predicted token are drawn together; `soft-sentence`, the sentence with the
-            predictions filled in is drawn to the original; `hard+soft`.
-        correction_weight: Of what `soft` and `soft-sentence` add to the loss.
-        synonyms: `wordnet`, or a file that `tellapart synonyms build` wrote; by default `wordnet` where correction
-            is hard, and none elsewhere. With synonyms, corrections are counted.
-        mask_share: Of the tokens.
-        whole_words: Whether all tokens of a word are masked together.
-        discriminator_weight: Of its loss, with `electra`.
-        predictions: What fills the masks, with `electra`: a `sample`, or the `argmax`.
-        temperature: Of the sample.
-        max_length: Longest sequence in tokens.
-        steps: Optimiser steps; by default three passes over the texts.
-        batch_size: Sequences a batch on one process.
-        batch_tokens: Tokens a batch, padding included, in place of `batch_size`.
-        gradient_accumulation_steps: Batches whose gradients are added up before a step.
-        learning_rate: By default 5e-5, and 5e-4 for a new model.
-        warmup_share: Share of the steps in which the rate rises.
-        weight_decay: AdamW's.
-        precision: `auto` takes bf16 where the processor or GPU gains from it.
-        compile: Whether to compile the model with `torch.compile`.
-        workers: Processes that prepare batches.
-        save_every: Steps between checkpoints; by default a tenth of the run.
-        save_at: In place of `save_every`: shares of the run, above 0 and up to 1, after which to save one.
-        keep_checkpoints: Whether all checkpoints stay when the run has ended.
-        seed: Of everything random.
-        trainer: Any other option of `transformers.TrainingArguments`.
-    """
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-    texts: str | None = None
-    text: str | None = None
-    sequences: Literal["lines", "documents"] = "lines"
-    encoder: str = "minilm"
-    generator: str | None = None
-    family: Literal["bert", "electra"] | None = None
-    vocabulary_size: Annotated[int, Field(ge=100)] | None = None
-    lowercase: bool | None = None
-    hidden_size: Size | None = None
-    layers: Size | None = None
-    heads: Size | None = None
-    objective: Literal["mlm", "electra"] = "mlm"
-    correction: Literal["none", "hard", "soft", "soft-sentence", "hard+soft"] = "none"
-    correction_weight: Annotated[float, Field(ge=0)] = 1.0
-    synonyms: str | None = None
-    mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    whole_words: bool = False
-    discriminator_weight: Annotated[float, Field(ge=0)] = 50.0
-    predictions: Literal["sample", "argmax"] = "sample"
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    max_length: Annotated[int, Field(ge=8)] = 128
-    steps: Size | None = None
-    batch_size: Size = 32
-    batch_tokens: Annotated[int, Field(ge=8)] | None = None
-    gradient_accumulation_steps: Size = 1
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    compile: bool = False
-    workers: Annotated[int, Field(ge=0)] = 0
-    save_every: Size | None = None
-    save_at: list[Annotated[float, Field(gt=0, le=1)]] | None = None
-    keep_checkpoints: bool = False
-    seed: int = 0
-    trainer: dict[str, Any] = {}
+    texts: str | None = setting(
+        None,
+        "Text file, folder of .txt files, table, name from `tellapart data list`, or data set on the Hub.",
+    )
+    text: str | None = setting(None, "Column of the texts, for a table. Default: found by its name.")
+    sequences: Literal["lines", "documents"] = setting(
+        "lines",
+        "`lines`: each line or row is a sequence, longer ones are truncated. `documents`: each file or row is cut "
+        "into sequences of full length.",
+    )
+    encoder: str = setting("minilm", "`minilm`, a folder, a Hub name, or `new` to train from scratch.")
+    generator: str | None = setting(
+        None,
+        "For `electra`: the generator that belongs to the encoder. Default: the one beside it, else a new one.",
+    )
+    family: Literal["bert", "electra"] | None = setting(
+        None, "Family of a new model, `bert` or `electra`. Default: by the objective."
+    )
+    vocabulary_size: int | None = setting(
+        None, "Vocabulary size of a new model's tokenizer. Default: 8000.", ge=100
+    )
+    lowercase: bool | None = setting(None, "Lowercase texts in a new model's tokenizer. Default: true.")
+    hidden_size: int | None = setting(None, "Hidden size of a new model. Default: 256.", ge=1)
+    layers: int | None = setting(None, "Layers of a new model. Default: 4.", ge=1)
+    heads: int | None = setting(None, "Attention heads per layer of a new model. Default: 4.", ge=1)
+    objective: Literal["mlm", "electra"] = setting(
+        "mlm", "`mlm`, masked language modelling; or `electra`, replaced token detection."
+    )
+    correction: Literal["none", "hard", "soft", "soft-sentence", "hard+soft"] = setting(
+        "none",
+        "Correction for reasonable predictions: `none`; `hard`, synonyms are left out of the loss; `soft`, "
+        "embeddings of the gold and the predicted token are drawn together; `soft-sentence`, sentences with "
+        "the predictions are drawn to the original; `hard+soft`.",
+    )
+    correction_weight: float = setting(1.0, "Weight of the `soft` and `soft-sentence` losses.", ge=0)
+    synonyms: str | None = setting(
+        None,
+        "`wordnet`, or a file from `tellapart synonyms build`; corrections are then counted. Default: `wordnet` for "
+        "`hard` corrections, else none.",
+    )
+    mask_share: float = setting(0.15, "Share of the tokens that are masked.", gt=0, lt=1)
+    whole_words: bool = setting(False, "Mask all tokens of a word together.")
+    discriminator_weight: float = setting(
+        50.0, "For `electra`: weight of the discriminator's loss; the generator's is 1.", ge=0
+    )
+    predictions: Literal["sample", "argmax"] = setting(
+        "sample", "For `electra`: the tokens that fill the masks, a `sample` or the `argmax`."
+    )
+    temperature: float = setting(1.0, "Temperature of the sample.", gt=0)
+    max_length: int = setting(128, "Maximum sequence length in tokens.", ge=8)
+    steps: int | None = setting(None, "Optimiser steps. Default: three passes over the texts.", ge=1)
+    batch_size: int = setting(32, "Sequences per batch on one process.", ge=1)
+    batch_tokens: int | None = setting(
+        None, "Tokens per batch, including padding, instead of `batch_size`.", ge=8
+    )
+    gradient_accumulation_steps: int = setting(
+        1, "Batches whose gradients are accumulated before an optimiser step.", ge=1
+    )
+    learning_rate: float | None = setting(None, "Learning rate. Default: 5e-5; 5e-4 for a new model.", gt=0)
+    warmup_share: float = setting(0.1, "Share of the steps with a rising learning rate.", ge=0, lt=1)
+    weight_decay: float = setting(0.01, "Weight decay of AdamW.", ge=0)
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "`auto` takes bf16 where the processor or GPU gains from it."
+    )
+    compile: bool = setting(False, "Compile the model with `torch.compile`.")
+    workers: int = setting(0, "Processes that prepare batches.", ge=0)
+    save_every: int | None = setting(None, "Steps between checkpoints. Default: a tenth of the run.", ge=1)
+    save_at: list[Annotated[float, Field(gt=0, le=1)]] | None = setting(
+        None,
+        "Instead of `save_every`: shares of the run after which to save a checkpoint, such as `[0.25, 0.5]`. The "
+        "last one is always saved.",
+    )
+    keep_checkpoints: bool = setting(False, "Keep all checkpoints at the end of the run.")
+    seed: int = setting(0, "Seed of all randomness.")
+    trainer: dict[str, Any] = setting(
+        description="Any other option of `transformers.TrainingArguments`.", factory=dict
+    )
 
     def to_yaml(self) -> str:
-        """Returns the recipe as YAML, every key written out."""
+        """Returns the recipe as YAML, with every key."""
+        import yaml  # not needed for --help
+
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def step_at(self, share: float) -> int:

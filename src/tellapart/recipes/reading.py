@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from tellapart.errors import RecipeError, did_you_mean, invalid_setting
@@ -49,6 +48,8 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     Raises:
         RecipeError: The file is missing, no YAML, or not a mapping.
     """
+    import yaml  # not needed for --help
+
     file = Path(path)
     if not file.is_file():
         raise RecipeError(
@@ -129,6 +130,8 @@ _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
 
 def _parsed(value: str, path: str) -> Any:
+    import yaml
+
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field
 
 from tellapart.objectives.options import AnyObjective, CrossEntropyOptions, Settings, setting
@@ -245,4 +244,6 @@ class Recipe(Settings):
 
     def to_yaml(self) -> str:
         """Returns the recipe as YAML, with every key."""
+        import yaml  # not needed for --help
+
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
