@@ -61,7 +61,8 @@ EXAMPLE = "stages.0.objective.tau=3"
 _METAVARS = {"data": "DATA", "texts": "TEXTS", "ordered": "NAMES", "hierarchy": "SEPARATOR"}
 
 
-def _field(model: type[BaseModel], path: str) -> FieldInfo:
+def field_at(model: type[BaseModel], path: str) -> FieldInfo:
+    """Returns the key of a recipe at a path such as `stages.0.epochs`."""
     for key in path.split("."):
         if not key.isdigit():
             field = model.model_fields[key]
@@ -97,7 +98,7 @@ def _option(name: str, field: FieldInfo, panel: str) -> Any:
 
 def _recipe_option(name: str) -> Any:
     panel = next(panel for panel, places in RECIPE_PLACES.items() if name in places)
-    return _option(name, _field(Recipe, RECIPE_PLACES[panel][name]), panel)
+    return _option(name, field_at(Recipe, RECIPE_PLACES[panel][name]), panel)
 
 
 def _type(field: FieldInfo) -> type:
@@ -184,7 +185,7 @@ def takes_settings(
         for panel, options in places.items()
         for name, path in options.items()
         if name != without
-        for field in [_field(model, path)]
+        for field in [field_at(model, path)]
     ]
     added += [
         _parameter("recipe", Annotated[Path | None, _shared("--recipe", file_help, _TRAINING, "FILE")]),
