@@ -1,4 +1,4 @@
-"""`tellapart compare`: methods side by side over paired seeds."""
+"""`tellapart compare`: comparison of methods over paired seeds."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def compare(
         str,
         typer.Option(
             "--methods",
-            help="Names with commas between, see [bold]tellapart recipes[/]; the first is the baseline.",
+            help="Comma-separated names, see [bold]tellapart recipes[/]; the first is the baseline.",
             rich_help_panel="Comparison",
         ),
     ] = "cross-entropy,label-distance",
     trials: Annotated[
         int,
         typer.Option(
-            "--trials", min=1, help="Runs of each method, one a seed.", rich_help_panel="Comparison"
+            "--trials", min=1, help="Runs of each method, one per seed.", rich_help_panel="Comparison"
         ),
     ] = 3,
     output: o.Output = None,
@@ -36,8 +36,8 @@ def compare(
     """Find out whether a method helps on your data, by how much, and for which classes.
 
     Every method is trained with the same seeds on the same rows. The table
-    gives the difference to the first method with its 95 % interval, and the
-    classes that are confused most, before and after.
+    has the difference from the first method with its 95 % interval, and the
+    most confused classes before and after.
 
     [bold]Examples[/]
     tellapart compare tickets.csv
@@ -47,7 +47,7 @@ def compare(
     from tellapart.cli.tables import print_json, show_comparison
     from tellapart.runs.compare import compare as run
 
-    # An option of one objective is unknown to the others: each method takes those that it knows.
+    # Options of one objective are unknown to the others: each method takes those that it knows.
     settings = context.params["settings"]
     objective_settings = [setting for setting in settings if ".objective." in setting.partition("=")[0]]
     others = [setting for setting in settings if setting not in objective_settings]

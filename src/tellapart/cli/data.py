@@ -1,4 +1,4 @@
-"""`tellapart data`: the benchmark sets that have a name."""
+"""`tellapart data`: registered benchmark sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ARXIV = "arXiv"
 
 @app.command("list")
 def list_sets(json: o.Json = False) -> None:
-    """List the benchmark sets that can be given by name."""
+    """List the registered benchmark sets."""
     from dataclasses import asdict
 
     from tellapart.cli.tables import print_json, show_sets
@@ -46,17 +46,21 @@ def fetch_set(
     ] = None,
     archive: Annotated[
         str | None,
-        typer.Option("--archive", help="Whose papers and categories; cs by default.", rich_help_panel=_ARXIV),
+        typer.Option(
+            "--archive",
+            help="Archive of the papers and their categories. Default: cs.",
+            rich_help_panel=_ARXIV,
+        ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="Of the split of the papers; 0 by default.", rich_help_panel=_ARXIV),
+        typer.Option("--seed", help="Seed of the split of the papers. Default: 0.", rich_help_panel=_ARXIV),
     ] = None,
     json: o.Json = False,
 ) -> None:
     """Fetch a benchmark set into the cache and print its folder.
 
-    What is fetched from arXiv is kept day by day: the same command goes on where it was.
+    Papers from arXiv are saved day by day: the same command resumes a download.
 
     [bold]Examples[/]
     tellapart data fetch r8
@@ -70,10 +74,10 @@ def fetch_set(
         folder = fetch(name)
     elif name != "arxiv":
         raise UserError(
-            f"--from, --to, --archive and --seed do not go with {name}", "leave them out, or fetch arxiv"
+            f"--from, --to, --archive and --seed do not apply to {name}", "leave them out, or fetch arxiv"
         )
     elif first is None or last is None:
-        raise UserError("it is not said which days are meant", "give both --from and --to")
+        raise UserError("the days of the papers are missing", "give both --from and --to")
     else:
         folder = fetch_arxiv(first, last, archive or "cs", seed or 0)
     if json:

@@ -1,4 +1,4 @@
-"""`tellapart pretrain` and `tellapart pretrain-stats`: an encoder learns from raw texts."""
+"""`tellapart pretrain` and `tellapart pretrain-stats`: pre-training of an encoder on raw texts."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def pretrain(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Train an encoder on raw texts, before it learns to classify.
+    """Pre-train an encoder on raw texts.
 
-    It fills in masked words. Correction keeps it from being punished for
-    words that fit as well as the right one.
+    The objective is masked language modelling or replaced token detection.
+    Corrections lower the loss of wrong words that are synonyms of the right one.
 
     [bold]Examples[/]
     tellapart pretrain notes.txt --correction hard+soft
@@ -52,7 +52,7 @@ def pretrain(
     chosen = recipe_from(context.params)
     folder = output or o.default_output(str(chosen.texts), f"pretrain-{chosen.objective}")
     result = run(chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet)
-    if not is_main_process():  # of several that torchrun started, one reports
+    if not is_main_process():  # under torchrun, only one process reports
         return
     if not quiet:
         print_notes(result.notes)
@@ -69,7 +69,7 @@ def pretrain_stats(
             metavar="CHECKPOINTS", help="Run folders, or any models with a head over the vocabulary."
         ),
     ],
-    texts: Annotated[str, typer.Argument(metavar="TEXTS", help="What pretrain takes.")],
+    texts: Annotated[str, typer.Argument(metavar="TEXTS", help="Texts, in any form that pretrain takes.")],
     text: o.Text = None,
     synonyms: Annotated[
         str,
@@ -89,9 +89,9 @@ def pretrain_stats(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Count wrong predictions that are synonyms, checkpoint by checkpoint.
+    """Count wrong predictions that are synonyms, per checkpoint.
 
-    Words are masked at random, and filled in by the best guess.
+    Words are masked at random and predicted by the model.
 
     [bold]Examples[/]
     tellapart pretrain-stats runs/own new_notes.txt
@@ -152,7 +152,7 @@ def _counts(statistics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Prints how well the model fills masks, where its files lie, and what to do next."""
+    """Prints the masked language modelling metrics, the folder, and the next command."""
     from tellapart.cli.tables import show_table
 
     counts = metrics["statistics"]

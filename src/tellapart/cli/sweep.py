@@ -1,4 +1,4 @@
-"""`tellapart sweep`: a search over any of a recipe's values."""
+"""`tellapart sweep`: hyperparameter search over the values of a recipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def sweep(
         typer.Option(
             "--over",
             metavar="PATH=VALUES",
-            help="What is searched: a list, stages.0.epochs=2,4,8; or a range: VALUES is 2..8, 2..8:2, "
+            help="Values to search: a list, stages.0.epochs=2,4,8; or a range: VALUES is 2..8, 2..8:2, "
             "0.1..0.9 or 1e-5..1e-3:log. May be repeated.",
             rich_help_panel=_SWEEP,
         ),
@@ -30,20 +30,20 @@ def sweep(
         typer.Option(
             "--trials",
             min=1,
-            help="Combinations of values to try; by default all of lists, else 20.",
+            help="Combinations of values to try. Default: all for lists, else 20.",
             rich_help_panel=_SWEEP,
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="Runs of each trial, one a seed.", rich_help_panel=_SWEEP)
+        int, typer.Option("--seeds", min=1, help="Runs of each trial, one per seed.", rich_help_panel=_SWEEP)
     ] = 1,
     baseline: Annotated[
         str | None,
         typer.Option(
             "--baseline",
             metavar="METHOD",
-            help="What the trials are held against; cross-entropy, of scores mean-squared-error, unless that is "
-            "the method. none for none.",
+            help="Method to compare the trials with, or none. Default: cross-entropy (mean-squared-error for "
+            "numeric labels), unless that is the method.",
             rich_help_panel=_SWEEP,
             show_default=False,
         ),
@@ -52,7 +52,7 @@ def sweep(
         bool,
         typer.Option(
             "--prune/--no-prune",
-            help="Whether a trial stops early where it is below the median of the others.",
+            help="Stop trials early that are below the median of the others.",
             rich_help_panel=_SWEEP,
         ),
     ] = True,
@@ -65,7 +65,7 @@ def sweep(
     """Search for the values of a recipe that validate best on your data.
 
     Every trial is scored on the validation rows; the test rows are not
-    looked at. The table has the trials beside a baseline, and best.yaml
+    used. The table compares the trials with a baseline, and best.yaml
     is the recipe to train with.
 
     [bold]Examples[/]

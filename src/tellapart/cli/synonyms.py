@@ -1,4 +1,4 @@
-"""`tellapart synonyms`: the tables that tell pre-training which wrong predictions are as good as the right one."""
+"""`tellapart synonyms`: synonym tables for pre-training with corrections."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import typer
 
 from tellapart.cli import options as o
 
-app = typer.Typer(no_args_is_help=True, help="Build and look into tables of synonyms for pre-training.")
+app = typer.Typer(no_args_is_help=True, help="Build and inspect synonym tables for pre-training.")
 
 
 class Source(StrEnum):
-    """Where synonyms come from."""
+    """Source of synonyms."""
 
     wordnet = "wordnet"
     vectors = "vectors"
@@ -27,31 +27,34 @@ _TABLE_HELP = (
 
 @app.command("build")
 def build_table(
-    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The file to write.")],
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="File to write.")],
     encoder: o.Encoder = None,
     source: Annotated[
         Source, typer.Option("--source", help="WordNet, or the neighbours of word vectors.")
     ] = Source.wordnet,
     wordnet: Annotated[
         Path | None,
-        typer.Option("--wordnet", metavar="FOLDER", help="Folder of WordNet's files; else found."),
+        typer.Option(
+            "--wordnet", metavar="FOLDER", help="Folder of WordNet's files. Default: the usual places."
+        ),
     ] = None,
     vectors: Annotated[
         Path | None,
         typer.Option("--vectors", metavar="FILE", help="Word vectors: GloVe, or word2vec text or binary."),
     ] = None,
     neighbours: Annotated[
-        int, typer.Option("--neighbours", help="With vectors: how many synonyms a word has.", min=1)
+        int, typer.Option("--neighbours", help="For --source vectors: number of synonyms per word.", min=1)
     ] = 10,
     keep_stop_words: Annotated[
-        bool, typer.Option("--keep-stop-words", help="Keep English stop words, on both sides.")
+        bool,
+        typer.Option("--keep-stop-words", help="Keep English stop words, as masked and as predicted words."),
     ] = False,
     symmetric: Annotated[
-        bool, typer.Option("--symmetric", help="Add the opposite of every pair of words.")
+        bool, typer.Option("--symmetric", help="Add the reverse of every pair of words.")
     ] = False,
     json: o.Json = False,
 ) -> None:
-    """Build the table of synonyms for an encoder's vocabulary.
+    """Build a synonym table for the vocabulary of an encoder.
 
     [bold]Examples[/]
     tellapart synonyms build --encoder minilm --output synonyms.safetensors
@@ -65,7 +68,7 @@ def build_table(
 
     if (vectors is not None) != (source is Source.vectors):
         raise RecipeError(
-            "word vectors are needed with --source vectors, and only there",
+            "--vectors and --source vectors need each other",
             "give --source vectors --vectors FILE, or neither",
         )
     tokenizer = load_tokenizer(encoder or "minilm")
@@ -92,7 +95,7 @@ def inspect_table(
     encoder: o.Encoder = None,
     json: o.Json = False,
 ) -> None:
-    """Show the synonyms of words, and the words that they are a synonym of.
+    """Show the synonyms of words, and the words they are a synonym of.
 
     [bold]Examples[/]
     tellapart synonyms inspect wordnet primary stayed

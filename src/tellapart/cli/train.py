@@ -1,4 +1,4 @@
-"""`tellapart train`: one run."""
+"""`tellapart train`: trains one classifier."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def train(
 ) -> None:
     """Train a classifier and write a plain Transformers checkpoint.
 
-    Rows to validate and test on are split off where the data bring none.
+    Validation and test rows are split off if the data have no such splits.
     The folder gets the model, its metrics, the whole recipe and a report.
 
     [bold]Examples[/]
@@ -36,7 +36,7 @@ def train(
     chosen = o.recipe_from(context.params)
     folder = output or o.default_output(str(chosen.data.source), chosen.method)
     result = run(chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet)
-    if not is_main_process():  # of several that torchrun started, one reports
+    if not is_main_process():  # under torchrun, only one process reports
         return
     if not quiet:
         print_notes(result.notes)

@@ -51,7 +51,7 @@ class ObjectiveOptions(Settings):
     summary: ClassVar[str] = ""
     variant: ClassVar[dict[str, Any]] = {}
     if TYPE_CHECKING:
-        name: str
+        name: str = ""
 
     @classmethod
     def checked(cls, **arguments: Any) -> Self:
