@@ -224,6 +224,9 @@ def test_the_tables_of_the_recipe_reference_are_those_of_the_schemas(tables):
     changed = page.replace("| `seed` | `0` |", "| `seed` | `1` |")
     assert changed != page
     assert tables.rewritten(changed) == page
+    page = (REFERENCE / "command-line.md").read_text(encoding="utf-8")
+    assert tables.rewritten_commands(page) == page, "run python docs/reference/recipe_tables.py"
+    assert tables.rewritten_commands(page.replace("Rows per batch", "Batches")) == page
 
 
 def test_every_key_of_a_recipe_has_a_description_and_a_default(tables):

@@ -1,4 +1,7 @@
-"""Rewrites the tables of recipes.md from the schemas; run `python docs/reference/recipe_tables.py`."""
+"""Rewrites the tables of recipes.md, and the options of recipes in command-line.md, from the schemas.
+
+Run `python docs/reference/recipe_tables.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,14 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from tellapart.cli.options import RECIPE_PLACES, field_at, help_text
+from tellapart.cli.pretrain import PRETRAIN_PLACES
 from tellapart.objectives.options import OBJECTIVES, ClassificationOptions
 from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.recipes import DataRecipe, DecisionRecipe, EncoderRecipe, Recipe, StageRecipe
 
-PAGE = Path(__file__).with_name("recipes.md")
+RECIPES = Path(__file__).with_name("recipes.md")
+COMMANDS = Path(__file__).with_name("command-line.md")
 SECTIONS: dict[str, type[BaseModel]] = {
     "recipe": Recipe,
     "data": DataRecipe,
@@ -37,8 +43,27 @@ _WORDS = {
 _SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
+def rewritten_commands(page: str) -> str:
+    """Returns command-line.md with the meaning of each option that sets a key of a recipe."""
+    sections = re.split(r"(?=^## )", page, flags=re.MULTILINE)
+    for number, section in enumerate(sections):
+        of_pretrain = section.startswith("## `tellapart pretrain [")
+        if not of_pretrain and not section.startswith(_WITH_RECIPE_OPTIONS):
+            continue
+        places, model = (PRETRAIN_PLACES, PretrainRecipe) if of_pretrain else (RECIPE_PLACES, Recipe)
+        for option, path in (pair for panel in places.values() for pair in panel.items()):
+            text = help_text(field_at(model, path)).replace("[bold]", "`").replace("[/]", "`")
+            row = rf"^(\| `--{option.replace('_', '-')}[ `].*\| )[^|]*\|$"
+            section = re.sub(row, lambda match, text=text: f"{match[1]}{text} |", section, flags=re.MULTILINE)
+        sections[number] = section
+    return "".join(sections)
+
+
+_WITH_RECIPE_OPTIONS = ("## Options that verbs share", "## `tellapart train", "## `tellapart sweep")
+
+
 def rewritten(page: str) -> str:
-    """Returns the page with the table of each section made anew; the text around it stays."""
+    """Returns recipes.md with the table of each section made anew; the text around it stays."""
     for heading, model in SECTIONS.items():
         page, count = re.subn(
             rf"(^## {re.escape(heading)}\n(?:(?!## |\|).*\n)*)((?:\|.*\n)+)?",
@@ -95,4 +120,5 @@ def _values(kind: Any, limits: list[Any]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    RECIPES.write_text(rewritten(RECIPES.read_text(encoding="utf-8")), encoding="utf-8")
+    COMMANDS.write_text(rewritten_commands(COMMANDS.read_text(encoding="utf-8")), encoding="utf-8")

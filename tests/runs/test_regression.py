@@ -210,7 +210,7 @@ def test_methods_over_classes_are_refused_before_anything_is_loaded(scores_recip
         (["decision.thresholds=tuned"], "the rows have scores"),
         (["stages.0.metric=accuracy"], "pearson_correlation"),
         (["stages.0.batches=balanced"], "these rows have scores"),
-        (["stages.0.objective={name: r-drop, class_weight: balanced}"], "class_weight is about classes"),
+        (["stages.0.objective={name: r-drop, class_weight: balanced}"], "class_weight applies to classes"),
     ],
 )
 def test_what_is_about_classes_is_refused(scores_recipe, tmp_path, settings, message):

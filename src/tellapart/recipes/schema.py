@@ -40,7 +40,10 @@ class DataRecipe(Settings):
         None,
         "Labels are numbers to predict, not classes. Default: only for benchmark sets with numeric labels.",
     )
-    order: list[str] | None = setting(None, "All class names from first to last, for classes with an order.")
+    order: list[str] | None = setting(
+        None,
+        "All class names from first to last (comma-separated for `--ordered`), for classes with an order.",
+    )
     hierarchy_separator: str | None = setting(
         None, "Separator of the levels in class names that are paths, `.` for `comp.sys.mac`."
     )
@@ -230,7 +233,9 @@ class Recipe(Settings):
     """A whole run."""
 
     method: str = setting(
-        "cross-entropy", "Name of the method, see `tellapart recipes`; its settings are in `stages`."
+        "cross-entropy",
+        "Name of the method, see `tellapart recipes`; its settings are in `stages`. For numeric labels the default is "
+        "`mean-squared-error`.",
     )
     data: DataRecipe = setting(description="The rows.", factory=DataRecipe)
     encoder: EncoderRecipe = setting(description="The encoder.", factory=EncoderRecipe)
