@@ -86,7 +86,7 @@ def test_a_plan_counts_and_writes_nothing(tellapart, table, tiny_encoder, tmp_pa
     assert tellapart(*arguments, "--trials", 1, "--quiet").code == 0
     content = json.loads(tellapart(*arguments, "--plan", "--json").out)
     assert (content["total"]["to_run"], content["total"]["there"], content["total"]["timed"]) == (2, 2, 2)
-    assert "2 of 2 cells to run, by the same with other seeds" in tellapart(*arguments, "--plan").out
+    assert "2 of 2 cells to run, from runs with other seeds" in tellapart(*arguments, "--plan").out
 
 
 def test_a_plan_names_what_it_cannot_count(tellapart, table, tmp_path):

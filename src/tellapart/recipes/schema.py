@@ -234,8 +234,8 @@ class Recipe(Settings):
 
     method: str = setting(
         "cross-entropy",
-        "Name of the method, see `tellapart recipes`; its settings are in `stages`. For numeric labels the default is "
-        "`mean-squared-error`.",
+        "Name of the method, see `tellapart recipes`; its settings are in `stages`. For numeric labels the default "
+        "is `mean-squared-error`.",
     )
     data: DataRecipe = setting(description="The rows.", factory=DataRecipe)
     encoder: EncoderRecipe = setting(description="The encoder.", factory=EncoderRecipe)
