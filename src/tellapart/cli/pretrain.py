@@ -72,8 +72,7 @@ def pretrain_stats(
     texts: Annotated[str, typer.Argument(metavar="TEXTS", help="Texts, in any form that pretrain takes.")],
     text: o.Text = None,
     synonyms: Annotated[
-        str,
-        typer.Option("--synonyms", help="wordnet, or a file of synonyms.", rich_help_panel="Data"),
+        str, typer.Option("--synonyms", help="wordnet, or a file of synonyms.", rich_help_panel="Data")
     ] = "wordnet",
     max_length: o.MaxLength = None,
     limit: Annotated[

@@ -121,8 +121,7 @@ def inspect_table(
 
 @app.command("stats")
 def count_table(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help=_TABLE_HELP)] = "wordnet",
-    json: o.Json = False,
+    table: Annotated[str, typer.Argument(metavar="TABLE", help=_TABLE_HELP)] = "wordnet", json: o.Json = False
 ) -> None:
     """Count how much of the vocabulary a table covers.
 

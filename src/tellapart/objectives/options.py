@@ -189,8 +189,7 @@ class LabelDistanceOptions(ClassificationOptions):
         None, "For `prior`: all class names from first to last. Default: `data.order`."
     )
     hierarchy_separator: str | None = setting(
-        None,
-        "For `prior`: separator of the levels in class names. Default: `data.hierarchy_separator`.",
+        None, "For `prior`: separator of the levels in class names. Default: `data.hierarchy_separator`."
     )
     tau: float = setting(
         5.0,

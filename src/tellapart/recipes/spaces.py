@@ -127,8 +127,7 @@ def _check_searchable(path: str) -> None:
         raise RecipeError("the seed cannot be searched", "repeat each trial over several: --seeds 3")
     if path == "method":
         raise RecipeError(
-            "the name of the method cannot be searched",
-            "compare methods: tellapart compare --methods a,b",
+            "the name of the method cannot be searched", "compare methods: tellapart compare --methods a,b"
         )
     if path.split(".")[0] == "data" and path != "data.train_rows":
         raise RecipeError(
@@ -147,10 +146,7 @@ def _list_space(recipe: Recipe, path: str, text: str) -> SearchSpace:
     recipes = [with_parameters(recipe, {path: value}) for value in values]
     for number, one in enumerate(recipes):
         if one in recipes[:number]:
-            raise RecipeError(
-                f'the values of "{path}" have {values[number]!r} twice',
-                "name each value once",
-            )
+            raise RecipeError(f'the values of "{path}" have {values[number]!r} twice', "name each value once")
     return SearchSpace(
         path, tuple(_normal(value, one, path) for value, one in zip(values, recipes, strict=True))
     )
