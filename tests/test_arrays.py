@@ -37,9 +37,9 @@ def test_a_frame_of_one_column_holds_single_texts():
     [
         ([], "no rows"),
         ("a text", "single text"),
-        (["a", None], "row 1 of X is no text but None"),
-        (["a", float("nan")], "row 1 of X is no text but nan"),
-        (np.eye(2), "row 0 of X is no text but 1.0"),
+        (["a", None], "row 1 of X is not a text but None"),
+        (["a", float("nan")], "row 1 of X is not a text but nan"),
+        (np.eye(2), "row 0 of X is not a text but 1.0"),
         ([["a", "b", "c"]], "neither texts nor pairs"),
         ([["a", "b"], ["a"]], "neither texts nor pairs"),
     ],

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import importlib
-import json
+import importlib.util
+import inspect
 import re
 import shlex
 from collections.abc import Iterator
@@ -16,24 +16,14 @@ import pytest
 import typer
 import yaml
 
-from tellapart.cli import app, options, pretrain
+from tellapart.classifier import ESTIMATOR_PLACES, TextClassifier
+from tellapart.cli import application, options, pretrain
 from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, ConfusablePair, MethodPair, MethodResult, Trial
 from tellapart.evaluation.metrics import METRICS
 from tellapart.evaluation.sweeps import SweepBaseline, SweepResult, SweepTrial
 from tellapart.pretraining.recipe import PretrainRecipe
-from tellapart.recipes import (
-    OBJECTIVES,
-    ClassificationRecipe,
-    DataRecipe,
-    EncoderRecipe,
-    Recipe,
-    StageRecipe,
-    load_recipe,
-    method_recipe,
-    methods,
-    with_values,
-)
+from tellapart.recipes import Recipe, load_recipe, method_recipe, methods, with_values
 from tellapart.recipes.spaces import SearchSpace, parse_spaces
 from tellapart.reproduction.figures import CellFigures, ColumnData, Reproduction
 from tellapart.reproduction.measures.settings import (
@@ -84,7 +74,7 @@ def _commands(code: str) -> Iterator[list[str]]:
 def _context(arguments: list[str]) -> Any:
     """Parses arguments as the command line does, down to the verb, without running anything."""
     given = [argument for argument in arguments if argument not in ("--debug", "--help", "--version")]
-    command, name, context = typer.main.get_command(app), "tellapart", None
+    command, name, context = typer.main.get_command(application()), "tellapart", None
     while given and given[0] in getattr(command, "commands", {}):
         name, *given = given
         command = command.commands[name]
@@ -195,7 +185,7 @@ def _real_options(command: Any) -> set[str]:
 
 def test_the_command_line_reference_has_the_options_that_there_are():
     sections = _sections(REFERENCE / "command-line.md")
-    verbs = typer.main.get_command(app).commands
+    verbs = typer.main.get_command(application()).commands
     documented: dict[str, set[str]] = {verb: set() for verb in verbs}
     for option, its_verbs in _ROW.findall(sections["Options that verbs share"]):
         for verb in its_verbs.split():
@@ -209,40 +199,50 @@ def test_the_command_line_reference_has_the_options_that_there_are():
 
 def test_the_command_line_reference_has_the_global_options_that_there_are():
     text = _sections(REFERENCE / "command-line.md")["Global options"]
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(application())
     real = {name for parameter in root.params for name in parameter.opts if name.startswith("--")}
     assert set(re.findall(r"`(--[\w-]+)`", text)) - {"--help"} == real - {"--help"}
 
 
-def _defaults(kind: Any) -> dict[str, Any]:
-    return {name: field.get_default() for name, field in kind.model_fields.items()}
+@pytest.fixture(scope="module")
+def tables() -> Any:
+    spec = importlib.util.spec_from_file_location("recipe_tables", REFERENCE / "recipe_tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def _own_options(objective: Any) -> dict[str, Any]:
-    """The options that not every objective has."""
-    shared = {"name", *ClassificationRecipe.model_fields}
-    return {key: default for key, default in _defaults(objective).items() if key not in shared}
+def test_the_tables_of_the_recipe_reference_are_those_of_the_schemas(tables):
+    page = (REFERENCE / "recipes.md").read_text(encoding="utf-8")
+    assert tables.rewritten(page) == page, "run python docs/reference/recipe_tables.py"
+    changed = page.replace("| `seed` | `0` |", "| `seed` | `1` |")
+    assert changed != page
+    assert tables.rewritten(changed) == page
+    page = (REFERENCE / "command-line.md").read_text(encoding="utf-8")
+    assert tables.rewritten_commands(page) == page, "run python docs/reference/recipe_tables.py"
+    assert tables.rewritten_commands(page.replace("Rows per batch", "Batches")) == page
 
 
-@pytest.mark.parametrize(
-    ("heading", "expected"),
-    [
-        ("recipe", _defaults(Recipe)),
-        ("data", _defaults(DataRecipe)),
-        ("encoder", _defaults(EncoderRecipe)),
-        ("stages", _defaults(StageRecipe)),
-        ("every objective", {"name": None} | _defaults(ClassificationRecipe)),
-        ("pretrain", _defaults(PretrainRecipe)),
-        *((f"objective {name}", _own_options(kind)) for name, kind in OBJECTIVES.items()),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_the_recipe_reference_has_the_keys_and_defaults_that_there_are(heading, expected):
-    documented = dict(_ROW.findall(_sections(REFERENCE / "recipes.md")[heading]))
-    assert list(documented) == list(expected)
-    for key, cell in documented.items():
-        if cell.startswith("`"):  # else said in words: a whole section, or required
-            assert yaml.safe_load(cell.strip("`")) == json.loads(json.dumps(expected[key])), key
+def test_every_key_of_a_recipe_has_a_description_and_a_default(tables):
+    for model in tables.SECTIONS.values():
+        for key, field in model.model_fields.items():
+            assert key == "name" or re.fullmatch(r"[A-Z`(].*\.", field.description or ""), key
+            assert not field.is_required(), key
+
+
+def test_every_option_of_a_recipe_has_the_words_of_its_key():
+    for verb, places in (("train", options.RECIPE_PLACES), ("pretrain", pretrain.PRETRAIN_PLACES)):
+        parameters = {one.name: one for one in typer.main.get_command(application()).commands[verb].params}
+        model = Recipe if verb == "train" else PretrainRecipe
+        for option, path in (pair for panel in places.values() for pair in panel.items()):
+            assert parameters[option].help == options.help_text(options.field_at(model, path))
+            assert parameters[option].default is None
+
+
+def test_the_parameters_of_the_estimator_have_the_defaults_of_the_recipe():
+    defaults = {name: one.default for name, one in inspect.signature(TextClassifier).parameters.items()}
+    for name, path in ESTIMATOR_PLACES.items():
+        assert defaults[name] == options.field_at(Recipe, path).default, name
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What scikit-learn users pass: texts and targets as lists, arrays or Series, and predictions in the same form."""
+"""Converts texts and labels of scikit-learn users (lists, arrays, Series), and predictions back to the same form."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Form = Literal["classes", "indicator", "lists"]
 
 @dataclass(frozen=True)
 class Target:
-    """The form and the classes of a `y`, and the way from it to names of labels and back.
+    """The form and the classes of a `y`; converts it to names of labels and back.
 
     Args:
-        form: `classes` for one a row; `indicator` for a 0/1 matrix (N, K); `lists` for a list of classes a row.
+        form: `classes` for one per row; `indicator` for a 0/1 matrix (N, K); `lists` for a list of classes per row.
         classes: Sorted, in the type that y has, (K,); the column indices for an indicator matrix.
     """
 
@@ -31,11 +31,11 @@ class Target:
 
     @classmethod
     def of(cls, y: Any) -> Target:
-        """Tells the form and the classes of the labels that are to be learned.
+        """Returns the form and the classes of the training labels.
 
         Raises:
             DataError: y is empty, has missing values, or has one class only.
-            ValueError: y holds numbers that are no classes.
+            ValueError: y has continuous values, which are not classes.
         """
         form, rows = _form(y)
         if form == "indicator":
@@ -58,13 +58,13 @@ class Target:
 
     @property
     def labels(self) -> LabelSpace:
-        """The classes under their names as strings."""
+        """The classes, named by strings."""
         names = tuple(str(label) for label in self.classes.tolist())
         multi = self.form != "classes"
         return LabelSpace(names, "multi_label_classification" if multi else "single_label_classification")
 
     def names(self, y: Any) -> list[str] | list[list[str]]:
-        """Returns the names of the labels of each row.
+        """Returns the label names of each row.
 
         Raises:
             DataError: y has another form than `self`.
@@ -72,7 +72,7 @@ class Target:
         form, rows = _form(y)
         if form != self.form or (form == "indicator" and rows.shape[1] != len(self.classes)):
             raise DataError(
-                "the labels have another form than those that were learned from",
+                "the labels have another form than in fit",
                 "give all of them as classes, as an indicator matrix of the same columns, or as lists",
             )
         if form == "indicator":
@@ -98,13 +98,13 @@ class Target:
 
 
 def texts_of(X: Any) -> tuple[list[str], list[str] | None]:
-    """Takes texts apart from second texts.
+    """Splits X into texts and second texts.
 
     Args:
         X: N texts as a list, an array or a Series; or N pairs as a list of pairs or an array or DataFrame (N, 2).
 
     Raises:
-        DataError: X is empty or holds something that is no text.
+        DataError: X is empty or has a value that is not a string.
     """
     if isinstance(X, str):
         raise DataError("X is a single text", "give a list of texts")
@@ -115,14 +115,15 @@ def texts_of(X: Any) -> tuple[list[str], list[str] | None]:
     if all(isinstance(row, list | tuple) for row in rows):
         if len({len(row) for row in rows}) > 1 or len(rows[0]) not in (1, 2):
             raise DataError(
-                "the rows of X are neither texts nor pairs of texts", "give one or two texts a row"
+                "the rows of X are neither texts nor pairs of texts", "give one or two texts per row"
             )
         columns = [list(column) for column in zip(*rows, strict=True)]
     for column in columns:
         for number, text in enumerate(column):
             if not isinstance(text, str):
                 raise DataError(
-                    f"row {number} of X is no text but {text!r}", "drop such rows, or turn them into strings"
+                    f"row {number} of X is not a text but {text!r}",
+                    "drop such rows, or turn them into strings",
                 )
     texts, *pairs = columns
     return texts, pairs[0] if pairs else None

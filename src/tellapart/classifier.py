@@ -1,4 +1,4 @@
-"""`TextClassifier`, the scikit-learn estimator: texts in, labels out, in any scikit-learn tool."""
+"""`TextClassifier`, the scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -21,35 +21,48 @@ from tellapart.data.splits import complete_splits
 from tellapart.errors import DataError, ModelError, OutputError, RecipeError, did_you_mean
 from tellapart.evaluation.decision import DECISION_FILE
 from tellapart.recipes import Recipe, method_recipe, validated, with_values
+from tellapart.recipes.reading import assignment
 
 _DESCRIPTION = "estimator.json"
 
+ESTIMATOR_PLACES = {
+    "method": "method",
+    "encoder": "encoder.name",
+    "pooling": "encoder.pooling",
+    "max_length": "encoder.max_length",
+    "epochs": "stages.0.epochs",
+    "batch_size": "stages.0.batch_size",
+    "learning_rate": "stages.0.learning_rate",
+    "validation_share": "data.validation_share",
+    "random_state": "seed",
+}
+"""Parameters of the estimator and their keys in a recipe, which has the same defaults."""
+
 
 class TextClassifier(ClassifierMixin, BaseEstimator):
-    """Trains an encoder and a classifier on texts, behind scikit-learn's interface.
+    """Scikit-learn estimator that trains an encoder and a classifier on texts.
 
-    Works wherever an estimator does: `cross_val_score`, `GridSearchCV`, `Pipeline`, `clone`. A value of None
-    is decided by the run, by the rules in `tellapart.training.defaults`.
+    Works with `cross_val_score`, `GridSearchCV`, `Pipeline` and `clone`. The run decides values of None, by the
+    rules in `tellapart.training.defaults`.
 
     Args:
-        method: What is minimised: a name from `tellapart recipes`.
+        method: Name of the method, see `tellapart recipes`.
         encoder: `minilm`, `textcnn`, `han`, a folder, or a Hub name.
         pooling: `mean`, `cls` or `stock`; by default `mean` where a plain checkpoint can hold it.
-        max_length: Longest input in tokens; by default 128, and 512 with windows and for `textcnn` and `han`.
-        epochs: Passes over the training rows, at most.
-        batch_size: Rows a step.
-        learning_rate: Of the encoder.
-        validation_share: Share of the rows that is split off, stratified, to choose the best state of the
-            model by; 0 or None: all rows are learned from. Without effect when `validation_data` is given.
-        random_state: Seed of everything random: an int, a `RandomState`, or None for a new one each time.
-        settings: Any other setting of a recipe by its path, as `--set` takes them:
-            `{"stages.0.objective.tau": 3}`.
+        max_length: Maximum input length in tokens; by default 128, and 512 with windows and for `textcnn` and `han`.
+        epochs: Maximum number of passes over the training rows.
+        batch_size: Rows per step.
+        learning_rate: Learning rate of the encoder.
+        validation_share: Share of the rows to split off, stratified, for choosing the best state of the model;
+            0 or None trains on all rows. Ignored when `validation_data` is given.
+        random_state: Seed of all randomness: an int, a `RandomState`, or None for a new seed each time.
+        settings: Any other key of a recipe by its path, as for `--set`: `{"stages.0.objective.tau": 3}`.
         verbose: Whether to show progress.
 
     Attributes:
         classes_: The classes in the type of `y`, sorted, (K,); column indices for an indicator matrix.
-        recipe_: The recipe of the run, with every setting decided.
-        history_: What was logged during training, a dict an entry.
+        recipe_: The recipe of the run, with every value filled in.
+        history_: The training log, one dict per entry.
 
     Example:
         >>> classifier = TextClassifier("label-distance", epochs=10)
@@ -85,20 +98,20 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any, *, validation_data: tuple[Any, Any] | None = None) -> Self:
-        """Trains from the encoder's pre-trained state.
+        """Trains the model, starting from the pre-trained encoder.
 
         Args:
             X: N texts: a list, an array or a Series; for pair tasks (N, 2), or a list of pairs.
-            y: N classes of one type; for several labels a text, an indicator matrix (N, K) or a list of lists.
-            validation_data: X and y to choose the best state of the model by.
+            y: N classes of one type; for multi-label tasks an indicator matrix (N, K) or a list of lists.
+            validation_data: X and y for choosing the best state of the model.
 
         Returns:
             The estimator.
 
         Raises:
-            DataError: X or y is empty, has missing values, another length, or one class only. It is a
+            DataError: X or y is empty, has missing values, differs in length, or has one class only. A subclass of
                 ValueError.
-            RecipeError: A parameter has a value that is not allowed. It is a ValueError.
+            RecipeError: A parameter has a value that is not allowed. A subclass of ValueError.
         """
         from tellapart.fitting.fit import fit
 
@@ -120,7 +133,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> Any:
-        """Predicts the class of each text, in the form of the `y` that was learned from."""
+        """Predicts the class of each text, in the form of the `y` in `fit`."""
         from tellapart.evaluation.metrics import predicted_ids
 
         logits = self._logits(X)
@@ -128,20 +141,20 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return self._target.decoded(predicted_ids(self._target.labels, logits, cuts))
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Returns probabilities (N, K) in the order of `classes_`; each label's own for several a text."""
+        """Returns probabilities (N, K) in the order of `classes_`; one per label for multi-label tasks."""
         from tellapart.evaluation.metrics import probabilities
 
         logits = self._logits(X)
         return probabilities(self._target.labels, logits)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Returns logits (N, K); for two classes that of the second minus that of the first, (N,)."""
+        """Returns logits (N, K); for two classes the logit of the second minus that of the first, (N,)."""
         logits = self._logits(X)
         binary = len(self._target.labels) == 2 and not self._target.labels.multi_label
         return logits[:, 1] - logits[:, 0] if binary else logits
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Returns the accuracy; for several labels a text, the share of label sets that are met exactly."""
+        """Returns the accuracy; for multi-label tasks the share of label sets that match exactly."""
         predicted = self.predict(X)
         if self._target.form == "lists":
             labels, encoded = self._target.labels, self._target.names
@@ -152,22 +165,22 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         """Sets parameters by name.
 
         Raises:
-            RecipeError: There is no such parameter. It is a ValueError.
+            RecipeError: There is no such parameter. A subclass of ValueError.
         """
         known = self._get_param_names()
         for name in parameters:
             if name not in known:
                 raise RecipeError(
                     f'TextClassifier has no parameter "{name}"' + did_you_mean(name, known),
-                    "choose from " + ", ".join(known) + "; others go into settings",
+                    "choose from " + ", ".join(known) + "; other keys go into settings",
                 )
         return super().set_params(**parameters)
 
     def save(self, folder: str | Path) -> None:
-        """Writes a plain Transformers checkpoint, and beside it what the estimator needs to come back.
+        """Writes a plain Transformers checkpoint, and the state of the estimator beside it.
 
         Args:
-            folder: Made when missing; files of the same names are replaced.
+            folder: Created if missing; files of the same names are replaced.
 
         Raises:
             DataError: The classes are of a type that JSON cannot hold.
@@ -208,7 +221,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Reads what `save` wrote.
+        """Reads an estimator that `save` wrote.
 
         Raises:
             ModelError: The folder holds no saved estimator.
@@ -233,14 +246,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return estimator
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickles the model as the files of its checkpoint: modules with hooks cannot be pickled."""
+        """Returns the state with the model as the files of its checkpoint: modules with hooks cannot be pickled."""
         state = dict(super().__getstate__())
         if "_fitted" in state:
             state["_fitted"] = _files(state["_fitted"])
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Loads the model from the files of its checkpoint."""
+        """Sets the state, with the model from the files of its checkpoint."""
         if "_fitted" in state:
             state = {**state, "_fitted": _from_files(state["_fitted"])}
         super().__setstate__(state)
@@ -249,34 +262,24 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False  # that tag means numbers; (N, 2) texts are taken
+        tags.input_tags.two_d_array = False  # the tag is for numbers; (N, 2) texts are accepted
         tags.classifier_tags.multi_label = True
         tags.non_deterministic = self.random_state is None
         return tags
 
     def _recipe(self) -> Recipe:
-        """The parameters as a recipe: the method's defaults, then the parameters, then `settings`."""
+        """Returns the recipe: the method's defaults, then the parameters, then `settings`."""
         state = self.random_state
         seed = (
             int(state) if isinstance(state, Integral) else int(check_random_state(state).randint(2**31 - 1))
         )
-        values = {
-            "encoder.name": None if self.method == "tfidf" else self.encoder,
-            "encoder.pooling": self.pooling,
-            "encoder.max_length": self.max_length,
-            "data.validation_share": self.validation_share or None,
-            "stages.0.epochs": self.epochs,
-            "stages.0.batch_size": self.batch_size,
-            "stages.0.learning_rate": self.learning_rate,
-            "seed": seed,
-        }
+        values = {path: getattr(self, name) for name, path in ESTIMATOR_PLACES.items() if name != "method"}
+        values |= {"data.validation_share": self.validation_share or None, "seed": seed}
+        if self.method == "tfidf":
+            del values["encoder.name"]
         given = {path: value for path, value in values.items() if value is not None} | (self.settings or {})
         return with_values(
-            method_recipe(self.method),
-            [
-                f"{path}={json.dumps(value, default=_plain, ensure_ascii=False)}"
-                for path, value in given.items()
-            ],
+            method_recipe(self.method), [assignment(path, value) for path, value in given.items()]
         )
 
     def _logits(self, X: Any) -> np.ndarray:
@@ -299,7 +302,7 @@ def _split(X: Any, y: Any, target: Target) -> TextSplit:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON takes for a value of NumPy's."""
+    """Converts a NumPy value for JSON."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"no JSON for {type(value).__name__}")

@@ -1,9 +1,19 @@
-"""Exceptions and warnings; every exception takes a cause and a remedy."""
+"""Exceptions and warnings: every message has a cause and a remedy.
+
+Messages are written where the condition is found; this module holds the classes, and the explanation of pydantic's
+validation errors.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 
 class TellapartError(Exception):
@@ -73,3 +83,84 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """Returns ' (did you mean "x"?)' for the closest known name, or an empty string."""
     close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
     return f' (did you mean "{close[0]}"?)' if close else ""
+
+
+def invalid_setting(error: ValidationError, model: type[BaseModel], owner: str = "") -> RecipeError:
+    """Explains the error of pydantic for the key that the user most likely meant, in one sentence.
+
+    Args:
+        error: What validating `model` raised.
+        model: The model of the keys.
+        owner: The thing with the keys, such as "the recipe"; empty for arguments of a function.
+    """
+    # Within a union, the deepest error belongs to the member that the user most likely meant.
+    places = [key_path(model, one["loc"]) for one in error.errors()]
+    path, problem = max(zip(places, error.errors(), strict=True), key=lambda one: one[0].count("."))
+    if problem["type"] == "extra_forbidden":
+        known = list(_models_at(model, problem["loc"][:-1])[0].model_fields)
+        has = f"{owner} has" if owner else "there is"
+        return RecipeError(
+            f'{has} an unknown key "{path}"' + did_you_mean(str(problem["loc"][-1]), known),
+            "choose from " + ", ".join(known),
+        )
+    if problem["type"].startswith("union_tag"):
+        given = str(problem.get("ctx", {}).get("tag", problem["input"]))
+        tags = [_tag(kind) for kind in _models_at(model, problem["loc"])]
+        return RecipeError(
+            f'{owner}\'s {path}.name "{given}" is no objective' + did_you_mean(given, tags),
+            "choose from " + ", ".join(sorted(tags)),
+        )
+    same = [one for place, one in zip(places, error.errors(), strict=True) if place == path]
+    messages = dict.fromkeys(one["msg"][0].lower() + one["msg"][1:] for one in same)
+    allowed = [
+        value for one in same for value in re.findall(r"'([^']*)'", one.get("ctx", {}).get("expected", ""))
+    ]
+    guess = did_you_mean(problem["input"], allowed) if isinstance(problem["input"], str) else ""
+    possessive = f"{owner}'s " if owner else ""
+    # YAML may have made a value of another type out of a name.
+    unquoted = problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float | date)
+    return RecipeError(
+        f"{possessive}{path} cannot be {problem['input']!r} ({', or '.join(messages)}){guess}",
+        'write names in quotes, such as "no" or "1": without them YAML reads a truth value or a number'
+        if unquoted
+        else "correct the value",
+    )
+
+
+# Pydantic's names for the members of a union, which are no keys.
+_TYPE = re.compile(r"[^.]*[\[(].*|float|int|str|bool|constrained-\w+")
+
+
+def key_path(model: type[BaseModel], location: Sequence[int | str]) -> str:
+    """Returns the path of a key as the user writes it, from the location that pydantic reports."""
+    return ".".join(
+        str(part)
+        for depth, part in enumerate(location)
+        if not _TYPE.fullmatch(str(part))
+        and part not in [_tag(kind) for kind in _models_at(model, location[:depth])]
+    )
+
+
+def _models_at(model: type[BaseModel], location: Sequence[int | str]) -> list[type[BaseModel]]:
+    """The models that a location leads to: several for a union without its tag."""
+    models = [model]
+    for part in location:
+        tagged = [kind for kind in models if _tag(kind) == part]
+        fields = [kind.model_fields[str(part)] for kind in models if part in kind.model_fields]
+        if tagged:
+            models = tagged
+        elif fields:
+            models = [found for field in fields for found in _models_in(field.annotation)]
+    return models
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models_in(part)]
+
+
+def _tag(model: type[BaseModel]) -> Any:
+    """The `name` by which a union tells its members apart; None for models that are not told apart."""
+    name = model.model_fields.get("name")
+    return name.default if name is not None and get_origin(name.annotation) is Literal else None

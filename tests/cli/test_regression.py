@@ -44,7 +44,7 @@ def test_the_folder_is_named_after_the_method_that_scores_are_learned_by(
 
 def test_check_says_that_rows_have_scores(tellapart, score_file, tiny_encoder):
     finished = tellapart("check", score_file, "--regression", "--encoder", tiny_encoder)
-    assert finished.out.splitlines()[0].endswith("a score each")
+    assert finished.out.splitlines()[0].endswith("numeric labels")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import torch
 from tellapart.data.examples import LabelSpace
 from tellapart.errors import RecipeError
 from tellapart.fitting.objectives import build_objective
+from tellapart.fitting.trials import _fingerprint
 from tellapart.objectives import EncodedBatch, RunFacts
 from tellapart.recipes import method_recipe, methods, with_values
 
@@ -132,3 +133,13 @@ def test_the_plain_method_stays_plain_on_the_recipe_of_the_related_one():
 def test_options_that_do_not_fit_the_classes_are_one_sentence(method, settings, message):
     with pytest.raises(RecipeError, match=message):
         _built(method, *settings)
+
+
+def test_the_warm_up_of_a_recipe_reaches_the_objective_and_a_default_one_leaves_fingerprints_alone():
+    built = _built("label-distance", "warm_up=0.5")
+    assert _part(built, "label_distance").warm_up == 0.5
+    recipe = method_recipe("label-distance")
+    given = {share: with_values(recipe, [f"stages.0.objective.warm_up={share}"]) for share in (0.2, 0.5)}
+    assert _fingerprint(given[0.2], "x") == _fingerprint(recipe, "x") != _fingerprint(given[0.5], "x")
+    # Of the same recipe before there was the key.
+    assert _fingerprint(recipe, "x").startswith("a7967e5ca578322a")

@@ -38,7 +38,7 @@ def test_the_gradient_is_that_of_finite_differences(make_batch):
     ("labels", "logits"), [([0, 1], [[0.0], [1.0]]), ([0.5, 1.0], [[0.0, 1.0], [1.0, 0.0]])]
 )
 def test_classes_and_several_outputs_are_refused(make_batch, labels, logits):
-    with pytest.raises(RecipeError, match="one number a row"):
+    with pytest.raises(RecipeError, match="one number per row"):
         MeanSquaredError()(make_batch(labels, logits=logits))
 
 

@@ -194,7 +194,7 @@ def test_r_drop_holds_two_passes_together_by_their_squared_difference(scores_rec
 @pytest.mark.parametrize("method", CLASS_METHODS)
 def test_methods_over_classes_are_refused_before_anything_is_loaded(scores_recipe, tmp_path, method):
     recipe = with_values(method_recipe(method, scores_recipe), ["encoder.name=/nowhere"])
-    with pytest.raises(RecipeError, match="needs classes, but the rows have a score each"):
+    with pytest.raises(RecipeError, match="needs classes, but the labels are numbers"):
         fit(recipe, load_data(recipe), tmp_path / "out", quiet=True)
     assert not (tmp_path / "out").exists()
 
@@ -210,7 +210,7 @@ def test_methods_over_classes_are_refused_before_anything_is_loaded(scores_recip
         (["decision.thresholds=tuned"], "the rows have scores"),
         (["stages.0.metric=accuracy"], "pearson_correlation"),
         (["stages.0.batches=balanced"], "these rows have scores"),
-        (["stages.0.objective={name: r-drop, class_weight: balanced}"], "class_weight is about classes"),
+        (["stages.0.objective={name: r-drop, class_weight: balanced}"], "class_weight applies to classes"),
     ],
 )
 def test_what_is_about_classes_is_refused(scores_recipe, tmp_path, settings, message):

@@ -1,53 +1,53 @@
-"""The command line: `tellapart VERB`, each verb a thin file over the library function of the same name."""
+"""The command line `tellapart VERB`; each verb is a module that calls the library function of the same name."""
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
 
 from tellapart import __version__
-from tellapart.cli import (
-    check,
-    compare,
-    data,
-    evaluate,
-    export,
-    predict,
-    pretrain,
-    recipes,
-    reproduce,
-    robustness,
-    spans,
-    sweep,
-    synonyms,
-    train,
-)
 from tellapart.cli.messages import failures_in_one_line, notes_on_stderr
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("train")(train.train)
-app.command("compare")(compare.compare)
-app.command("reproduce")(reproduce.reproduce)
-app.command("sweep")(sweep.sweep)
-app.command("evaluate")(evaluate.evaluate)
-app.command("predict")(predict.predict)
-app.command("export")(export.export)
-app.command("robustness")(robustness.robustness)
-app.command("check")(check.check)
-app.command("pretrain")(pretrain.pretrain)
-app.command("pretrain-stats")(pretrain.pretrain_stats)
-app.add_typer(spans.app, name="spans")
-app.add_typer(data.app, name="data")
-app.add_typer(recipes.app, name="recipes")
-app.add_typer(synonyms.app, name="synonyms")
+VERBS = {
+    "train": "train",
+    "compare": "compare",
+    "reproduce": "reproduce",
+    "sweep": "sweep",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "export": "export",
+    "robustness": "robustness",
+    "check": "check",
+    "pretrain": "pretrain",
+    "pretrain-stats": "pretrain",
+    "spans": "spans",
+    "data": "data",
+    "recipes": "recipes",
+    "synonyms": "synonyms",
+}
+"""Verb to its module, which has a function of that name, or a Typer `app` for a verb with verbs of its own."""
+
+
+def application(verbs: Iterable[str] = VERBS) -> typer.Typer:
+    """Returns the command line with some of its verbs; only their modules are imported."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(tellapart)
+    for verb in verbs:
+        module = importlib.import_module(f"tellapart.cli.{VERBS[verb]}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=verb)
+        else:
+            app.command(verb)(getattr(module, verb.replace("-", "_")))
+    return app
 
 
 def _print_version(wanted: bool) -> None:
@@ -56,7 +56,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def tellapart(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
@@ -78,12 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits.
 
     Args:
-        arguments: What follows the program's name; by default what the process was started with.
+        arguments: The arguments after the program's name; by default those of the process.
 
     Raises:
         SystemExit: Always: 0; 2 for the user's mistakes; 1 for other failures; 130 after Ctrl-C.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given  # taken off here, so that it may stand anywhere
+    debug = "--debug" in given  # removed here, so that it may appear anywhere
+    given = [argument for argument in given if argument != "--debug"]
+    verbs = given[:1] if given and given[0] in VERBS else VERBS  # the help of one verb needs no other
     with notes_on_stderr(), failures_in_one_line(debug):
-        app(args=[argument for argument in given if argument != "--debug"], prog_name="tellapart")
+        application(verbs)(args=given, prog_name="tellapart")

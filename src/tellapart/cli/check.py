@@ -1,4 +1,4 @@
-"""`tellapart check`: what is wrong with the data, before anything is trained."""
+"""`tellapart check`: checks of the data before training."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def check(
     max_length: o.MaxLength = None,
     json: o.Json = False,
 ) -> None:
-    """Look at the data before training.
+    """Check the data before training.
 
     Finds duplicates, texts in two splits, one text under two labels, empty
-    texts, classes too small to split, texts cut at the chosen length.
+    texts, classes too small to split, texts longer than --max-length.
 
     [bold]Examples[/]
     tellapart check tickets.csv

@@ -1,4 +1,4 @@
-"""`tellapart compare`: methods side by side over paired seeds."""
+"""`tellapart compare`: comparison of methods over paired seeds."""
 
 from __future__ import annotations
 
@@ -7,48 +7,26 @@ from typing import Annotated
 import typer
 
 from tellapart.cli import options as o
+from tellapart.recipes import Recipe
 
 
+@o.takes_settings(Recipe, o.RECIPE_PLACES, without="method", example=o.EXAMPLE)
 def compare(
     context: typer.Context,
-    data: o.Data = None,
     methods: Annotated[
         str,
         typer.Option(
             "--methods",
-            help="Names with commas between, see [bold]tellapart recipes[/]; the first is the baseline.",
+            help="Comma-separated names, see [bold]tellapart recipes[/]; the first is the baseline.",
             rich_help_panel="Comparison",
         ),
     ] = "cross-entropy,label-distance",
     trials: Annotated[
         int,
         typer.Option(
-            "--trials", min=1, help="Runs of each method, one a seed.", rich_help_panel="Comparison"
+            "--trials", min=1, help="Runs of each method, one per seed.", rich_help_panel="Comparison"
         ),
     ] = 3,
-    text: o.Text = None,
-    text_pair: o.TextPair = None,
-    label: o.Label = None,
-    question_id: o.QuestionId = None,
-    label_delimiter: o.LabelDelimiter = None,
-    regression: o.Regression = None,
-    ordered: o.Ordered = None,
-    hierarchy: o.Hierarchy = None,
-    few_shot: o.FewShot = None,
-    encoder: o.Encoder = None,
-    second_encoder: o.SecondEncoder = None,
-    fusion: o.Fusion = None,
-    pooling: o.Pooling = None,
-    max_length: o.MaxLength = None,
-    windows: o.Windows = None,
-    epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
-    learning_rate: o.LearningRate = None,
-    thresholds: o.Thresholds = None,
-    temperature: o.Temperature = None,
-    seed: o.Seed = None,
-    recipe: o.RecipeFile = None,
-    settings: o.Settings = [],  # noqa: B006  typer copies it
     output: o.Output = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -58,8 +36,8 @@ def compare(
     """Find out whether a method helps on your data, by how much, and for which classes.
 
     Every method is trained with the same seeds on the same rows. The table
-    gives the difference to the first method with its 95 % interval, and the
-    classes that are confused most, before and after.
+    has the difference from the first method with its 95 % interval, and the
+    most confused classes before and after.
 
     [bold]Examples[/]
     tellapart compare tickets.csv
@@ -69,7 +47,8 @@ def compare(
     from tellapart.cli.tables import print_json, show_comparison
     from tellapart.runs.compare import compare as run
 
-    # An option of one objective is unknown to the others: each method takes those that it knows.
+    # Options of one objective are unknown to the others: each method takes those that it knows.
+    settings = context.params["settings"]
     objective_settings = [setting for setting in settings if ".objective." in setting.partition("=")[0]]
     others = [setting for setting in settings if setting not in objective_settings]
     chosen = o.recipe_from(context.params | {"settings": others})

@@ -1,4 +1,4 @@
-"""`tellapart data`: list and download benchmark sets."""
+"""`tellapart data`: registered benchmark sets."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import typer
 
 from tellapart.cli import options as o
 
-app = typer.Typer(no_args_is_help=True, help="List and download benchmark sets.")
+app = typer.Typer(no_args_is_help=True, help="List and fetch benchmark sets.")
 
 _ARXIV = "arXiv"
 
 
 @app.command("list")
 def list_sets(json: o.Json = False) -> None:
-    """List the benchmark sets."""
+    """List the registered benchmark sets."""
     from dataclasses import asdict
 
     from tellapart.cli.tables import print_json, show_sets
@@ -46,17 +46,21 @@ def fetch_set(
     ] = None,
     archive: Annotated[
         str | None,
-        typer.Option("--archive", help="arXiv archive; default cs.", rich_help_panel=_ARXIV),
+        typer.Option(
+            "--archive",
+            help="Archive of the papers and their categories. Default: cs.",
+            rich_help_panel=_ARXIV,
+        ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="Seed of the split; default 0.", rich_help_panel=_ARXIV),
+        typer.Option("--seed", help="Seed of the split of the papers. Default: 0.", rich_help_panel=_ARXIV),
     ] = None,
     json: o.Json = False,
 ) -> None:
-    """Download a benchmark set to the cache and print its folder.
+    """Fetch a benchmark set into the cache and print its folder.
 
-    Downloads from arXiv are resumed by the same command.
+    Papers from arXiv are saved day by day: the same command resumes a download.
 
     [bold]Examples[/]
     tellapart data fetch r8
@@ -73,7 +77,7 @@ def fetch_set(
             f"--from, --to, --archive and --seed do not apply to {name}", "leave them out, or fetch arxiv"
         )
     elif first is None or last is None:
-        raise UserError("the days are not given", "give both --from and --to")
+        raise UserError("the days of the papers are missing", "give both --from and --to")
     else:
         folder = fetch_arxiv(first, last, archive or "cs", seed or 0)
     if json:

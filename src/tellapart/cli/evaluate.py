@@ -1,4 +1,4 @@
-"""`tellapart evaluate`: the metrics of a model on labelled rows."""
+"""`tellapart evaluate`: metrics of a model on labelled rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tellapart.cli import options as o
 
 
 class WithoutPositive(StrEnum):
-    """What a question without a right answer counts as."""
+    """Score of a question without a right answer."""
 
     skip = "skip"
     zero = "zero"
@@ -22,7 +22,10 @@ def evaluate(
     model: o.Model,
     file: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="Labelled rows: all that train takes; of splits the test split."),
+        typer.Argument(
+            metavar="FILE",
+            help="Labelled rows, in any form that train takes; the test split if there are splits.",
+        ),
     ],
     text: o.Text = None,
     text_pair: o.TextPair = None,
@@ -30,7 +33,9 @@ def evaluate(
     question_id: o.QuestionId = None,
     without_positive: Annotated[
         WithoutPositive,
-        typer.Option("--without-positive", help="Questions without a right answer.", rich_help_panel="Data"),
+        typer.Option(
+            "--without-positive", help="Score of questions without a right answer.", rich_help_panel="Data"
+        ),
     ] = WithoutPositive.skip,
     label_delimiter: o.LabelDelimiter = None,
     ordered: o.Ordered = None,

@@ -1,4 +1,4 @@
-"""`tellapart export`: a model for ONNX Runtime."""
+"""`tellapart export`: export of a model to ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tellapart.cli import options as o
 def export(
     model: o.Model,
     format: Annotated[
-        str, typer.Option("--format", metavar="NAME", help="What to write: onnx.", rich_help_panel="Export")
+        str, typer.Option("--format", metavar="NAME", help="Format to write: onnx.", rich_help_panel="Export")
     ] = "onnx",
     quantize: Annotated[
         str | None,
         typer.Option(
             "--quantize",
             metavar="NAME",
-            help="int8: weights of 8 bits, smaller and faster; none by default.",
+            help="int8: 8-bit weights, smaller and faster. Default: none.",
             rich_help_panel="Export",
         ),
     ] = None,
@@ -29,7 +29,7 @@ def export(
         typer.Option(
             "--check",
             metavar="FILE",
-            help="Texts to compare the answers on; by default the run's test rows.",
+            help="Texts to compare the predictions on. Default: the test rows of the run.",
             rich_help_panel="Export",
         ),
     ] = None,
@@ -38,7 +38,9 @@ def export(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", help="Folder to write; by default the model's with -onnx.", rich_help_panel="Output"
+            "--output",
+            help="Folder to write. Default: that of the model with -onnx.",
+            rich_help_panel="Output",
         ),
     ] = None,
     overwrite: o.Overwrite = False,
@@ -46,8 +48,8 @@ def export(
 ) -> None:
     """Export a model for ONNX Runtime.
 
-    The export is compared with the original before it appears. predict and
-    evaluate take the folder as a model.
+    The export is compared with the original before it is written. predict and
+    evaluate accept the folder as a model.
 
     [bold]Examples[/]
     tellapart export runs/tickets --output tickets-onnx

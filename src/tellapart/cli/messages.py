@@ -1,4 +1,4 @@
-"""What the user sees on stderr beside the result: notes and errors, one line each."""
+"""Notes and errors on stderr, one line each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INTERRUPTED = 130
 
 @contextlib.contextmanager
 def notes_on_stderr() -> Iterator[None]:
-    """Shows each `TellapartWarning` once as `note: …`; other warnings as Python does."""
+    """Prints each `TellapartWarning` once as `note: …`; other warnings as usual."""
     with warnings.catch_warnings():
         show = warnings.showwarning
 
@@ -39,14 +39,14 @@ def failures_in_one_line(debug: bool) -> Iterator[None]:
         debug: Whether to print the traceback too.
 
     Raises:
-        SystemExit: For every exception; its own ones pass through.
+        SystemExit: For every exception; a SystemExit passes through.
     """
     try:
         yield
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer has swallowed the KeyboardInterrupt by now
+        if end.code == INTERRUPTED:  # typer has already caught the KeyboardInterrupt
             print(
-                "interrupted: train, compare, reproduce, sweep and pretrain go on where they were with --resume.",
+                "interrupted: train, compare, reproduce, sweep and pretrain resume with --resume.",
                 file=sys.stderr,
             )
         raise
@@ -65,15 +65,15 @@ def print_notes(notes: Iterable[str]) -> None:
 
 
 def _explained(error: Exception) -> tuple[str, int]:
-    """Returns the sentence for an exception, and what to exit with."""
+    """Returns the message and the exit code of an exception."""
     if isinstance(error, TellapartError):
         return str(error), error.exit_code
     text = str(error).lower()
-    # Libraries in Rust and C++ report both conditions as exceptions of their own, told apart by the text only.
+    # Libraries in Rust and C++ raise exceptions of their own for both conditions; only the text tells.
     if getattr(error, "errno", None) == errno.ENOSPC or "no space left on device" in text:
         return "the disk is full: free some space, or write elsewhere with --output.", 2
     if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
-        return "the memory does not suffice: lower --batch-size or --max-length.", 1
+        return "out of memory: lower --batch-size or --max-length.", 1
     return f"{type(error).__name__}: {error}: run again with --debug for the traceback.", 1
 
 

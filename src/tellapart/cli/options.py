@@ -1,171 +1,149 @@
-"""The options that verbs share, and the recipe that they add up to."""
+"""Options that verbs share, generated from the schemas of recipes."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+from pydantic import BaseModel
+
+from tellapart.errors import RecipeError
+from tellapart.recipes import Recipe, load_recipe, method_recipe, with_values
+from tellapart.recipes.reading import assignment
 
 if TYPE_CHECKING:
-    from tellapart.recipes import Recipe
+    from pydantic.fields import FieldInfo
 
 _DATA, _MODEL, _TRAINING, _OUTPUT = "Data", "Model", "Training", "Output"
 
+Places = Mapping[str, Mapping[str, str]]
+"""Help panel to parameters of a verb, each with the path of its key in the recipe."""
 
-def _option(*names: str, help: str, panel: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)
+RECIPE_PLACES: Places = {
+    _DATA: {
+        "data": "data.source",
+        "text": "data.text",
+        "text_pair": "data.text_pair",
+        "label": "data.label",
+        "question_id": "data.question_id",
+        "label_delimiter": "data.label_delimiter",
+        "regression": "data.regression",
+        "ordered": "data.order",
+        "hierarchy": "data.hierarchy_separator",
+        "few_shot": "data.few_shot",
+    },
+    _MODEL: {
+        "encoder": "encoder.name",
+        "second_encoder": "encoder.second",
+        "fusion": "encoder.fusion",
+        "pooling": "encoder.pooling",
+        "max_length": "encoder.max_length",
+        "windows": "encoder.windows",
+    },
+    _TRAINING: {
+        "method": "method",
+        "epochs": "stages.0.epochs",
+        "batch_size": "stages.0.batch_size",
+        "learning_rate": "stages.0.learning_rate",
+        "thresholds": "decision.thresholds",
+        "temperature": "decision.temperature",
+        "seed": "seed",
+    },
+}
+EXAMPLE = "stages.0.objective.tau=3"
+_METAVARS = {"data": "DATA", "texts": "TEXTS", "ordered": "NAMES", "hierarchy": "SEPARATOR"}
 
 
-def _flag(name: str, help: str, panel: str = _OUTPUT) -> Any:
-    return typer.Option(name, help=help, rich_help_panel=panel, show_default=False)
+def field_at(model: type[BaseModel], path: str) -> FieldInfo:
+    """Returns the key of a recipe at a path such as `stages.0.epochs`."""
+    for key in path.split("."):
+        if not key.isdigit():
+            field = model.model_fields[key]
+            model = next(
+                (kind for kind in (field.annotation, *get_args(field.annotation)) if _is_model(kind)), model
+            )
+    return field
 
 
-Data = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="DATA",
-        help="A file (CSV, TSV, JSONL, JSON, Parquet), a folder with train, validation and test files, "
-        "a name from [bold]tellapart data list[/], or a data set on the Hub.",
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def help_text(field: FieldInfo) -> str:
+    """Returns the description of a key with its default; values in backticks are bold."""
+    text = re.sub(r"`([^`]*)`", r"[bold]\1[/]", field.description or "")
+    if field.default is None or isinstance(field.default, bool):
+        return text
+    return f"{text} Default: {field.default}."
+
+
+def _option(name: str, field: FieldInfo, panel: str) -> Any:
+    if name in ("data", "texts"):
+        return typer.Argument(metavar=_METAVARS[name], help=help_text(field), show_default=False)
+    return typer.Option(
+        "--" + name.replace("_", "-"),
+        help=help_text(field),
+        rich_help_panel=panel,
+        metavar=_METAVARS.get(name),
         show_default=False,
+    )
+
+
+def _recipe_option(name: str) -> Any:
+    panel = next(panel for panel, places in RECIPE_PLACES.items() if name in places)
+    return _option(name, field_at(Recipe, RECIPE_PLACES[panel][name]), panel)
+
+
+def _type(field: FieldInfo) -> type:
+    """The type of an option: that of a number or a flag; else text, which the recipe checks."""
+    kinds = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType]
+    return kinds[0] if kinds[0] in (bool, int, float) and len(kinds) == 1 else str
+
+
+Data = Annotated[str | None, _recipe_option("data")]
+Text = Annotated[str | None, _recipe_option("text")]
+TextPair = Annotated[str | None, _recipe_option("text_pair")]
+Label = Annotated[str | None, _recipe_option("label")]
+QuestionId = Annotated[str | None, _recipe_option("question_id")]
+LabelDelimiter = Annotated[str | None, _recipe_option("label_delimiter")]
+Regression = Annotated[bool | None, _recipe_option("regression")]
+Ordered = Annotated[str | None, _recipe_option("ordered")]
+Encoder = Annotated[str | None, _recipe_option("encoder")]
+MaxLength = Annotated[int | None, _recipe_option("max_length")]
+LearningRate = Annotated[float | None, _recipe_option("learning_rate")]
+Seed = Annotated[int | None, _recipe_option("seed")]
+
+
+def _shared(name: str, help: str, panel: str = _OUTPUT, metavar: str | None = None) -> Any:
+    return typer.Option(name, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
+
+
+Settings = Annotated[
+    list[str],
+    _shared(
+        "--set",
+        f"Any other key of the recipe, such as {EXAMPLE}; may be repeated, overrides flags.",
+        _TRAINING,
+        "PATH=VALUE",
     ),
 ]
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="A folder: what train or export wrote, or any Transformers classifier."
-    ),
-]
-
-Text = Annotated[str | None, _option("--text", help="Column of the text; else found.", panel=_DATA)]
-TextPair = Annotated[
-    str | None, _option("--text-pair", help="Column of the second text, for pairs.", panel=_DATA)
-]
-Label = Annotated[str | None, _option("--label", help="Column of the label; else found.", panel=_DATA)]
-QuestionId = Annotated[
-    str | None, _option("--question-id", help="Column of the question, to rank its answers.", panel=_DATA)
-]
-LabelDelimiter = Annotated[
-    str | None,
-    _option("--label-delimiter", help="What separates several labels in a cell.", panel=_DATA),
-]
-Regression = Annotated[
-    bool | None,
-    typer.Option(
-        "--regression",
-        help="Labels are numbers to predict, no classes.",
-        rich_help_panel=_DATA,
-        show_default=False,
-    ),
-]
-Ordered = Annotated[
-    str | None,
-    _option(
-        "--ordered",
-        metavar="NAMES",
-        help="All classes from first to last, with commas between, where they have an order.",
-        panel=_DATA,
-    ),
-]
-Hierarchy = Annotated[
-    str | None,
-    _option(
-        "--hierarchy",
-        metavar="SEPARATOR",
-        help="What separates levels in class names that are paths: . for comp.sys.mac.",
-        panel=_DATA,
-    ),
-]
-FewShot = Annotated[int | None, _option("--few-shot", help="Training rows a class.", panel=_DATA)]
-
-Encoder = Annotated[
-    str | None,
-    _option("--encoder", help="minilm (default), textcnn, han, a folder, or a Hub name.", panel=_MODEL),
-]
-SecondEncoder = Annotated[
-    str | None,
-    _option("--second-encoder", help="Another one, fused with the first; none by default.", panel=_MODEL),
-]
-Fusion = Annotated[
-    str | None,
-    _option("--fusion", help="Of two encoders' vectors: concat (default), mean or sum.", panel=_MODEL),
-]
-Pooling = Annotated[
-    str | None,
-    _option("--pooling", help="mean (default where it can be had), cls or stock.", panel=_MODEL),
-]
-MaxLength = Annotated[
-    int | None,
-    _option(
-        "--max-length",
-        help="Longest input in tokens; 128 by default, 512 with windows, textcnn and han.",
-        panel=_MODEL,
-    ),
-]
-Windows = Annotated[
-    str | None,
-    _option(
-        "--windows",
-        help="Read long texts in windows, pooled by max, mean or learned attention; none by default.",
-        panel=_MODEL,
-    ),
-]
-
-Method = Annotated[
-    str | None,
-    _option(
-        "--method",
-        help="What is minimised, see [bold]tellapart recipes[/]; cross-entropy, or mean-squared-error.",
-        panel=_TRAINING,
-    ),
-]
-Epochs = Annotated[
-    float | None, _option("--epochs", help="Passes over the training rows, at most.", panel=_TRAINING)
-]
-BatchSize = Annotated[
-    int | None, _option("--batch-size", help="Rows a step; 32 by default.", panel=_TRAINING)
-]
-LearningRate = Annotated[
-    float | None, _option("--learning-rate", help="Of the encoder; by its size.", panel=_TRAINING)
-]
-Thresholds = Annotated[
-    str | None,
-    _option(
-        "--thresholds",
-        help="Of several labels: the probability from which one is predicted, 0.5 by default; or "
-        "[bold]tuned[/] on the validation rows.",
-        panel=_TRAINING,
-    ),
-]
-Temperature = Annotated[
-    str | None,
-    _option(
-        "--temperature",
-        help="Calibrates probabilities on the validation rows: fitted, folded into the model, or none (default).",
-        panel=_TRAINING,
-    ),
-]
-Seed = Annotated[int | None, _option("--seed", help="Of everything random; 0 by default.", panel=_TRAINING)]
-RecipeFile = Annotated[
-    Path | None,
-    _option("--recipe", metavar="FILE", help="YAML with any of these settings; flags win.", panel=_TRAINING),
-]
-Settings = Annotated[
-    list[str],
-    _option(
-        "--set",
-        metavar="PATH=VALUE",
-        help="Any other setting, such as stages.0.objective.tau=3; may be repeated, wins over flags.",
-        panel=_TRAINING,
+        metavar="MODEL", help="Folder that train or export wrote, or any Transformers classifier."
     ),
 ]
 
 
 class Precisions(StrEnum):
-    """What is multiplied when rows are scored."""
+    """Number format of scoring."""
 
     auto = "auto"
     fp32 = "fp32"
@@ -174,44 +152,81 @@ class Precisions(StrEnum):
 
 Precision = Annotated[
     Precisions,
-    _option(
-        "--precision", help="bf16 is faster and rounds; auto takes it where the device gains.", panel=_MODEL
+    typer.Option(
+        "--precision",
+        help="bf16 is faster and less exact; auto takes it where the device gains.",
+        rich_help_panel=_MODEL,
     ),
 ]
+Output = Annotated[Path | None, _shared("--output", "Folder to write. Default: in runs/.")]
+Resume = Annotated[bool, _shared("--resume", "Resume a run that was interrupted.")]
+Overwrite = Annotated[bool, _shared("--overwrite", "Replace the contents of the folder.")]
+Json = Annotated[bool, _shared("--json", "Print only JSON on standard output.")]
+Quiet = Annotated[bool, _shared("--quiet", "Show no progress, only the result.")]
 
-Output = Annotated[
-    Path | None, _option("--output", help="Folder to write; by default in runs/.", panel=_OUTPUT)
-]
-Resume = Annotated[bool, _flag("--resume", "Go on with a run that was interrupted.")]
-Overwrite = Annotated[bool, _flag("--overwrite", "Replace what the folder holds.")]
-Json = Annotated[bool, _flag("--json", "Print JSON, and nothing else, on standard output.")]
-Quiet = Annotated[bool, _flag("--quiet", "No progress, only the result.")]
 
-_PLACES = {
-    "data": "data.source",
-    "text": "data.text",
-    "text_pair": "data.text_pair",
-    "label": "data.label",
-    "question_id": "data.question_id",
-    "label_delimiter": "data.label_delimiter",
-    "regression": "data.regression",
-    "ordered": "data.order",
-    "hierarchy": "data.hierarchy_separator",
-    "few_shot": "data.few_shot",
-    "encoder": "encoder.name",
-    "second_encoder": "encoder.second",
-    "fusion": "encoder.fusion",
-    "pooling": "encoder.pooling",
-    "max_length": "encoder.max_length",
-    "windows": "encoder.windows",
-    "epochs": "stages.0.epochs",
-    "batch_size": "stages.0.batch_size",
-    "learning_rate": "stages.0.learning_rate",
-    "thresholds": "decision.thresholds",
-    "temperature": "decision.temperature",
-    "seed": "seed",
-}
-"""Where in a recipe the value of an option stands."""
+def takes_settings(
+    model: type[BaseModel], places: Places, *, without: str = "", example: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds the options of a recipe, `--recipe` and `--set` to a verb, before its `--output`.
+
+    The verb finds their values in `context.params`; its own signature has its own options only.
+
+    Args:
+        model: The schema of the recipe.
+        places: The options and their keys.
+        without: A parameter to leave out.
+        example: An assignment, for the help of `--set`.
+    """
+    file_help = "YAML file with any of these settings; flags override it."
+    set_help = f"Any other key of the recipe, such as {example}; may be repeated, overrides flags."
+    added = [
+        _parameter(name, Annotated[_type(field) | None, _option(name, field, panel)])
+        for panel, options in places.items()
+        for name, path in options.items()
+        if name != without
+        for field in [field_at(model, path)]
+    ]
+    added += [
+        _parameter("recipe", Annotated[Path | None, _shared("--recipe", file_help, _TRAINING, "FILE")]),
+        _parameter("settings", Annotated[list[str], _shared("--set", set_help, _TRAINING, "PATH=VALUE")], ()),
+    ]
+
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(verb, eval_str=True).parameters
+
+        @functools.wraps(verb)
+        def wrapper(**given: Any) -> None:
+            verb(**{name: given[name] for name in own})
+
+        before = list(own).index("output")
+        parameters = [*list(own.values())[:before], *added, *list(own.values())[before:]]
+        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {one.name: one.annotation for one in parameters}
+        return wrapper
+
+    return decorate
+
+
+def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def assignments(parameters: Mapping[str, Any], places: Places) -> list[str]:
+    """Returns the options that were given as assignments to the keys of the recipe, then those of `--set`.
+
+    Args:
+        parameters: The values of a verb's options by name, as `typer.Context.params` has them.
+        places: The options and their keys.
+    """
+    values = {
+        path: parameters[name]
+        for options in places.values()
+        for name, path in options.items()
+        if parameters.get(name) is not None
+    }
+    return [*(assignment(path, value) for path, value in values.items()), *parameters["settings"]]
 
 
 def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
@@ -223,28 +238,23 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
     Raises:
         RecipeError: The options do not describe a run.
     """
-    from tellapart.errors import RecipeError
-    from tellapart.recipes import Recipe, load_recipe, method_recipe, with_values
-
     recipe = load_recipe(parameters["recipe"]) if parameters["recipe"] else Recipe()
     method = parameters.get("method")
     if method and not ("method" in recipe.model_fields_set and recipe.method == method):
         recipe = method_recipe(method, recipe)
-    given = {name: parameters[name] for name in _PLACES if parameters.get(name) is not None}
-    if "ordered" in given:
+    given = {**parameters, "method": None}
+    if given["ordered"] is not None:
         given["ordered"] = class_names(given["ordered"])
-    # JSON is YAML, and keeps a column that is called 1 or true a string.
-    flags = [f"{_PLACES[name]}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items()]
-    recipe = with_values(recipe, [*flags, *parameters["settings"]])
+    recipe = with_values(recipe, assignments(given, RECIPE_PLACES))
     if recipe.data.source is None:
         raise RecipeError("no data are named", "give a file, a folder or a name as the first argument")
-    from tellapart.fitting.rows import suited  # it loads torch: after what is quick to refuse
+    from tellapart.fitting.rows import suited  # imports torch: after the checks that need none
 
     return suited(recipe)
 
 
 def class_names(written: str) -> list[str]:
-    """Takes apart names of classes with commas between; of names with commas in them a recipe has a list."""
+    """Splits names of classes at commas; names with commas in them need a recipe."""
     return [name.strip() for name in written.split(",") if name.strip()]
 
 

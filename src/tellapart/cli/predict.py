@@ -1,4 +1,4 @@
-"""`tellapart predict`: file to file."""
+"""`tellapart predict`: predictions for the rows of a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def predict(
         str, typer.Argument(metavar="FILE", help="Rows with the text: CSV, TSV, JSONL, JSON or Parquet.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", help="File to write; its suffix sets the format.", show_default=False)
+        Path,
+        typer.Option("--output", help="File to write; its suffix selects the format.", show_default=False),
     ],
     text: o.Text = None,
     text_pair: o.TextPair = None,
@@ -26,8 +27,8 @@ def predict(
 ) -> None:
     """Label the rows of a file.
 
-    All columns are kept; predicted_label and probability are added: lists,
-    where a text can have several labels. Models of scores add predicted_score.
+    All columns are kept; predicted_label and probability are added, as lists
+    for multi-label models. Regression models add predicted_score.
 
     [bold]Examples[/]
     tellapart predict runs/tickets new.csv --output labelled.csv

@@ -1,141 +1,34 @@
-"""`tellapart pretrain` and `tellapart pretrain-stats`: pre-training on raw texts."""
+"""`tellapart pretrain` and `tellapart pretrain-stats`: pre-training of an encoder on raw texts."""
 
 from __future__ import annotations
 
-import json as json_module
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from tellapart.cli import options as o
+from tellapart.errors import RecipeError
+from tellapart.pretraining.recipe import PretrainRecipe, load_pretraining_recipe, with_pretraining_values
 
-if TYPE_CHECKING:
-    from tellapart.pretraining.recipe import PretrainRecipe
-
-_DATA, _MODEL, _NEW, _TRAINING, _OUTPUT = "Data", "Model", "A new model", "Training", "Output"
-
-
-def _option(*names: str, help: str, panel: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
-
-
-Texts = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="TEXTS",
-        help="A text file, a folder with .txt files, a table, a name from [bold]tellapart data list[/], or a "
-        "data set on the Hub.",
-        show_default=False,
-    ),
-]
-Sequences = Annotated[
-    str | None,
-    _option(
-        "--sequences", help="lines (default), one per line; documents, split from whole files.", panel=_DATA
-    ),
-]
-Encoder = Annotated[
-    str | None,
-    _option("--encoder", help="minilm (default), a folder, a Hub name, or new.", panel=_MODEL),
-]
-Generator = Annotated[
-    str | None, _option("--generator", help="For electra: the encoder's generator.", panel=_MODEL)
-]
-Family = Annotated[
-    str | None, _option("--family", help="bert or electra; default: the objective's.", panel=_NEW)
-]
-VocabularySize = Annotated[
-    int | None, _option("--vocabulary-size", help="Vocabulary size; default 8000.", panel=_NEW)
-]
-HiddenSize = Annotated[int | None, _option("--hidden-size", help="Hidden size; default 256.", panel=_NEW)]
-Layers = Annotated[int | None, _option("--layers", help="Number of layers; default 4.", panel=_NEW)]
-Heads = Annotated[int | None, _option("--heads", help="Attention heads per layer; default 4.", panel=_NEW)]
-Objective = Annotated[
-    str | None,
-    _option("--objective", help="mlm (default), masked tokens; electra, replaced tokens.", panel=_TRAINING),
-]
-Correction = Annotated[
-    str | None,
-    _option(
-        "--correction",
-        help="For predicted synonyms: none (default), hard, soft, soft-sentence, hard+soft.",
-        panel=_TRAINING,
-    ),
-]
-Synonyms = Annotated[
-    str | None,
-    _option("--synonyms", help="wordnet, or a file from [bold]tellapart synonyms build[/].", panel=_TRAINING),
-]
-WholeWords = Annotated[
-    bool, _option("--whole-words", help="Mask all tokens of a word together.", panel=_TRAINING)
-]
-Steps = Annotated[
-    int | None, _option("--steps", help="Optimiser steps; default: three passes.", panel=_TRAINING)
-]
-BatchSize = Annotated[
-    int | None, _option("--batch-size", help="Sequences per batch; default 32.", panel=_TRAINING)
-]
-BatchTokens = Annotated[
-    int | None, _option("--batch-tokens", help="Tokens per batch, in place of --batch-size.", panel=_TRAINING)
-]
-LearningRate = Annotated[
-    float | None, _option("--learning-rate", help="Default 5e-5, or 5e-4 for a new model.", panel=_TRAINING)
-]
-SaveEvery = Annotated[
-    int | None, _option("--save-every", help="Steps between checkpoints; default: a tenth.", panel=_OUTPUT)
-]
-KeepCheckpoints = Annotated[
-    bool, _option("--keep-checkpoints", help="Keep all checkpoints after the run.", panel=_OUTPUT)
-]
-Compile = Annotated[bool, _option("--compile", help="Use torch.compile.", panel=_TRAINING)]
-RecipeFile = Annotated[
-    Path | None,
-    _option("--recipe", metavar="FILE", help="YAML recipe; flags override it.", panel=_TRAINING),
-]
-Settings = Annotated[
-    list[str],
-    _option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Any setting, such as mask_share=0.3; repeatable, overrides flags.",
-        panel=_TRAINING,
-    ),
-]
-
-_OTHERS = ("context", "recipe", "settings", "output", "resume", "overwrite", "json", "quiet")
-"""Options that are not recipe keys; all others have the same name as their key."""
+PRETRAIN_PLACES: o.Places = {
+    panel: {name: name for name in names.split()}
+    for panel, names in {
+        "Data": "texts text sequences",
+        "Model": "encoder generator max_length",
+        "A new model": "family vocabulary_size hidden_size layers heads",
+        "Training": "objective correction synonyms whole_words steps batch_size batch_tokens learning_rate compile "
+        "seed",
+        "Output": "save_every keep_checkpoints",
+    }.items()
+}
 
 
+@o.takes_settings(PretrainRecipe, PRETRAIN_PLACES, example="mask_share=0.3")
 def pretrain(
     context: typer.Context,
-    texts: Texts = None,
-    text: o.Text = None,
-    sequences: Sequences = None,
-    encoder: Encoder = None,
-    generator: Generator = None,
-    max_length: o.MaxLength = None,
-    family: Family = None,
-    vocabulary_size: VocabularySize = None,
-    hidden_size: HiddenSize = None,
-    layers: Layers = None,
-    heads: Heads = None,
-    objective: Objective = None,
-    correction: Correction = None,
-    synonyms: Synonyms = None,
-    whole_words: WholeWords = False,
-    steps: Steps = None,
-    batch_size: BatchSize = None,
-    batch_tokens: BatchTokens = None,
-    learning_rate: LearningRate = None,
-    compile: Compile = False,
-    seed: o.Seed = None,
-    recipe: RecipeFile = None,
-    settings: Settings = [],  # noqa: B006  typer copies it
     output: o.Output = None,
-    save_every: SaveEvery = None,
-    keep_checkpoints: KeepCheckpoints = False,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
@@ -143,8 +36,8 @@ def pretrain(
 ) -> None:
     """Pre-train an encoder on raw texts.
 
-    The encoder predicts masked tokens. Corrections avoid penalties for
-    predictions that are synonyms of the masked token.
+    The objective is masked language modelling or replaced token detection.
+    Corrections lower the loss of wrong words that are synonyms of the right one.
 
     [bold]Examples[/]
     tellapart pretrain notes.txt --correction hard+soft
@@ -159,7 +52,7 @@ def pretrain(
     chosen = recipe_from(context.params)
     folder = output or o.default_output(str(chosen.texts), f"pretrain-{chosen.objective}")
     result = run(chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet)
-    if not is_main_process():  # only the main process reports
+    if not is_main_process():  # under torchrun, only one process reports
         return
     if not quiet:
         print_notes(result.notes)
@@ -172,24 +65,32 @@ def pretrain(
 def pretrain_stats(
     checkpoints: Annotated[
         list[str],
-        typer.Argument(metavar="CHECKPOINTS", help="Run folders, or any masked language models."),
+        typer.Argument(
+            metavar="CHECKPOINTS", help="Run folders, or any models with a head over the vocabulary."
+        ),
     ],
-    texts: Annotated[str, typer.Argument(metavar="TEXTS", help="Texts, as for pretrain.")],
+    texts: Annotated[str, typer.Argument(metavar="TEXTS", help="Texts, in any form that pretrain takes.")],
     text: o.Text = None,
     synonyms: Annotated[
-        str, _option("--synonyms", help="wordnet (default), or a file of synonyms.", panel=_DATA)
+        str, typer.Option("--synonyms", help="wordnet, or a file of synonyms.", rich_help_panel="Data")
     ] = "wordnet",
     max_length: o.MaxLength = None,
     limit: Annotated[
-        int | None, _option("--limit", help="Size of a sample of sequences; default: all.", panel=_DATA)
+        int | None,
+        typer.Option(
+            "--limit",
+            help="Number of sequences to read, a random sample. Default: all.",
+            rich_help_panel="Data",
+            show_default=False,
+        ),
     ] = None,
     seed: o.Seed = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Count wrong predictions that are synonyms, for each checkpoint.
+    """Count wrong predictions that are synonyms, per checkpoint.
 
-    Tokens are masked at random; predictions are the most likely tokens.
+    Words are masked at random and predicted by the model.
 
     [bold]Examples[/]
     tellapart pretrain-stats runs/own new_notes.txt
@@ -226,35 +127,22 @@ def pretrain_stats(
             ]
         )
     show_table(rows)
-    print("sequences and predictions: shares with a wrong prediction that is a synonym.")
+    print("sequences and predictions: shares with a wrong word that is a synonym of the right one.")
 
 
 def recipe_from(parameters: Mapping[str, Any]) -> PretrainRecipe:
-    """Builds the recipe of a run from the defaults, the file, flags and `--set`, in increasing precedence.
+    """Builds the recipe of a run: the defaults, then the file, then flags, then `--set`.
 
     Args:
-        parameters: The command's options by name, as in `typer.Context.params`.
+        parameters: The values of the verb's options by name, as `typer.Context.params` has them.
 
     Raises:
-        RecipeError: The options are invalid.
+        RecipeError: The options do not describe a run.
     """
-    from tellapart.errors import RecipeError
-    from tellapart.pretraining.recipe import (
-        PretrainRecipe,
-        load_pretraining_recipe,
-        with_pretraining_values,
-    )
-
     recipe = load_pretraining_recipe(parameters["recipe"]) if parameters["recipe"] else PretrainRecipe()
-    flags = [
-        # JSON is YAML, and keeps a column that is called 1 or true a string.
-        f"{key}={json_module.dumps(value, ensure_ascii=False)}"
-        for key, value in parameters.items()
-        if key not in _OTHERS and value is not None and value is not False
-    ]
-    recipe = with_pretraining_values(recipe, [*flags, *parameters["settings"]])
+    recipe = with_pretraining_values(recipe, o.assignments(parameters, PRETRAIN_PLACES))
     if recipe.texts is None:
-        raise RecipeError("no texts were given", "give a file or a folder as the first argument")
+        raise RecipeError("no texts are named", "give a file or a folder as the first argument")
     return recipe
 
 
@@ -263,7 +151,7 @@ def _counts(statistics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Prints the statistics, the run folder and the next command."""
+    """Prints the masked language modelling metrics, the folder, and the next command."""
     from tellapart.cli.tables import show_table
 
     counts = metrics["statistics"]

@@ -1,4 +1,4 @@
-"""`tellapart recipes`: the methods there are, and what they set."""
+"""`tellapart recipes`: the methods and their recipes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def show_recipe(
     name: Annotated[str, typer.Argument(metavar="METHOD", help="A method from [bold]tellapart recipes[/].")],
     json: o.Json = False,
 ) -> None:
-    """Print the recipe of a method with every setting, as YAML; null is decided by the run."""
+    """Print the recipe of a method with every key, as YAML; the run decides null values."""
     from tellapart.cli.tables import print_json
     from tellapart.recipes import method_recipe
 

@@ -20,19 +20,22 @@ def reproduce(
         str,
         typer.Argument(
             metavar="TABLE",
-            help="A name from [bold]tellapart reproduce list[/], or a YAML file that describes a table.",
+            help="Name from [bold]tellapart reproduce list[/], or a YAML file that describes a table.",
         ),
     ],
     rows: Annotated[
         str | None,
         typer.Option(
-            "--rows", metavar="KEYS", help="Methods, with commas between; all.", rich_help_panel=_TABLE
+            "--rows", metavar="KEYS", help="Methods, comma-separated. Default: all.", rich_help_panel=_TABLE
         ),
     ] = None,
     columns: Annotated[
         str | None,
         typer.Option(
-            "--columns", metavar="KEYS", help="Sets, with commas between; all.", rich_help_panel=_TABLE
+            "--columns",
+            metavar="KEYS",
+            help="Data sets, comma-separated. Default: all.",
+            rich_help_panel=_TABLE,
         ),
     ] = None,
     encoder: Annotated[
@@ -40,27 +43,32 @@ def reproduce(
         typer.Option(
             "--encoder",
             metavar="NAME",
-            help="In place of the table's first encoder; ROLE=NAME in place of another. May be repeated.",
+            help="Replaces the first encoder of the table; ROLE=NAME replaces another. May be repeated.",
             rich_help_panel=_TABLE,
         ),
     ] = [],  # noqa: B006  typer copies it
     trials: Annotated[
         int | None,
-        typer.Option("--trials", min=1, help="Seeds of each cell; as the paper.", rich_help_panel=_TABLE),
+        typer.Option(
+            "--trials", min=1, help="Seeds per cell. Default: as in the paper.", rich_help_panel=_TABLE
+        ),
     ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
             "--budget",
             metavar="TIME",
-            help="90s, 30m or 2h, after which no cell begins; without limit by default.",
+            help="90s, 30m or 2h, after which no cell starts. Default: no limit.",
             rich_help_panel=_TABLE,
         ),
     ] = None,
     jobs: Annotated[
         int,
         typer.Option(
-            "--jobs", min=1, help="Cells side by side, sharing a CPU's cores.", rich_help_panel=_TABLE
+            "--jobs",
+            min=1,
+            help="Cells to run in parallel, sharing the cores of the CPU.",
+            rich_help_panel=_TABLE,
         ),
     ] = 1,
     plan: Annotated[
@@ -75,10 +83,10 @@ def reproduce(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Run a table of a paper again, and read the paper's figures beside yours.
+    """Run a table of a paper again and compare your figures with the paper's.
 
-    Each finished cell is a file: the same command with --resume goes on where
-    it was. A cell that fails is named with the reason, and the rest still runs.
+    Each finished cell is a file: the same command with --resume continues the
+    table. A failed cell is reported with the reason, and the rest still runs.
 
     [bold]Examples[/]
     tellapart reproduce list

@@ -1,4 +1,4 @@
-"""`tellapart robustness`: a model on texts that were changed in a way that should not change its answers."""
+"""`tellapart robustness`: a model on perturbed texts that should keep their labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tellapart.cli import options as o
 
 
 class Attack(StrEnum):
-    """What is done to the texts."""
+    """Perturbation of the texts."""
 
     swap_synonyms = "swap-synonyms"
     add_sentence = "add-sentence"
@@ -26,20 +26,23 @@ def robustness(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", help="Labelled rows: all that train takes; for models of spans questions."
+            metavar="DATA", help="Labelled rows, in any form that train takes; questions for models of spans."
         ),
     ],
     attack: Annotated[
-        Attack, typer.Option("--attack", help="What is done to the texts.", rich_help_panel=_PANEL)
+        Attack, typer.Option("--attack", help="Perturbation of the texts.", rich_help_panel=_PANEL)
     ] = Attack.swap_synonyms,
     share: Annotated[
         float,
-        typer.Option("--share", help="Of a text's words, swapped at most.", rich_help_panel=_PANEL),
+        typer.Option("--share", help="Maximum share of the words of a text to swap.", rich_help_panel=_PANEL),
     ] = 0.1,
     protect: Annotated[
         list[str],
         typer.Option(
-            "--protect", metavar="WORD", help="Never swapped; may be repeated.", rich_help_panel=_PANEL
+            "--protect",
+            metavar="WORD",
+            help="Word that is never swapped; may be repeated.",
+            rich_help_panel=_PANEL,
         ),
     ] = [],  # noqa: B006  typer copies it
     wordnet: Annotated[
@@ -47,7 +50,7 @@ def robustness(
         typer.Option(
             "--wordnet",
             metavar="FOLDER",
-            help="WordNet's files; by default where they are usually.",
+            help="Folder of WordNet's files. Default: the usual places.",
             rich_help_panel=_PANEL,
         ),
     ] = None,
@@ -61,10 +64,10 @@ def robustness(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """See what becomes of a model's answers when words give way to synonyms.
+    """Measure a model on texts whose words are swapped for synonyms.
 
-    The table holds the answers to the changed texts against those to the same
-    texts as they were; the page in the folder shows which answers changed.
+    The table compares the predictions on the changed texts with those on the
+    original texts; the page in the folder shows the predictions that changed.
 
     [bold]Examples[/]
     tellapart robustness runs/tickets tickets.csv

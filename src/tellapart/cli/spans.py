@@ -1,4 +1,4 @@
-"""`tellapart spans`: answers to questions, read out of a text."""
+"""`tellapart spans`: extractive question answering."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import typer
 
 from tellapart.cli import options as o
 
-app = typer.Typer(no_args_is_help=True, help="Answer questions out of a text (SQuAD format).")
+app = typer.Typer(no_args_is_help=True, help="Extractive question answering (SQuAD format).")
 
 _Squad = Annotated[
     str,
     typer.Argument(
-        metavar="DATA", help="A JSON file in the format of SQuAD, a table of questions, or a Hub name."
+        metavar="DATA", help="JSON file in SQuAD format, table of questions, or data set on the Hub."
     ),
 ]
 _Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A folder: what spans train wrote, or a Transformers model.")
+    str, typer.Argument(metavar="MODEL", help="Folder that spans train wrote, or a Transformers model.")
 ]
 
 
@@ -27,20 +27,25 @@ def train(
     data: _Squad,
     validation: Annotated[
         Path | None,
-        typer.Option("--validation", metavar="FILE", help="Evaluated at the end.", rich_help_panel="Data"),
+        typer.Option(
+            "--validation",
+            metavar="FILE",
+            help="Questions to evaluate on at the end.",
+            rich_help_panel="Data",
+        ),
     ] = None,
     encoder: o.Encoder = None,
     max_length: Annotated[
-        int, typer.Option("--max-length", help="Tokens of a window.", rich_help_panel="Model")
+        int, typer.Option("--max-length", help="Tokens per window.", rich_help_panel="Model")
     ] = 384,
     stride: Annotated[
-        int, typer.Option("--stride", help="Tokens that two windows share.", rich_help_panel="Model")
+        int, typer.Option("--stride", help="Overlap of two windows in tokens.", rich_help_panel="Model")
     ] = 128,
     epochs: Annotated[
         float, typer.Option("--epochs", help="Passes over the windows.", rich_help_panel="Training")
     ] = 2.0,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", help="Windows a step.", rich_help_panel="Training")
+        int, typer.Option("--batch-size", help="Windows per step.", rich_help_panel="Training")
     ] = 16,
     learning_rate: o.LearningRate = None,
     seed: o.Seed = None,
@@ -49,10 +54,10 @@ def train(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Train a stock Transformers model that marks the answer to a question in a text.
+    """Train a stock Transformers model for extractive question answering.
 
-    Questions without an answer are learnt as such. Long texts are read in
-    windows that overlap.
+    Questions without an answer are supported. Long texts are read in
+    overlapping windows.
 
     [bold]Examples[/]
     tellapart spans train train.json --validation dev.json --output runs/spans
@@ -92,7 +97,7 @@ def predict(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Answer the questions of a file; the output is what SQuAD's own scripts read.
+    """Answer the questions of a file, in the format of SQuAD's scripts.
 
     [bold]Examples[/]
     tellapart spans predict runs/spans dev.json --output predictions.json
@@ -110,13 +115,13 @@ def predict(
 @app.command("evaluate")
 def evaluate(
     answers: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model's folder; or its answers, a JSON file.")
+        str, typer.Argument(metavar="MODEL", help="Folder of a model, or a JSON file of its answers.")
     ],
     data: _Squad,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Measure answers by exact match and F1, as SQuAD's own scripts do.
+    """Measure answers by exact match and F1, as SQuAD's scripts do.
 
     [bold]Examples[/]
     tellapart spans evaluate runs/spans dev.json

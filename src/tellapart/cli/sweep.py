@@ -1,4 +1,4 @@
-"""`tellapart sweep`: a search over any of a recipe's values."""
+"""`tellapart sweep`: hyperparameter search over the values of a recipe."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Annotated
 import typer
 
 from tellapart.cli import options as o
+from tellapart.recipes import Recipe
 
 _SWEEP = "Sweep"
 
 
+@o.takes_settings(Recipe, o.RECIPE_PLACES, example=o.EXAMPLE)
 def sweep(
     context: typer.Context,
-    data: o.Data = None,
     over: Annotated[
         list[str],
         typer.Option(
             "--over",
             metavar="PATH=VALUES",
-            help="What is searched: a list, stages.0.epochs=2,4,8; or a range: VALUES is 2..8, 2..8:2, "
+            help="Values to search: a list, stages.0.epochs=2,4,8; or a range: VALUES is 2..8, 2..8:2, "
             "0.1..0.9 or 1e-5..1e-3:log. May be repeated.",
             rich_help_panel=_SWEEP,
         ),
@@ -29,20 +30,20 @@ def sweep(
         typer.Option(
             "--trials",
             min=1,
-            help="Combinations of values to try; by default all of lists, else 20.",
+            help="Combinations of values to try. Default: all for lists, else 20.",
             rich_help_panel=_SWEEP,
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="Runs of each trial, one a seed.", rich_help_panel=_SWEEP)
+        int, typer.Option("--seeds", min=1, help="Runs of each trial, one per seed.", rich_help_panel=_SWEEP)
     ] = 1,
     baseline: Annotated[
         str | None,
         typer.Option(
             "--baseline",
             metavar="METHOD",
-            help="What the trials are held against; cross-entropy, of scores mean-squared-error, unless that is "
-            "the method. none for none.",
+            help="Method to compare the trials with, or none. Default: cross-entropy (mean-squared-error for "
+            "numeric labels), unless that is the method.",
             rich_help_panel=_SWEEP,
             show_default=False,
         ),
@@ -51,34 +52,10 @@ def sweep(
         bool,
         typer.Option(
             "--prune/--no-prune",
-            help="Whether a trial stops early where it is below the median of the others.",
+            help="Stop trials early that are below the median of the others.",
             rich_help_panel=_SWEEP,
         ),
     ] = True,
-    text: o.Text = None,
-    text_pair: o.TextPair = None,
-    label: o.Label = None,
-    question_id: o.QuestionId = None,
-    label_delimiter: o.LabelDelimiter = None,
-    regression: o.Regression = None,
-    ordered: o.Ordered = None,
-    hierarchy: o.Hierarchy = None,
-    few_shot: o.FewShot = None,
-    encoder: o.Encoder = None,
-    second_encoder: o.SecondEncoder = None,
-    fusion: o.Fusion = None,
-    pooling: o.Pooling = None,
-    max_length: o.MaxLength = None,
-    windows: o.Windows = None,
-    method: o.Method = None,
-    epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
-    learning_rate: o.LearningRate = None,
-    thresholds: o.Thresholds = None,
-    temperature: o.Temperature = None,
-    seed: o.Seed = None,
-    recipe: o.RecipeFile = None,
-    settings: o.Settings = [],  # noqa: B006  typer copies it
     output: o.Output = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -88,7 +65,7 @@ def sweep(
     """Search for the values of a recipe that validate best on your data.
 
     Every trial is scored on the validation rows; the test rows are not
-    looked at. The table has the trials beside a baseline, and best.yaml
+    used. The table compares the trials with a baseline, and best.yaml
     is the recipe to train with.
 
     [bold]Examples[/]

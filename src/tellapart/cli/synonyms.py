@@ -1,4 +1,4 @@
-"""`tellapart synonyms`: build and inspect synonym tables for pre-training."""
+"""`tellapart synonyms`: synonym tables for pre-training with corrections."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ class Source(StrEnum):
     vectors = "vectors"
 
 
-_TABLE_HELP = "A file from [bold]tellapart synonyms build[/], or wordnet for the bundled table."
+_TABLE_HELP = (
+    "A file from [bold]tellapart synonyms build[/], or wordnet: the table that comes with tellapart."
+)
 
 
 @app.command("build")
 def build_table(
-    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The file to write.")],
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="File to write.")],
     encoder: o.Encoder = None,
     source: Annotated[
         Source, typer.Option("--source", help="WordNet, or the neighbours of word vectors.")
@@ -33,7 +35,7 @@ def build_table(
     wordnet: Annotated[
         Path | None,
         typer.Option(
-            "--wordnet", metavar="FOLDER", help="Folder of WordNet's files; default: the installed ones."
+            "--wordnet", metavar="FOLDER", help="Folder of WordNet's files. Default: the usual places."
         ),
     ] = None,
     vectors: Annotated[
@@ -41,15 +43,18 @@ def build_table(
         typer.Option("--vectors", metavar="FILE", help="Word vectors: GloVe, or word2vec text or binary."),
     ] = None,
     neighbours: Annotated[
-        int, typer.Option("--neighbours", help="With vectors: synonyms per word.", min=1)
+        int, typer.Option("--neighbours", help="For --source vectors: number of synonyms per word.", min=1)
     ] = 10,
     keep_stop_words: Annotated[
-        bool, typer.Option("--keep-stop-words", help="Keep English stop words.")
+        bool,
+        typer.Option("--keep-stop-words", help="Keep English stop words, as masked and as predicted words."),
     ] = False,
-    symmetric: Annotated[bool, typer.Option("--symmetric", help="Add the reverse of every pair.")] = False,
+    symmetric: Annotated[
+        bool, typer.Option("--symmetric", help="Add the reverse of every pair of words.")
+    ] = False,
     json: o.Json = False,
 ) -> None:
-    """Build a synonym table for an encoder's vocabulary.
+    """Build a synonym table for the vocabulary of an encoder.
 
     [bold]Examples[/]
     tellapart synonyms build --encoder minilm --output synonyms.safetensors
@@ -63,7 +68,7 @@ def build_table(
 
     if (vectors is not None) != (source is Source.vectors):
         raise RecipeError(
-            "--vectors is required with --source vectors, and only applies there",
+            "--vectors and --source vectors need each other",
             "give --source vectors --vectors FILE, or neither",
         )
     tokenizer = load_tokenizer(encoder or "minilm")
@@ -90,7 +95,7 @@ def inspect_table(
     encoder: o.Encoder = None,
     json: o.Json = False,
 ) -> None:
-    """Show the synonyms of words, and the words with them as synonyms.
+    """Show the synonyms of words, and the words they are a synonym of.
 
     [bold]Examples[/]
     tellapart synonyms inspect wordnet primary stayed
@@ -116,10 +121,9 @@ def inspect_table(
 
 @app.command("stats")
 def count_table(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help=_TABLE_HELP)] = "wordnet",
-    json: o.Json = False,
+    table: Annotated[str, typer.Argument(metavar="TABLE", help=_TABLE_HELP)] = "wordnet", json: o.Json = False
 ) -> None:
-    """Show how much of the vocabulary a table covers.
+    """Count how much of the vocabulary a table covers.
 
     [bold]Examples[/]
     tellapart synonyms stats
@@ -143,7 +147,7 @@ def count_table(
         [
             [loaded.source, "count", "share"],
             row("tokens", counts["vocabulary"], share=False),
-            row("stop words, excluded", counts["stop_words"], share=False),
+            row("stop words, left out", counts["stop_words"], share=False),
             row("other tokens", others),
             row("known to the source", counts["in_source"]),
             row("with a synonym that is a token", counts["with_synonyms"]),

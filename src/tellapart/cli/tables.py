@@ -1,4 +1,4 @@
-"""Results on standard output: tables for people, JSON for programs."""
+"""Results on standard output, as tables or JSON."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from tellapart.runs.train import RunResult
 
 _PIPED_WIDTH = 160
-_METHODS_BESIDE_EACH_OTHER = 4  # what a terminal has room for; the page and the JSON have all
+_METHODS_BESIDE_EACH_OTHER = 4  # fits a terminal; the page and the JSON have all methods
 
 
 def print_json(content: Any) -> None:
-    """Prints the one JSON document that a program reads."""
+    """Prints a JSON document."""
     print(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def show_run(result: RunResult) -> None:
-    """Prints the metrics of a run, where its files lie, and what to do next."""
+    """Prints the metrics of a run, its folder, and the next command."""
     splits: dict[str, dict[str, float]] = {
         name: result.metrics[name] for name in ("validation", "test", "test_unseen") if name in result.metrics
     }
@@ -45,17 +45,17 @@ def show_run(result: RunResult) -> None:
 
 
 def show_metrics(splits: Mapping[str, Mapping[str, float]]) -> None:
-    """Prints metrics, a column a split.
+    """Prints metrics, one column per split.
 
     Args:
-        splits: Column name to metrics by name; metrics of the first column set the rows.
+        splits: Column name to metrics by name; the rows are the metrics of the first column.
     """
     from tellapart.evaluation.metrics import METRICS
 
     rows = [["metric", *(name.replace("_", " ") for name in splits)]]
     for name in next(iter(splits.values())):
         metric = METRICS.get(name)
-        if metric is None:  # times and counts, which metrics.json has too
+        if metric is None:  # times and counts in metrics.json
             continue
         unit = " (%)" if metric.percentage else ""
         rows.append(
@@ -79,13 +79,13 @@ def show_comparison(comparison: Comparison, folder: Path) -> None:
     if unseen := unseen_sentence(comparison):
         print(unseen)
     if comparison.confusable_pairs:
-        print("\nMost confused classes (errors a trial, both directions; change against the first method):")
+        print("\nMost confused classes (errors per trial, both directions; change from the first method):")
         show_table(confusable_rows(comparison, _METHODS_BESIDE_EACH_OTHER))
     _show_files(folder, {".html", ".json", ".png"})
 
 
 def show_sweep(result: SweepResult, folder: Path) -> None:
-    """Prints the table of trials, what they amount to, the files, and how to train with the best values."""
+    """Prints the table of trials, the summary, the files, and the command to train with the best values."""
     from tellapart.evaluation.sweeps import space_names, sweep_rows, sweep_sentences
 
     show_table(sweep_rows(result), slice(len(space_names(result.spaces)), None))
@@ -96,14 +96,14 @@ def show_sweep(result: SweepResult, folder: Path) -> None:
 
 
 def show_protocols(protocols: Mapping[str, Protocol]) -> None:
-    """Prints the tables that can be run again."""
-    rows = [["table", "what it is", "paper", "measures", "rows", "columns", "trials"]]
+    """Prints the tables that can be reproduced."""
+    rows = [["table", "description", "paper", "measures", "rows", "columns", "trials"]]
     for name, one in protocols.items():
         paper = f"{one.paper.split(':')[0]}, {one.table}" if one.paper else ""
         sizes = [str(count) for count in (len(one.rows), len(one.columns), one.trials)]
         rows.append([name, one.title, paper, one.measures, *sizes])
     show_table(rows, numbers=slice(4, None))
-    print("run one again: tellapart reproduce TABLE --encoder minilm --budget 30m")
+    print("run one: tellapart reproduce TABLE --encoder minilm --budget 30m")
 
 
 def show_plan(plan: TablePlan) -> None:
@@ -138,27 +138,27 @@ def _show_files(folder: Path, suffixes: set[str]) -> None:
 
 
 def show_report(report: DataReport) -> None:
-    """Prints the size of the data, and what a check found, the worst first, each with its examples."""
+    """Prints the size of the data and the findings of a check, most severe first, with examples."""
     rows = ", ".join(f"{count:,} {name}" for name, count in report.rows.items())
     scores = report.problem_type == "regression"
-    kinds = "a score each" if scores else f"classes: {len(report.classes['train'])}"
+    kinds = "numeric labels" if scores else f"classes: {len(report.classes['train'])}"
     print(f"{report.source}: rows: {rows}; {kinds}")
     if report.lengths:
         tokens = report.lengths
         print(
-            f"tokens a text: median {tokens.median}, 95 % up to {tokens.percentile_95}, longest {tokens.longest}"
+            f"tokens per text: median {tokens.median}, 95 % up to {tokens.percentile_95}, longest {tokens.longest}"
         )
     for finding in report.findings:
         print(f"\n{finding.severity}: {finding.message}")
         for example in finding.examples:
             print(f"    {example}")
     if not report.findings:
-        print("\nnothing found: the data can be trained on as they are.")
+        print("\nno findings: the data are ready for training.")
 
 
 def show_sets(sets: Iterable[BenchmarkSet]) -> None:
     """Prints the benchmark sets."""
-    rows = [["name", "classes", "rows", "what it is"]]
+    rows = [["name", "classes", "rows", "description"]]
     for one in sets:
         sizes = " / ".join(f"{count:,}" for count in one.sizes.values())
         rows.append([one.name, str(one.classes) if one.classes else "scores", sizes, one.description])
@@ -168,7 +168,7 @@ def show_sets(sets: Iterable[BenchmarkSet]) -> None:
 
 def show_methods(methods: Mapping[str, str]) -> None:
     """Prints the methods with their descriptions."""
-    show_table([["method", "what is minimised"], *([name, text] for name, text in methods.items())], slice(0))
+    show_table([["method", "loss"], *([name, text] for name, text in methods.items())], slice(0))
     print("as YAML: tellapart recipes show METHOD")
 
 
@@ -177,7 +177,7 @@ def show_table(rows: Sequence[Sequence[str]], numbers: slice = slice(1, None)) -
 
     Args:
         rows: The header, then the rows.
-        numbers: The columns to align to the right.
+        numbers: The columns to align right.
     """
     header, *body = rows
     right = range(len(header))[numbers]
@@ -188,5 +188,5 @@ def show_table(rows: Sequence[Sequence[str]], numbers: slice = slice(1, None)) -
         table.add_row(*map(Text, row))  # Text: names may hold rich's markup
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = _PIPED_WIDTH  # what reads a pipe has no edge to wrap at
+        console.width = _PIPED_WIDTH  # a pipe has no edge to wrap at
     console.print(table)

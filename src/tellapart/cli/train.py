@@ -1,4 +1,4 @@
-"""`tellapart train`: one run."""
+"""`tellapart train`: trains one classifier."""
 
 from __future__ import annotations
 
@@ -6,35 +6,12 @@ import typer
 
 from tellapart.cli import options as o
 from tellapart.cli.messages import print_notes
+from tellapart.recipes import Recipe
 
 
+@o.takes_settings(Recipe, o.RECIPE_PLACES, example=o.EXAMPLE)
 def train(
     context: typer.Context,
-    data: o.Data = None,
-    text: o.Text = None,
-    text_pair: o.TextPair = None,
-    label: o.Label = None,
-    question_id: o.QuestionId = None,
-    label_delimiter: o.LabelDelimiter = None,
-    regression: o.Regression = None,
-    ordered: o.Ordered = None,
-    hierarchy: o.Hierarchy = None,
-    few_shot: o.FewShot = None,
-    encoder: o.Encoder = None,
-    second_encoder: o.SecondEncoder = None,
-    fusion: o.Fusion = None,
-    pooling: o.Pooling = None,
-    max_length: o.MaxLength = None,
-    windows: o.Windows = None,
-    method: o.Method = None,
-    epochs: o.Epochs = None,
-    batch_size: o.BatchSize = None,
-    learning_rate: o.LearningRate = None,
-    thresholds: o.Thresholds = None,
-    temperature: o.Temperature = None,
-    seed: o.Seed = None,
-    recipe: o.RecipeFile = None,
-    settings: o.Settings = [],  # noqa: B006  typer copies it
     output: o.Output = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -43,7 +20,7 @@ def train(
 ) -> None:
     """Train a classifier and write a plain Transformers checkpoint.
 
-    Rows to validate and test on are split off where the data bring none.
+    Validation and test rows are split off if the data have no such splits.
     The folder gets the model, its metrics, the whole recipe and a report.
 
     [bold]Examples[/]
@@ -59,7 +36,7 @@ def train(
     chosen = o.recipe_from(context.params)
     folder = output or o.default_output(str(chosen.data.source), chosen.method)
     result = run(chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet)
-    if not is_main_process():  # of several that torchrun started, one reports
+    if not is_main_process():  # under torchrun, only one process reports
         return
     if not quiet:
         print_notes(result.notes)

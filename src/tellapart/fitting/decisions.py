@@ -12,31 +12,12 @@ from tellapart.errors import DataError, RecipeError
 from tellapart.evaluation.calibration import fit_temperature
 from tellapart.evaluation.decision import DEFAULT_THRESHOLD, Decision, threshold_values, tuned_thresholds
 from tellapart.evaluation.metrics import probabilities
-from tellapart.recipes import DataRecipe, DecisionRecipe, LabelDistanceRecipe
+from tellapart.objectives.relations import with_relations as with_relations
+from tellapart.recipes import DecisionRecipe
 from tellapart.training.tfidf import TfidfClassifier
 
 if TYPE_CHECKING:
     from tellapart.fitting.fit import Fitted
-
-
-def with_relations(labels: LabelSpace, recipe: DataRecipe | LabelDistanceRecipe) -> LabelSpace:
-    """Returns the classes with the order or the hierarchy that a part of a recipe gives them.
-
-    Raises:
-        RecipeError: It gives both, or they do not fit the classes.
-    """
-    if recipe.order is not None and recipe.hierarchy_separator is not None:
-        raise RecipeError(
-            "the classes are given both an order and a hierarchy", "give --ordered or --hierarchy, not both"
-        )
-    try:
-        if recipe.order is not None:
-            return labels.in_order(recipe.order)
-        if recipe.hierarchy_separator is not None:
-            return labels.in_hierarchy(recipe.hierarchy_separator)
-    except DataError as error:
-        raise RecipeError(error.cause, error.remedy) from None
-    return labels
 
 
 def check_decision(recipe: DecisionRecipe, data: TextData) -> None:

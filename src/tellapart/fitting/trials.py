@@ -32,6 +32,7 @@ _LATER_KEYS = {
     "gradient_cache": None,
     "regression": None,
     "validation_rows": None,
+    "warm_up": 0.2,
 }
 
 
@@ -187,7 +188,9 @@ def _packed(right: np.ndarray) -> str:
 def _fingerprint(recipe: Recipe, source: str) -> str:
     """Takes keys that recipes did not always have as absent where they change nothing: older trials stay valid."""
     content = recipe.model_dump(mode="json")
-    for section in (content["data"], content["encoder"], *content["stages"]):
+    stages = content["stages"]
+    objectives = [stage["objective"] for stage in stages]
+    for section in (content["data"], content["encoder"], *stages, *objectives):
         for key, changing_nothing in _LATER_KEYS.items():
             if key in section and section[key] == changing_nothing:
                 del section[key]

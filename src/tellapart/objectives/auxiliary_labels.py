@@ -1,7 +1,8 @@
-"""Auxiliary labels: outputs without any text of their own, which make the first of two stages harder."""
+"""Cross entropy with auxiliary labels: more outputs than classes, in the first of two stages."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,25 +11,28 @@ from scipy.special import entr
 from torch import Tensor
 from torch.nn import functional
 
+from tellapart.data.examples import LabelSpace
 from tellapart.errors import RecipeError
 from tellapart.objectives.base import EncodedBatch, Requirements, RunFacts
 from tellapart.objectives.cross_entropy import CrossEntropy
+from tellapart.objectives.options import ClassificationOptions
+from tellapart.objectives.relations import class_id
 
 
 class AuxiliaryLabels(CrossEntropy):
     """Cross entropy over more outputs than there are classes.
 
     The softmax runs over all K + j outputs while the targets stay below K (RE, Eq. 10): the auxiliary outputs
-    take part in the probabilities, never in the targets, so that the loss falls more slowly and the encoder
-    has to tell the classes apart more clearly. Left out of the softmax they would have no effect at all. In
-    multi-label tasks each auxiliary output is one more label that no text has.
+    take part in the probabilities but are never targets, so the loss falls more slowly and the encoder must
+    separate the classes more clearly. Outside the softmax they would have no effect. In multi-label tasks each
+    auxiliary output is one more label that no text has.
 
-    The j extra outputs exist only while this objective trains: a model that is saved has K. In the paper a
-    second stage follows, which trains a fresh classifier on the frozen encoder.
+    The j extra outputs exist only during this stage: a saved model has K outputs. In the paper a second stage
+    trains a fresh classifier on the frozen encoder.
 
     Args:
-        total: K + j, outputs in all (the paper's N_a); K itself is plain cross entropy.
-        options: As for `CrossEntropy`; class weights are those of the K classes, auxiliary labels have 1.
+        total: K + j, the number of outputs (the paper's N_a); K is plain cross entropy.
+        options: As for `CrossEntropy`; class weights are given for the K classes, auxiliary labels have weight 1.
 
     Raises:
         RecipeError: `total` is below 1, or, from `prepare`, below the number of classes.
@@ -45,17 +49,16 @@ class AuxiliaryLabels(CrossEntropy):
 
     def __init__(self, total: int, **options: Any) -> None:
         super().__init__(**options)
-        if total < 1:
-            raise RecipeError(f"total is {total}", "give the number of classes plus the auxiliary labels")
+        ClassificationOptions.checked(total=total)
         self.total_outputs = total
 
     @property
     def requirements(self) -> Requirements:
-        """The auxiliary outputs."""
+        """The number of outputs."""
         return Requirements(outputs=self.total_outputs)
 
     def prepare(self, run: RunFacts) -> None:
-        """Checks the number of outputs and makes the class weights."""
+        """Checks the number of outputs and computes the class weights."""
         check_total(self.total_outputs, run.num_labels)
         super().prepare(run)
         auxiliary = self.total_outputs - run.num_labels
@@ -65,7 +68,7 @@ class AuxiliaryLabels(CrossEntropy):
                 setattr(self, name, torch.cat([weights, weights.new_ones(auxiliary)]))
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
-        """Returns the mean over the rows, of logits (B, K + j) against labels below K."""
+        """Returns the mean cross entropy over the rows, from logits (B, K + j) and labels below K."""
         if not batch.multi_label:
             return super().forward(batch)
         auxiliary = batch.logits.shape[1] - batch.labels.shape[1]
@@ -74,10 +77,10 @@ class AuxiliaryLabels(CrossEntropy):
 
 
 def check_total(total: int, classes: int) -> None:
-    """Refuses fewer outputs than classes.
+    """Checks that there are at least as many outputs as classes.
 
     Raises:
-        RecipeError: There are more classes than outputs.
+        RecipeError: There are fewer outputs than classes.
     """
     if total < classes:
         raise RecipeError(
@@ -86,14 +89,53 @@ def check_total(total: int, classes: int) -> None:
         )
 
 
-def entropy(k: int, gamma: float | np.ndarray) -> float | np.ndarray:
-    """Entropy of a prediction over k labels that gives each of the k − 1 wrong ones the same probability.
+def build(options: ClassificationOptions, labels: LabelSpace) -> CrossEntropy:
+    """Builds cross entropy, with auxiliary labels where the options ask for more outputs than classes."""
+    return classification_loss(options, labels)
 
-    H = −(k − 1) γ ln γ − (1 − (k − 1) γ) ln(1 − (k − 1) γ) (Eq. 2; with k + n for k it is Eq. 3). At one γ more
-    labels always mean more entropy as long as 0 < γ < 1/(k + n − 1).
+
+def classification_loss(
+    options: ClassificationOptions, labels: LabelSpace, *, both_views: bool = False
+) -> CrossEntropy:
+    """Builds the main loss of an objective over classes.
 
     Args:
-        k: Labels, auxiliary ones included.
+        options: The options of the objective.
+        labels: The classes.
+        both_views: Whether the loss counts the rows of a second view.
+
+    Raises:
+        RecipeError: The labels are numbers, or an option does not fit the classes.
+    """
+    if labels.regression:
+        raise RecipeError(
+            f"{options.name} needs classes, but the labels are numbers",
+            "choose mean-squared-error, r-drop, frozen or tfidf",
+        )
+    weight: Any = options.class_weight
+    if isinstance(weight, Mapping):
+        weight = {class_id(name, labels, "class_weight"): value for name, value in weight.items()}
+    arguments = {
+        "class_weight": weight,
+        "label_smoothing": options.label_smoothing,
+        "focal_gamma": options.focal_gamma,
+        "both_views": both_views,
+    }
+    total = options.outputs(len(labels))
+    if total is None:
+        return CrossEntropy(**arguments)
+    check_total(total, len(labels))
+    return AuxiliaryLabels(total, **arguments)
+
+
+def entropy(k: int, gamma: float | np.ndarray) -> float | np.ndarray:
+    """Entropy of a prediction over k labels in which the k − 1 wrong labels have equal probability.
+
+    H = −(k − 1) γ ln γ − (1 − (k − 1) γ) ln(1 − (k − 1) γ) (Eq. 2; Eq. 3 with k + n for k). For a fixed γ
+    the entropy grows with the number of labels as long as 0 < γ < 1/(k + n − 1).
+
+    Args:
+        k: Number of labels, including auxiliary ones.
         gamma: Probability of each wrong label, 0 to 1/(k − 1); a number or an array.
 
     Returns:
@@ -104,6 +146,6 @@ def entropy(k: int, gamma: float | np.ndarray) -> float | np.ndarray:
     """
     wrong = (k - 1) * np.asarray(gamma, dtype=np.float64)
     if k < 1 or np.any(wrong < 0) or np.any(wrong > 1):
-        raise ValueError("gamma has to lie between 0 and 1 / (k - 1), and k be at least 1")
+        raise ValueError("gamma must be between 0 and 1 / (k - 1), and k at least 1")
     value = (k - 1) * entr(gamma) + entr(1 - wrong)
     return float(value) if np.ndim(gamma) == 0 else value

@@ -1,4 +1,4 @@
-"""What an objective is: named terms from logits, representations and labels; never the model itself."""
+"""Base class of objectives: named loss terms from logits, representations and labels, never from the model."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class EncodedBatch:
-    """A batch after the encoder and the classifier, on every rank the same whole batch.
+    """A batch after the encoder and the classifier; every rank has the same whole batch.
 
     Args:
-        logits: Scores of the K classes, float32 (B, K); where an objective asked for more outputs, those of the
-            auxiliary labels follow, (B, K + j). For regression the predictions, (B, 1).
-        representation: The vector the final linear layer sees, before its dropout, float32 (B, d).
-        labels: Class ids, int64 (B,); multi-hot, float32 (B, K); or, for regression, numbers, float32 (B,).
-        views: Which view of its text a row is, int64 (B,): all 0 unless an objective asks for two views,
-            in which case rows i and i + B/2 are two passes over one text.
+        logits: Logits of the K classes, float32 (B, K); for an objective with auxiliary labels followed by theirs,
+            (B, K + j). For regression the predictions, (B, 1).
+        representation: The input of the final linear layer, before its dropout, float32 (B, d).
+        labels: Class ids, int64 (B,); multi-hot, float32 (B, K); or targets of a regression, float32 (B,).
+        views: View of each row, int64 (B,): all 0 unless an objective requires two views, where rows i and
+            i + B/2 are two passes over the same text.
     """
 
     logits: Tensor
@@ -34,7 +34,7 @@ class EncodedBatch:
 
     @property
     def regression(self) -> bool:
-        """Whether labels are numbers to predict."""
+        """Whether labels are targets of a regression."""
         return self.labels.dim() == 1 and self.labels.is_floating_point()
 
     def view(self, index: int) -> EncodedBatch:
@@ -47,17 +47,17 @@ class EncodedBatch:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What an objective needs from the trainer, which provides it or refuses before training starts.
+    """Requirements of an objective, which the trainer meets or refuses before training.
 
     Args:
         views: Passes over each text with fresh dropout: 1 or 2.
-        classes_per_batch: Distinct classes a batch should hold for the objective to have an effect.
-        confusion: Whether `update_confusion` is to be called after every evaluation.
+        classes_per_batch: Distinct classes per batch for the objective to have an effect.
+        confusion: Whether to call `update_confusion` after every evaluation.
         multi_label: Whether the objective is defined for multi-label tasks.
         classes: Whether it is defined for tasks with classes.
-        regression: Whether it is defined for tasks whose labels are numbers.
-        outputs: Outputs the logits should have, K or more; those beyond the classes are auxiliary labels, which
-            exist only while this objective trains. None: K.
+        regression: Whether it is defined for numeric labels.
+        outputs: Number of outputs, K or more; those beyond the classes are auxiliary labels, which exist only
+            during this stage. None: K.
     """
 
     views: int = 1
@@ -71,14 +71,14 @@ class Requirements:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What only the run knows, told to an objective before the first batch.
+    """Facts about the run that an objective gets before the first batch.
 
     Args:
         num_labels: K.
         hidden_size: d, the width of the representation.
-        class_counts: Training rows of each class, float (K,), or None when not known.
-        total_evaluations: How many evaluations the run will make at most.
-        num_rows: Training rows, which for multi-label tasks `class_counts` do not tell; None when not known.
+        class_counts: Training rows per class, float (K,), or None if unknown.
+        total_evaluations: Maximum number of evaluations of the run.
+        num_rows: Training rows, which do not follow from `class_counts` for multi-label tasks; None if unknown.
     """
 
     num_labels: int
@@ -96,21 +96,21 @@ class Objective(nn.Module):
 
     An objective may have parameters (a projection head) and buffers (a label distance matrix); the trainer
     trains them and saves them beside the model, never in it. `prepare` is called once, before the first
-    batch, with what only the run knows.
+    batch, with the facts about the run.
     """
 
     name: str = "objective"
 
     @property
     def requirements(self) -> Requirements:
-        """What the trainer has to provide."""
+        """Requirements that the trainer has to meet."""
         return Requirements()
 
     def prepare(self, run: RunFacts) -> None:
-        """Learns what only the run knows; called once before training, and again harmlessly on resume.
+        """Gets the facts about the run; called before training, and again without effect on resume.
 
-        Parameters and buffers come into being here, so it precedes `load_state_dict`, moving to a device and
-        making the optimiser.
+        It creates parameters and buffers, so it precedes `load_state_dict`, moving to a device and creating the
+        optimiser.
         """
 
     def update_confusion(self, matrix: Tensor, progress: float) -> None:
@@ -118,16 +118,16 @@ class Objective(nn.Module):
 
         Args:
             matrix: Counts; for multi-label tasks, co-occurrence of gold and wrongly predicted labels.
-            progress: Share of the planned optimiser steps that are done, 0 to 1.
+            progress: Share of the planned optimiser steps so far, 0 to 1.
         """
 
     def __call__(self, batch: EncodedBatch) -> dict[str, Tensor]:
-        """Runs `forward` outside autocast: in half precision a softmax over similarities is noise."""
+        """Runs `forward` outside autocast: in half precision a softmax over similarities is too inexact."""
         with torch.autocast(batch.logits.device.type, enabled=False):
             return super().__call__(batch)
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
-        """Returns each term by name, a scalar with gradient, before its weight."""
+        """Returns the unweighted terms by name, scalars with gradient."""
         raise NotImplementedError
 
     @property
@@ -136,7 +136,7 @@ class Objective(nn.Module):
         return (self.name,)
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """Returns the weighted sum of the terms, a scalar: what is minimised."""
+        """Returns the loss: the weighted sum of the terms, a scalar."""
         return torch.stack(list(terms.values())).sum()
 
     def __add__(self, other: Objective) -> Objective:
@@ -153,10 +153,10 @@ def _parts(objective: Objective) -> list[tuple[float, Objective]]:
 
 
 class WeightedSum(Objective):
-    """Several objectives on one batch; made by `+` and `*`.
+    """Weighted sum of objectives, the result of `+` and `*`.
 
     Args:
-        parts: (weight, objective) pairs. Terms of one name, from two parts, get a number appended.
+        parts: (weight, objective) pairs. Terms of the same name from two parts get a number appended.
     """
 
     name = "sum"
@@ -173,7 +173,7 @@ class WeightedSum(Objective):
 
     @property
     def requirements(self) -> Requirements:
-        """The union of what the parts require."""
+        """The union of the requirements of the parts."""
         needs = [part.requirements for _, part in self.parts]
         return Requirements(
             views=max(need.views for need in needs),
@@ -191,14 +191,14 @@ class WeightedSum(Objective):
             part.prepare(run)
 
     def update_confusion(self, matrix: Tensor, progress: float) -> None:
-        """Passes the matrix on to the parts that ask for it."""
+        """Passes the matrix to the parts that require it."""
         for _, part in self.parts:
             if part.requirements.confusion:
                 part.update_confusion(matrix, progress)
 
     @property
     def term_names(self) -> tuple[str, ...]:
-        """The terms of all parts; the second part with a term of some name gets `_2` appended, and so on."""
+        """The terms of all parts; the second term of the same name gets `_2` appended, and so on."""
         return tuple(name for names in self._names_by_part() for name in names)
 
     def _names_by_part(self) -> list[list[str]]:

@@ -1,8 +1,7 @@
-"""Cross entropy, the main task of every method: softmax for one label a text, sigmoids for several."""
+"""Cross entropy: softmax for single-label tasks, sigmoids for multi-label tasks."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -12,29 +11,29 @@ from torch.nn import functional
 
 from tellapart.errors import RecipeError
 from tellapart.objectives.base import EncodedBatch, Objective, RunFacts
+from tellapart.objectives.options import ClassificationOptions
 from tellapart.objectives.similarity import mean_where
 
 ClassWeight = Literal["balanced"] | Mapping[int, float] | Sequence[float]
 
 
 class CrossEntropy(Objective):
-    """Cross entropy of the logits, with the usual remedies for uneven classes and overconfidence.
+    """Cross entropy of the logits, with class weights, label smoothing and focal loss.
 
-    One label a row: softmax cross entropy. Several: binary cross entropy, summed over the labels. Either
-    way the loss is the plain mean over the rows. It stays so with class weights, where
-    `torch.nn.CrossEntropyLoss` divides by the batch's sum of weights: eight batches of 4 thus give the
-    gradient of one batch of 32.
+    Single-label: softmax cross entropy. Multi-label: binary cross entropy, summed over the labels. The loss is
+    the plain mean over the rows, also with class weights, where `torch.nn.CrossEntropyLoss` divides by the
+    batch's sum of weights: eight batches of 4 thus give the gradient of one batch of 32.
 
     Args:
-        class_weight: None; one weight a class, as a sequence of K or a mapping from class id (classes that
-            it leaves out have 1); or `balanced`, from the training rows. One label a row: weights of the
-            gold classes; balanced, `n / (K * count)` as in scikit-learn, where K counts the classes that
-            occur and the others weigh 0. Several: weights of the positives; balanced,
-            `negatives / positives`, and 1 for labels that never occur.
-        label_smoothing: Share of the target that is spread evenly: over the K classes, or over yes and no.
-        focal_gamma: Exponent of the focal factor `(1 - p)^gamma`, p being the probability of the truth (of
-            the gold class; of each label's right answer), before smoothing. 0 is cross entropy.
-        both_views: Whether the rows of a second view count as well, or only those of the first.
+        class_weight: None; one weight per class, as a sequence of K or a mapping from class id (missing
+            classes have 1); or `balanced`, from the training rows. Single-label: weights of the gold classes;
+            balanced, `n / (K * count)` as in scikit-learn, where K counts the classes that occur and the
+            others have weight 0. Multi-label: weights of the positives; balanced, `negatives / positives`,
+            and 1 for labels that never occur.
+        label_smoothing: Share of the target that is spread evenly over the K classes, or over yes and no.
+        focal_gamma: Exponent of the focal factor `(1 - p)^gamma`, where p is the probability of the gold class
+            (multi-label: of the gold value of each label), before smoothing. 0 is cross entropy.
+        both_views: Whether the rows of a second view count as well as those of the first.
 
     Raises:
         RecipeError: An option is out of range, or, from `prepare`, the class weights do not fit the task.
@@ -59,24 +58,18 @@ class CrossEntropy(Objective):
         both_views: bool = False,
     ) -> None:
         super().__init__()
-        if not 0 <= label_smoothing < 1:
-            raise RecipeError(
-                f"label_smoothing is {label_smoothing}", "give a share from 0 to below 1, such as 0.1"
-            )
-        if not 0 <= focal_gamma < math.inf:
-            raise RecipeError(f"focal_gamma is {focal_gamma}", "give a number from 0 up, such as 2")
-        if isinstance(class_weight, str) and class_weight != "balanced":
-            raise RecipeError(f'class_weight is "{class_weight}"', 'give "balanced" or one weight a class')
+        by_name = {"class_weight": class_weight} if isinstance(class_weight, str) else {}
+        ClassificationOptions.checked(label_smoothing=label_smoothing, focal_gamma=focal_gamma, **by_name)
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
         self.both_views = both_views
-        # Not persistent: they follow from the options and the training rows, so `prepare` makes them anew.
+        # Not persistent: `prepare` computes them from the options and the training rows.
         self.register_buffer("class_weights", None, persistent=False)
         self.register_buffer("positive_weights", None, persistent=False)
 
     def prepare(self, run: RunFacts) -> None:
-        """Makes the class weights."""
+        """Computes the class weights."""
         if self.class_weight is None:
             return
         if not isinstance(self.class_weight, str):
@@ -85,7 +78,7 @@ class CrossEntropy(Objective):
         if run.class_counts is None:
             raise RecipeError(
                 "balanced class weights need the number of training rows of each class",
-                "give the weights themselves, one a class",
+                "give one weight per class instead",
             )
         self.class_weights = _balanced_weights(run.class_counts)
         self.positive_weights = (
@@ -93,7 +86,7 @@ class CrossEntropy(Objective):
         )
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
-        """Returns the mean over the rows of the first view, or of both."""
+        """Returns the mean loss over the rows of the first view, or of both views."""
         losses = self._binary_losses(batch) if batch.multi_label else self._softmax_losses(batch)  # (B,)
         return {self.name: losses.mean() if self.both_views else mean_where(losses, batch.views == 0)}
 
@@ -123,7 +116,7 @@ class CrossEntropy(Objective):
         return losses.sum(dim=1)
 
     def _focal_factor(self, log_truth: Tensor) -> Tensor:
-        # The power's slope at 0 is infinite for exponents below 1, hence the floor.
+        # The derivative of the power at 0 is infinite for exponents below 1, hence the floor.
         return (-torch.expm1(log_truth)).clamp_min(torch.finfo(log_truth.dtype).eps) ** self.focal_gamma
 
     def _weights_like(self, logits: Tensor, weights: Tensor | None) -> Tensor | None:
@@ -131,7 +124,7 @@ class CrossEntropy(Objective):
             return None
         if weights is None:
             raise RecipeError(
-                "the class weights were not made, for want of the numbers of training rows",
+                "the class weights are not initialised",
                 "call prepare first; balanced weights of a multi-label task need its num_rows",
             )
         return weights.to(logits)
@@ -150,7 +143,7 @@ def _given_weights(given: Mapping[int, float] | Sequence[float], num_labels: int
     if weights.shape != (num_labels,) or not torch.isfinite(weights).all() or (weights < 0).any():
         raise RecipeError(
             f"class_weight does not hold one weight from 0 up for each of the {num_labels} classes",
-            'give one number a class in the order of the model\'s outputs, or "balanced"',
+            'give one number per class in the order of the model\'s outputs, or "balanced"',
         )
     return weights
 
@@ -162,5 +155,5 @@ def _balanced_weights(counts: Tensor) -> Tensor:
 
 def _balanced_positive_weights(counts: Tensor, num_rows: int) -> Tensor:
     counts = counts.float()
-    # A label of every row would weigh 0 and never be learned: it counts as if one row were without it.
+    # A label of every row would have weight 0 and never be learned: count one row as without it.
     return torch.where(counts > 0, (num_rows - counts).clamp_min(1) / counts.clamp_min(1), 1.0)

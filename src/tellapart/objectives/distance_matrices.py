@@ -1,7 +1,7 @@
-"""Distances between classes: made by hand, from an order, from a hierarchy, or counted from confusions.
+"""Distance matrices of classes: given, from an order or a hierarchy, or from confusion counts.
 
-A distance multiplies the similarity of two rows, so the larger it is, the harder an objective pushes the two
-classes apart; 1 is the plain objective and 0 leaves the pair alone.
+A distance multiplies the similarity of two rows: the larger it is, the harder an objective pushes the two classes
+apart; 1 is the plain objective and 0 does not push them.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Normalise = Literal["max", "none"]
 
 
 def as_distance_matrix(matrix: Tensor | Sequence[Sequence[float]]) -> Tensor:
-    """Checks a matrix that the user gave.
+    """Checks a distance matrix given by the user.
 
     Args:
-        matrix: (K, K), finite and not negative; symmetric or not: row i holds the distances that anchors of
-            class i see.
+        matrix: (K, K), finite and not negative; symmetric or not: row i has the distances for anchors of
+            class i.
 
     Returns:
         float32 (K, K).
 
     Raises:
-        RecipeError: It is not square, or has an entry that is negative or not finite.
+        RecipeError: The matrix is not square, or has an entry that is negative or not finite.
     """
     try:
         distances = torch.as_tensor(matrix, dtype=torch.float32).detach().clone()
@@ -42,12 +42,12 @@ def as_distance_matrix(matrix: Tensor | Sequence[Sequence[float]]) -> Tensor:
     if distances.dim() != 2 or distances.shape[0] != distances.shape[1]:
         raise RecipeError(
             f"a label distance has the shape {tuple(distances.shape)}",
-            "give a square matrix, one row and one column a class",
+            "give a square matrix, one row and one column per class",
         )
     if not torch.isfinite(distances).all() or (distances < 0).any():
         raise RecipeError(
             "a label distance has an entry that is negative or not finite",
-            "use 1 for an ordinary pair, more to push it apart harder, 0 to leave it alone",
+            "use 1 for an ordinary pair, more to push it apart harder, 0 not to push it",
         )
     return distances
 
@@ -57,17 +57,17 @@ def check_size(matrix: Tensor, num_labels: int) -> None:
     if len(matrix) != num_labels:
         raise RecipeError(
             f"a label distance is for {len(matrix)} classes, but the task has {num_labels}",
-            "give one row and one column a class, in the order of the model's outputs",
+            "give one row and one column per class, in the order of the model's outputs",
         )
 
 
 def static_distance(num_labels: int, pairs: Sequence[tuple[int, int]], tau: float = 5.0) -> Tensor:
-    """Sets chosen pairs of classes apart.
+    """Returns distance tau for chosen pairs of classes, 1 for all others.
 
     Args:
         num_labels: K.
-        pairs: Class ids of the pairs to push apart harder.
-        tau: Their distance; every other pair has 1.
+        pairs: Class ids of the chosen pairs.
+        tau: Their distance.
 
     Returns:
         float32 (K, K), symmetric, diagonal 1.
@@ -87,15 +87,15 @@ def static_distance(num_labels: int, pairs: Sequence[tuple[int, int]], tau: floa
 
 
 def ordinal_distance(num_labels: int, tau: float = 5.0, order: Sequence[int] | None = None) -> Tensor:
-    """Lets the distance grow linearly along an order, such as from negative to positive.
+    """Returns distances that grow linearly along an order, such as from negative to positive.
 
-    With `tau` above 1 classes far apart are pushed harder than neighbours, which may stay alike; with `tau`
-    below 1 it is the neighbours that are pushed harder.
+    With `tau` above 1 classes far apart are pushed harder than neighbours; with `tau` below 1 neighbours are
+    pushed harder.
 
     Args:
         num_labels: K.
         tau: The distance from the first to the last class.
-        order: The class ids from first to last; None takes them as they are numbered.
+        order: The class ids from first to last; None for 0 to K − 1.
 
     Returns:
         float32 (K, K), symmetric, `1 + (tau - 1) |i - j| / (K - 1)`.
@@ -115,9 +115,9 @@ def ordinal_distance(num_labels: int, tau: float = 5.0, order: Sequence[int] | N
 
 
 def hierarchy_distance(paths: Sequence[Sequence[str]], tau: float = 5.0) -> Tensor:
-    """Lets the distance grow with the number of steps between two classes in a tree.
+    """Returns distances that grow linearly with the number of steps between two classes in a tree.
 
-    With `tau` above 1 distant branches are pushed apart harder than siblings; below 1 it is the siblings.
+    With `tau` above 1 distant branches are pushed apart harder than siblings; below 1 siblings are pushed harder.
 
     Args:
         paths: The levels of each class from the root down, such as `["rec", "sport", "hockey"]`, K of them.
@@ -127,11 +127,11 @@ def hierarchy_distance(paths: Sequence[Sequence[str]], tau: float = 5.0) -> Tens
         float32 (K, K), symmetric, diagonal 1.
 
     Raises:
-        RecipeError: A path is a text rather than a list of levels.
+        RecipeError: A path is a string instead of a list of levels.
     """
     for path in paths:
         if isinstance(path, str):
-            raise RecipeError(f'the path "{path}" is a text', 'list its levels, such as ["rec", "autos"]')
+            raise RecipeError(f'the path "{path}" is a string', 'list its levels, such as ["rec", "autos"]')
     return _spread(torch.tensor([[_steps(one, other) for other in paths] for one in paths]).float(), tau)
 
 
@@ -141,15 +141,14 @@ def _steps(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def counted_distance(confusion: Tensor, tau: float = 5.0, normalise: Normalise = "max") -> Tensor:
-    """Turns a confusion matrix into distances: the more confused, the farther (Algorithm 1, lines 6 and 7).
+    """Returns distances that grow with the confusion of two classes (Algorithm 1, lines 6 and 7).
 
     Args:
         confusion: Counts over all K classes (K, K), rows are gold; a class without rows is never confused.
         tau: The distance of the most confused pair.
-        normalise: `max` takes the share of each gold class that was predicted as the other, the mean of both
-            directions, relative to the largest such share; pairs that are never confused have 1. `none` takes
-            the counts themselves, the mean of both directions and at least 1, as printed in the paper: they
-            saturate the softmax.
+        normalise: `max` takes the share of each gold class predicted as the other, averaged over both directions,
+            relative to the largest such share; pairs that are never confused have 1. `none` takes the counts,
+            averaged over both directions and at least 1, as printed in the paper: they saturate the softmax.
 
     Returns:
         float32 (K, K), symmetric, diagonal 1.
@@ -163,21 +162,21 @@ def counted_distance(confusion: Tensor, tau: float = 5.0, normalise: Normalise =
 
 
 def updated_distance(old: Tensor, counted: Tensor, epsilon: float) -> Tensor:
-    """Moves the distances towards newly counted ones (Algorithm 1, line 10, its two matrices told apart).
+    """Interpolates between the old and the newly counted distances (Algorithm 1, line 10).
 
     Args:
         old: (K, K).
         counted: (K, K).
-        epsilon: The share of the way to go: 0 keeps `old`, 1 gives `counted`.
+        epsilon: Weight of `counted`: 0 keeps `old`, 1 gives `counted`.
     """
     return (counted - old) * epsilon + old
 
 
 def pair_distances(labels: Tensor, matrix: Tensor) -> Tensor:
-    """Looks up the distance of every pair of rows (Eq. 7).
+    """Returns the distance of every pair of rows (Eq. 7).
 
-    For sets of labels it is the mean over the pairs of a label of the one and a label of the other. A row
-    without labels counts as of a class of its own, at distance 1 from all.
+    For label sets it is the mean over all pairs of a label of one row and a label of the other. A row without
+    labels counts as a class of its own, at distance 1 from all classes.
 
     Args:
         labels: Class ids, int64 (B,); or multi-hot (B, K).

@@ -1,16 +1,19 @@
-"""Contrastive learning with label distance (CLLD): classes that are confused are pushed apart harder."""
+"""Contrastive learning with label distance (CLLD): confused classes are pushed apart harder."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Literal, get_args
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from tellapart.errors import RecipeError, TellapartWarning, did_you_mean
+from tellapart.data.examples import LabelSpace
+from tellapart.errors import RecipeError, TellapartWarning
+from tellapart.objectives.auxiliary_labels import classification_loss
 from tellapart.objectives.base import EncodedBatch, Objective, Requirements, RunFacts
 from tellapart.objectives.distance_matrices import (
     Normalise,
@@ -23,6 +26,8 @@ from tellapart.objectives.distance_matrices import (
     static_distance,
     updated_distance,
 )
+from tellapart.objectives.options import LabelDistanceOptions
+from tellapart.objectives.relations import class_id, prior_relations, with_relations
 from tellapart.objectives.similarity import (
     cosine_similarities,
     log_softmax_over_others,
@@ -34,41 +39,40 @@ Distance = Literal["adaptive", "static", "uniform", "prior"]
 
 
 class LabelDistance(Objective):
-    """The contrastive task of CLLD.
+    """Contrastive loss of CLLD.
 
     The representation v is projected to `h = MLP(v)`. For rows i and j the logit is
-    `scale * ½ (cos(h_i, h_j) + 1) * d`, d being the distance of their classes. The softmax over all other
-    rows is drawn, by Kullback-Leibler divergence, to the even distribution over the rows of the same class
-    (multi-label: the same set of labels). With every d = c it is the supervised contrastive loss at
-    temperature 2 / c, less the mean logarithm of the number of positives.
+    `scale * ½ (cos(h_i, h_j) + 1) * d`, where d is the distance of their classes. The loss is the
+    Kullback-Leibler divergence from the uniform distribution over the rows of the same class (multi-label: the
+    same label set) to the softmax over all other rows. If every d = c it is the supervised contrastive loss at
+    temperature 2 / c, minus the mean logarithm of the number of positives.
 
-    The gradient by the similarity of i and j is `d (q - z)`, predicted less wanted share: a larger distance
-    pushes the pair harder, 0 leaves it alone. Rows without a positive leave the mean; with two views there
-    are none. A batch of one class is not 0: it evens out the similarities.
+    The gradient with respect to the similarity of i and j is `d (q - z)`, predicted minus target share: a larger
+    distance pushes the pair harder, 0 does not push it. Rows without a positive are left out of the mean; with
+    two views every row has one. The loss of a batch of one class is not 0: it evens out the similarities.
 
     **The adaptive matrix** starts at ones. Evaluations with progress beyond `warm_up` are counted from 1, and
     at every `update_every`-th of them the matrix moves towards `counted_distance` of that evaluation's
-    confusion matrix, by the share ε = 1 - progress of the way. The paper updates at every tenth evaluation,
-    and evaluates often; the default of 1 goes with one evaluation an epoch. Matrix and count are saved with
-    the state, so resuming is exact.
+    confusion matrix, by the fraction ε = 1 - progress. The paper updates at every tenth evaluation and
+    evaluates often; the default of 1 suits one evaluation per epoch. Matrix and count are saved with the
+    state, so resuming is exact.
 
-    It needs two views, two classes in a batch and, for an adaptive matrix, the confusion matrix after every
-    evaluation. `prepare` makes the projection and the matrix in use, `distances`, float32 (K, K).
+    It needs two views, two classes per batch and, for an adaptive matrix, the confusion matrix after every
+    evaluation. `prepare` creates the projection and the current matrix, `distances`, float32 (K, K).
 
     Args:
-        distance: Where distances come from: `adaptive`; `static`, from `pairs`; `prior`, from `order` or
+        distance: Source of the distances: `adaptive`; `static`, from `pairs`; `prior`, from `order` or
             `paths`; `uniform`, all 1 (contrastive learning without label distance); or a (K, K) matrix.
-        pairs: The pairs of class ids to set apart by `tau`, for `static`.
+        pairs: The pairs of class ids with distance `tau`, for `static`.
         order: The class ids from first to last, for `prior` (see `ordinal_distance`).
         paths: The levels of each class from the root down, for `prior` (see `hierarchy_distance`).
         tau: τ, the largest distance in an adaptive, static or prior matrix.
         projection_size: p, the width of h; the projection is Linear(d, d), ReLU, Linear(d, p). None compares
             the representations themselves.
-        update_every: How many evaluations, of those past the warm-up, lie between two updates; the paper's is
-            10.
-        scale: A factor on every logit, the other way to read the paper's τ.
-        normalise: How confusions become distances (see `counted_distance`); `none`, raw counts, warns.
-        warm_up: The share of training without updates; the paper's is n/5 epochs.
+        update_every: Evaluations from one update to the next, after the warm-up; 10 in the paper.
+        scale: Factor of every logit, the other reading of the paper's τ.
+        normalise: How confusion counts become distances (see `counted_distance`); `none`, raw counts, warns.
+        warm_up: Share of training without updates; n/5 epochs in the paper.
 
     Raises:
         RecipeError: An option is unknown, missing or out of range, or, from `prepare`, does not fit the task.
@@ -100,14 +104,20 @@ class LabelDistance(Objective):
         warm_up: float = 0.2,
     ) -> None:
         super().__init__()
+        LabelDistanceOptions.checked(
+            **({"distance": distance} if isinstance(distance, str) else {}),
+            tau=tau,
+            projection_size=projection_size,
+            update_every=update_every,
+            scale=scale,
+            normalise=normalise,
+            warm_up=warm_up,
+        )
         _check_sources(distance, {"pairs": pairs, "order": order, "paths": paths})
-        _check_numbers(tau, projection_size, update_every, scale, warm_up)
-        if normalise not in get_args(Normalise):
-            raise RecipeError(f'normalise is "{normalise}"', f"give one of {', '.join(get_args(Normalise))}")
         if normalise == "none":
             warnings.warn(
-                "Raw confusion counts as label distances saturate the softmax and so switch the contrastive "
-                'task off: use normalise="max" unless that is what you study.',
+                "Raw confusion counts as label distances saturate the softmax, which switches the contrastive "
+                'loss off: use normalise="max" unless you study this effect.',
                 TellapartWarning,
                 stacklevel=2,
             )
@@ -127,16 +137,16 @@ class LabelDistance(Objective):
 
     @property
     def adaptive(self) -> bool:
-        """Whether the matrix follows the confusions on the validation rows."""
+        """Whether the matrix is updated from the confusions on the validation rows."""
         return isinstance(self.distance, str) and self.distance == "adaptive"
 
     @property
     def requirements(self) -> Requirements:
-        """Two views, two classes to push apart, and confusions when adaptive."""
+        """Two views, two classes per batch, and the confusion matrix when adaptive."""
         return Requirements(views=2, classes_per_batch=2, confusion=self.adaptive)
 
     def prepare(self, run: RunFacts) -> None:
-        """Makes the projection and the matrix; a second call keeps what was learned."""
+        """Creates the projection and the matrix; a second call keeps them."""
         if self.distances is not None:
             check_size(self.distances, run.num_labels)
             return
@@ -147,7 +157,7 @@ class LabelDistance(Objective):
             self.projection = nn.Sequential(
                 nn.Linear(width, width), nn.ReLU(), nn.Linear(width, self.projection_size)
             )
-        # Progress is 1 at the last evaluation, when an update comes too late.
+        # Progress is 1 at the last evaluation, where an update has no effect.
         useful = run.total_evaluations - 1 - math.floor(self.warm_up * run.total_evaluations)
         if self.adaptive and run.total_evaluations == 0:
             warnings.warn(
@@ -165,7 +175,7 @@ class LabelDistance(Objective):
             )
 
     def update_confusion(self, matrix: Tensor, progress: float) -> None:
-        """Moves the adaptive matrix towards the counted distances, when an update is due (Algorithm 1)."""
+        """Moves the adaptive matrix towards the counted distances if an update is due (Algorithm 1)."""
         if not self.adaptive or progress <= self.warm_up:
             return
         distances = self._prepared_distances()
@@ -176,7 +186,7 @@ class LabelDistance(Objective):
             distances.copy_(updated_distance(distances, counted, epsilon=1 - progress))
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
-        """Returns the mean over the rows of both views."""
+        """Returns the mean loss over the rows of both views."""
         distances = self._prepared_distances()
         similarities = (cosine_similarities(self.projection(batch.representation)) + 1) / 2  # Eq. 4
         d = pair_distances(batch.labels, distances.to(similarities.dtype))  # Eq. 7
@@ -207,35 +217,49 @@ class LabelDistance(Objective):
 
 
 def _check_sources(distance: object, sources: dict[str, Sequence | None]) -> None:
-    if isinstance(distance, str) and distance not in get_args(Distance):
-        raise RecipeError(
-            f'distance is "{distance}"' + did_you_mean(distance, get_args(Distance)),
-            f"give one of {', '.join(get_args(Distance))}, or a matrix",
-        )
     kind = distance if isinstance(distance, str) else "matrix"
     given = [name for name, value in sources.items() if value is not None and len(value)]
     takes = {"static": [["pairs"]], "prior": [["order"], ["paths"]]}.get(kind, [[]])
     if given not in takes:
         raise RecipeError(
-            f"a label distance of the kind {kind} got {' and '.join(given) or 'nothing to go by'}",
+            f"a label distance of the kind {kind} got {' and '.join(given) or 'no relation of the classes'}",
             "give pairs for static, order or paths for prior, and none of them for other kinds",
         )
 
 
-def _check_numbers(
-    tau: float, projection_size: int | None, update_every: int, scale: float, warm_up: float
-) -> None:
-    checks = {
-        "tau": (tau, 0 <= tau < math.inf, "a number from 0 up, such as 5"),
-        "projection_size": (
-            projection_size,
-            projection_size is None or projection_size >= 1,
-            "1 or more, or None",
-        ),
-        "update_every": (update_every, update_every >= 1, "a whole number from 1 up"),
-        "scale": (scale, 0 < scale < math.inf, "a number above 0"),
-        "warm_up": (warm_up, 0 <= warm_up <= 1, "a share from 0 to 1"),
-    }
-    for name, (value, fine, remedy) in checks.items():
-        if not fine:
-            raise RecipeError(f"{name} is {value}", f"give {remedy}")
+def build(options: LabelDistanceOptions, labels: LabelSpace) -> Objective:
+    """Builds (1 − weight) · classification loss + weight · CLLD.
+
+    Raises:
+        RecipeError: The relations of the classes that `distance` needs are unknown, or name other classes.
+    """
+    main = classification_loss(options, labels, both_views=options.both_views)
+    contrast = LabelDistance(
+        options.distance,
+        **_class_relations(options, labels),
+        tau=options.tau,
+        projection_size=options.projection_size,
+        update_every=options.update_every,
+        scale=options.scale,
+        normalise=options.normalise,
+        warm_up=options.warm_up,
+    )
+    return (1 - options.weight) * main + options.weight * contrast
+
+
+def _class_relations(options: LabelDistanceOptions, labels: LabelSpace) -> dict[str, Any]:
+    """The pairs of a static distance, or the order or paths of a prior one, with class ids."""
+    if options.distance == "static":
+        if not options.pairs:
+            example = f"[[{labels.names[0]}, {labels.names[-1]}]]"
+            raise RecipeError(
+                "a static label distance needs the pairs of classes to push apart",
+                f"name them: --set 'stages.0.objective.pairs={example}'"
+                " (tellapart compare prints the most confused ones)",
+            )
+        return {"pairs": [tuple(class_id(name, labels, "pairs") for name in pair) for pair in options.pairs]}
+    if options.distance == "prior":
+        if options.order is not None or options.hierarchy_separator is not None:  # overrides the data
+            labels = with_relations(replace(labels, order=None, hierarchy_separator=None), options)
+        return prior_relations(labels)
+    return {}

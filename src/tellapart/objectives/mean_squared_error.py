@@ -1,22 +1,24 @@
-"""Mean squared error, the main task where labels are numbers: regression."""
+"""Mean squared error, for regression."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from tellapart.data.examples import LabelSpace
 from tellapart.errors import RecipeError
 from tellapart.objectives.base import EncodedBatch, Objective, Requirements
+from tellapart.objectives.options import MeanSquaredErrorOptions
 from tellapart.objectives.similarity import mean_where
 
 
 class MeanSquaredError(Objective):
-    """The squared difference of the one output and the number that is right, the mean over the rows.
+    """Squared difference of the single output and the target, the mean over the rows.
 
-    With accumulation it stays the mean over the rows of the whole step. A run standardises the numbers of the
-    training rows first, so that neither their unit nor their size changes what a learning rate does.
+    With gradient accumulation it is the mean over the rows of the whole step. A run standardises the targets of
+    the training rows first, so that learning rates do not depend on their unit.
 
     Args:
-        both_views: Whether the rows of a second view count as well, or only those of the first.
+        both_views: Whether the rows of a second view count as well as those of the first.
 
     Raises:
         RecipeError: The labels are classes, or the model has several outputs.
@@ -25,7 +27,7 @@ class MeanSquaredError(Objective):
         >>> objective = MeanSquaredError(both_views=True) + 1.0 * RDrop()
 
     References:
-        - Devlin et al. 2019, BERT, and Wang et al. 2019, GLUE: how STS-B is learned.
+        - Devlin et al. 2019, BERT, and Wang et al. 2019, GLUE: fine-tuning on STS-B.
     """
 
     name = "mean_squared_error"
@@ -36,15 +38,29 @@ class MeanSquaredError(Objective):
 
     @property
     def requirements(self) -> Requirements:
-        """Numbers for labels."""
+        """Numeric labels."""
         return Requirements(multi_label=False, classes=False, regression=True)
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
-        """Returns the mean over the rows of the first view, or of both."""
+        """Returns the mean squared error over the rows of the first view, or of both views."""
         if not batch.regression or batch.logits.shape[1] != 1:
             raise RecipeError(
-                f"squared errors need one number a row, and there are {batch.logits.shape[1]} output(s) a row",
+                f"squared errors need one number per row, and there are {batch.logits.shape[1]} output(s) per row",
                 "use cross entropy for classes, and a model with num_labels=1 for numbers",
             )
         errors = (batch.logits.squeeze(1) - batch.labels.to(batch.logits.dtype)) ** 2  # (B,)
         return {self.name: errors.mean() if self.both_views else mean_where(errors, batch.views == 0)}
+
+
+def build(options: MeanSquaredErrorOptions, labels: LabelSpace) -> MeanSquaredError:
+    """Builds the objective.
+
+    Raises:
+        RecipeError: The labels are classes.
+    """
+    if not labels.regression:
+        raise RecipeError(
+            f"{options.name} needs numeric labels, but the labels are classes",
+            "add --regression (data.regression: true) if they are numbers to predict, else choose cross-entropy",
+        )
+    return MeanSquaredError()

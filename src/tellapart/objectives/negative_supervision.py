@@ -1,43 +1,56 @@
-"""Negative supervision: rows with different labels are to point in different directions."""
+"""Negative supervision: losses on the cosine similarity of rows with different labels."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tellapart.errors import RecipeError
+from tellapart.data.examples import LabelSpace
+from tellapart.objectives.auxiliary_labels import classification_loss
 from tellapart.objectives.base import EncodedBatch, Objective, Requirements, RunFacts
-from tellapart.objectives.distance_matrices import as_distance_matrix, check_size, pair_distances
+from tellapart.objectives.distance_matrices import (
+    as_distance_matrix,
+    check_size,
+    hierarchy_distance,
+    ordinal_distance,
+    pair_distances,
+)
+from tellapart.objectives.options import (
+    NegativeSupervisionCrossEntropyOptions,
+    NegativeSupervisionMarginOptions,
+    NegativeSupervisionOptions,
+    SamplingOptions,
+)
+from tellapart.objectives.relations import prior_relations
 from tellapart.objectives.similarity import Different, choose, cosine_similarities, mean_where, pair_masks
 
 
 class NegativeSupervision(Objective):
     """AAN, "the auxiliary task using all negative examples": the mean of 1 + cosine over sampled negatives.
 
-    Every row is an anchor, those of a second view too; its negatives are rows of the batch with different
-    labels, drawn without replacement. An anchor with fewer uses those it has, one with none leaves the mean,
-    and a batch of one class gives 0. Gradients reach both rows of a pair.
+    Every row is an anchor, including those of a second view; its negatives are rows of the batch with different
+    labels, drawn without replacement. An anchor with fewer negatives uses all of them, one without negatives is
+    left out of the mean, and a batch of one class gives 0. Gradients reach both rows of a pair.
 
-    Add it to the main task: `CrossEntropy() + NegativeSupervision()`. It needs two classes in a batch.
+    Add it to the main loss: `CrossEntropy() + NegativeSupervision()`. It needs two classes per batch.
 
     Args:
-        samples: n, the rows that an anchor is compared with. AAN takes n negatives; the other two take one
-            positive and n - 1 negatives. `all` takes every negative, and every positive in turn: the
-            expectation of sampling, for AAN exactly.
-        hard: Whether to take the most similar negatives rather than random ones.
-        different: When two sets of labels differ in a multi-label task: `not_identical`, or `disjoint` (no
-            label in common; two rows without labels have none in common).
-        label_distance: Weights w of the negatives by their classes, (K, K), None for 1 throughout: for
-            ordered or nested classes, which should not all be pushed apart alike (see `ordinal_distance`,
+        samples: n, the rows that an anchor is compared with. AAN takes n negatives; AM and ACE take one
+            positive and n - 1 negatives. `all` takes every negative, and averages over every positive: the
+            expectation of sampling, exact for AAN.
+        hard: Whether to take the most similar negatives instead of random ones.
+        different: When two label sets of a multi-label task count as different: `not_identical`, or
+            `disjoint` (no label in common, as for two rows without labels).
+        label_distance: Weights w of the negatives by their classes, (K, K), or None for 1: for ordered or
+            hierarchical classes, which should not all be pushed apart equally (see `ordinal_distance`,
             `hierarchy_distance`). AAN and AM multiply the 1 + cosine of a negative by w and still divide by
             the number of negatives, so w scales the pair's gradient and 0 switches it off; ACE multiplies
-            the negative's exponential in the denominator by w. `hard` ranks by w (1 + cosine). For sets of
-            labels w is the mean over the pairs of their labels, rows without labels having 1.
+            the negative's exponential in the denominator by w. `hard` ranks by w (1 + cosine). For label
+            sets, w is the mean over the pairs of their labels; rows without labels have 1.
 
     Raises:
         RecipeError: An option is out of range, or, from `prepare`, `label_distance` is of another size.
@@ -50,7 +63,7 @@ class NegativeSupervision(Objective):
     """
 
     name = "negative_supervision"
-    fewest_samples = 1
+    options: ClassVar[type[SamplingOptions]] = NegativeSupervisionOptions
     label_distance: Tensor | None
 
     def __init__(
@@ -61,12 +74,7 @@ class NegativeSupervision(Objective):
         label_distance: Tensor | Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
-        if samples != "all" and not (isinstance(samples, int) and samples >= self.fewest_samples):
-            raise RecipeError(
-                f"samples is {samples!r}", f'give a whole number from {self.fewest_samples} up, or "all"'
-            )
-        if different not in get_args(Different):
-            raise RecipeError(f'different is "{different}"', f"give one of {', '.join(get_args(Different))}")
+        self.options.checked(samples=samples, hard=hard, different=different)
         self.samples: int | Literal["all"] = samples
         self.hard = hard
         self.different: Different = different
@@ -78,7 +86,7 @@ class NegativeSupervision(Objective):
 
     @property
     def requirements(self) -> Requirements:
-        """Two classes in a batch."""
+        """Two classes per batch."""
         return Requirements(classes_per_batch=2)
 
     def prepare(self, run: RunFacts) -> None:
@@ -87,7 +95,7 @@ class NegativeSupervision(Objective):
             check_size(self.label_distance, run.num_labels)
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
-        """Returns the mean over the anchors."""
+        """Returns the mean loss over the anchors."""
         cosines = cosine_similarities(batch.representation)  # (B, B)
         different, same = pair_masks(batch.labels, self.different)
         weights = self._weights(batch.labels, cosines)
@@ -112,9 +120,7 @@ class NegativeSupervision(Objective):
 
 
 class _AgainstPositive(NegativeSupervision):
-    """Negatives against a positive: a term for every chosen positive, averaged over an anchor's."""
-
-    fewest_samples = 2  # one positive, one negative
+    """Compares positives with negatives: the mean loss over the chosen positives of an anchor."""
 
     def _anchor_losses(
         self, cosines: Tensor, weights: Tensor, different: Tensor, same: Tensor
@@ -126,22 +132,22 @@ class _AgainstPositive(NegativeSupervision):
         return losses, positives.any(dim=1) & negatives.any(dim=1)
 
     def _pair_losses(self, cosines: Tensor, weights: Tensor, negatives: Tensor) -> Tensor:
-        """Returns (B, B): the loss of anchor i, were j its positive."""
+        """Returns (B, B): the loss of anchor i with row j as its positive."""
         raise NotImplementedError
 
 
 class NegativeSupervisionMargin(_AgainstPositive):
-    """AM, "the margin-based loss": a positive is to be more similar than the mean negative, by a margin.
+    """AM, "the margin-based loss": margin between the positive and the mean negative.
 
     Per anchor `relu(margin - (1 + cos positive) + mean (1 + cos negative))`. Anchors without a positive or
-    without a negative leave the mean.
+    without a negative are left out of the mean.
 
     Args:
         samples: See `NegativeSupervision`; at least 2.
-        hard: See `NegativeSupervision`; the positive is random all the same.
-        different: See `NegativeSupervision`; whatever is not different is a positive.
+        hard: See `NegativeSupervision`; the positive is always random.
+        different: See `NegativeSupervision`; rows that are not different are positives.
         label_distance: See `NegativeSupervision`.
-        margin: δ, how much more similar the positive is to be, in cosine.
+        margin: δ, the margin in cosine.
 
     Raises:
         RecipeError: An option is out of range, or, from `prepare`, `label_distance` is of another size.
@@ -154,6 +160,7 @@ class NegativeSupervisionMargin(_AgainstPositive):
     """
 
     name = "negative_supervision_margin"
+    options = NegativeSupervisionMarginOptions
 
     def __init__(
         self,
@@ -164,8 +171,7 @@ class NegativeSupervisionMargin(_AgainstPositive):
         margin: float = 0.4,
     ) -> None:
         super().__init__(samples, hard, different, label_distance)
-        if not math.isfinite(margin):
-            raise RecipeError(f"margin is {margin}", "give a difference of cosines, such as 0.4")
+        self.options.checked(margin=margin)
         self.margin = margin
 
     def _pair_losses(self, cosines: Tensor, weights: Tensor, negatives: Tensor) -> Tensor:
@@ -174,18 +180,17 @@ class NegativeSupervisionMargin(_AgainstPositive):
 
 
 class NegativeSupervisionCrossEntropy(_AgainstPositive):
-    """ACE, "the auxiliary task with cross entropy loss": tell the positive from the negatives by cosine.
+    """ACE, "the auxiliary task with cross entropy loss": classify the positive among the negatives by cosine.
 
-    Per anchor the cross entropy of the positive among it and the negatives, their cosines divided by the
-    temperature being the logits. Anchors without a positive or without a negative leave the mean.
+    Per anchor the cross entropy of the positive against the negatives, with cosines divided by the temperature
+    as logits. Anchors without a positive or without a negative are left out of the mean.
 
     Args:
         samples: See `NegativeSupervision`; at least 2.
-        hard: See `NegativeSupervision`; the positive is random all the same.
-        different: See `NegativeSupervision`; whatever is not different is a positive.
+        hard: See `NegativeSupervision`; the positive is always random.
+        different: See `NegativeSupervision`; rows that are not different are positives.
         label_distance: See `NegativeSupervision`.
-        temperature: What cosines are divided by; 1 in the paper, where the loss cannot fall below 0.34 with
-            n = 4.
+        temperature: Divisor of the cosines; 1 in the paper, where the loss cannot fall below 0.34 with n = 4.
 
     Raises:
         RecipeError: An option is out of range, or, from `prepare`, `label_distance` is of another size.
@@ -198,6 +203,7 @@ class NegativeSupervisionCrossEntropy(_AgainstPositive):
     """
 
     name = "negative_supervision_cross_entropy"
+    options = NegativeSupervisionCrossEntropyOptions
 
     def __init__(
         self,
@@ -208,13 +214,47 @@ class NegativeSupervisionCrossEntropy(_AgainstPositive):
         temperature: float = 1.0,
     ) -> None:
         super().__init__(samples, hard, different, label_distance)
-        if not 0 < temperature < math.inf:
-            raise RecipeError(f"temperature is {temperature}", "give a number above 0; the paper has 1")
+        self.options.checked(temperature=temperature)
         self.temperature = temperature
 
     def _pair_losses(self, cosines: Tensor, weights: Tensor, negatives: Tensor) -> Tensor:
         logits = cosines / self.temperature
-        # The lowest finite number stands for nothing: a row of -inf has no gradient.
+        # The lowest finite number, not -inf: a row of -inf has no gradient.
         shares = (logits + weights.log()).masked_fill(~negatives, torch.finfo(logits.dtype).min)
         # Cross entropy over one positive and the negatives: -log(e^p / (e^p + sum e^n)).
         return functional.softplus(shares.logsumexp(dim=1, keepdim=True) - logits)
+
+
+def build(options: SamplingOptions, labels: LabelSpace) -> Objective:
+    """Builds classification loss + weight · AAN, AM or ACE, whichever the options are of.
+
+    Raises:
+        RecipeError: Prior relations are asked for, and the data have neither an order nor a hierarchy.
+    """
+    main = classification_loss(options, labels)
+    sampling: dict[str, Any] = {
+        "samples": options.samples,
+        "hard": options.hard,
+        "different": options.different,
+    }
+    if options.relations == "prior":
+        sampling["label_distance"] = prior_weights(prior_relations(labels))
+    match options:
+        case NegativeSupervisionMarginOptions():
+            return main + options.weight * NegativeSupervisionMargin(**sampling, margin=options.margin)
+        case NegativeSupervisionCrossEntropyOptions():
+            ranking = NegativeSupervisionCrossEntropy(**sampling, temperature=options.temperature)
+            return main + options.weight * ranking
+    return main + options.weight * NegativeSupervision(**sampling)
+
+
+def prior_weights(prior: dict[str, Any]) -> Tensor:
+    """Returns the weight of each pair of classes, float32 (K, K): 0 for the same class, 1 for the farthest two.
+
+    Args:
+        prior: `order`, the class ids from first to last; or `paths`, the levels of each class from the root.
+    """
+    # The distance falls from 1 to 0 as classes move apart.
+    if "order" in prior:
+        return 1 - ordinal_distance(len(prior["order"]), tau=0.0, order=prior["order"])
+    return 1 - hierarchy_distance(prior["paths"], tau=0.0)

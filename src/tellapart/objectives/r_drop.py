@@ -1,25 +1,29 @@
-"""R-Drop: two passes over one text, with different dropout, are to predict the same."""
+"""R-Drop: consistency of the predictions of two dropout passes over the same text."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from tellapart.data.examples import LabelSpace
 from tellapart.errors import RecipeError
+from tellapart.objectives.auxiliary_labels import classification_loss
 from tellapart.objectives.base import EncodedBatch, Objective, Requirements
+from tellapart.objectives.mean_squared_error import MeanSquaredError
+from tellapart.objectives.options import ClassificationOptions, RDropOptions
 
 
 class RDrop(Objective):
-    """The symmetric Kullback-Leibler divergence between the predictions of two views.
+    """Symmetric Kullback-Leibler divergence between the predictions of two views.
 
-    Per text `½ (KL(p ‖ q) + KL(q ‖ p))`, the mean over the texts. One label a row: p and q are softmax
-    distributions over the K classes; several: one Bernoulli distribution a label, summed over the labels.
-    Regression, labels being numbers: the squared difference `(p − q)²` of the two predictions, as in the authors'
-    code for STS-B. Labels are not used.
+    Per text `½ (KL(p ‖ q) + KL(q ‖ p))`, the mean over the texts. Single-label: p and q are softmax
+    distributions over the K classes. Multi-label: one Bernoulli distribution per label, summed over the labels.
+    Regression: the squared difference `(p − q)²` of the two predictions, as in the authors' code for STS-B.
+    Labels are not used.
 
-    Its weight is the paper's α: `CrossEntropy(both_views=True) + alpha * RDrop()`, that cross entropy being
-    the mean over both views, not their sum.
+    Its weight is the paper's α: `CrossEntropy(both_views=True) + alpha * RDrop()`, where the cross entropy is the
+    mean over both views, not their sum.
 
-    It needs two views, rows i and i + B/2, and dropout that makes them differ.
+    It needs two views, rows i and i + B/2, which differ by dropout.
 
     Raises:
         RecipeError: The batch does not hold two views.
@@ -35,14 +39,14 @@ class RDrop(Objective):
 
     @property
     def requirements(self) -> Requirements:
-        """Two views, of texts with classes or with numbers."""
+        """Two views; any kind of labels."""
         return Requirements(views=2, regression=True)
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
-        """Returns the mean over the texts."""
+        """Returns the mean divergence over the texts."""
         if len(batch.logits) % 2:
             raise RecipeError(
-                "the batch does not hold two views of every text", "give rows i and i + B/2 as views"
+                "the batch does not hold two views of each text", "give rows i and i + B/2 as views"
             )
         if batch.regression:
             first, second = batch.logits.squeeze(1).chunk(2)  # (B/2,) each
@@ -54,3 +58,17 @@ class RDrop(Objective):
         # KL + KL' = sum (p - q)(log p - log q). The two outcomes of a Bernoulli distribution collect into one
         # such term, with the logarithms of the odds, which are the logits, for those of the probabilities.
         return {self.name: ((p - q) * (log_p - log_q)).sum(dim=1).mean() / 2}
+
+
+def build(options: RDropOptions, labels: LabelSpace) -> Objective:
+    """Builds the main loss over both views + weight · R-Drop.
+
+    Raises:
+        RecipeError: The labels are numbers, and an option for classes is set.
+    """
+    if not labels.regression:
+        return classification_loss(options, labels, both_views=True) + options.weight * RDrop()
+    for option, default in ClassificationOptions().model_dump().items():
+        if getattr(options, option) != default:
+            raise RecipeError(f"{option} applies to classes, but the labels are numbers", "leave it out")
+    return MeanSquaredError(both_views=True) + options.weight * RDrop()

@@ -1,4 +1,4 @@
-"""What the objectives over pairs of rows share: cosines, which pairs count, and means over those pairs."""
+"""Cosine similarities, masks of pairs, and masked means, for objectives over pairs of rows."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 Different = Literal["not_identical", "disjoint"]
 
-ZERO_LENGTH = 1e-8  # a row with no entry above this has no direction
+ZERO_LENGTH = 1e-8  # rows without an entry above this count as zero vectors
 
 
 def cosine_similarities(vectors: Tensor) -> Tensor:
     """Returns the cosine of every pair of rows.
 
-    A zero vector has no direction: its cosines are 0, with itself too, and its gradient is finite.
+    The cosines of a zero vector are 0, also with itself, and its gradient is finite.
 
     Args:
         vectors: float (B, d).
@@ -30,24 +30,24 @@ def cosine_similarities(vectors: Tensor) -> Tensor:
 def _unit_vectors(vectors: Tensor) -> Tensor:
     largest = vectors.detach().abs().amax(dim=1, keepdim=True)
     has_direction = largest > ZERO_LENGTH
-    # Directions do not depend on length: scaling by a constant changes neither them nor their gradient, and
-    # keeps the squares within what the type can hold.
+    # Scaling by a constant changes neither the direction nor its gradient, and keeps the squares within the range
+    # of the type.
     vectors = vectors / torch.where(has_direction, largest, 1.0)
     lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
     return vectors / torch.where(has_direction, lengths, 1.0)
 
 
 def pair_masks(labels: Tensor, different: Different = "not_identical") -> tuple[Tensor, Tensor]:
-    """Tells for every pair of rows whether their labels differ or agree.
+    """Returns masks of the pairs of rows with different and with the same labels.
 
     Args:
         labels: Class ids, int64 (B,); or multi-hot (B, K).
-        different: When two sets of labels differ: `not_identical`, or `disjoint` (no label in common, as for
-            two rows without any label). Without effect on class ids.
+        different: When two label sets count as different: `not_identical`, or `disjoint` (no label in common, as
+            for two rows without labels). No effect on class ids.
 
     Returns:
-        Two bool masks (B, B), `different` and `same`. Together they hold every pair of two rows once; the
-        diagonal is in neither.
+        Two bool masks (B, B), `different` and `same`: each pair of two rows is in one of them, the diagonal in
+        neither.
     """
     others = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     if labels.dim() == 1:
@@ -60,13 +60,13 @@ def pair_masks(labels: Tensor, different: Different = "not_identical") -> tuple[
 
 
 def choose(candidates: Tensor, count: int | Literal["all"], scores: Tensor | None = None) -> Tensor:
-    """Chooses columns for every row among its candidates.
+    """Selects columns for each row among its candidates.
 
     Args:
         candidates: bool (B, B).
-        count: How many columns a row takes; a row with fewer candidates takes those it has. Or `all`.
-        scores: The highest are taken, float (B, B); None draws uniformly without replacement, from the
-            default generator of the candidates' device.
+        count: Number of columns per row, or `all`; a row with fewer candidates takes all of them.
+        scores: Scores whose highest are selected, float (B, B); None samples uniformly without replacement, from
+            the default generator of the candidates' device.
 
     Returns:
         bool (B, B), a subset of `candidates`.
@@ -81,7 +81,7 @@ def choose(candidates: Tensor, count: int | Literal["all"], scores: Tensor | Non
 
 
 def mean_where(values: Tensor, mask: Tensor, dim: int | None = None) -> Tensor:
-    """Returns the mean of the values under a mask; where there are none 0, still joined to the graph.
+    """Returns the mean of the values under a mask; 0, still part of the graph, where the mask is empty.
 
     Args:
         values: Finite everywhere, of any shape.
@@ -92,13 +92,13 @@ def mean_where(values: Tensor, mask: Tensor, dim: int | None = None) -> Tensor:
 
 
 def log_softmax_over_others(logits: Tensor) -> Tensor:
-    """Returns the log-softmax of each row over all columns but its own.
+    """Returns the log-softmax of each row over all columns except the diagonal.
 
     Args:
         logits: float (B, B).
 
     Returns:
-        float (B, B); the diagonal is hugely negative, yet finite: times a target of 0 it must be 0, not NaN.
+        float (B, B); the diagonal is the lowest finite number, so that times a target of 0 it is 0, not NaN.
     """
     itself = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
     return logits.masked_fill(itself, torch.finfo(logits.dtype).min).log_softmax(dim=1)

@@ -1,13 +1,13 @@
-"""Supervised contrastive learning: rows of one class are each other's positives."""
+"""Supervised contrastive loss (SupCon)."""
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
-from tellapart.errors import RecipeError
+from tellapart.data.examples import LabelSpace
+from tellapart.objectives.auxiliary_labels import classification_loss
 from tellapart.objectives.base import EncodedBatch, Objective, Requirements
+from tellapart.objectives.options import SupervisedContrastiveOptions
 from tellapart.objectives.similarity import (
     cosine_similarities,
     log_softmax_over_others,
@@ -20,14 +20,14 @@ class SupervisedContrastive(Objective):
     """SupCon on the representation: for each anchor, the mean negative log-softmax of its positives.
 
     The softmax runs over the cosines with all other rows, divided by the temperature. Positives are the other
-    rows of the same class (multi-label: with the same set of labels), second views included; an anchor
-    without one leaves the mean, and a batch without any gives 0.
+    rows of the same class (multi-label: with the same label set), including second views. Anchors without a
+    positive are left out of the mean; a batch without any positive gives 0.
 
     The mixture with cross entropy, λ = 0.9 in Gunel et al., is a composition:
-    `0.1 * CrossEntropy() + 0.9 * SupervisedContrastive()`. It needs two classes in a batch.
+    `0.1 * CrossEntropy() + 0.9 * SupervisedContrastive()`. It needs two classes per batch.
 
     Args:
-        temperature: What cosines are divided by.
+        temperature: Divisor of the cosines.
 
     Raises:
         RecipeError: The temperature is not above 0.
@@ -45,18 +45,23 @@ class SupervisedContrastive(Objective):
 
     def __init__(self, temperature: float = 0.3) -> None:
         super().__init__()
-        if not 0 < temperature < math.inf:
-            raise RecipeError(f"temperature is {temperature}", "give a number above 0, such as 0.3")
+        SupervisedContrastiveOptions.checked(temperature=temperature)
         self.temperature = temperature
 
     @property
     def requirements(self) -> Requirements:
-        """Two classes in a batch."""
+        """Two classes per batch."""
         return Requirements(classes_per_batch=2)
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
-        """Returns the mean over the anchors."""
+        """Returns the mean loss over the anchors."""
         log_shares = log_softmax_over_others(cosine_similarities(batch.representation) / self.temperature)
         _, positives = pair_masks(batch.labels)
         losses = -mean_where(log_shares, positives, dim=1)
         return {self.name: mean_where(losses, positives.any(dim=1))}
+
+
+def build(options: SupervisedContrastiveOptions, labels: LabelSpace) -> Objective:
+    """Builds (1 − weight) · classification loss + weight · SupCon."""
+    contrast = SupervisedContrastive(temperature=options.temperature)
+    return (1 - options.weight) * classification_loss(options, labels) + options.weight * contrast

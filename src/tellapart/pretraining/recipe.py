@@ -6,106 +6,103 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from tellapart.errors import RecipeError, did_you_mean
-from tellapart.recipes.reading import parsed_value, read_mapping
+from tellapart.errors import RecipeError
+from tellapart.objectives.options import Settings, setting
+from tellapart.recipes.reading import assigned, read_mapping, validated_as
 
 NEW = "new"
 """Value of `encoder` for a new model with random weights."""
 
 CorrectionName = Literal["none", "hard", "soft", "soft-sentence", "hard+soft"]
-Size = Annotated[int, Field(ge=1)]
 
 
-class PretrainRecipe(BaseModel):
-    """Settings of a pre-training run.
+class PretrainRecipe(Settings):
+    """A pre-training run."""
 
-    Args:
-        texts: A text file, a folder of text files, a table, a registered name, or a Hub name.
-        text: The text column of a table; found by its name if not given.
-        sequences: `lines`: each line or row is a sequence, longer ones are split. `documents`: each file or row is
-            split into sequences of full length.
-        encoder: `minilm`, a folder, a Hub name, or `new` for random weights.
-        generator: Generator for `electra`; by default the one beside the encoder, else a new one.
-        family: Model family of a new model; by default `bert` for `mlm`, `electra` for `electra`.
-        vocabulary_size: Vocabulary size of a new model; 8000.
-        lowercase: Whether a new model's tokeniser lowercases texts; true.
-        hidden_size: Hidden size of a new model; 256.
-        layers: Number of layers of a new model; 4.
-        heads: Attention heads per layer of a new model; 4.
-        objective: `mlm`, masked language modelling; or `electra`, replaced token detection.
-        correction: Treatment of predictions that are synonyms: `none`; `hard`, excludes them from the loss; `soft`,
-            pulls the embeddings of the gold and the predicted token together; `soft-sentence`, pulls the sentence
-            with the predictions filled in towards the original; `hard+soft`.
-        correction_weight: Weight of the terms that `soft` and `soft-sentence` add to the loss.
-        synonyms: `wordnet`, or a file written by `tellapart synonyms build`; by default `wordnet` for hard
-            correction, else none. With synonyms, corrections are counted.
-        mask_share: Share of the tokens to mask.
-        whole_words: Whether all tokens of a word are masked together.
-        discriminator_weight: Weight of the discriminator's loss, for `electra`.
-        predictions: Tokens that fill the masks, for `electra`: a `sample`, or the `argmax`.
-        temperature: Temperature of the sample.
-        max_length: Maximum length of a sequence in tokens.
-        steps: Optimiser steps; by default three passes over the texts.
-        batch_size: Sequences per batch and process.
-        batch_tokens: Tokens per batch and process, padding included, in place of `batch_size`.
-        gradient_accumulation_steps: Batches per optimiser step.
-        learning_rate: Peak learning rate; by default 5e-5, or 5e-4 for a new model.
-        warmup_share: Share of the steps with a rising learning rate.
-        weight_decay: AdamW's weight decay.
-        precision: `auto` uses bf16 if the processor or GPU supports it well.
-        compile: Whether to compile the model with `torch.compile`.
-        workers: Worker processes that prepare batches.
-        save_every: Steps between checkpoints; by default a tenth of the run.
-        save_at: Shares of the run, above 0 and up to 1, after which to save, in place of `save_every`.
-        keep_checkpoints: Whether to keep all checkpoints after the run.
-        seed: Seed of all randomness.
-        trainer: Other options of `transformers.TrainingArguments`.
-    """
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-    texts: str | None = None
-    text: str | None = None
-    sequences: Literal["lines", "documents"] = "lines"
-    encoder: str = "minilm"
-    generator: str | None = None
-    family: Literal["bert", "electra"] | None = None
-    vocabulary_size: Annotated[int, Field(ge=100)] | None = None
-    lowercase: bool | None = None
-    hidden_size: Size | None = None
-    layers: Size | None = None
-    heads: Size | None = None
-    objective: Literal["mlm", "electra"] = "mlm"
-    correction: CorrectionName = "none"
-    correction_weight: Annotated[float, Field(ge=0)] = 1.0
-    synonyms: str | None = None
-    mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    whole_words: bool = False
-    discriminator_weight: Annotated[float, Field(ge=0)] = 50.0
-    predictions: Literal["sample", "argmax"] = "sample"
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    max_length: Annotated[int, Field(ge=8)] = 128
-    steps: Size | None = None
-    batch_size: Size = 32
-    batch_tokens: Annotated[int, Field(ge=8)] | None = None
-    gradient_accumulation_steps: Size = 1
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    compile: bool = False
-    workers: Annotated[int, Field(ge=0)] = 0
-    save_every: Size | None = None
-    save_at: list[Annotated[float, Field(gt=0, le=1)]] | None = None
-    keep_checkpoints: bool = False
-    seed: int = 0
-    trainer: dict[str, Any] = {}
+    texts: str | None = setting(
+        None,
+        "Text file, folder of .txt files, table, name from `tellapart data list`, or data set on the Hub.",
+    )
+    text: str | None = setting(None, "Column of the texts, for a table. Default: found by its name.")
+    sequences: Literal["lines", "documents"] = setting(
+        "lines",
+        "`lines`: each line or row is a sequence, longer ones are truncated. `documents`: each file or row is cut "
+        "into sequences of full length.",
+    )
+    encoder: str = setting("minilm", "`minilm`, a folder, a Hub name, or `new` to train from scratch.")
+    generator: str | None = setting(
+        None,
+        "For `electra`: the generator that belongs to the encoder. Default: the one beside it, else a new one.",
+    )
+    family: Literal["bert", "electra"] | None = setting(
+        None, "Family of a new model, `bert` or `electra`. Default: by the objective."
+    )
+    vocabulary_size: int | None = setting(
+        None, "Vocabulary size of a new model's tokenizer. Default: 8000.", ge=100
+    )
+    lowercase: bool | None = setting(None, "Lowercase texts in a new model's tokenizer. Default: true.")
+    hidden_size: int | None = setting(None, "Hidden size of a new model. Default: 256.", ge=1)
+    layers: int | None = setting(None, "Layers of a new model. Default: 4.", ge=1)
+    heads: int | None = setting(None, "Attention heads per layer of a new model. Default: 4.", ge=1)
+    objective: Literal["mlm", "electra"] = setting(
+        "mlm", "`mlm`, masked language modelling; or `electra`, replaced token detection."
+    )
+    correction: CorrectionName = setting(
+        "none",
+        "Correction for reasonable predictions: `none`; `hard`, synonyms are left out of the loss; `soft`, "
+        "embeddings of the gold and the predicted token are drawn together; `soft-sentence`, sentences with "
+        "the predictions are drawn to the original; `hard+soft`.",
+    )
+    correction_weight: float = setting(1.0, "Weight of the `soft` and `soft-sentence` losses.", ge=0)
+    synonyms: str | None = setting(
+        None,
+        "`wordnet`, or a file from `tellapart synonyms build`; corrections are then counted. Default: `wordnet` for "
+        "`hard` corrections, else none.",
+    )
+    mask_share: float = setting(0.15, "Share of the tokens that are masked.", gt=0, lt=1)
+    whole_words: bool = setting(False, "Mask all tokens of a word together.")
+    discriminator_weight: float = setting(
+        50.0, "For `electra`: weight of the discriminator's loss; the generator's is 1.", ge=0
+    )
+    predictions: Literal["sample", "argmax"] = setting(
+        "sample", "For `electra`: the tokens that fill the masks, a `sample` or the `argmax`."
+    )
+    temperature: float = setting(1.0, "Temperature of the sample.", gt=0)
+    max_length: int = setting(128, "Maximum sequence length in tokens.", ge=8)
+    steps: int | None = setting(None, "Optimiser steps. Default: three passes over the texts.", ge=1)
+    batch_size: int = setting(32, "Sequences per batch on one process.", ge=1)
+    batch_tokens: int | None = setting(
+        None, "Tokens per batch, including padding, instead of `batch_size`.", ge=8
+    )
+    gradient_accumulation_steps: int = setting(
+        1, "Batches whose gradients are accumulated before an optimiser step.", ge=1
+    )
+    learning_rate: float | None = setting(None, "Learning rate. Default: 5e-5; 5e-4 for a new model.", gt=0)
+    warmup_share: float = setting(0.1, "Share of the steps with a rising learning rate.", ge=0, lt=1)
+    weight_decay: float = setting(0.01, "Weight decay of AdamW.", ge=0)
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "`auto` takes bf16 where the processor or GPU gains from it."
+    )
+    compile: bool = setting(False, "Compile the model with `torch.compile`.")
+    workers: int = setting(0, "Processes that prepare batches.", ge=0)
+    save_every: int | None = setting(None, "Steps between checkpoints. Default: a tenth of the run.", ge=1)
+    save_at: list[Annotated[float, Field(gt=0, le=1)]] | None = setting(
+        None,
+        "Instead of `save_every`: shares of the run after which to save a checkpoint, such as `[0.25, 0.5]`. The "
+        "last one is always saved.",
+    )
+    keep_checkpoints: bool = setting(False, "Keep all checkpoints at the end of the run.")
+    seed: int = setting(0, "Seed of all randomness.")
+    trainer: dict[str, Any] = setting(
+        description="Any other option of `transformers.TrainingArguments`.", factory=dict
+    )
 
     def to_yaml(self) -> str:
         """Returns the recipe as YAML, with every key."""
+        import yaml  # not needed for --help
+
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def step_at(self, share: float) -> int:
@@ -127,10 +124,7 @@ def validated_pretraining(content: Mapping[str, Any]) -> PretrainRecipe:
     Raises:
         RecipeError: A key is unknown, a value is not allowed, or two values contradict each other.
     """
-    try:
-        recipe = PretrainRecipe.model_validate(dict(content))
-    except ValidationError as error:
-        raise _explained(error) from None
+    recipe = validated_as(PretrainRecipe, content)
     if recipe.encoder != NEW:
         described = [name for name in _NEW_MODEL if getattr(recipe, name) is not None]
         if described:
@@ -175,26 +169,4 @@ def with_pretraining_values(recipe: PretrainRecipe, assignments: Iterable[str]) 
     Raises:
         RecipeError: A key is unknown, or a value is not allowed.
     """
-    content = recipe.model_dump(exclude_unset=True)
-    for assignment in assignments:
-        path, equals, value = assignment.partition("=")
-        if not equals or not path:
-            raise RecipeError(f'"{assignment}" is not an assignment', "write --set mask_share=0.3")
-        key, _, option = path.partition(".")
-        if key == "trainer" and option:
-            content["trainer"] = content.get("trainer", {}) | {option: parsed_value(value, path)}
-        else:
-            content[path] = parsed_value(value, path)
-    return validated_pretraining(content)
-
-
-def _explained(error: ValidationError) -> RecipeError:
-    problem = error.errors()[0]
-    path = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return RecipeError(
-            f'the recipe has an unknown key "{path}"' + did_you_mean(path, PretrainRecipe.model_fields),
-            "choose from " + ", ".join(PretrainRecipe.model_fields),
-        )
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return RecipeError(f"the recipe's {path} cannot be {problem['input']!r} ({message})", "correct the value")
+    return validated_pretraining(assigned(recipe, assignments, example="mask_share=0.3"))

@@ -1,42 +1,30 @@
-"""The methods by name, as changes to a recipe."""
+"""Methods by name: presets of the stages of a recipe.
+
+A method with one stage is its objective; the others are listed here.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tellapart.errors import RecipeError, did_you_mean
+from tellapart.objectives.options import OBJECTIVES
+from tellapart.recipes.reading import read_mapping, validated
 from tellapart.recipes.schema import Recipe
-from tellapart.recipes.validation import validated
 
 _FRESH_HEAD = {"learns": "head", "solver": "best"}
 
 REGRESSION_METHOD = "mean-squared-error"
-"""What runs on labels that are numbers unless the user names another method."""
+"""The default method for numeric labels."""
 
-METHODS: dict[str, tuple[str, list[dict[str, Any]]]] = {
-    "cross-entropy": ("cross entropy", [{"objective": {"name": "cross-entropy"}}]),
-    "negative-supervision": (
-        "cross entropy + AAN: the mean similarity to texts of other labels",
-        [{"objective": {"name": "negative-supervision", "relations": "none"}}],
-    ),
-    "negative-supervision-am": (
-        "cross entropy + AM: a margin between texts of the same and of other labels",
-        [{"objective": {"name": "negative-supervision-am"}}],
-    ),
-    "negative-supervision-ace": (
-        "cross entropy + ACE: one text of the same label among others",
-        [{"objective": {"name": "negative-supervision-ace"}}],
-    ),
+_VARIANTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "negative-supervision-prior": (
-        "AAN that pushes classes apart the harder the farther they are in an order or a hierarchy",
+        "AAN that pushes classes apart harder the farther apart they are in an order or a hierarchy",
         [{"objective": {"name": "negative-supervision", "relations": "prior"}}],
     ),
-    "label-distance": (
-        "contrastive learning with label distance (CLLD), adapted to the confusion matrix",
-        [{"objective": {"name": "label-distance", "distance": "adaptive"}}],
-    ),
     "label-distance-static": (
-        "CLLD with a fixed distance for the pairs you name",
+        "CLLD with a fixed distance for the pairs that you name",
         [{"objective": {"name": "label-distance", "distance": "static"}}],
     ),
     "label-distance-prior": (
@@ -51,33 +39,33 @@ METHODS: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "the same with an adversarial perturbation of the embeddings in the first stage (RE-F)",
         [{"objective": {"name": "auxiliary-labels"}, "perturbation": "fgm"}, _FRESH_HEAD],
     ),
-    "mean-squared-error": (
-        "squared error, for labels that are numbers (--regression)",
-        [{"objective": {"name": "mean-squared-error"}}],
-    ),
-    "r-drop": ("cross entropy over two views + their divergence", [{"objective": {"name": "r-drop"}}]),
-    "supcon": ("cross entropy + supervised contrastive loss", [{"objective": {"name": "supcon"}}]),
     "frozen": (
-        "logistic (of numbers ridge) regression on the frozen encoder's vectors",
+        "logistic regression on the frozen encoder's vectors (ridge for numeric labels)",
         [{"learns": "head"}],
     ),
-    "tfidf": ("TF-IDF and a linear SVM (for numbers ridge regression), the sanity row", [{"learns": "head"}]),
+    "tfidf": ("TF-IDF and a linear SVM (ridge for numeric labels), the sanity check", [{"learns": "head"}]),
 }
-"""Name to a line of description and to the stages, in what they differ from the default."""
+
+METHODS = {
+    name: (kind.summary, [{"objective": {"name": name} | kind.variant}])
+    for name, kind in OBJECTIVES.items()
+    if kind.summary
+} | _VARIANTS
+"""Name to a one-line description and to the stages, as differences from the defaults."""
 
 
 def methods() -> dict[str, str]:
-    """Returns the known methods: name to one line of description."""
+    """Returns the known methods: name to one-line description."""
     return {name: description for name, (description, _) in METHODS.items()}
 
 
 def method_recipe(method: str, base: Recipe | None = None) -> Recipe:
-    """Returns the recipe of a method, on the data, encoder and schedule of another recipe.
+    """Returns the recipe of a method with the data, encoder and schedule of another recipe.
 
     Args:
         method: A name from `methods()`.
-        base: Where everything else comes from, and options of the objective if it is the same one; by
-            default the defaults.
+        base: The recipe with everything else, and with options of the objective if it has the same one;
+            by default the defaults.
 
     Raises:
         RecipeError: There is no such method.
@@ -105,7 +93,7 @@ def method_recipe(method: str, base: Recipe | None = None) -> Recipe:
 
 
 def regression_recipe(recipe: Recipe) -> Recipe:
-    """Returns a recipe for labels that are numbers: where nothing is said of what is minimised, squared error is."""
+    """Returns the recipe for numeric labels: squared error in every stage without an objective."""
     content = recipe.model_dump(exclude_unset=True)
     stages = [
         {"objective": {"name": REGRESSION_METHOD}} | stage if "objective" not in stage else stage
@@ -114,8 +102,50 @@ def regression_recipe(recipe: Recipe) -> Recipe:
     return validated({"method": REGRESSION_METHOD} | content | {"stages": stages})
 
 
+def load_recipe(path: str | Path) -> Recipe:
+    """Reads a recipe from YAML.
+
+    A file may name only a `method` and the values that differ from it: the method's stages are filled in.
+
+    Raises:
+        RecipeError: The file is missing, no YAML, or has an unknown key or a value that is not allowed.
+    """
+    content = read_mapping(path)
+    if "method" in content and "stages" not in content and content["method"] in METHODS:
+        return method_recipe(content["method"], validated(content))
+    return validated(content)
+
+
+def with_stages_of(path: str | Path, base: Recipe) -> Recipe:
+    """Returns the method that a recipe file describes, named after the file, on the data of another recipe.
+
+    Args:
+        path: A recipe file; its data and seed are ignored.
+        base: The recipe with the data and the seed; its encoder, decision and schedule of the first stage fill in
+            the values that the file leaves out.
+
+    Raises:
+        RecipeError: As `load_recipe`.
+    """
+    content = base.model_dump(exclude_unset=True)
+    shared = {key: value for key, value in (content.get("stages") or [{}])[0].items() if key != "objective"}
+    given = load_recipe(path).model_dump(exclude_unset=True)
+    return validated(
+        content
+        | {
+            "method": Path(path).stem,
+            "encoder": content.get("encoder", {}) | given.get("encoder", {}),
+            "decision": content.get("decision", {}) | given.get("decision", {}),
+            "stages": [
+                shared | stage if number == 0 else stage
+                for number, stage in enumerate(given.get("stages") or [{}])
+            ],
+        }
+    )
+
+
 def _stage(own: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """A stage of a method on the schedule of another stage; options of an objective stay where it is the same."""
+    """Returns a stage of a method with the schedule of another stage, and its options of the same objective."""
     given = dict(given)
     before = given.pop("objective", {})
     own = dict(own)

@@ -1,27 +1,55 @@
-"""Recipes from YAML files, and values changed by path."""
+"""Validates recipes and reads them from YAML; the parser of `path=value` assignments."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from tellapart.errors import RecipeError, did_you_mean
-from tellapart.recipes.methods import METHODS, method_recipe
+from tellapart.errors import RecipeError, did_you_mean, invalid_setting
 from tellapart.recipes.schema import Recipe
-from tellapart.recipes.validation import validated
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(content: Mapping[str, Any]) -> Recipe:
+    """Returns the recipe with the given keys.
+
+    Raises:
+        RecipeError: A key is unknown (with the closest known one), or a value is not allowed.
+    """
+    return validated_as(Recipe, content)
+
+
+def validated_as(model: type[Model], content: Mapping[str, Any], owner: str = "the recipe") -> Model:
+    """Returns an instance of a model of settings.
+
+    Args:
+        model: The model.
+        content: Its keys.
+        owner: The thing with the keys, for messages.
+
+    Raises:
+        RecipeError: A key is unknown (with the closest known one), or a value is not allowed.
+    """
+    try:
+        return model.model_validate(dict(content))
+    except ValidationError as error:
+        raise invalid_setting(error, model, owner) from None
 
 
 def read_mapping(path: str | Path) -> dict[str, Any]:
-    """Reads a YAML file that holds keys and values.
+    """Reads a YAML file of keys and values.
 
     Raises:
-        RecipeError: The file is missing, or holds something else.
+        RecipeError: The file is missing, no YAML, or not a mapping.
     """
+    import yaml  # not needed for --help
+
     file = Path(path)
     if not file.is_file():
         raise RecipeError(
@@ -30,8 +58,8 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        where = "" if line is None else f" at line {line + 1}"
+        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+        where = "" if mark is None else f" at line {mark.line + 1}"
         raise RecipeError(
             f"{path} is not readable YAML{where}", "correct its indentation and colons"
         ) from None
@@ -40,122 +68,111 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def load_recipe(path: str | Path) -> Recipe:
-    """Reads a recipe from YAML.
-
-    A file may name only a `method` and what differs from it: the method's stages are filled in.
-
-    Raises:
-        RecipeError: The file is missing, no YAML, or has a key or value that no recipe has.
-    """
-    content = read_mapping(path)
-    if "method" in content and "stages" not in content and content["method"] in METHODS:
-        return method_recipe(content["method"], validated(content))
-    return validated(content)
-
-
-def with_stages_of(path: str | Path, base: Recipe) -> Recipe:
-    """Returns the method that a recipe file describes, named after the file, on the data of another recipe.
-
-    Args:
-        path: A recipe file; its data and seed are not looked at.
-        base: Where those come from, and the encoder, the decision and the first stage's schedule where the file
-            leaves them open.
-
-    Raises:
-        RecipeError: As `load_recipe`.
-    """
-    content = base.model_dump(exclude_unset=True)
-    shared = {key: value for key, value in (content.get("stages") or [{}])[0].items() if key != "objective"}
-    given = load_recipe(path).model_dump(exclude_unset=True)
-    return validated(
-        content
-        | {
-            "method": Path(path).stem,
-            "encoder": content.get("encoder", {}) | given.get("encoder", {}),
-            "decision": content.get("decision", {}) | given.get("decision", {}),
-            "stages": [
-                shared | stage if number == 0 else stage
-                for number, stage in enumerate(given.get("stages") or [{}])
-            ],
-        }
-    )
-
-
 def with_values(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
-    """Returns the recipe with values changed by path.
+    """Returns the recipe with changed values.
 
     Args:
-        recipe: Where to start from.
+        recipe: The recipe to start from.
         assignments: `path=value` strings, such as `stages.0.objective.tau=3`; values are YAML.
 
     Raises:
-        RecipeError: A path leads nowhere or a value is not allowed.
+        RecipeError: A path does not exist or a value is not allowed.
     """
-    content = recipe.model_dump(exclude_unset=True)
-    for assignment in assignments:
-        path, equals, value = assignment.partition("=")
-        if not equals or not path:
-            raise RecipeError(f'"{assignment}" is no assignment', "write --set stages.0.epochs=5")
-        _assign(content, recipe, path.split("."), parsed_value(value, path), path)
-    return validated(content)
+    return validated(assigned(recipe, assignments, example="stages.0.epochs=5"))
 
 
-def parsed_value(value: str, path: str) -> Any:
-    """Returns the value of an assignment, which is YAML.
+def assigned(settings: BaseModel, assignments: Iterable[str], example: str) -> dict[str, Any]:
+    """Returns the values that are set in a model of settings, with changes; they are not validated.
 
     Args:
-        value: What stands after the equals sign.
-        path: What stands before it, for messages.
+        settings: The settings to start from.
+        assignments: `path=value` strings; values are YAML.
+        example: A correct assignment, for messages.
 
     Raises:
-        RecipeError: It is no YAML.
+        RecipeError: A path does not exist or a value is no YAML.
     """
+    content = settings.model_dump(exclude_unset=True)
+    for assignment in assignments:
+        path, text = split_assignment(assignment, "assignment", f"write --set {example}")
+        _assign(content, settings, path, _parsed(text, path))
+    return content
+
+
+def split_assignment(text: str, kind: str, remedy: str) -> tuple[str, str]:
+    """Splits `path=value` into path and value.
+
+    Args:
+        text: The assignment.
+        kind: What it is, for the message.
+        remedy: The remedy of the message.
+
+    Raises:
+        RecipeError: The path or the equals sign is missing.
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise RecipeError(f'"{text}" is no {kind}', remedy)
+    return path, value
+
+
+def assignment(path: str, value: Any) -> str:
+    """Returns `path=value` with the value as JSON, which is YAML and keeps a name such as `1` or `true` a string."""
+    return f"{path}={json.dumps(value, ensure_ascii=False, default=_plain)}"
+
+
+def _plain(value: Any) -> Any:
+    """The JSON form of a NumPy value; other values as strings."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+_EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
+
+
+def _parsed(value: str, path: str) -> Any:
+    import yaml
+
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
         raise RecipeError(f'the value of "{path}" is not readable YAML', "quote it") from None
-    if isinstance(parsed, str) and _NUMBER.fullmatch(parsed):
-        return float(parsed)  # YAML takes 1e-5 for a word: it wants 1.0e-5
+    if isinstance(parsed, str) and _EXPONENT.fullmatch(parsed):
+        return float(parsed)  # YAML reads 1e-5 as a word: it wants 1.0e-5
     return parsed
 
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
-
-
-def _assign(content: dict[str, Any], model: Any, keys: list[str], value: Any, path: str) -> None:
-    """Walks `keys` down the dumped content; `model` is the validated recipe, for defaults and known names."""
+def _assign(content: dict[str, Any], model: Any, path: str, value: Any) -> None:
+    """Sets a value in the dumped content; `model` is the validated one, for defaults and known keys."""
     place: Any = content
-    for depth, key in enumerate(keys):
-        last = depth == len(keys) - 1
+    keys = path.split(".")
+    for depth, name in enumerate(keys):
+        key: Any = name
         if isinstance(model, list):
-            if not key.isdigit() or int(key) >= len(model):
+            if not name.isdigit() or int(name) >= len(model):
                 raise RecipeError(
                     f'"{path}": there are {len(model)} stages, numbered from 0', "use stages.0, stages.1 …"
                 )
-            key_or_index: Any = int(key)
-            model = model[int(key)]
-        else:
-            if isinstance(model, BaseModel):
-                known = type(model).model_fields
-                if key not in known:
-                    raise RecipeError(
-                        f'"{path}": no key "{key}"' + did_you_mean(key, known),
-                        "choose from " + ", ".join(known),
-                    )
-                model = getattr(model, key)
-            key_or_index = key
-        if last:
-            place[key_or_index] = value
+            key = int(name)
+            model = model[key]
+        elif isinstance(model, BaseModel):
+            known = type(model).model_fields
+            if name not in known:
+                raise RecipeError(
+                    f'"{path}": no key "{name}"' + did_you_mean(name, known),
+                    "choose from " + ", ".join(known),
+                )
+            model = getattr(model, name)
+        if depth == len(keys) - 1:
+            place[key] = value
             return
-        if isinstance(place, dict) and key_or_index not in place:
-            place[key_or_index] = _as_content(model)
-        place = place[key_or_index]
+        if isinstance(place, dict) and key not in place:
+            place[key] = _as_content(model)
+        place = place[key]
 
 
 def _as_content(model: Any) -> Any:
     if isinstance(model, BaseModel):
-        # A union is told apart by its name, which must not get lost with the defaults.
+        # The name tells the members of a union apart, also where it is the default.
         return {"name": model.name} if hasattr(model, "name") and "name" in type(model).model_fields else {}
     if isinstance(model, list):
         return [_as_content(item) for item in model]

@@ -1,9 +1,8 @@
-"""Where the values of a recipe are searched: `path=values`, lists and ranges, held against the recipe."""
+"""Search spaces of a sweep: `path=values` with a list or a range of values of a recipe."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import yaml
 
 from tellapart.errors import RecipeError
-from tellapart.recipes.reading import with_values
+from tellapart.recipes.reading import assignment, split_assignment, with_values
 from tellapart.recipes.schema import Recipe
 
 _NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
@@ -24,15 +23,15 @@ _HINT = "write --over stages.0.objective.weight=0.1,0.5,1, or a range: --over st
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The values that one key of a recipe may take: a list, each of them tried; or a range to search in.
+    """The values that one key of a recipe may take: a list or a range.
 
     Args:
         path: The key, as for `--set`.
         values: The list, in the order given; None for a range.
         low: The smallest value of a range; None for a list.
         high: The largest value of a range, which it includes; None for a list.
-        step: The distance of a range's values; None where any value between is allowed.
-        log: Whether a range is searched evenly in its logarithm.
+        step: The step of a range; None for a continuous range.
+        log: Whether a range is searched on a logarithmic scale.
     """
 
     path: str
@@ -44,18 +43,18 @@ class SearchSpace:
 
     @property
     def numeric(self) -> bool:
-        """Whether all values are numbers, so that they have places on an axis."""
+        """Whether all values are numbers."""
         return self.values is None or all(type(value) in (int, float) for value in self.values)
 
     @property
     def size(self) -> float:
-        """How many values there are; infinity for a range without steps."""
+        """Number of values; infinity for a continuous range."""
         if self.values is not None:
             return len(self.values)
         return math.inf if self.step is None else self._steps() + 1
 
     def points(self) -> tuple[Any, ...]:
-        """Returns every value in order; only for a list, or a range with steps."""
+        """Returns every value in order; for a list or a range with a step only."""
         if self.values is not None:
             return self.values
         return tuple(_stepped(self.low, self.step, number) for number in range(self._steps() + 1))
@@ -68,20 +67,20 @@ class SearchSpace:
 
 
 def parse_spaces(recipe: Recipe, texts: Sequence[str]) -> tuple[SearchSpace, ...]:
-    """Reads search spaces and tries their values, of a range both ends, on the recipe.
+    """Parses search spaces and validates their values, for a range both ends, against the recipe.
 
-    A list has commas between its values, which are YAML: `2,4,8`. A range has two dots between its ends, which
-    belong to it: `4..40` or `4..40:4`, whole numbers with a step of 1 or of 4; `0.1..0.9`, any number between,
-    if an end is written with a point or an exponent or if the recipe's value is no whole number;
-    `1e-5..1e-3:log`, evenly over the orders of magnitude.
+    A list has commas between its values, which are YAML: `2,4,8`. A range has two dots between its ends, both
+    inclusive: `4..40` or `4..40:4`, whole numbers with a step of 1 or of 4; `0.1..0.9`, continuous if an end is
+    written with a point or an exponent or if the recipe's value is not a whole number; `1e-5..1e-3:log`, on a
+    logarithmic scale.
 
     Args:
-        recipe: The run whose values are searched.
-        texts: `path=values`, one for each key.
+        recipe: The recipe whose values are searched.
+        texts: `path=values`, one per key.
 
     Raises:
-        RecipeError: A text cannot be read, names a key twice or one that cannot be searched, or has a value that
-            the recipe does not allow.
+        RecipeError: A text cannot be parsed, a key is named twice or cannot be searched, or a value is not
+            allowed.
     """
     spaces = tuple(_parsed_space(recipe, text) for text in texts)
     if not spaces:
@@ -104,19 +103,17 @@ def with_parameters(recipe: Recipe, parameters: Mapping[str, Any]) -> Recipe:
     """Returns the recipe with the values of a trial.
 
     Args:
-        recipe: Where to start from.
+        recipe: The recipe to start from.
         parameters: Path to value.
 
     Raises:
         RecipeError: The recipe does not allow a value.
     """
-    return with_values(recipe, [f"{path}={_as_yaml(value)}" for path, value in parameters.items()])
+    return with_values(recipe, [assignment(path, value) for path, value in parameters.items()])
 
 
 def _parsed_space(recipe: Recipe, text: str) -> SearchSpace:
-    path, equals, values = (part.strip() for part in text.partition("="))
-    if not equals or not path:
-        raise RecipeError(f'"{text}" is no search space', _HINT)
+    path, values = (part.strip() for part in split_assignment(text, "search space", _HINT))
     _check_searchable(path)
     written = _RANGE.fullmatch(values)
     if written is None:
@@ -125,17 +122,16 @@ def _parsed_space(recipe: Recipe, text: str) -> SearchSpace:
 
 
 def _check_searchable(path: str) -> None:
-    """Refuses keys under which the trials of a search could not be held against each other."""
+    """Refuses keys whose values would make the trials of a search incomparable."""
     if path == "seed":
-        raise RecipeError("the seed is no value to search for", "repeat each trial over several: --seeds 3")
+        raise RecipeError("the seed cannot be searched", "repeat each trial over several: --seeds 3")
     if path == "method":
         raise RecipeError(
-            "the method's name is no value to search for",
-            "hold methods against each other: tellapart compare --methods a,b",
+            "the name of the method cannot be searched", "compare methods: tellapart compare --methods a,b"
         )
     if path.split(".")[0] == "data" and path != "data.train_rows":
         raise RecipeError(
-            f'"{path}" can decide on which rows a trial is scored, and scores on other rows say nothing',
+            f'"{path}" can change the rows that trials are scored on, so that their scores are not comparable',
             "search another key, or run one sweep for each value",
         )
 
@@ -150,9 +146,7 @@ def _list_space(recipe: Recipe, path: str, text: str) -> SearchSpace:
     recipes = [with_parameters(recipe, {path: value}) for value in values]
     for number, one in enumerate(recipes):
         if one in recipes[:number]:
-            raise RecipeError(
-                f'the values of "{path}" have {_as_yaml(values[number])} twice', "name each value once"
-            )
+            raise RecipeError(f'the values of "{path}" have {values[number]!r} twice', "name each value once")
     return SearchSpace(
         path, tuple(_normal(value, one, path) for value, one in zip(values, recipes, strict=True))
     )
@@ -193,12 +187,12 @@ def _step(path: str, text: str | None, whole: bool) -> int | float | None:
 
 
 def _stepped(low: Any, step: Any, number: int) -> Any:
-    """The value that many steps up, without what binary fractions add: 0.3 rather than 0.30000000000000004."""
+    """Returns low + number · step in decimal arithmetic: 0.3 rather than 0.30000000000000004."""
     return type(low)(Decimal(str(low)) + number * Decimal(str(step)))
 
 
 def _normal(value: Any, recipe: Recipe, path: str) -> Any:
-    """The value as the recipe holds it: 1 is 1.0 where any number is allowed. Whole sections stay as written."""
+    """Returns the value as the recipe holds it: 1 becomes 1.0 for a float; whole sections stay as written."""
     place: Any = recipe
     for key in path.split("."):
         if isinstance(place, list):
@@ -206,9 +200,5 @@ def _normal(value: Any, recipe: Recipe, path: str) -> Any:
         else:
             place = place[key] if isinstance(place, dict) else getattr(place, key)
     if isinstance(place, float) and not math.isfinite(place):
-        raise RecipeError(f'"{path}" has a value that is no finite number', "leave it out")
+        raise RecipeError(f'"{path}" has a value that is not a finite number', "leave it out")
     return place if isinstance(place, str | int | float | bool | None) else value
-
-
-def _as_yaml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)  # YAML has JSON in it, and keeps "1" a string

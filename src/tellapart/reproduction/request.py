@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pydantic import ValidationError
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.pretraining.recipe import PretrainRecipe, validated_pretraining, with_pretraining_values
 from tellapart.recipes.methods import method_recipe
-from tellapart.recipes.reading import read_mapping, with_values
+from tellapart.recipes.reading import assignment, read_mapping, with_values
 from tellapart.recipes.schema import Recipe
 from tellapart.reproduction.measures.settings import MEASUREMENTS, Measurement, with_measurement_values
 from tellapart.reproduction.protocols import PRETRAINING, Protocol
@@ -296,8 +295,7 @@ def _read(file: Path) -> Protocol:
 
 
 def _assignments(settings: Mapping[str, Any]) -> list[str]:
-    # JSON is YAML, and keeps a name such as 1 or true a string.
-    return [f"{path}={json.dumps(value, ensure_ascii=False)}" for path, value in settings.items()]
+    return [assignment(path, value) for path, value in settings.items()]
 
 
 def _other(settings: Iterable[str]) -> list[str]:

@@ -45,7 +45,7 @@ def _glue(
         described: Other fields of `BenchmarkSet`; the task is `pair` unless given.
     """
     regression = reader.labels is None
-    columns = Columns(*texts, label="label")
+    columns = Columns(text=texts[0], text_pair=texts[1] if len(texts) > 1 else None, label="label")
     return BenchmarkSet(
         name=name,
         classes=len(reader.labels or ()),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from tellapart.errors import RecipeError, did_you_mean
-from tellapart.recipes.reading import parsed_value
+from tellapart.recipes.reading import assigned, validated_as
 
 Size = Annotated[int, Field(ge=1)]
 
@@ -93,7 +93,7 @@ MEASUREMENTS: dict[str, type[Measurement]] = {
 """Value of `measures` in a protocol to its settings; cells of `classification` have a `Recipe` instead."""
 
 
-def with_measurement_values(measurement: Measurement, assignments: Iterable[str]) -> Measurement:
+def with_measurement_values(measurement: Measurement, assignments: Sequence[str]) -> Measurement:
     """Returns a measurement with values changed.
 
     Args:
@@ -105,22 +105,11 @@ def with_measurement_values(measurement: Measurement, assignments: Iterable[str]
     """
     kind = type(measurement)
     known = [name for name in kind.model_fields if name != "seed"]
-    content = measurement.model_dump(exclude_unset=True)
     for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not equals or not key:
-            raise RecipeError(f'"{assignment}" is not an assignment', "write --set epochs=3")
-        if key not in known:
+        key = assignment.partition("=")[0]
+        if "=" in assignment and key not in known:
             raise RecipeError(
                 f'this table has no setting "{key}"{did_you_mean(key, known)}',
                 "choose from " + ", ".join(known),
             )
-        content[key] = parsed_value(value, key)
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place, message = problem["loc"][0], problem["msg"][0].lower() + problem["msg"][1:]
-        raise RecipeError(
-            f"{place} cannot be {problem['input']!r} ({message})", "correct the value"
-        ) from None
+    return validated_as(kind, assigned(measurement, assignments, example="epochs=3"), owner="")
