@@ -231,8 +231,8 @@ def find_wordnet(folder: str | Path | None = None) -> Folder:
 
     Args:
         folder: The folder itself, its parent (with a folder `dict`), or NLTK's `wordnet.zip`. None to search
-            WordNet's variables `WNSEARCHDIR` and `WNHOME`, NLTK's data folders (`NLTK_DATA`), and the usual folders of
-            Linux distributions and Homebrew.
+            WordNet's variables `WNSEARCHDIR` and `WNHOME`, NLTK's data folders (`NLTK_DATA`), and the usual
+            folders of Linux distributions and Homebrew.
 
     Raises:
         DataError: WordNet was not found.
