@@ -58,7 +58,7 @@ def test_days_an_archive_and_a_seed_go_to_arxiv(tellapart, tmp_path: Path, monke
         (("r8", "--from", "2019-01", "--to", "2019-02"), "do not apply to r8"),
         (("arxiv", "--from", "2019-01"), "give both --from and --to"),
         (("arxiv", "--seed", "1"), "give both --from and --to"),
-        (("arxiv", "--from", "2019-01", "--to", "soon"), '"soon" is no day'),
+        (("arxiv", "--from", "2019-01", "--to", "soon"), '"soon" is not a day'),
         (("arxiv", "--from", "2019-01", "--to", "2019-01", "--archive", "maths"), 'did you mean "math"?'),
     ],
 )

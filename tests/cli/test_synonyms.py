@@ -76,7 +76,7 @@ def test_counts_of_a_file_as_json(tellapart, table):
 
 def test_a_table_of_another_encoder_is_refused(tellapart, table):
     done = tellapart("synonyms", "inspect", table, "lost")
-    assert (done.code, "the encoder has one of 30,522" in done.err) == (2, True)
+    assert (done.code, "but the encoder's has 30,522" in done.err) == (2, True)
 
 
 def test_a_missing_wordnet_or_table_is_an_error_in_one_line(tellapart, tiny_encoder, tmp_path):

@@ -296,7 +296,7 @@ def test_vectors_that_cannot_be_used_are_refused(tokenizer, tmp_path):
         "main 1 2 3\nprimary 1 2\n": "cannot be read",
         "9 2\nmain 1 2\n": "cannot be read",
         "two words\n": "cannot be read",
-        "haupt 1 2\nerst 2 1\n": "no word of the vocabulary",
+        "haupt 1 2\nerst 2 1\n": "no vector for any word",
     }.items():
         file.write_text(content)
         with pytest.raises(DataError, match=message):

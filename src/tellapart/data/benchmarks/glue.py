@@ -44,12 +44,17 @@ def _glue(
         hub_splits: The Hub's name of each split, where not all of them are read, or names differ.
         described: Other fields of `BenchmarkSet`; the task is `pair` unless given.
     """
-    regression = reader.labels is None
-    columns = Columns(text=texts[0], text_pair=texts[1] if len(texts) > 1 else None, label="label")
+    text, text_pair = (*texts, None)[:2]
     return BenchmarkSet(
         name=name,
         classes=len(reader.labels or ()),
-        source=HubSource("nyu-mll/glue", columns, name, splits=hub_splits or {}, regression=regression),
+        source=HubSource(
+            "nyu-mll/glue",
+            Columns(str(text), text_pair, "label"),
+            name,
+            splits=hub_splits or {},
+            regression=reader.labels is None,
+        ),
         **{
             "task": "pair",
             "citation": "Wang et al. 2019, GLUE, arXiv:1804.07461",
