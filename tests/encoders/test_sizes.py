@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from tellapart.data.examples import LabelSpace
+from tellapart.encoders.loading import load_encoder
 from tellapart.encoders.sizes import parameters_a_token
-from tellapart.encoders.transformer import load_encoder, parameter_count
+from tellapart.encoders.transformer import parameter_count
 from tellapart.reproduction.protocols import protocols
 
 

@@ -12,12 +12,8 @@ import torch.distributed as distributed
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tellapart.encoders.transformer import (
-    RepresentationTap,
-    final_linear,
-    load_classifier,
-    save_classifier,
-)
+from tellapart.encoders.loading import load_classifier
+from tellapart.encoders.transformer import RepresentationTap, final_linear, save_classifier
 from tellapart.objectives.base import EncodedBatch, Objective
 
 # Beside the model in a checkpoint: what learning needs and classifying does not.

@@ -54,7 +54,7 @@ class Trainer(transformers.Trainer):
 
     Args:
         model: A sequence classifier, as `AutoModelForSequenceClassification` or
-            `tellapart.encoders.transformer.load_encoder` makes it.
+            `tellapart.encoders.loading.load_encoder` makes it.
         args: `transformers.TrainingArguments` or `tellapart.TrainingArguments`.
         objective: What is minimised; when not given, cross entropy, or mean squared error for a model whose
             `problem_type` is `regression`.
