@@ -78,7 +78,7 @@ def fresh_part(settings: dict[str, Any], trained: Any, pooling: PoolingName | No
 
 
 def remove_classifier(part: Any) -> int:
-    """Removes a classifier's final layer and its dropout in place, so that its logits are v; returns the width of v."""
+    """Removes a classifier's final layer and its dropout in place, so that logits are v; returns the width of v."""
     linear, dropouts = final_linear(part), head_dropouts(part)
     names = {id(module): name for name, module in part.named_modules()}
     for module in (linear, *dropouts):
