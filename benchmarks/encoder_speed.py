@@ -32,9 +32,10 @@ from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import TextData
 from tellapart.data.reading.rows import read_data
 from tellapart.data.splits import prepare_splits, sample
+from tellapart.encoders.loading import load_encoder, load_tokenizer
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.scratch import build_encoder, texts_of
-from tellapart.encoders.transformer import load_encoder, load_tokenizer, parameter_count
+from tellapart.encoders.transformer import parameter_count
 from tellapart.fitting.environment import environment
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.defaults import default_head_learning_rate, default_learning_rate

@@ -32,8 +32,8 @@ from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace
 from tellapart.data.reading.rows import read_data
+from tellapart.encoders.loading import load_encoder, load_tokenizer
 from tellapart.encoders.precision import use_bf16
-from tellapart.encoders.transformer import load_encoder, load_tokenizer
 from tellapart.fitting.environment import environment
 from tellapart.objectives import CrossEntropy, LabelDistance
 from tellapart.training.arguments import TrainingArguments

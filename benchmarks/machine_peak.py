@@ -29,7 +29,7 @@ from pairs import command_of, now, write
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.reading.rows import read_data
 from tellapart.data.splits import prepare_splits
-from tellapart.encoders.transformer import load_tokenizer
+from tellapart.encoders.loading import load_tokenizer
 from tellapart.fitting.environment import environment
 
 Matrix = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]  # shape, strides, type

@@ -30,8 +30,8 @@ from pairs import command_of, write
 from tellapart.data.examples import TextData
 from tellapart.data.reading.rows import read_data
 from tellapart.data.splits import prepare_splits, sample
+from tellapart.encoders.loading import load_encoder
 from tellapart.encoders.precision import use_bf16
-from tellapart.encoders.transformer import load_encoder
 from tellapart.fitting.environment import environment
 from tellapart.objectives import CrossEntropy, LabelDistance
 from tellapart.training.arguments import TrainingArguments

@@ -33,8 +33,9 @@ from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace
 from tellapart.data.reading.rows import read_data
 from tellapart.data.splits import prepare_splits
+from tellapart.encoders.loading import load_encoder, load_tokenizer
 from tellapart.encoders.precision import use_bf16
-from tellapart.encoders.transformer import load_encoder, load_tokenizer, parameter_count
+from tellapart.encoders.transformer import parameter_count
 from tellapart.fitting.environment import environment
 from tellapart.fitting.objectives import build_objective
 from tellapart.recipes import method_recipe, with_values

@@ -35,8 +35,8 @@ import torch
 import transformers
 
 from tellapart.data.reading.rows import read_data
+from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.precision import use_bf16
-from tellapart.encoders.transformer import load_tokenizer
 from tellapart.files import replacing
 from tellapart.fitting.environment import environment
 from tellapart.pretraining.batches import MaskedSequences, StepSampler

@@ -17,8 +17,8 @@ from pathlib import Path
 from evidence import RESULTS
 from pairs import write
 from tellapart.encoders.cache import cached_representations
+from tellapart.encoders.loading import load_encoder, load_tokenizer
 from tellapart.encoders.precision import use_bf16
-from tellapart.encoders.transformer import load_encoder, load_tokenizer
 from tellapart.fitting.environment import environment
 from tellapart.fitting.heads import train_fresh_head
 from tellapart.fitting.rows import load_data

@@ -31,7 +31,7 @@ from pairs import command_of, earlier, write
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import TextSplit
 from tellapart.data.reading.rows import read_data
-from tellapart.encoders.transformer import load_tokenizer
+from tellapart.encoders.loading import load_tokenizer
 from tellapart.fitting.environment import environment
 
 SETS = ("banking77", "trec6", "r8")

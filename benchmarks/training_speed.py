@@ -33,10 +33,11 @@ from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.data.reading.rows import read_data
 from tellapart.data.splits import prepare_splits
+from tellapart.encoders.loading import load_encoder, load_tokenizer
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.encoders.scoring import score
-from tellapart.encoders.transformer import load_encoder, load_tokenizer, parameter_count
+from tellapart.encoders.transformer import parameter_count
 from tellapart.fitting.environment import environment
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.defaults import default_head_learning_rate, default_learning_rate

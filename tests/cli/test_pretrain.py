@@ -46,7 +46,7 @@ def test_statistics_are_a_table_or_json(tellapart, texts, tmp_path, monkeypatch)
     tellapart("pretrain", texts, *NEW, *SHORT, "--quiet", "--output", tmp_path / "run")
     import torch
 
-    from tellapart.encoders.transformer import load_tokenizer
+    from tellapart.encoders.loading import load_tokenizer
     from tellapart.pretraining.synonyms import SynonymTable
     from tellapart.pretraining.vocabulary import vocabulary_fingerprint
 

@@ -131,7 +131,7 @@ def notes(tickets, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def synonyms(tiny_encoder, tiny_wordnet, tmp_path_factory) -> Path:
-    from tellapart.encoders.transformer import load_tokenizer
+    from tellapart.encoders.loading import load_tokenizer
     from tellapart.pretraining.synonyms import build_wordnet_table
     from tellapart.wordnet.reader import WordNet
 

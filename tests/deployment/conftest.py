@@ -12,7 +12,8 @@ import torch
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.encoders.transformer import final_linear, load_encoder, load_tokenizer
+from tellapart.encoders.loading import load_encoder, load_tokenizer
+from tellapart.encoders.transformer import final_linear
 
 LENGTH = 24
 

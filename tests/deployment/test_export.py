@@ -16,7 +16,7 @@ from tellapart.deployment.manifest import checksums_of, read_manifest
 from tellapart.deployment.onnx_export import write_onnx
 from tellapart.deployment.onnx_scoring import OnnxClassifier, load_exported
 from tellapart.encoders import han, textcnn  # noqa: F401  known to the Auto classes
-from tellapart.encoders.fused import load_fused_encoder, load_fused_tokenizer
+from tellapart.encoders.loading import load_fused_encoder, load_fused_tokenizer
 from tellapart.encoders.scoring import score
 from tellapart.errors import ModelError, TellapartWarning
 from tellapart.evaluation.decision import DECISION_FILE, Decision

@@ -9,8 +9,9 @@ import torch
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.encoders.cache import cached_representations
+from tellapart.encoders.loading import load_encoder, load_tokenizer
 from tellapart.encoders.scoring import represent
-from tellapart.encoders.transformer import final_linear, load_encoder, load_tokenizer
+from tellapart.encoders.transformer import final_linear
 from tellapart.errors import ModelError
 
 

@@ -24,13 +24,15 @@ from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.encoders import dropout
 from tellapart.encoders.dropout import ATTENTION_NAME, use_fast_dropout
-from tellapart.encoders.fused import (
-    FusedConfig,
-    FusedForSequenceClassification,
+from tellapart.encoders.fused import FusedConfig, FusedForSequenceClassification
+from tellapart.encoders.fused_tokenizer import FusedTokenizer
+from tellapart.encoders.loading import (
+    load_classifier,
+    load_encoder,
     load_fused_encoder,
     load_fused_tokenizer,
+    load_tokenizer,
 )
-from tellapart.encoders.fused_tokenizer import FusedTokenizer
 from tellapart.encoders.pooling import CONFIG_KEY, folded, unfolded
 from tellapart.encoders.scoring import represent, score
 from tellapart.encoders.transformer import (
@@ -40,9 +42,6 @@ from tellapart.encoders.transformer import (
     has_dropout,
     head_dropouts,
     labels_of,
-    load_classifier,
-    load_encoder,
-    load_tokenizer,
     parameter_count,
     pooling_in_use,
     position_limit,

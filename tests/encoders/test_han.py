@@ -17,7 +17,8 @@ from tellapart.encoders.han import (
     HANModel,
     sentence_layout,
 )
-from tellapart.encoders.transformer import RepresentationTap, final_linear, has_dropout, load_encoder
+from tellapart.encoders.loading import load_encoder
+from tellapart.encoders.transformer import RepresentationTap, final_linear, has_dropout
 
 SEP = 2
 LIMITS = {"max_sentence_length": 4, "max_sentences": 3}

@@ -8,6 +8,7 @@ import torch
 
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.encoders.loading import load_classifier
 from tellapart.encoders.scratch import (
     build_encoder,
     build_tokenizer,
@@ -15,7 +16,7 @@ from tellapart.encoders.scratch import (
     texts_of,
     truncation_notes,
 )
-from tellapart.encoders.transformer import labels_of, load_classifier, save_classifier
+from tellapart.encoders.transformer import labels_of, save_classifier
 from tellapart.errors import ModelError
 
 LABELS = LabelSpace(("lost", "stolen"), "multi_label_classification")

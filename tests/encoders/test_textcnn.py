@@ -10,13 +10,9 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from tellapart.data.examples import LabelSpace
+from tellapart.encoders.loading import load_encoder
 from tellapart.encoders.textcnn import TextCNNConfig, TextCNNForSequenceClassification, TextCNNModel
-from tellapart.encoders.transformer import (
-    RepresentationTap,
-    has_dropout,
-    load_encoder,
-    set_classifier_dropout,
-)
+from tellapart.encoders.transformer import RepresentationTap, has_dropout, set_classifier_dropout
 
 
 def _model(**options: Any) -> TextCNNForSequenceClassification:

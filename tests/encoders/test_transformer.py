@@ -7,14 +7,13 @@ import torch
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from tellapart.data.examples import LabelSpace
+from tellapart.encoders.loading import load_classifier, load_encoder
 from tellapart.encoders.pooling import set_pooling
 from tellapart.encoders.transformer import (
     RepresentationTap,
     final_linear,
     has_dropout,
     labels_of,
-    load_classifier,
-    load_encoder,
     parameter_count,
     save_classifier,
     set_classifier_dropout,
@@ -90,7 +89,7 @@ def test_a_saved_classifier_serves_as_an_encoder_without_its_extra_layer(make_mo
 
 def test_labels_and_problem_type_come_back(make_model, tiny_encoder, tmp_path):
     labels = LabelSpace(("a", "b", "c"), "multi_label_classification")
-    from tellapart.encoders.transformer import load_tokenizer
+    from tellapart.encoders.loading import load_tokenizer
 
     save_classifier(load_encoder(str(tiny_encoder), labels), tmp_path, load_tokenizer(str(tiny_encoder)))
     assert labels_of(load_classifier(tmp_path)[0]) == labels

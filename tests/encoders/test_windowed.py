@@ -14,9 +14,14 @@ from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.encoders import dropout
 from tellapart.encoders.cache import cached_representations
+from tellapart.encoders.composed import part_settings
 from tellapart.encoders.dropout import ATTENTION_NAME, use_fast_dropout
-from tellapart.encoders.fused import load_fused_encoder
-from tellapart.encoders.parts import settings_of
+from tellapart.encoders.loading import (
+    load_classifier,
+    load_encoder,
+    load_fused_encoder,
+    load_windowed_encoder,
+)
 from tellapart.encoders.pooling import CONFIG_KEY, folded, unfolded
 from tellapart.encoders.scoring import represent, score
 from tellapart.encoders.transformer import (
@@ -24,8 +29,6 @@ from tellapart.encoders.transformer import (
     has_dropout,
     head_dropouts,
     labels_of,
-    load_classifier,
-    load_encoder,
     parameter_count,
     pooling_in_use,
     position_limit,
@@ -35,7 +38,6 @@ from tellapart.encoders.transformer import (
 from tellapart.encoders.windowed import (
     WindowedConfig,
     WindowedForSequenceClassification,
-    load_windowed_encoder,
     outer_tokens,
     reads_windows,
     window_notes,
@@ -146,7 +148,7 @@ def test_families_read_windows_and_come_back_from_a_checkpoint(make_model, famil
         short = part(input_ids=torch.tensor([[3, 9, 8, 4]])).logits
     linear = {name: value.clone() for name, value in final_linear(part).state_dict().items()}
     config = WindowedConfig(
-        settings_of(part.config), "learned", 8, 2, [3], [4], 0.0, pad_token_id=part.config.pad_token_id
+        part_settings(part.config), "learned", 8, 2, [3], [4], 0.0, pad_token_id=part.config.pad_token_id
     )
     config.num_labels = 3
     model = WindowedForSequenceClassification(config, part).eval()

@@ -11,7 +11,7 @@ import transformers
 
 from tellapart import TextClassifier
 from tellapart.data.examples import LabelSpace
-from tellapart.encoders.transformer import load_encoder
+from tellapart.encoders.loading import load_encoder
 from tellapart.errors import RecipeError
 from tellapart.evaluation.calibration import fit_temperature
 from tellapart.evaluation.decision import tuned_thresholds

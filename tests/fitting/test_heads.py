@@ -6,7 +6,7 @@ import torch
 from scipy.special import expit
 
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
-from tellapart.encoders.transformer import load_encoder, load_tokenizer
+from tellapart.encoders.loading import load_encoder, load_tokenizer
 from tellapart.fitting.fit import fit
 from tellapart.fitting.heads import start_at_frequencies
 from tellapart.fitting.tasks import Task

@@ -165,10 +165,10 @@ def test_vectors_of_another_model_stop_a_resumed_run_before_it_trains(two_stages
     ("setting", "message"),
     [
         ("stages.0.objective.total=2", "the data have 3 classes"),
-        ("stages.0.learns=[nothing.*]", "no parameter is called"),
+        ("stages.0.learns=[nothing.*]", "no parameter matches"),
         ("stages.1.perturbation=fgm", "never runs the encoder"),
         ("stages.1.gradient_cache=8", "never runs the encoder"),
-        ("stages.0.gradient_cache=32", "nothing would be gained"),
+        ("stages.0.gradient_cache=32", "would save no memory"),
         ("stages.1.objective.label_smoothing=0.1", "solver=adamw"),
         ("stages.1.metric=mean_average_precision", "no metric"),
         ("stages.0={objective: {name: supcon}, batches: balanced, texts_per_class: 5}", "shared evenly"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tellapart.encoders.transformer import load_tokenizer
+from tellapart.encoders.loading import load_tokenizer
 from tellapart.pretraining.recipe import PretrainRecipe, with_pretraining_values
 from tellapart.pretraining.run import pretrain
 from tellapart.pretraining.synonyms import SynonymTable

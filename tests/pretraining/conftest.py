@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, ElectraConfig, ElectraForPreTraining
 
-from tellapart.encoders.transformer import load_tokenizer
+from tellapart.encoders.loading import load_tokenizer
 from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.corpus import Corpus, build_corpus
 from tellapart.pretraining.language_model import new_generator

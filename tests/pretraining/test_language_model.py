@@ -16,7 +16,8 @@ from transformers import (
 )
 
 from tellapart.data.examples import LabelSpace
-from tellapart.encoders.transformer import load_encoder, save_classifier
+from tellapart.encoders.loading import load_encoder
+from tellapart.encoders.transformer import save_classifier
 from tellapart.errors import ModelError
 from tellapart.pretraining.language_model import (
     MaskedHead,

@@ -9,7 +9,7 @@ import torch
 import yaml
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
-from tellapart.encoders.transformer import load_tokenizer
+from tellapart.encoders.loading import load_tokenizer
 from tellapart.errors import DataError, ModelError, RecipeError, TellapartError, UserError
 from tellapart.pretraining import run as module
 from tellapart.pretraining.checkpoints import last_checkpoint

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders
 from tokenizers.models import BPE
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
-from tellapart.encoders.transformer import load_tokenizer
+from tellapart.encoders.loading import load_tokenizer
 from tellapart.errors import DataError, MissingDependencyError, ModelError, RecipeError
 from tellapart.pretraining import vectors
 from tellapart.pretraining.synonyms import (

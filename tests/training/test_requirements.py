@@ -10,8 +10,7 @@ from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.errors import RecipeError
 from tellapart.objectives import CrossEntropy, MeanSquaredError, NegativeSupervision, RDrop
 from tellapart.training.evaluating import evaluation_loss
-from tellapart.training.requirements import check_objective, class_counts, has_numbers
-from tellapart.training.trainer import _usual_objective
+from tellapart.training.requirements import check_objective, class_counts, default_objective, has_numbers
 
 
 def rows(labels):
@@ -26,15 +25,15 @@ def test_objectives_over_classes_are_refused_for_numbers(objective):
 
 
 def test_squared_errors_are_refused_for_classes():
-    with pytest.raises(RecipeError, match="needs numbers, but the labels are classes"):
+    with pytest.raises(RecipeError, match="needs numeric labels, but the labels are classes"):
         check_objective(MeanSquaredError(), None, rows([0, 1]))
 
 
-def test_two_passes_over_an_encoder_that_does_not_learn_are_refused(tiny_model):
+def test_two_passes_over_a_frozen_encoder_are_refused(tiny_model):
     model = tiny_model()
     model.base_model.requires_grad_(False)
     check_objective(CrossEntropy(), model, None)
-    with pytest.raises(RecipeError, match="gives the same one twice"):
+    with pytest.raises(RecipeError, match="identical for a frozen encoder"):
         check_objective(RDrop(), model, None)
 
 
@@ -45,10 +44,10 @@ def test_numbers_are_told_from_class_ids_and_multi_hot_rows():
     assert class_counts(rows([0.5, 1.5]), 1) is None
 
 
-def test_the_usual_objective_is_that_of_the_problem_type():
+def test_thedefault_objective_is_that_of_the_problem_type():
     for problem_type, kind in (("regression", MeanSquaredError), (None, CrossEntropy)):
         model = SimpleNamespace(config=SimpleNamespace(problem_type=problem_type))
-        assert isinstance(_usual_objective(model), kind)
+        assert isinstance(default_objective(model), kind)
 
 
 def test_the_loss_of_an_evaluation_follows_the_labels():

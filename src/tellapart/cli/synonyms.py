@@ -60,7 +60,7 @@ def build_table(
     tellapart synonyms build --encoder minilm --output synonyms.safetensors
     tellapart synonyms build --source vectors --vectors glove.txt --output FILE
     """
-    from tellapart.encoders.transformer import load_tokenizer
+    from tellapart.encoders.loading import load_tokenizer
     from tellapart.errors import RecipeError
     from tellapart.pretraining.synonyms import build_wordnet_table
     from tellapart.pretraining.vectors import build_vector_table
@@ -101,7 +101,7 @@ def inspect_table(
     tellapart synonyms inspect wordnet primary stayed
     """
     from tellapart.cli.tables import print_json
-    from tellapart.encoders.transformer import load_tokenizer
+    from tellapart.encoders.loading import load_tokenizer
     from tellapart.pretraining.synonyms import word_synonyms
     from tellapart.pretraining.tables import synonym_table
 

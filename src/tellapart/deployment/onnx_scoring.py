@@ -14,8 +14,9 @@ from transformers import AutoConfig
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.deployment.manifest import MANIFEST_FILE, read_manifest
 from tellapart.deployment.onnx_export import TOKEN_TYPES
+from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.scoring import TOKENS_A_BATCH, in_batches
-from tellapart.encoders.transformer import load_tokenizer, position_limit, readable
+from tellapart.encoders.transformer import position_limit, readable
 from tellapart.errors import MissingDependencyError, ModelError
 
 

@@ -15,13 +15,11 @@ from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.encoders.pooling import pooling_of
 from tellapart.encoders.scoring import represent
 from tellapart.encoders.transformer import encoders_of, final_linear
+from tellapart.encoders.windowed import WINDOW_SETTINGS
 from tellapart.errors import ModelError
 from tellapart.files import replacing
 
 _VECTORS, _DESCRIPTION = "vectors.npy", "cache.json"
-
-# What a windowed encoder's config says about where it cuts a text and how it pools.
-_WINDOWS = ("windows", "window_length", "window_stride", "prefix", "suffix")
 
 
 def cached_representations(
@@ -81,7 +79,7 @@ def _fingerprint(model: Any, dataset: TokenisedDataset, bf16: bool) -> str:
     """SHA-256 of all that decides on the vectors: weights except the final layer's, pooling, tokens, precision."""
     poolings = [pooling_of(encoder.config) for encoder in encoders_of(model)]
     kind = (type(model).__name__, poolings, getattr(model.config, "fusion", None), bf16)
-    windows = [getattr(model.config, name) for name in _WINDOWS if hasattr(model.config, name)]
+    windows = [getattr(model.config, name) for name in WINDOW_SETTINGS if hasattr(model.config, name)]
     digest = hashlib.sha256(repr((*kind, *windows)).encode())
     head = {id(parameter) for parameter in final_linear(model).parameters()}
     encoder = {name: value.detach() for name, value in model.named_parameters() if id(value) not in head}

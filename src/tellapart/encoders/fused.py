@@ -1,9 +1,9 @@
-"""Several pre-trained encoders as one: each reads the text with its own tokeniser, one classifier sees them all.
+"""Several pre-trained encoders under one classifier, each with its own tokeniser.
 
 v = concat, mean or sum of the encoders' pooled vectors v_i, then dropout and one linear layer. With two BERTs this
-is M-BERT of the auxiliary-labels paper (§4.3, "MRE-BERT fuses the textual representations"), which leaves the kind
-of fusion open. There is no stock class for such a model: it is saved as it is, and loads through
-`AutoModelForSequenceClassification` where this module has been imported (`tellapart.register()`).
+is M-BERT of the auxiliary-labels paper (§4.3, "MRE-BERT fuses the textual representations"), which does not specify
+the fusion. No stock class exists for such a model: it is saved as it is, and loads through
+`AutoModelForSequenceClassification` once this module has been imported (`tellapart.register()`).
 """
 
 from __future__ import annotations
@@ -13,16 +13,21 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
 from tellapart.data.batches.batching import part_suffix
 from tellapart.data.examples import LabelSpace
-from tellapart.encoders.fused_tokenizer import FusedTokenizer
-from tellapart.encoders.parts import built_part, settings_of, without_classifier
-from tellapart.encoders.pooling import CONFIG_KEY, PoolingName, default_pooling
-from tellapart.encoders.transformer import head_dropouts, load_encoder, load_tokenizer
+from tellapart.encoders.composed import (
+    ComposedClassifier,
+    build_part,
+    fresh_part,
+    label_settings,
+    part_settings,
+    remove_classifier,
+)
+from tellapart.encoders.pooling import PoolingName
 from tellapart.encoders.windowed import WindowedConfig
 from tellapart.errors import ModelError
 
@@ -32,14 +37,14 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inp
 
 
 class FusedConfig(PreTrainedConfig):
-    """What a fused classifier is made of.
+    """Configuration of a fused classifier.
 
     Args:
-        parts: The encoders' configs as dicts, with their `model_type`; their pooling stands under
-            `tellapart_pooling`, stock pooling where there is no such key.
+        parts: The encoders' configs as dicts with `model_type`; `tellapart_pooling` names their pooling, by
+            default `stock`.
         fusion: `concat`, `mean` or `sum` of the pooled vectors.
-        classifier_dropout: The rate before the final linear layer.
-        options: Labels, problem type and all else that a config can have.
+        classifier_dropout: Dropout rate before the final linear layer.
+        options: Labels, problem type and other options of `PreTrainedConfig`.
     """
 
     model_type = "tellapart-fused"
@@ -57,47 +62,37 @@ class FusedConfig(PreTrainedConfig):
         self.classifier_dropout = classifier_dropout
 
     def part_configs(self) -> list[PreTrainedConfig]:
-        """Returns the encoders' configs as objects of their own classes."""
+        """Returns the encoders' configs as instances of their config classes."""
         return [AutoConfig.for_model(**part) for part in self.parts]
 
 
-class FusedForSequenceClassification(PreTrainedModel):
+class FusedForSequenceClassification(ComposedClassifier):
     """A classifier on the fused vectors of several encoders.
 
     The parts are stock sequence classifiers in training form (see `tellapart.encoders.pooling`) without their
-    final layer and without dropout in their heads: what they return as logits is v_i.
+    final layer and without dropout in their heads: their logits are v_i.
 
     Args:
-        config: What it is made of.
-        parts: Sequence classifiers to take the encoders from, with their final layers still on; they are changed
-            in place. By default they are made from the config, with random weights.
+        config: The configuration.
+        parts: Sequence classifiers that provide the encoders, with their final layers; modified in place. By
+            default they are built from the config with random weights.
 
     Raises:
-        ModelError: There are fewer than two parts, one is fused itself, or their widths do not fit the fusion.
+        ModelError: There are fewer than two parts, a part is fused itself, or their widths do not fit the fusion.
     """
 
     config_class = FusedConfig
     base_model_prefix = "fused"
-    supports_gradient_checkpointing = True
-    # Whatever is asked for goes to the parts; those that cannot do it say so.
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    # The loss is a mean over the batch, whatever a trainer passes on.
-    accepts_loss_kwargs = False
 
     def __init__(self, config: FusedConfig, parts: Sequence[Any] | None = None) -> None:
         attention = config._attn_implementation  # before the next line writes a default into it
         super().__init__(config)
         _check_parts(config)
-        parts = parts or [built_part(part, attention) for part in config.parts]
-        widths = [without_classifier(part) for part in parts]
+        parts = parts or [build_part(part, attention) for part in config.parts]
+        widths = [remove_classifier(part) for part in parts]
         for number, part in enumerate(parts, start=1):
             self.add_module(f"part_{number}", part)
-        self.dropout = nn.Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(_fused_width(widths, config.fusion), config.num_labels)
-        self.post_init()
+        self._add_classifier(_fused_width(widths, config.fusion))
 
     @property
     def parts(self) -> list[Any]:
@@ -106,7 +101,7 @@ class FusedForSequenceClassification(PreTrainedModel):
 
     @property
     def base_model(self) -> nn.ModuleList:
-        """The parts' base models: what was pre-trained."""
+        """The parts' pre-trained base models."""
         return nn.ModuleList(part.base_model for part in self.parts)
 
     @can_return_tuple
@@ -122,9 +117,9 @@ class FusedForSequenceClassification(PreTrainedModel):
 
         Args:
             input_ids: The first part's tokens, int (B, L).
-            attention_mask: 1 at them and 0 at padding, (B, L).
-            token_type_ids: Which text of a pair they belong to, (B, L).
-            labels: Class ids (B,) or multi-hot (B, K): then `loss` is computed as the config's problem type says.
+            attention_mask: 1 at tokens and 0 at padding, (B, L).
+            token_type_ids: Which text of a pair each token belongs to, (B, L).
+            labels: Class ids (B,) or multi-hot (B, K); adds the loss of the config's problem type.
             inputs: `input_ids_2`, `attention_mask_2` … (B, L₂) for the second part, and so on.
 
         Returns:
@@ -142,11 +137,7 @@ class FusedForSequenceClassification(PreTrainedModel):
             part(**_inputs_of(number, inputs), return_dict=True).logits
             for number, part in enumerate(self.parts)
         ]  # N × (B, d_i)
-        logits = self.classifier(self.dropout(_fused(vectors, self.config.fusion)))
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        return self._classify(_fused(vectors, self.config.fusion), labels)
 
 
 def _inputs_of(number: int, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -191,43 +182,23 @@ def _check_parts(config: FusedConfig) -> None:
         raise ModelError("an encoder that reads windows cannot be fused", "name one that does not")
 
 
-def load_fused_encoder(
-    encoders: Sequence[str],
-    labels: LabelSpace,
-    *,
-    pooling: PoolingName | None = None,
-    fusion: FusionName = "concat",
-    classifier_dropout: float | None = None,
+def fused_classifier(
+    parts: Sequence[Any], labels: LabelSpace, fusion: FusionName, classifier_dropout: float
 ) -> FusedForSequenceClassification:
-    """Loads pre-trained encoders side by side under one fresh classifier.
+    """Puts a fresh classifier on the encoders of several classifiers, which are modified in place.
 
     Args:
-        encoders: Two or more of `minilm`, a folder, or a Hub name.
-        labels: The classes; names and problem type are written into the config before training.
-        pooling: `mean`, `cls` or `stock`, of all parts; by default each part's `mean` where it can have it.
-        fusion: `concat`, `mean` or `sum`; the last two need vectors of one width.
-        classifier_dropout: The rate before the final linear layer; by default the first checkpoint's own.
-
-    Returns:
-        A classifier in training form, its weights float32.
+        parts: Stock sequence classifiers in training form.
+        labels: The classes.
+        fusion: `concat`, `mean` or `sum`.
+        classifier_dropout: Dropout rate before the final linear layer.
 
     Raises:
-        ModelError: An encoder cannot be read or cannot have this pooling, or they do not fit together.
+        ModelError: The parts do not fit together.
     """
-    parts = [load_encoder(encoder, labels, pooling=pooling) for encoder in encoders]
-    if classifier_dropout is None:
-        rates = [module.p for part in parts[:1] for module in head_dropouts(part)]
-        classifier_dropout = rates[-1] if rates else 0.0
-    return _joined(parts, labels, fusion, classifier_dropout)
-
-
-def load_fused_tokenizer(encoders: Sequence[str]) -> FusedTokenizer:
-    """Loads the tokenisers of several encoders as one.
-
-    Raises:
-        ModelError: One cannot be read, or belongs to a fused encoder itself.
-    """
-    return FusedTokenizer([load_tokenizer(encoder) for encoder in encoders])
+    settings = [part_settings(part.config) for part in parts]
+    config = FusedConfig(settings, fusion, classifier_dropout, **label_settings(labels))
+    return FusedForSequenceClassification(config, parts)
 
 
 def with_fresh_classifier(
@@ -237,41 +208,25 @@ def with_fresh_classifier(
     pooling: PoolingName | None = None,
     classifier_dropout: float | None = None,
 ) -> FusedForSequenceClassification:
-    """Loads the parts of a saved fused classifier under a fresh one; everything outside base models is new.
+    """Loads the base models of a saved fused classifier under fresh heads and a fresh classifier.
 
     Args:
-        folder: What `save_classifier` or `save_pretrained` wrote.
+        folder: Written by `save_classifier` or `save_pretrained`.
         labels: The classes.
-        pooling: As for `load_fused_encoder`.
+        pooling: Of all parts; by default each family's default.
         classifier_dropout: By default the checkpoint's own.
 
     Raises:
-        ModelError: A part cannot have this pooling, or the fusion does not fit it.
+        ModelError: A part does not support this pooling, or the fusion does not fit it.
     """
     trained = FusedForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
-    parts = []
-    for settings, source in zip(trained.config.parts, trained.parts, strict=True):
-        own_pooling = pooling or default_pooling(settings["model_type"])
-        part = built_part(settings | {CONFIG_KEY: own_pooling}, None)
-        part.base_model.load_state_dict(source.base_model.state_dict(), strict=False)
-        parts.append(part)
+    parts = [
+        fresh_part(settings, part, pooling)
+        for settings, part in zip(trained.config.parts, trained.parts, strict=True)
+    ]
     if classifier_dropout is None:
         classifier_dropout = trained.config.classifier_dropout
-    return _joined(parts, labels, trained.config.fusion, classifier_dropout)
-
-
-def _joined(
-    parts: list[Any], labels: LabelSpace, fusion: FusionName, classifier_dropout: float
-) -> FusedForSequenceClassification:
-    config = FusedConfig(
-        [settings_of(part.config) for part in parts],
-        fusion,
-        classifier_dropout,
-        id2label=labels.id2label,
-        label2id=labels.label2id,
-        problem_type=labels.problem_type,
-    )
-    return FusedForSequenceClassification(config, parts)
+    return fused_classifier(parts, labels, trained.config.fusion, classifier_dropout)
 
 
 AutoConfig.register(FusedConfig.model_type, FusedConfig, exist_ok=True)

@@ -18,8 +18,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import can_return_tuple
 
 from tellapart.encoders.classification import SequenceClassifier, initialise, token_mask
+from tellapart.encoders.convolution import max_over_time
 from tellapart.encoders.vectors import RANDOM_RANGE
-from tellapart.encoders.windows import window_maxima
 
 
 class TextCNNConfig(PreTrainedConfig):
@@ -110,7 +110,7 @@ class TextCNNModel(TextCNNPreTrainedModel):
         if shortfall > 0:
             tokens = functional.pad(tokens, (0, shortfall), value=padding)
         vectors = self.dropout(self.embeddings(tokens))  # (B, L, d), 0 at padding
-        strongest = window_maxima(
+        strongest = max_over_time(
             vectors,
             [convolution.get_parameter("weight") for convolution in self.convolutions],
             [convolution.get_parameter("bias") for convolution in self.convolutions],

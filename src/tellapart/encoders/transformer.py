@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from transformers import (
-    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    AutoConfig,
-    AutoModel,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-)
 from transformers.utils import logging as transformers_logging
 
 from tellapart.data.examples import LabelSpace
-from tellapart.encoders import han, textcnn  # noqa: F401  known to the Auto classes from here on
-from tellapart.encoders.fused_tokenizer import TOKENIZER_FILE, FusedTokenizer
-from tellapart.encoders.pooling import (
-    CONFIG_KEY,
-    PoolingName,
-    default_pooling,
-    encoder_layers,
-    folded,
-    pooling_of,
-    set_pooling,
-    unfolded,
-)
-from tellapart.encoders.resolve import resolve_encoder
+from tellapart.encoders.pooling import PoolingName, folded, pooling_of
 from tellapart.errors import ModelError
-
-TOKEN_TYPES = "token_type_ids"
 
 # What families call the rates of the dropout in their heads.
 _HEAD_DROPOUT_KEYS = {
@@ -45,117 +22,6 @@ _HEAD_DROPOUT_KEYS = {
     "deberta-v2": ("pooler_dropout", "cls_dropout"),
     "distilbert": ("seq_classif_dropout",),
 }
-
-
-def load_tokenizer(encoder: str) -> Any:
-    """Loads an encoder's tokeniser; a `FusedTokenizer` from the folder of a fused encoder.
-
-    It gives token types exactly where the encoder reads several, also where the tokeniser's class does otherwise
-    (ALBERT's leaves them out, and the two texts of a pair would be one). That is saved with it.
-
-    Raises:
-        ModelError: There is none, or it cannot be read.
-    """
-    path = resolve_encoder(encoder)
-    with readable(encoder):
-        if (Path(path) / TOKENIZER_FILE).is_file():
-            return FusedTokenizer.from_pretrained(path)
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        names = [name for name in tokenizer.model_input_names if name != TOKEN_TYPES]
-        reads = _reads_token_types(AutoConfig.from_pretrained(path))
-        if reads is None or reads == (TOKEN_TYPES in tokenizer.model_input_names):
-            return tokenizer
-        return AutoTokenizer.from_pretrained(path, model_input_names=names + [TOKEN_TYPES] * reads)
-
-
-def _reads_token_types(config: Any) -> bool | None:
-    """Whether a model tells the texts of a pair apart by token types; None where its config and class don't say."""
-    types = getattr(config, "type_vocab_size", None)
-    if types is not None:
-        return types > 1
-    kind = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None)
-    has_none = kind is not None and TOKEN_TYPES not in inspect.signature(kind.forward).parameters
-    return False if has_none else None
-
-
-def load_encoder(
-    encoder: str,
-    labels: LabelSpace,
-    *,
-    pooling: PoolingName | None = None,
-    classifier_dropout: float | None = None,
-) -> Any:
-    """Loads a pre-trained encoder under a fresh classifier.
-
-    Everything outside the base model is new, also when the checkpoint was a classifier already: a head of
-    other classes must never linger. The weights are float32.
-
-    Args:
-        encoder: `minilm`, a folder, or a Hub name.
-        labels: The classes; names and problem type are written into the config before training.
-        pooling: `mean`, `cls` or `stock`; by default `mean` where a plain checkpoint can hold it.
-        classifier_dropout: The rate before the final linear layer; by default the checkpoint's own.
-
-    Returns:
-        A Transformers sequence classifier in training form (see `tellapart.encoders.pooling`); a fused one (see
-        `tellapart.encoders.fused`) from a fused one's folder, and so a windowed one (`tellapart.encoders.windowed`).
-
-    Raises:
-        ModelError: The encoder cannot be read or has no sequence classification head.
-    """
-    composed, path = _composed(), resolve_encoder(encoder)
-    with readable(encoder):
-        config = AutoConfig.from_pretrained(path)
-        if config.model_type in composed:
-            return composed[config.model_type].with_fresh_classifier(
-                path, labels, pooling=pooling, classifier_dropout=classifier_dropout
-            )
-        config.num_hidden_layers = encoder_layers(config)
-        vars(config).pop(CONFIG_KEY, None)
-        base = AutoModel.from_pretrained(path, config=config, dtype=torch.float32)
-    config.id2label, config.label2id = labels.id2label, labels.label2id
-    config.problem_type = labels.problem_type
-    try:
-        model = AutoModelForSequenceClassification.from_config(config)
-    except ValueError:
-        raise ModelError(
-            f"the encoder {encoder} ({config.model_type}) has no sequence classification head",
-            "choose an encoder such as BERT, RoBERTa, ALBERT, ELECTRA, DeBERTa or ModernBERT",
-        ) from None
-    model.base_model.load_state_dict(base.state_dict(), strict=False)
-    set_pooling(model, pooling or default_pooling(config.model_type))
-    if classifier_dropout is not None:
-        set_classifier_dropout(model, classifier_dropout)
-    return model
-
-
-def load_classifier(folder: str | Path) -> tuple[Any, Any]:
-    """Loads a trained classifier and its tokeniser for scoring, without a fold's extra layer.
-
-    Args:
-        folder: What `save_classifier`, `tellapart train` or `save_pretrained` wrote.
-
-    Returns:
-        Both; None for the tokeniser where a fused classifier was saved without one.
-
-    Raises:
-        ModelError: The folder holds no sequence classifier.
-    """
-    path = resolve_encoder(str(folder))
-    _composed()
-    with readable(str(folder)):
-        config = AutoConfig.from_pretrained(path)
-        architectures = config.architectures or []
-        if not any(name.endswith("ForSequenceClassification") for name in architectures):
-            raise ModelError(
-                f"{folder} holds {', '.join(architectures) or 'a model without a head'}, not a classifier",
-                "train one: tellapart train DATA --encoder " + str(folder),
-            )
-        model = AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32)
-        if hasattr(config, "part_configs"):
-            has_tokenizer = (Path(path) / TOKENIZER_FILE).is_file()
-            return model.eval(), FusedTokenizer.from_pretrained(path) if has_tokenizer else None
-        return unfolded(model).eval(), AutoTokenizer.from_pretrained(path)
 
 
 def save_classifier(model: Any, folder: str | Path, tokenizer: Any = None) -> None:
@@ -309,19 +175,6 @@ def parameter_count(model: Any) -> int:
     """Returns the number of the base model's parameters without embeddings, which is what sets a good rate."""
     embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     return sum(math.prod(p.shape) for p in model.base_model.parameters() if id(p) not in embeddings)
-
-
-def _composed() -> dict[str, Any]:
-    """The modules of classifiers made of others, by model type; importing them makes their classes known.
-
-    They build on this one, and so are imported late.
-    """
-    from tellapart.encoders import fused, windowed
-
-    return {
-        fused.FusedConfig.model_type: fused,
-        windowed.WindowedConfig.model_type: windowed,
-    }
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
-"""An encoder that reads long texts window by window: every window is encoded, and their vectors are pooled.
+"""Long texts for encoders of limited input length: windows are encoded separately and their vectors pooled.
 
-v = max, mean or attention over the vectors v_i of a text's windows, then dropout and one linear layer. A text that
-fits into one window costs what it costs the encoder alone, and has the same v. There is no stock class for such a
-model: it is saved as it is, and loads through `AutoModelForSequenceClassification` where this module has been
-imported (`tellapart.register()`).
+v = max, mean or attention over the vectors v_i of a text's windows, then dropout and one linear layer. For a text
+that fits into one window, cost and v are those of the encoder itself. No stock class exists for such a model: it is
+saved as it is, and loads through `AutoModelForSequenceClassification` once this module has been imported
+(`tellapart.register()`).
 """
 
 from __future__ import annotations
@@ -13,54 +13,57 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace
 from tellapart.encoders.classification import token_mask
-from tellapart.encoders.cutting import WindowPooling, WindowsName, cut_windows, window_counts
-from tellapart.encoders.parts import built_part, settings_of, without_classifier
-from tellapart.encoders.pooling import CONFIG_KEY, PoolingName, default_pooling
-from tellapart.encoders.resolve import resolve_encoder
-from tellapart.encoders.transformer import (
-    head_dropouts,
-    load_encoder,
-    load_tokenizer,
-    position_limit,
-    readable,
+from tellapart.encoders.composed import (
+    ComposedClassifier,
+    build_part,
+    fresh_part,
+    label_settings,
+    part_settings,
+    remove_classifier,
 )
+from tellapart.encoders.cutting import WindowPooling, WindowsName, cut_windows, window_counts
+from tellapart.encoders.pooling import PoolingName
+from tellapart.encoders.transformer import position_limit
 from tellapart.errors import ModelError
 
 WINDOW_LENGTH = 128
-"""Tokens of a window unless the user says otherwise, special tokens included."""
+"""Default length of a window in tokens, special tokens included."""
 
 WINDOW_STRIDE = 8
-"""The share of a window that its neighbour has too unless the user says otherwise: one part in so many."""
+"""Default divisor: neighbouring windows share at least 1 / `WINDOW_STRIDE` of their length."""
 
-# Why an encoder of tellapart's own reads no windows.
+WINDOW_SETTINGS = ("windows", "window_length", "window_stride", "prefix", "suffix")
+"""The entries of a windowed classifier's config that decide how a text is cut and pooled."""
+
+# Why tellapart's own model types cannot be windowed.
 _NO_WINDOWS = {
-    "tellapart-fused": "it is fused, and its parts cut a text in different places",
+    "tellapart-fused": "it is fused, and its parts would cut a text in different places",
     "tellapart-han": "it reads a document sentence by sentence, however long",
     "tellapart-textcnn": "it reads a text of any length at once",
-    "tellapart-windowed": "it has windows of its own already",
+    "tellapart-windowed": "it reads windows of its own already",
 }
 
 
 class WindowedConfig(PreTrainedConfig):
-    """What a windowed classifier is made of.
+    """Configuration of a windowed classifier.
 
     Args:
-        part: The encoder's config as a dict, with its `model_type`; its pooling stands under `tellapart_pooling`,
-            stock pooling where there is no such key.
+        part: The encoder's config as a dict with `model_type`; `tellapart_pooling` names its pooling, by default
+            `stock`.
         windows: How the windows' vectors are pooled: `max`, `mean` or `learned`.
-        window_length: Tokens of a window, special tokens included.
-        window_stride: Tokens of the text that two neighbouring windows share, at least.
-        prefix: The special tokens in front of every text.
-        suffix: Those behind.
-        classifier_dropout: The rate before the final linear layer.
-        options: Labels, problem type and all else that a config can have.
+        window_length: Tokens per window, special tokens included.
+        window_stride: Minimum number of text tokens that neighbouring windows share.
+        prefix: Special tokens before every text.
+        suffix: Special tokens after it.
+        classifier_dropout: Dropout rate before the final linear layer.
+        options: Labels, problem type and other options of `PreTrainedConfig`.
     """
 
     model_type = "tellapart-windowed"
@@ -86,56 +89,46 @@ class WindowedConfig(PreTrainedConfig):
 
     @property
     def room(self) -> int:
-        """Tokens of a text that a window has room for."""
+        """Text tokens per window, without special tokens."""
         return self.window_length - len(self.prefix) - len(self.suffix)
 
 
-class WindowedForSequenceClassification(PreTrainedModel):
+class WindowedForSequenceClassification(ComposedClassifier):
     """A classifier on the pooled vectors of a text's windows.
 
     The encoder is a stock sequence classifier in training form (see `tellapart.encoders.pooling`) without its final
-    layer and without dropout in its head: what it returns as logits is the vector of a window.
+    layer and without dropout in its head: its logits are the vector of a window.
 
     Args:
-        config: What it is made of.
-        part: A sequence classifier to take the encoder from, with its final layer still on; it is changed in place.
-            By default it is made from the config, with random weights.
+        config: The configuration.
+        part: A sequence classifier that provides the encoder, with its final layer; modified in place. By default
+            it is built from the config with random weights.
 
     Raises:
-        ModelError: The windows leave no room for new text, or are longer than the encoder reads.
+        ModelError: The windows leave no room for new text, or are longer than the encoder's maximum input.
     """
 
     config_class = WindowedConfig
     base_model_prefix = "windowed"
-    supports_gradient_checkpointing = True
-    # Whatever is asked for goes to the encoder; one that cannot do it says so.
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    # The loss is a mean over the batch, whatever a trainer passes on.
-    accepts_loss_kwargs = False
 
     def __init__(self, config: WindowedConfig, part: Any = None) -> None:
         attention = config._attn_implementation  # before the next line writes a default into it
         super().__init__(config)
-        part = part or built_part(config.part, attention)
+        part = part or build_part(config.part, attention)
         _check_windows(config, part.config)
-        width = without_classifier(part)
+        width = remove_classifier(part)
         self.encoder = part
         self.pooling = WindowPooling(config.windows, width)
-        self.dropout = nn.Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(width, config.num_labels)
-        self.post_init()
+        self._add_classifier(width)
 
     @property
     def parts(self) -> list[Any]:
-        """The encoder, alone: the same place where a fused classifier has several."""
+        """The encoder as a list of one, as in a fused classifier."""
         return [self.encoder]
 
     @property
     def base_model(self) -> Any:
-        """The encoder's base model: what was pre-trained."""
+        """The encoder's pre-trained base model."""
         return self.encoder.base_model
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -158,9 +151,9 @@ class WindowedForSequenceClassification(PreTrainedModel):
 
         Args:
             input_ids: Texts of any length with their special tokens, (B, L).
-            attention_mask: (B, L), 0 where there is padding; by default wherever the padding id is.
-            token_type_ids: (B, L); all 0, for single texts.
-            labels: Class ids (B,) or multi-hot (B, K): then `loss` is computed as the config's problem type says.
+            attention_mask: (B, L), 0 at padding; by default computed from the padding id.
+            token_type_ids: (B, L); must be all 0 (single texts).
+            labels: Class ids (B,) or multi-hot (B, K); adds the loss of the config's problem type.
 
         Returns:
             `logits` (B, K) and, with labels, `loss`.
@@ -184,20 +177,13 @@ class WindowedForSequenceClassification(PreTrainedModel):
         vectors = self.encoder(
             input_ids=windows.input_ids, attention_mask=windows.attention_mask, return_dict=True
         ).logits  # (N, d)
-        logits = self.classifier(self.dropout(self.pooling(vectors, windows.counts)))
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(labels=labels, pooled_logits=logits, config=config)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        return self._classify(self.pooling(vectors, windows.counts), labels)
 
 
 def _check_windows(config: WindowedConfig, part: PreTrainedConfig) -> None:
     if config.windows not in ("max", "mean", "learned"):
         raise ModelError(f'windows cannot be pooled by "{config.windows}"', "use max, mean or learned")
-    if part.model_type in _NO_WINDOWS:
-        raise ModelError(
-            f"a {part.model_type} reads no windows: {_NO_WINDOWS[part.model_type]}", "choose another encoder"
-        )
+    check_can_window(part.model_type, part.model_type)
     if not 0 <= config.window_stride < config.room:
         raise ModelError(
             f"windows of {config.window_length} tokens, {config.window_length - config.room} of them special, that"
@@ -212,46 +198,43 @@ def _check_windows(config: WindowedConfig, part: PreTrainedConfig) -> None:
         )
 
 
-def load_windowed_encoder(
-    encoder: str,
+def check_can_window(encoder: str, model_type: str) -> None:
+    """Raises a `ModelError` for tellapart's own model types, which cannot be windowed."""
+    if model_type in _NO_WINDOWS:
+        raise ModelError(
+            f"the encoder {encoder} cannot read windows: {_NO_WINDOWS[model_type]}",
+            "leave out --windows, or choose another encoder",
+        )
+
+
+def windowed_classifier(
+    part: Any,
+    tokenizer: Any,
     labels: LabelSpace,
     *,
     windows: WindowsName,
     window_length: int | None = None,
     window_stride: int | None = None,
-    pooling: PoolingName | None = None,
-    classifier_dropout: float | None = None,
-) -> tuple[WindowedForSequenceClassification, Any]:
-    """Loads a pre-trained encoder that reads windows, under a fresh classifier, and its tokeniser.
+    classifier_dropout: float = 0.0,
+) -> WindowedForSequenceClassification:
+    """Puts a fresh classifier on an encoder that reads windows; the given classifier is modified in place.
 
     Args:
-        encoder: `minilm`, a folder, or a Hub name.
-        labels: The classes; names and problem type are written into the config before training.
-        windows: How the windows' vectors are pooled: `max`, `mean` or `learned`.
-        window_length: Tokens of a window, special tokens included; by default 128, or what the encoder reads.
-        window_stride: Tokens that two neighbours share, at least; by default an eighth of a window.
-        pooling: Of the tokens of a window: `mean`, `cls` or `stock`, as for `load_encoder`.
-        classifier_dropout: The rate before the final linear layer; by default the checkpoint's own.
-
-    Returns:
-        A classifier in training form, its weights float32; and the tokeniser.
+        part: A stock sequence classifier in training form.
+        tokenizer: Its tokeniser.
+        labels: The classes.
+        windows: `max`, `mean` or `learned`.
+        window_length: Tokens per window; by default 128, or the encoder's maximum input if that is shorter.
+        window_stride: Minimum overlap in tokens; by default an eighth of a window.
+        classifier_dropout: Dropout rate before the final linear layer.
 
     Raises:
-        ModelError: The encoder cannot be read or cannot read windows, or windows of this length.
+        ModelError: The encoder cannot read windows of this length, or its tokeniser's texts cannot be cut.
     """
-    with readable(encoder):
-        kind = AutoConfig.from_pretrained(resolve_encoder(encoder)).model_type
-    if kind in _NO_WINDOWS:
-        raise ModelError(
-            f"the encoder {encoder} reads no windows: {_NO_WINDOWS[kind]}", "leave out --windows"
-        )
-    part, tokenizer = load_encoder(encoder, labels, pooling=pooling), load_tokenizer(encoder)
-    if classifier_dropout is None:
-        classifier_dropout = next((module.p for module in reversed(head_dropouts(part))), 0.0)
     length = window_length or min(WINDOW_LENGTH, position_limit(part.config))
     prefix, suffix = outer_tokens(tokenizer)
     config = WindowedConfig(
-        settings_of(part.config),
+        part_settings(part.config),
         windows,
         length,
         length // WINDOW_STRIDE if window_stride is None else window_stride,
@@ -259,9 +242,9 @@ def load_windowed_encoder(
         suffix,
         classifier_dropout,
         pad_token_id=part.config.pad_token_id,
-        **_naming(labels),
+        **label_settings(labels),
     )
-    return WindowedForSequenceClassification(config, part), tokenizer
+    return WindowedForSequenceClassification(config, part)
 
 
 def with_fresh_classifier(
@@ -271,38 +254,35 @@ def with_fresh_classifier(
     pooling: PoolingName | None = None,
     classifier_dropout: float | None = None,
 ) -> WindowedForSequenceClassification:
-    """Loads the encoder of a saved windowed classifier under a fresh one; everything outside the base model is new.
+    """Loads the base model of a saved windowed classifier under a fresh head and a fresh classifier.
 
     Args:
-        folder: What `save_classifier` or `save_pretrained` wrote.
+        folder: Written by `save_classifier` or `save_pretrained`.
         labels: The classes.
-        pooling: Of the tokens of a window, as for `load_encoder`.
+        pooling: Of the tokens of a window; by default the family's default.
         classifier_dropout: By default the checkpoint's own.
 
     Raises:
-        ModelError: The encoder cannot have this pooling.
+        ModelError: The encoder does not support this pooling.
     """
     trained = WindowedForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
-    settings = trained.config.part
-    part = built_part(settings | {CONFIG_KEY: pooling or default_pooling(settings["model_type"])}, None)
-    part.base_model.load_state_dict(trained.base_model.state_dict(), strict=False)
+    part = fresh_part(trained.config.part, trained.encoder, pooling)
     if classifier_dropout is None:
         classifier_dropout = trained.config.classifier_dropout
-    kept = ("windows", "window_length", "window_stride", "prefix", "suffix", "pad_token_id")
-    options: dict[str, Any] = {name: getattr(trained.config, name) for name in kept} | _naming(labels)
-    config = WindowedConfig(settings_of(part.config), classifier_dropout=classifier_dropout, **options)
+    options: dict[str, Any] = {
+        name: getattr(trained.config, name) for name in (*WINDOW_SETTINGS, "pad_token_id")
+    }
+    config = WindowedConfig(
+        part_settings(part.config), classifier_dropout=classifier_dropout, **options, **label_settings(labels)
+    )
     return WindowedForSequenceClassification(config, part)
 
 
-def _naming(labels: LabelSpace) -> dict[str, Any]:
-    return {"id2label": labels.id2label, "label2id": labels.label2id, "problem_type": labels.problem_type}
-
-
 def outer_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Returns the special tokens that a tokeniser puts in front of a single text and behind it.
+    """Returns the special tokens that a tokeniser adds before and after a single text.
 
     Raises:
-        ModelError: It puts some into the text.
+        ModelError: It also inserts special tokens inside the text.
     """
     whole = tokenizer("a")["input_ids"]
     inside = tokenizer("a", add_special_tokens=False)["input_ids"]
@@ -321,7 +301,7 @@ def reads_windows(model: Any) -> bool:
 
 
 def window_notes(model: Any, rows: TokenisedDataset) -> tuple[str, ...]:
-    """Returns a sentence about how many windows the training rows are, or nothing where the model reads none."""
+    """Returns a log message with the number of windows of the training rows; nothing for other models."""
     if not reads_windows(model):
         return ()
     config = model.config

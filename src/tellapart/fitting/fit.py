@@ -16,13 +16,13 @@ from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.deployment.onnx_scoring import OnnxClassifier, is_exported, load_exported
+from tellapart.encoders.loading import load_classifier
 from tellapart.encoders.precision import Precision, bf16_copy, use_bf16
 from tellapart.encoders.scoring import score
 from tellapart.encoders.scratch import learns_from_scratch, truncation_notes
 from tellapart.encoders.transformer import (
     final_linear,
     labels_of,
-    load_classifier,
     pooling_in_use,
     position_limit,
     save_classifier,

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
-from tellapart.encoders.fused import load_fused_encoder, load_fused_tokenizer
+from tellapart.encoders.loading import (
+    load_encoder,
+    load_fused_encoder,
+    load_fused_tokenizer,
+    load_tokenizer,
+    load_windowed_encoder,
+)
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.encoders.scratch import BuiltEncoder, build_encoder, learns_from_scratch, texts_of
-from tellapart.encoders.transformer import load_encoder, load_tokenizer, position_limit
-from tellapart.encoders.windowed import load_windowed_encoder, reads_windows
+from tellapart.encoders.transformer import position_limit
+from tellapart.encoders.windowed import reads_windows
 from tellapart.errors import DataError, RecipeError
 from tellapart.recipes import EncoderRecipe, Recipe
 from tellapart.training.defaults import default_max_length

@@ -28,18 +28,16 @@ from tellapart.fitting.tasks import Task
 from tellapart.objectives import Objective
 from tellapart.recipes import ClassificationRecipe, StageRecipe
 from tellapart.training.arguments import TrainingArguments
-from tellapart.training.checkpoints import last_checkpoint
+from tellapart.training.checkpoints import last_checkpoint, load_exactly, save_exactly
 from tellapart.training.defaults import (
     default_epochs,
     default_head_learning_rate,
     default_learning_rate,
 )
-from tellapart.training.learning import learning_names, only_learning
-from tellapart.training.module import load_exactly, save_exactly
+from tellapart.training.model_overrides import encoder_dropout, matching_parameters, trainable_parameters
 from tellapart.training.progress import ProgressBar
 from tellapart.training.requirements import check_gradient_cache, check_objective
 from tellapart.training.trainer import Trainer
-from tellapart.training.views import encoder_dropout
 
 # What a stage sets itself: changing these by `trainer` would contradict the recipe's own keys.
 _OWN_ARGUMENTS = {
@@ -95,7 +93,7 @@ def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
             check_head_stage(stage)
             continue
         if not isinstance(stage.learns, str):
-            learning_names(model, stage.learns)
+            matching_parameters(model, stage.learns)
         check_gradient_cache(stage.gradient_cache, stage.batch_size)
         with encoder_dropout(model, stage.views_dropout):
             check_objective(build_objective(stage.objective, task.labels), model, task.train)
@@ -175,7 +173,7 @@ def run_stage(
     evaluated = task.validation is not None
     arguments = _arguments(stage, len(task.train), evaluated, greater_is_better, folder, seed, resumable)
     learns = None if isinstance(stage.learns, str) else stage.learns
-    with only_learning(model, learns), encoder_dropout(model, stage.views_dropout):
+    with trainable_parameters(model, learns), encoder_dropout(model, stage.views_dropout):
         trainer = Trainer(
             model,
             arguments,

@@ -213,7 +213,8 @@ class WeightedSum(Objective):
         """Returns the terms of all parts, unweighted."""
         terms: dict[str, Tensor] = {}
         for names, (_, part) in zip(self._names_by_part(), self.parts, strict=True):
-            terms.update(zip(names, part(batch).values(), strict=True))
+            # Autocast is already off, so that the parts need not turn it off again.
+            terms.update(zip(names, part.forward(batch).values(), strict=True))
         return terms
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:

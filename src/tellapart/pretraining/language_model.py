@@ -21,9 +21,10 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
+from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.pooling import CONFIG_KEY, encoder_layers
 from tellapart.encoders.resolve import resolve_encoder
-from tellapart.encoders.transformer import load_tokenizer, position_limit, readable, without_reports
+from tellapart.encoders.transformer import position_limit, readable, without_reports
 from tellapart.errors import ModelError
 from tellapart.files import replacing
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
 
+from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.pooling import CONFIG_KEY, encoder_layers
 from tellapart.encoders.resolve import resolve_encoder
-from tellapart.encoders.transformer import load_tokenizer, readable
+from tellapart.encoders.transformer import readable
 from tellapart.errors import ModelError
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from tellapart.data.checks import DataReport, check_data
 from tellapart.data.reading.columns import ColumnNames
 from tellapart.data.reading.rows import read_task
+from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.encoders.scratch import build_tokenizer, texts_of
-from tellapart.encoders.transformer import load_tokenizer
 from tellapart.training.defaults import default_max_length
 
 

@@ -1,34 +1,33 @@
-"""Transformers' training arguments with what tellapart adds, and the rules for values left open."""
+"""Transformers' training arguments with tellapart's own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 
 import transformers
 
 
 @dataclass
 class TrainingArguments(transformers.TrainingArguments):
-    """`transformers.TrainingArguments` plus nine fields; every other option keeps its meaning.
+    """`transformers.TrainingArguments` with nine further fields; all other options keep their meaning.
 
     Args:
-        head_learning_rate: Rate of everything outside the base model, the objective's parameters included; by
-            default `learning_rate`.
-        bucket_window: Batches in a window inside which rows are sorted by length. More means less padding;
+        head_learning_rate: Learning rate of everything outside the base model, including the objective's parameters;
+            by default `learning_rate`.
+        bucket_window: Number of batches within which rows are sorted by length. A larger number means less padding;
             1 leaves rows in random order.
-        batches: `length`, rows at random with those of similar length; or `balanced`, `texts_per_class` rows of each
-            of several classes (see `tellapart.data.batches.balancing.ClassBalancedBatchSampler`).
-        texts_per_class: Of balanced batches.
-        fast_dropout: Whether to draw dropout masks on CPUs as `tellapart.encoders.dropout` does.
-        trim_embeddings: Whether the token embeddings that no training row uses are left out of gradients and
-            optimiser steps, which changes nothing in what is learnt. With PyTorch's AdamW only; see
-            `tellapart.training.trimmed_embeddings`.
-        perturbation: `fgm` or `random`: each step's rows pass a second time through perturbed token embeddings, and
-            both gradients are added; `none`. See `tellapart.training.perturbation`.
-        perturbation_size: Euclidean length of the perturbation of each encoder's embeddings.
-        gradient_cache: Texts whose activations are in memory at once, for batches that are larger than memory: the
-            batch is encoded in chunks of so many, twice, and compared as a whole. None encodes it in one pass. See
-            `tellapart.training.gradient_cache`.
+        batches: `length`, random rows of similar length; or `balanced`, `texts_per_class` rows of each of several
+            classes (see `tellapart.data.batches.balancing.ClassBalancedBatchSampler`).
+        texts_per_class: Rows per class in balanced batches.
+        fast_dropout: Whether to use the dropout masks of `tellapart.encoders.dropout` on CPUs.
+        trim_embeddings: Whether to leave token embeddings that no training row uses out of gradients and optimiser
+            steps, with unchanged results. Only with PyTorch's AdamW; see `tellapart.training.trimmed_embeddings`.
+        perturbation: `fgm` or `random` add the gradients of a second pass with perturbed token embeddings to each
+            step; `none` does not. See `tellapart.training.perturbation`.
+        perturbation_size: Euclidean norm of the perturbation of each encoder's embeddings.
+        gradient_cache: Texts per chunk of gradient caching, for batches larger than memory; None encodes a batch in
+            one pass. See `tellapart.training.gradient_cache`.
     """
 
     head_learning_rate: float | None = field(default=None)
@@ -40,3 +39,12 @@ class TrainingArguments(transformers.TrainingArguments):
     perturbation: str = field(default="none")
     perturbation_size: float = field(default=1.0)
     gradient_cache: int | None = field(default=None)
+
+    @classmethod
+    def of(cls, args: transformers.TrainingArguments) -> Self:
+        """Returns a copy of Transformers' arguments with tellapart's defaults; tellapart's own as they are."""
+        if isinstance(args, cls):
+            return args
+        converted = object.__new__(cls)  # without __post_init__, which has already run
+        converted.__dict__.update(vars(args))
+        return converted

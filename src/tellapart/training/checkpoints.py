@@ -1,17 +1,57 @@
-"""The checkpoints that a training has written."""
+"""Training checkpoints: exact weights and state beside a plain checkpoint, and the newest complete one."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tellapart.encoders.loading import load_classifier
+from tellapart.encoders.transformer import final_linear
+
+OBJECTIVE_FILE = "objective.safetensors"
+"""File beside the model in a checkpoint, with the state that only training needs."""
+
+
+def save_exactly(model: Any, folder: str | Path, state: dict[str, Tensor]) -> None:
+    """Writes the exact weights of the final layer, and other training state, beside a plain checkpoint.
+
+    Args:
+        model: The classifier whose plain checkpoint is in `folder`.
+        folder: The checkpoint.
+        state: Further tensors by name.
+    """
+    linear = final_linear(model)
+    state = state | {f"classifier.{name}": value for name, value in linear.state_dict().items()}
+    save_file(
+        {name: value.detach().cpu().contiguous() for name, value in state.items()},
+        Path(folder) / OBJECTIVE_FILE,
+    )
+
+
+def load_exactly(model: Any, folder: str | Path) -> dict[str, Tensor]:
+    """Reads a checkpoint into a classifier of the same kind, bit for bit, and returns the other training state."""
+    loaded, _ = load_classifier(folder)
+    model.load_state_dict(loaded.state_dict())
+    state = load_file(Path(folder) / OBJECTIVE_FILE)
+    # Folding rounds the bias of a GELU head; this copy is exact.
+    final_linear(model).load_state_dict(with_prefix("classifier.", state))
+    return state
+
+
+def with_prefix(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the tensors whose names start with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
-    """Returns the newest complete checkpoint of a run and removes half-written ones.
+    """Returns the newest complete checkpoint of a run and deletes incomplete ones.
 
-    A checkpoint's `trainer_state.json` is written after everything else in it, so that one whose state can be
-    read is complete.
+    `trainer_state.json` is the last file written, so that a checkpoint with a readable state is complete.
 
     Args:
         folder: The trainer's output folder.

@@ -1,21 +1,49 @@
-"""What an evaluation on the validation rows tells beside its metrics: the loss, and what was taken for what."""
+"""Evaluation on validation rows: logits of all ranks, the loss, and confusion counts."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import torch
+from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional
 
+from tellapart.data.batches.batching import TokenisedDataset
+from tellapart.encoders.scoring import score
 from tellapart.training.requirements import has_numbers
 
 
+def distributed_logits(
+    model: Any, dataset: TokenisedDataset, accelerator: Accelerator, *, bf16: bool
+) -> np.ndarray:
+    """Computes the logits of all rows, float32 (N, K), each rank a share of the rows.
+
+    Args:
+        model: A sequence classifier.
+        dataset: N rows.
+        accelerator: The trainer's.
+        bf16: Whether to use bf16 autocast.
+    """
+    ranks, rows = accelerator.num_processes, len(dataset)
+    logits = score(model, dataset, bf16=bf16, rows=np.arange(accelerator.process_index, rows, ranks))
+    if ranks == 1:
+        return logits
+    width = model.config.num_labels
+    padded = np.zeros((-(-rows // ranks), width), dtype=np.float32)
+    padded[: len(logits)] = logits
+    shares = accelerator.gather(torch.from_numpy(padded).to(accelerator.device)).cpu().numpy()
+    return shares.reshape(ranks, -1, width).transpose(1, 0, 2).reshape(-1, width)[:rows]
+
+
 def evaluation_loss(logits: Tensor, gold: Tensor) -> float:
-    """Returns what the main loss is on rows that are evaluated, whatever the objective.
+    """Returns the standard loss of the task on evaluated rows, whatever the objective.
 
     Args:
         logits: (N, K), or predictions (N, 1).
-        gold: Class ids (N,): cross entropy. Multi-hot (N, K): binary cross entropy, summed over the labels. Numbers
-            (N,): mean squared error.
+        gold: Class ids (N,): cross entropy. Multi-hot (N, K): binary cross entropy, summed over the labels. Targets,
+            float (N,): mean squared error.
     """
     if has_numbers(gold):
         return float(functional.mse_loss(logits.squeeze(1), gold.to(logits.dtype)))
@@ -25,9 +53,9 @@ def evaluation_loss(logits: Tensor, gold: Tensor) -> float:
 
 
 def confusion_counts(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Counts (K, K) gold (rows) against predicted (columns) classes, over all K.
+    """Returns the confusion matrix (K, K), gold classes in rows and predicted ones in columns.
 
-    For multi-label rows a missed label is counted against each wrongly added one, and hits on the diagonal.
+    For multi-label rows, each missed label is counted against each wrongly predicted one; hits are on the diagonal.
 
     Args:
         logits: (N, K).

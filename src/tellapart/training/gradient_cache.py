@@ -1,4 +1,4 @@
-"""Batches larger than memory for objectives that compare rows: encoded in chunks, compared as a whole."""
+"""Gradient caching: exact gradients of batches larger than memory, for objectives that compare rows."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.checkpoint import get_device_states, set_device_states
 
-from tellapart.training.module import Fed, joined
+from tellapart.training.module import OutputGradients, joined
 
-# What is as wide as a batch's longest text; inputs of a fused encoder's further parts have a suffix.
+# Inputs of shape (B, L); those of a fused encoder's further parts have a suffix.
 _RAGGED = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class GradientCache:
-    """Gives the gradients of a whole batch with the activations of no more than a chunk of it in memory.
+    """Computes the gradients of a whole batch with the activations of one chunk at a time in memory.
 
-    All chunks pass through the encoder once without a graph. The objective is computed on the logits and
-    representations of all of them, on all ranks, which gives its gradients by these. Then each chunk passes again,
-    now with a graph and the same dropout as before, and takes its share of these gradients further (Gao et al. 2021,
-    Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup, §3.2). These are the gradients of the
-    batch in one pass, for a second forward pass.
+    All chunks are encoded once without a graph. The objective is computed on their logits and representations, on
+    all ranks, with gradients with respect to these. Then each chunk is encoded again with a graph and the same
+    dropout, and its share of the gradients is backpropagated (Gao et al. 2021, Scaling Deep Contrastive Learning
+    Batch Size under Memory Limited Setup, §3.2). The result equals a single pass, at the cost of a second forward
+    pass.
 
     Args:
         accelerator: The trainer's.
-        texts: Of a chunk; of an objective with two views, both views of them.
+        texts: Texts per chunk; with two views, both views of each.
     """
 
     def __init__(self, accelerator: Accelerator, texts: int) -> None:
@@ -37,18 +37,18 @@ class GradientCache:
     def loss(
         self, model: Any, inputs: dict[str, Tensor], rows: int | None = None
     ) -> tuple[Tensor, dict[str, Any]]:
-        """Returns the objective of a batch; the gradients of all its chunks but the last are added at once.
+        """Returns the loss of a batch and accumulates the gradients of all chunks except the last.
 
-        Those of the last one are added by the backward pass of what is returned, which is where several ranks
-        average theirs.
+        The backward pass of the returned loss adds the gradients of the last chunk; with several ranks it is also
+        where they are averaged.
 
         Args:
-            model: An `ObjectiveModel`, as the accelerator wrapped it, in training.
+            model: An `ObjectiveModel` in training mode, as wrapped by the accelerator.
             inputs: The batch, with its `labels`.
-            rows: Texts of the optimiser step; by default those of this batch on all ranks.
+            rows: Texts per optimiser step; by default those of this batch on all ranks.
 
         Returns:
-            The loss, weighted by this batch's share of the step, and what `ObjectiveModel.minimised` returns.
+            The loss, weighted by this batch's share of the step, and the outputs of `ObjectiveModel`.
         """
         parts = chunks(inputs, self.texts)
         states = []
@@ -60,21 +60,21 @@ class GradientCache:
                 encoded.append(module(**part, encode_only=True)["encoded"])
         outputs, gradients = self._gradients(module, encoded, rows)
         after = _RandomState(inputs)
-        for number, (part, state, fed) in enumerate(zip(parts, states, gradients, strict=True), start=1):
+        for number, (part, state, given) in enumerate(zip(parts, states, gradients, strict=True), start=1):
             state.restore()
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
-                carrier = model(**part, fed=fed)["loss"]
+                surrogate = model(**part, gradients=given)["loss"]
                 if not last:
-                    self.accelerator.backward(carrier)
+                    self.accelerator.backward(surrogate)
         after.restore()
         # The value of the objective, with the last chunk's gradients.
-        return outputs["loss"] + (carrier - carrier.detach()), outputs
+        return outputs["loss"] + (surrogate - surrogate.detach()), outputs
 
     def _gradients(
         self, module: Any, encoded: list[Any], rows: int | None
-    ) -> tuple[dict[str, Any], list[Fed]]:
-        """What the objective returns, and what to feed to each chunk."""
+    ) -> tuple[dict[str, Any], list[OutputGradients]]:
+        """Returns the objective's outputs and the gradients with respect to each chunk's outputs."""
         leaves = [
             replace(
                 batch,
@@ -83,22 +83,22 @@ class GradientCache:
             )
             for batch in encoded
         ]
-        outputs = module.minimised(joined(leaves))
+        outputs = module(encoded=joined(leaves))
         loss = outputs["loss"] * (outputs["rows"] / (rows or outputs["rows"]))
         logits = [batch.logits for batch in leaves]
         representations = [batch.representation for batch in leaves]
         found = torch.autograd.grad(
-            loss, [*logits, *representations, *module.learning_parameters()], allow_unused=True
+            loss, [*logits, *representations, *module.objective_parameters()], allow_unused=True
         )
         count = len(leaves)
-        gradients = [Fed(found[number], found[count + number]) for number in range(count)]
-        # Once, and with the chunk after which several ranks average their gradients.
+        gradients = [OutputGradients(found[number], found[count + number]) for number in range(count)]
+        # Only once, with the chunk after which several ranks average their gradients.
         gradients[-1] = replace(gradients[-1], parameters=found[2 * count :])
         return outputs | {"loss": loss.detach()}, gradients
 
 
 class _RandomState:
-    """The state of the generators that dropout draws from, on the CPU and on the device of a batch."""
+    """State of the random generators of the CPU and of a batch's device, which dropout uses."""
 
     def __init__(self, inputs: dict[str, Tensor]) -> None:
         self.device_type = next(iter(inputs.values())).device.type
@@ -106,20 +106,20 @@ class _RandomState:
         self.devices = get_device_states(*inputs.values())
 
     def restore(self) -> None:
-        """Puts the generators back into this state."""
+        """Resets the generators to this state."""
         torch.set_rng_state(self.cpu)
         set_device_states(*self.devices, device_type=self.device_type)
 
 
 def chunks(inputs: dict[str, Tensor], texts: int) -> list[dict[str, Tensor]]:
-    """Cuts a batch into chunks, each no wider than its own longest text; the last rows first.
+    """Splits a batch into chunks padded to their own longest text, the last rows first.
 
-    Rows of a batch come sorted by length, so that most chunks are narrower than the batch. The widest comes first:
-    memory that it frees suits all that follow.
+    Rows of a batch are sorted by length, so that most chunks are narrower than the batch. The widest comes first, so
+    that the memory it frees suffices for the others.
 
     Args:
-        inputs: Tensors whose first dimension is the batch, (B, L) those of tokens.
-        texts: Of a chunk, at most; chunks are of even size.
+        inputs: Tensors whose first dimension is the batch; (B, L) for tokens.
+        texts: Maximum number of texts per chunk; chunks have even sizes.
     """
     count = -(-len(inputs["input_ids"]) // texts)
     parts = [
@@ -128,7 +128,7 @@ def chunks(inputs: dict[str, Tensor], texts: int) -> list[dict[str, Tensor]]:
     ]
     for mask in [name for name in inputs if name.startswith("attention_mask")]:
         suffix = mask.removeprefix("attention_mask")
-        # One past the last column that holds a token in any row of each chunk: one transfer for all chunks.
+        # One past the last column with a token in any row of each chunk; one device transfer for all chunks.
         columns = torch.arange(1, inputs[mask].shape[1] + 1, device=inputs[mask].device)
         widths = torch.stack([(part[mask].amax(0) * columns).amax() for part in parts]).tolist()
         for part, width in zip(parts, widths, strict=True):

@@ -1,4 +1,4 @@
-"""What must hold before a run starts: what an objective needs, and what arguments would do silently."""
+"""Checks before training: requirements of the objective, and arguments that would be silently ignored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from torch import Tensor
 
 from tellapart.data.batches.balancing import check_balanced
@@ -16,15 +15,18 @@ from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.encoders.transformer import has_dropout
 from tellapart.errors import ModelError, RecipeError, UserError
 from tellapart.objectives.base import Objective
+from tellapart.objectives.cross_entropy import CrossEntropy
+from tellapart.objectives.mean_squared_error import MeanSquaredError
+from tellapart.training.arguments import TrainingArguments
 
 
 def has_numbers(labels: Tensor) -> bool:
-    """Whether labels are numbers to predict, float (N,), and neither class ids nor multi-hot."""
+    """Returns whether labels are regression targets, float (N,)."""
     return labels.dim() == 1 and labels.is_floating_point()
 
 
 def class_counts(dataset: TokenisedDataset | None, classes: int) -> Tensor | None:
-    """Returns the rows of each class, float (K,), or None without labels or where they are numbers."""
+    """Returns the number of rows per class, float (K,); None without labels or for regression."""
     if dataset is None or dataset.labels is None or has_numbers(dataset.labels):
         return None
     if dataset.labels.dim() == 2:
@@ -32,10 +34,10 @@ def class_counts(dataset: TokenisedDataset | None, classes: int) -> Tensor | Non
     return torch.bincount(dataset.labels, minlength=classes).float()
 
 
-def total_evaluations(args: transformers.TrainingArguments, dataset: TokenisedDataset | None) -> int:
-    """How many evaluations the arguments will lead to, at most."""
-    rows_a_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-    epoch_steps = -(-len(dataset) // rows_a_step) if dataset is not None else 0
+def total_evaluations(args: TrainingArguments, dataset: TokenisedDataset | None) -> int:
+    """Returns the maximum number of evaluations under the arguments."""
+    rows_per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+    epoch_steps = -(-len(dataset) // rows_per_step) if dataset is not None else 0
     steps = args.max_steps if args.max_steps > 0 else int(np.ceil(args.num_train_epochs * epoch_steps))
     if args.eval_strategy == "epoch":
         return -(-steps // max(1, epoch_steps))
@@ -45,21 +47,25 @@ def total_evaluations(args: transformers.TrainingArguments, dataset: TokenisedDa
     return 0
 
 
+def default_objective(model: Any) -> Objective:
+    """Returns mean squared error for regression and cross entropy for classification."""
+    return MeanSquaredError() if model.config.problem_type == "regression" else CrossEntropy()
+
+
 def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset | None) -> None:
-    """Refuses, before anything runs, an objective that would have no effect or no meaning."""
+    """Raises an error for an objective that has no effect on, or is not defined for, the model or the labels."""
     needs = objective.requirements
     if needs.views > 1 and not any(parameter.requires_grad for parameter in model.base_model.parameters()):
         raise RecipeError(
-            "this objective compares two passes over a text, and an encoder of which nothing learns gives the same"
-            " one twice",
-            "let some of it learn, or choose an objective of one pass such as cross-entropy",
+            "this objective compares two passes over a text, which are identical for a frozen encoder",
+            "train some of its parameters, or choose an objective of one pass such as cross-entropy",
         )
     if needs.views > 1 and not has_dropout(model):
         raise ModelError(
-            f"this objective compares two passes over a text, and {type(model).__name__} has no dropout that"
-            " would make them differ",
-            "give it some for the stage with --set stages.0.views_dropout=0.1"
-            " (in Python: tellapart.training.views.encoder_dropout), or choose an encoder with dropout",
+            f"this objective compares two passes over a text, which are identical for {type(model).__name__}"
+            " without dropout",
+            "set a rate for the stage with --set stages.0.views_dropout=0.1"
+            " (in Python: tellapart.training.model_overrides.encoder_dropout), or choose an encoder with dropout",
         )
     if dataset is None or dataset.labels is None:
         return
@@ -70,20 +76,22 @@ def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset 
             )
         return
     if not needs.classes:
-        raise RecipeError("this objective needs numbers, but the labels are classes", "use CrossEntropy")
+        raise RecipeError(
+            "this objective needs numeric labels, but the labels are classes", "use CrossEntropy"
+        )
     if dataset.labels.dim() == 2 and not needs.multi_label:
         raise RecipeError(
             "this objective is not defined for rows with several labels", "choose another method"
         )
     if dataset.labels.dim() == 1 and len(torch.unique(dataset.labels)) < needs.classes_per_batch:
         raise RecipeError(
-            f"this objective needs rows of {needs.classes_per_batch} classes", "give rows of more classes"
+            f"this objective needs rows of {needs.classes_per_batch} classes", "add rows of other classes"
         )
 
 
-def check_batches(args: transformers.TrainingArguments, dataset: TokenisedDataset | None) -> None:
-    """Refuses, before anything runs, batches that cannot be formed as the arguments ask."""
-    kind = getattr(args, "batches", "length")
+def check_batches(args: TrainingArguments, dataset: TokenisedDataset | None) -> None:
+    """Raises an error if the batches that the arguments name cannot be formed."""
+    kind = args.batches
     if kind not in ("length", "balanced"):
         raise RecipeError(f'there are no batches called "{kind}"', "use length or balanced")
     if kind == "balanced" and dataset is not None and dataset.labels is not None:
@@ -92,16 +100,16 @@ def check_batches(args: transformers.TrainingArguments, dataset: TokenisedDatase
 
 
 def check_gradient_cache(texts: int | None, batch_size: int) -> None:
-    """Refuses, before anything runs, chunks that would not be smaller than a batch."""
+    """Raises an error for chunks that are not smaller than a batch."""
     if texts is not None and not 1 <= texts < batch_size:
         raise RecipeError(
-            f"gradient_cache is {texts} and a batch has {batch_size} texts, so nothing would be gained",
-            "give fewer texts than a batch has, or a larger batch_size",
+            f"gradient_cache is {texts} and a batch has {batch_size} texts, so it would save no memory",
+            "set fewer texts than a batch has, or a larger batch_size",
         )
 
 
-def refuse_arguments(args: transformers.TrainingArguments, options: dict[str, Any]) -> None:
-    """Refuses settings that Transformers would take and that would not do what they say here."""
+def refuse_arguments(args: TrainingArguments, options: dict[str, Any]) -> None:
+    """Raises an error for settings that Transformers accepts but that have no effect or another effect here."""
     if args.label_smoothing_factor:
         raise RecipeError(
             "label_smoothing_factor belongs to the stock loss, which is not used here",
@@ -114,7 +122,7 @@ def refuse_arguments(args: transformers.TrainingArguments, options: dict[str, An
     if args.n_gpu > 1:
         raise UserError(
             f"one process sees {args.n_gpu} GPUs and DataParallel would split the objective's batch",
-            "start one process a GPU: accelerate launch --num_processes N, or show one GPU with "
+            "start one process per GPU: accelerate launch --num_processes N, or restrict it to one GPU with "
             "CUDA_VISIBLE_DEVICES=0",
         )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and args.world_size == 1:

@@ -20,53 +20,49 @@ from tellapart.data.batches.balancing import ClassBalancedBatchSampler
 from tellapart.data.batches.batching import BucketDataLoader, LengthBucketBatchSampler, TokenisedDataset
 from tellapart.data.batches.tokenising import tokenised_rows
 from tellapart.encoders.dropout import use_fast_dropout
-from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import final_linear
 from tellapart.errors import RecipeError, TellapartError
 from tellapart.objectives.base import Objective, RunFacts
-from tellapart.objectives.cross_entropy import CrossEntropy
-from tellapart.objectives.mean_squared_error import MeanSquaredError
-from tellapart.training.evaluating import confusion_counts, evaluation_loss
+from tellapart.training.arguments import TrainingArguments
+from tellapart.training.checkpoints import OBJECTIVE_FILE
+from tellapart.training.evaluating import confusion_counts, distributed_logits, evaluation_loss
 from tellapart.training.gradient_cache import GradientCache
-from tellapart.training.module import OBJECTIVE_FILE, ObjectiveModel
+from tellapart.training.module import ObjectiveModel
 from tellapart.training.perturbation import embedding_perturbation
 from tellapart.training.requirements import (
     check_batches,
     check_gradient_cache,
     check_objective,
     class_counts,
+    default_objective,
     refuse_arguments,
     total_evaluations,
 )
-from tellapart.training.trimmed_embeddings import (
-    TrimmedEmbedding,
-    follow_weight_decay,
-    trimmed_embeddings,
-)
+from tellapart.training.trimmed_embeddings import TrimmedEmbedding, follow_weight_decay, trimmed_embeddings
 
 
 class Trainer(transformers.Trainer):
     """Trains a Transformers sequence classifier on an objective; otherwise Transformers' own Trainer.
 
-    What differs: the loss is the objective's, a mean over the rows of the whole batch, exact for accumulation
-    and for several ranks; batches are bucketed by length; terms are logged by name; checkpoints are plain
-    models, whatever the pooling.
+    Differences: the loss is the objective, a mean over the rows of the whole batch that is exact with gradient
+    accumulation and several ranks; batches are bucketed by length; loss terms are logged by name; checkpoints are
+    plain models, whatever the pooling.
 
     Args:
-        model: A sequence classifier, as `AutoModelForSequenceClassification` or
-            `tellapart.encoders.transformer.load_encoder` makes it.
-        args: `transformers.TrainingArguments` or `tellapart.TrainingArguments`.
-        objective: What is minimised; when not given, cross entropy, or mean squared error for a model whose
+        model: A sequence classifier from `AutoModelForSequenceClassification` or
+            `tellapart.encoders.loading.load_encoder`.
+        args: `tellapart.TrainingArguments`; those of Transformers are extended by tellapart's defaults.
+        objective: The loss to minimise; by default cross entropy, or mean squared error for a model whose
             `problem_type` is `regression`.
         train_dataset: A `TokenisedDataset`, or rows with `input_ids` and `labels`.
         eval_dataset: Likewise.
-        processing_class: The tokeniser; gives padding ids and is saved with the model.
+        processing_class: The tokeniser; provides padding ids and is saved with the model.
         compute_metrics: Takes an `EvalPrediction` of logits and labels, as in Transformers.
         callbacks: Transformers callbacks.
         options: Any other argument of `transformers.Trainer`.
 
     Raises:
-        UserError: The arguments ask for something that would silently train on something else.
+        UserError: Arguments would be silently ignored, or the objective does not fit the model or the rows.
 
     Example:
         >>> trainer = Trainer(model, args, objective=CrossEntropy() + 0.5 * NegativeSupervision(),
@@ -75,7 +71,7 @@ class Trainer(transformers.Trainer):
         >>> trainer.save_model("model")
     """
 
-    # The loss that compute_loss returns is a share of the whole accumulated batch already.
+    # compute_loss already returns the share of the whole accumulated batch.
     loss_is_scaled_for_ga = True
 
     def __init__(
@@ -91,14 +87,14 @@ class Trainer(transformers.Trainer):
         callbacks: list[transformers.TrainerCallback] | None = None,
         **options: Any,
     ) -> None:
-        args = args or transformers.TrainingArguments(output_dir="trainer_output")
-        objective = objective or _usual_objective(model)
+        args = TrainingArguments.of(args or TrainingArguments(output_dir="trainer_output"))
+        objective = objective or default_objective(model)
         refuse_arguments(args, options)
         self._tokenizer = processing_class
         train_dataset = self._tokenised(train_dataset)
         check_objective(objective, model, train_dataset)
         check_batches(args, train_dataset)
-        check_gradient_cache(getattr(args, "gradient_cache", None), args.per_device_train_batch_size)
+        check_gradient_cache(args.gradient_cache, args.per_device_train_batch_size)
         objective.prepare(
             RunFacts(
                 num_labels=model.config.num_labels,
@@ -122,15 +118,16 @@ class Trainer(transformers.Trainer):
         )
         if hasattr(model, "constrain_"):
             self.add_callback(_ConstrainWeights(model))
-        if args.device.type == "cpu" and getattr(args, "fast_dropout", True):
+        if args.device.type == "cpu" and args.fast_dropout:
             use_fast_dropout(model)
-        # Encoder classifiers take **kwargs but ignore num_items_in_batch; nothing may be passed to them.
+        # Encoder classifiers accept **kwargs but ignore num_items_in_batch, so that it must not be passed to them.
         self.model_accepts_loss_kwargs = False
         self._perturbation = embedding_perturbation(args, model)
-        texts = getattr(args, "gradient_cache", None)
-        self._gradient_cache = None if texts is None else GradientCache(self.accelerator, texts)
+        chunk = args.gradient_cache
+        self._gradient_cache = None if chunk is None else GradientCache(self.accelerator, chunk)
         self._trimmed: TrimmedEmbedding | None = None
         self._step_batches: list[dict[str, Tensor]] = []
+        self._perturbed = False
         self._terms: dict[str, Tensor] = {}
         self._term_batches = 0
         self._flos_per_token = 6 * sum(parameter.numel() for parameter in model.base_model.parameters())
@@ -159,9 +156,9 @@ class Trainer(transformers.Trainer):
         return tokenised_rows(dataset, self._tokenizer)
 
     def get_train_dataloader(self) -> DataLoader:
-        """Returns a loader of bucketed batches, this rank's share of each."""
+        """Returns a loader of this rank's share of the bucketed batches."""
         if self.train_dataset is None:
-            raise RecipeError("the trainer has no rows to learn from", "give it a train_dataset")
+            raise RecipeError("the trainer has no training rows", "give it a train_dataset")
         args = self.args
         return BucketDataLoader(
             self.train_dataset,
@@ -181,7 +178,7 @@ class Trainer(transformers.Trainer):
             "rank": args.process_index,
             "drop_last": args.dataloader_drop_last,
         }
-        if getattr(args, "batches", "length") == "balanced":
+        if args.batches == "balanced":
             return ClassBalancedBatchSampler(
                 rows.labels,
                 rows.lengths,
@@ -189,11 +186,12 @@ class Trainer(transformers.Trainer):
                 texts_per_class=args.texts_per_class,
                 **options,
             )
-        window = getattr(args, "bucket_window", 64)
-        return LengthBucketBatchSampler(rows.lengths, self._train_batch_size, window=window, **options)
+        return LengthBucketBatchSampler(
+            rows.lengths, self._train_batch_size, window=args.bucket_window, **options
+        )
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
-        """Returns a loader that only carries the rows; `evaluation_loop` batches them itself."""
+        """Returns a loader that only holds the rows; `evaluation_loop` forms the batches."""
         rows = self.eval_dataset if eval_dataset is None else self._tokenised(eval_dataset)
         if rows is None:
             raise RecipeError("there are no rows to evaluate on", "give the trainer an eval_dataset")
@@ -203,18 +201,18 @@ class Trainer(transformers.Trainer):
         """As `get_eval_dataloader`."""
         return self.get_eval_dataloader(test_dataset)
 
-    # ---- Learning ----
+    # ---- Training ----
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """As `transformers.Trainer.train`; token embeddings that no row uses are left out of the steps."""
+        """As `transformers.Trainer.train`; token embeddings that no row uses are left out of optimiser steps."""
         with self.without_unused_embeddings():
             return super().train(*args, **kwargs)
 
     @contextlib.contextmanager
     def without_unused_embeddings(self) -> Iterator[None]:
-        """Leaves token embeddings that no training row uses out of the steps inside the block.
+        """Leaves token embeddings that no training row uses out of optimiser steps inside the block.
 
-        `train` does so by itself. An optimiser has to be created inside the block and ends with it.
+        `train` does so by itself. An optimiser must be created inside the block and is dropped at its end.
         """
         if not self._may_trim():
             yield
@@ -224,15 +222,15 @@ class Trainer(transformers.Trainer):
                 yield
             finally:
                 if self._trimmed is not None:
-                    # It holds the rows in use, which are no longer a parameter of the model.
+                    # It refers to the trimmed embeddings, which are no longer a parameter of the model.
                     self.optimizer = self.lr_scheduler = None
                 self._trimmed = None
 
     def _may_trim(self) -> bool:
-        """Whether a row without a gradient changes by nothing but weight decay, and nobody else holds the table."""
+        """Whether rows without a gradient change only by weight decay, and the embeddings are not sharded."""
         args = self.args
         return (
-            getattr(args, "trim_embeddings", True)
+            args.trim_embeddings
             and self.train_dataset is not None
             and self.optimizer is None
             and self.optimizer_cls_and_kwargs is None
@@ -243,7 +241,7 @@ class Trainer(transformers.Trainer):
     # ---- Loss ----
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Any:
-        """Counts the texts of an optimiser step on all ranks: what its loss is a mean over."""
+        """Returns the number of texts of an optimiser step on all ranks, over which the loss is averaged."""
         rows = torch.tensor(sum(len(batch["input_ids"]) for batch in batch_samples), device=device)
         return int(self.accelerator.gather(rows).sum()) if self.args.world_size > 1 else int(rows)
 
@@ -254,52 +252,50 @@ class Trainer(transformers.Trainer):
         return_outputs: bool = False,
         num_items_in_batch: int | None = None,
     ) -> Any:
-        """Returns the objective, weighted by this batch's share of the step's rows."""
-        loss, outputs = self._weighted_loss(model, inputs, num_items_in_batch)
-        for name, term in outputs["terms"].items():
-            self._add_term(name, term)
-        self._term_batches += 1
-        return (loss, outputs) if return_outputs else loss
+        """Returns the objective, weighted by this batch's share of the step's rows.
 
-    def _weighted_loss(self, model: Any, inputs: dict[str, Tensor], rows: int | None) -> tuple[Tensor, Any]:
-        """The loss of a batch as its share of the step; with a gradient cache, most of its backward pass is done."""
+        With a gradient cache, the gradients of all chunks except the last are already accumulated.
+        """
         if self._gradient_cache is not None and model.training:
-            return self._gradient_cache.loss(model, inputs, rows)
-        outputs = model(**inputs)
-        return outputs["loss"] * (outputs["rows"] / (rows or outputs["rows"])), outputs
-
-    def _add_term(self, name: str, term: Tensor) -> None:
-        self._terms[name] = self._terms[name] + term if name in self._terms else term
+            loss, outputs = self._gradient_cache.loss(model, inputs, num_items_in_batch)
+        else:
+            outputs = model(**inputs)
+            loss = outputs["loss"] * (outputs["rows"] / (num_items_in_batch or outputs["rows"]))
+        terms = {"perturbed": outputs["loss"].detach()} if self._perturbed else outputs["terms"]
+        for name, term in terms.items():
+            self._terms[name] = self._terms[name] + term if name in self._terms else term
+        self._term_batches += not self._perturbed
+        return (loss, outputs) if return_outputs else loss
 
     def training_step(
         self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: int | None = None
     ) -> Tensor:
-        """Adds a batch's gradient; after the step's last batch, if asked for, those from perturbed embeddings."""
+        """Adds a batch's gradients; after the step's last batch, also those of the perturbed pass if configured."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         if self._perturbation is not None:
             self._step_batches.append(inputs)
             if self.accelerator.sync_gradients:
-                batches, self._step_batches = self._step_batches, []
                 with self._perturbation.applied(self.state.global_step):
-                    self._perturbed_pass(model, batches, num_items_in_batch)
+                    self._perturbed_pass(model, num_items_in_batch)
         return loss
 
-    def _perturbed_pass(self, model: Any, batches: list[dict[str, Tensor]], rows: int | None) -> None:
-        """Runs all batches of a step again and adds their gradients.
+    def _perturbed_pass(self, model: Any, rows: int | None) -> None:
+        """Runs all batches of a step again, after the last one, and adds their gradients.
 
-        All of them, and only after the last one's: the perturbation follows the gradient of the whole step, so
-        that neither accumulation nor the number of processes changes it.
+        The perturbation depends on the gradient of the whole step, so that neither accumulation nor the number of
+        processes changes it.
         """
+        batches, self._step_batches, self._perturbed = self._step_batches, [], True
         for number, inputs in enumerate(batches, start=1):
             last = number == len(batches)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
-                    loss, outputs = self._weighted_loss(model, self._prepare_inputs(inputs), rows)
+                    loss = self.compute_loss(model, self._prepare_inputs(inputs), num_items_in_batch=rows)
                 self.accelerator.backward(loss)
-            self._add_term("perturbed", outputs["loss"].detach())
+        self._perturbed = False
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Logs each of the objective's terms, unweighted, beside the loss; stops a run that diverged."""
+        """Logs the unweighted terms of the objective beside the loss; stops a run that diverged."""
         if "loss" in logs and self._term_batches:
             for name, total in self._terms.items():
                 logs[f"loss_{name}"] = float(total) / self._term_batches
@@ -312,13 +308,13 @@ class Trainer(transformers.Trainer):
         super().log(logs, start_time)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Creates the optimiser; everything outside the base model learns at `head_learning_rate`."""
+        """Creates the optimiser, with `head_learning_rate` for everything outside the base model."""
         if self.optimizer is not None:
             return self.optimizer
         optimizer = super().create_optimizer(model)
         if self._trimmed is not None:
             follow_weight_decay(optimizer, self._trimmed)
-        rate = getattr(self.args, "head_learning_rate", None)
+        rate = self.args.head_learning_rate
         if rate is not None:
             encoder = {id(parameter) for parameter in self._module.model.base_model.parameters()}
             for group in list(optimizer.param_groups):
@@ -330,7 +326,7 @@ class Trainer(transformers.Trainer):
         return optimizer
 
     def floating_point_ops(self, inputs: dict[str, Tensor]) -> int:
-        """Returns 6 · parameters · tokens, without walking over the parameters at every step."""
+        """Returns 6 · parameters · tokens, without iterating over the parameters at every step."""
         return self._flos_per_token * inputs["input_ids"].numel() * self.objective.requirements.views
 
     # ---- Evaluation ----
@@ -343,13 +339,9 @@ class Trainer(transformers.Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Scores all rows in length-sorted batches, shared by the ranks, and restores their order."""
+        """Evaluates all rows in length-sorted batches, shared by the ranks, in the original order."""
         dataset: TokenisedDataset = dataloader.dataset  # type: ignore[assignment]
-        ranks, rank = self.args.world_size, self.args.process_index
-        own = np.arange(rank, len(dataset), ranks)
-        logits = score(self._module.model, dataset, bf16=self.args.bf16, rows=own)
-        if ranks > 1:
-            logits = self._interleaved(logits, len(dataset))
+        logits = distributed_logits(self.classifier, dataset, self.accelerator, bf16=self.args.bf16)
         labels = None if dataset.labels is None else dataset.labels.numpy()
         metrics: dict[str, float] = {}
         if labels is not None:
@@ -365,20 +357,12 @@ class Trainer(transformers.Trainer):
             predictions=logits, label_ids=labels, metrics=prefixed, num_samples=len(dataset)
         )
 
-    def _interleaved(self, logits: np.ndarray, rows: int) -> np.ndarray:
-        ranks = self.args.world_size
-        width = self._module.config.num_labels
-        padded = np.zeros((-(-rows // ranks), width), dtype=np.float32)
-        padded[: len(logits)] = logits
-        shares = self.accelerator.gather(torch.from_numpy(padded).to(self.args.device)).cpu().numpy()
-        return shares.reshape(ranks, -1, width).transpose(1, 0, 2).reshape(-1, width)[:rows]
-
     # ---- Checkpoints ----
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         try:
             super()._save_checkpoint(model, trial)
-        except BaseException:  # a full disk, Ctrl-C: nothing half-written stays behind
+        except BaseException:  # a full disk, Ctrl-C: leave no incomplete checkpoint
             half = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             shutil.rmtree(half, ignore_errors=True)
             raise
@@ -391,7 +375,7 @@ class Trainer(transformers.Trainer):
         self._module.save(folder, self.processing_class)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Writes a plain checkpoint; the objective's own state goes only into training checkpoints."""
+        """Writes a plain checkpoint, without the objective's state, which only training checkpoints have."""
         super().save_model(output_dir, _internal_call)
         if not _internal_call and self.args.should_save:
             (Path(output_dir or self.args.output_dir) / OBJECTIVE_FILE).unlink(missing_ok=True)
@@ -404,14 +388,10 @@ class Trainer(transformers.Trainer):
 
 
 class _ConstrainWeights(transformers.TrainerCallback):
-    """Has a model with limits on its weights hold them after every step of the optimiser."""
+    """Applies a model's weight constraints after every optimiser step."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._model.constrain_()
-
-
-def _usual_objective(model: Any) -> Objective:
-    return MeanSquaredError() if model.config.problem_type == "regression" else CrossEntropy()

@@ -15,12 +15,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import tellapart
-from tellapart.encoders.transformer import (
-    final_linear,
-    head_dropouts,
-    load_encoder,
-    set_classifier_dropout,
-)
+from tellapart.encoders.loading import load_encoder
+from tellapart.encoders.transformer import final_linear, head_dropouts, set_classifier_dropout
 from tellapart.fitting.fit import fit, load_fitted
 
 WITHOUT_TELLAPART = """

@@ -16,8 +16,8 @@ from tellapart.fitting.fit import fit
 from tellapart.fitting.objectives import build_objective
 from tellapart.recipes import StageRecipe
 from tellapart.training.arguments import TrainingArguments
+from tellapart.training.model_overrides import encoder_dropout
 from tellapart.training.trainer import Trainer
-from tellapart.training.views import encoder_dropout
 
 # Each with every family: every objective there is, the perturbation of embeddings too.
 OBJECTIVES = (

@@ -13,8 +13,9 @@ from transformers import AutoTokenizer, BertTokenizer
 
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import TextSplit
+from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.pooling import _LAYOUTS, Pooling
-from tellapart.encoders.transformer import load_tokenizer, save_classifier
+from tellapart.encoders.transformer import save_classifier
 from tellapart.question_answering.loading import load_qa_encoder
 
 TWO_TYPES = ("bert", "albert", "electra")

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tellapart.encoders.transformer import load_tokenizer
+from tellapart.encoders.loading import load_tokenizer
 from tellapart.errors import DataError
 from tellapart.pretraining.masked_statistics import pretrain_stats
 from tellapart.pretraining.synonyms import build_wordnet_table

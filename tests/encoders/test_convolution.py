@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tellapart.encoders.windows import window_maxima
+from tellapart.encoders.convolution import max_over_time
 
 LENGTHS = torch.tensor([7, 2, 0, 4])
 
@@ -35,7 +35,7 @@ def _dense(vectors, weights, biases, lengths):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_values_and_gradients_are_those_of_the_dense_convolution(dtype):
     found = []
-    for compute in (window_maxima, _dense):
+    for compute in (max_over_time, _dense):
         vectors, (weights, biases) = _vectors(dtype), _filters(dtype)
         values = compute(vectors, weights, biases, LENGTHS)
         (values.relu() ** 2).sum().backward()
@@ -47,7 +47,7 @@ def test_values_and_gradients_are_those_of_the_dense_convolution(dtype):
 def test_the_gradient_is_that_of_small_differences():
     weights, biases = _filters(torch.float64)
     assert torch.autograd.gradcheck(
-        lambda vectors, *rest: window_maxima(vectors, rest[:2], rest[2:], LENGTHS),
+        lambda vectors, *rest: max_over_time(vectors, rest[:2], rest[2:], LENGTHS),
         (_vectors(torch.float64), *weights, *biases),
     )
 
@@ -55,15 +55,15 @@ def test_the_gradient_is_that_of_small_differences():
 def test_without_gradients_the_values_are_the_same():
     vectors, (weights, biases) = _vectors(torch.float32), _filters(torch.float32)
     with torch.no_grad():
-        plain = window_maxima(vectors, weights, biases, LENGTHS)
-    assert torch.equal(plain, window_maxima(vectors, weights, biases, LENGTHS))
+        plain = max_over_time(vectors, weights, biases, LENGTHS)
+    assert torch.equal(plain, max_over_time(vectors, weights, biases, LENGTHS))
 
 
 def test_bf16_gives_about_the_same_in_float32():
     vectors, (weights, biases) = _vectors(torch.float32), _filters(torch.float32)
-    exact = window_maxima(vectors, weights, biases, LENGTHS)
+    exact = max_over_time(vectors, weights, biases, LENGTHS)
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = window_maxima(vectors, weights, biases, LENGTHS)
+        rounded = max_over_time(vectors, weights, biases, LENGTHS)
     assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded, exact, atol=0.05, rtol=0.02)
     rounded.sum().backward()
@@ -72,5 +72,5 @@ def test_bf16_gives_about_the_same_in_float32():
 
 def test_vectors_that_do_not_learn_get_no_gradient():
     weights, biases = _filters(torch.float32)
-    window_maxima(_vectors(torch.float32).detach(), weights, biases, LENGTHS).sum().backward()
+    max_over_time(_vectors(torch.float32).detach(), weights, biases, LENGTHS).sum().backward()
     assert all(part.grad is not None for part in [*weights, *biases])

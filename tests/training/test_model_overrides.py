@@ -8,8 +8,49 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from tellapart.encoders.transformer import has_dropout, save_classifier
-from tellapart.errors import ModelError
-from tellapart.training.views import encoder_dropout
+from tellapart.errors import ModelError, RecipeError
+from tellapart.objectives import CrossEntropy
+from tellapart.training.arguments import TrainingArguments
+from tellapart.training.model_overrides import encoder_dropout, matching_parameters, trainable_parameters
+from tellapart.training.module import ObjectiveModel
+from tellapart.training.trainer import Trainer
+
+
+def test_patterns_choose_parameters_by_their_names(tiny_model):
+    names = matching_parameters(tiny_model(), ["classifier.*", "bert.encoder.layer.1.output.dense.?ias"])
+    assert names == ["bert.encoder.layer.1.output.dense.bias", "classifier.weight", "classifier.bias"]
+
+
+def test_a_pattern_that_fits_nothing_is_refused(tiny_model):
+    with pytest.raises(RecipeError, match="no parameter matches"):
+        matching_parameters(tiny_model(), ["classifier.*", "encoder.*"])
+
+
+def test_only_matching_parameters_change_and_all_are_trainable_afterwards(tiny_model, rows, tmp_path):
+    model = tiny_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path), use_cpu=True, max_steps=3, learning_rate=0.01, save_strategy="no"
+    )
+    with trainable_parameters(model, ["bert.encoder.layer.1.*", "classifier.*"]):
+        Trainer(model, arguments, train_dataset=rows()).train()
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith(("bert.encoder.layer.1.", "classifier.")) for name in changed)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_frozen_encoder_runs_without_dropout(tiny_model, rows):
+    model, batch = tiny_model(dropout=0.5), rows().batch(range(8))
+    module = ObjectiveModel(model, CrossEntropy()).train()
+    assert model.base_model.training
+    with trainable_parameters(model, ["classifier.*"]):
+        module.train()
+        assert not model.base_model.training
+        assert model.classifier.training
+        assert module(**batch)["loss"].requires_grad
+
 
 SMALL = {
     "vocab_size": 40,
@@ -69,7 +110,7 @@ def test_attention_weights_are_dropped_too():
         assert _views_differ(model)
 
 
-def test_a_model_that_is_saved_inside_the_block_has_the_rates_it_came_with(tmp_path):
+def test_a_model_saved_inside_the_block_has_its_original_rates(tmp_path):
     model = _model("modernbert")
     with encoder_dropout(model, 0.2):
         save_classifier(model, tmp_path)
@@ -78,7 +119,7 @@ def test_a_model_that_is_saved_inside_the_block_has_the_rates_it_came_with(tmp_p
     assert not has_dropout(AutoModelForSequenceClassification.from_pretrained(tmp_path))
 
 
-def test_rates_come_back_also_after_an_error_and_no_rate_changes_nothing():
+def test_rates_are_restored_after_an_error_and_no_rate_changes_nothing():
     model = _model("bert")
     with pytest.raises(KeyboardInterrupt), encoder_dropout(model, 0.2):
         raise KeyboardInterrupt
@@ -87,10 +128,10 @@ def test_rates_come_back_also_after_an_error_and_no_rate_changes_nothing():
         assert not has_dropout(model)
 
 
-def test_an_encoder_without_any_place_for_dropout_is_refused():
+def test_an_encoder_without_dropout_modules_is_refused():
     model = _model("bert")
     for name, module in list(model.base_model.named_modules()):
         if isinstance(module, nn.Dropout):
             model.base_model.set_submodule(name, nn.Identity())
-    with pytest.raises(ModelError, match="no place for dropout"), encoder_dropout(model, 0.2):
+    with pytest.raises(ModelError, match="no dropout to set"), encoder_dropout(model, 0.2):
         pass
