@@ -43,7 +43,8 @@ def test_logits_are_those_of_pytorch_for_other_rows_lengths_and_batches(
 def test_int8_mostly_gives_the_same_labels_and_is_what_is_scored(exported, classifier, labels, rows):
     manifest = read_manifest(exported)
     assert (manifest.model, manifest.quantization) == (INT8_FILE, "int8")
-    model, _, max_length = load_exported(exported)
+    loaded = load_exported(exported)
+    model, max_length = loaded.model, loaded.max_length
     assert max_length == LENGTH
     found, wanted = model.scores(rows), score(classifier(labels), rows)
     assert not np.allclose(found, wanted, atol=1e-4)  # it is rounded
@@ -79,7 +80,8 @@ def test_pairs_and_several_labels_are_exported_too(classifier, tokenizer, ticket
         model, tokenizer, rows, tmp_path / "e", labels=labels, decision=decision, max_length=48
     )
     assert manifest.agreement[MODEL_FILE].equal_labels == 1
-    scored, again, _ = load_exported(tmp_path / "e")
+    loaded = load_exported(tmp_path / "e")
+    scored, again = loaded.model, loaded.tokenizer
     others = tokenise(TextSplit(OTHERS, texts[: len(OTHERS)]), again, max_length=48)
     np.testing.assert_allclose(scored.scores(others), score(model, others), atol=1e-4)
     assert scored.config.problem_type == "multi_label_classification"

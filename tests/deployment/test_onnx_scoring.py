@@ -47,7 +47,7 @@ def test_a_missing_file_is_named(copied):
 
 def test_the_model_that_is_not_scored_may_be_taken_away(copied):
     (copied / MODEL_FILE).unlink()
-    model, _, _ = load_exported(copied)
+    model = load_exported(copied).model
     assert model.inputs == ["attention_mask", "input_ids", "token_type_ids"]
 
 

@@ -10,8 +10,9 @@ import pytest
 from tellapart.data.examples import TextSplit
 from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.metrics import classification_metrics
-from tellapart.fitting.fit import fit, load_fitted
+from tellapart.fitting.fit import fit
 from tellapart.fitting.folder import claim_folder
+from tellapart.fitting.loading import load_fitted
 from tellapart.fitting.rows import load_data
 from tellapart.recipes import method_recipe, with_values
 from tellapart.runs.evaluate import evaluate

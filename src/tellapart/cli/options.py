@@ -238,9 +238,9 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
     recipe = with_values(recipe, [*flags, *parameters["settings"]])
     if recipe.data.source is None:
         raise RecipeError("no data are named", "give a file, a folder or a name as the first argument")
-    from tellapart.fitting.rows import suited  # it loads torch: after what is quick to refuse
+    from tellapart.fitting.resolve import resolve_method  # it loads torch: after what is quick to refuse
 
-    return suited(recipe)
+    return resolve_method(recipe)
 
 
 def class_names(written: str) -> list[str]:

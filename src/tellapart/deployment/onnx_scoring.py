@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from torch import Tensor
 from transformers import AutoConfig
 
 from tellapart.data.batches.batching import TokenisedDataset
+from tellapart.data.batches.tokenising import tokenise
+from tellapart.data.examples import TextSplit
 from tellapart.deployment.manifest import MANIFEST_FILE, read_manifest
 from tellapart.deployment.onnx_export import TOKEN_TYPES
+from tellapart.encoders.precision import Precision
 from tellapart.encoders.scoring import TOKENS_A_BATCH, in_batches
 from tellapart.encoders.transformer import load_tokenizer, position_limit, readable
-from tellapart.errors import MissingDependencyError, ModelError
+from tellapart.errors import MissingDependencyError, ModelError, UserError
 
 
 class OnnxClassifier:
@@ -64,19 +68,75 @@ class OnnxClassifier:
         return np.asarray(logits, dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class ExportedScorer:
+    """An export with its tokeniser, as a `tellapart.fitting.fitted.Scorer`.
+
+    Args:
+        model: The model in ONNX Runtime.
+        tokenizer: Its tokeniser.
+        max_length: Longest input in tokens.
+    """
+
+    model: OnnxClassifier
+    tokenizer: Any
+    max_length: int
+    kind: str = "an exported model"
+
+    def tokenised(self, split: TextSplit) -> TokenisedDataset:
+        """Tokenises a split."""
+        return tokenise(split, self.tokenizer, max_length=self.max_length)
+
+    def scores(
+        self,
+        split: TextSplit,
+        rows: TokenisedDataset | None = None,
+        *,
+        bf16: bool = False,
+        progress: Callable[[int], Any] | None = None,
+    ) -> np.ndarray:
+        """Computes logits, float32 (N, K); `bf16` has no effect."""
+        return self.model.scores(self.tokenised(split) if rows is None else rows, progress=progress)
+
+    def in_precision(self, precision: Precision, *, regression: bool) -> ExportedScorer:
+        """Returns itself.
+
+        Raises:
+            UserError: `bf16` is asked for.
+        """
+        if precision == "bf16":
+            raise UserError("an exported model cannot be scored in bf16", "leave out --precision")
+        return self
+
+    def save(self, folder: str | Path) -> None:
+        """Refuses.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError(
+            "an exported model cannot be saved as a checkpoint", "load the run that it was exported from"
+        )
+
+    def divide_by_temperature(self, temperature: float) -> None:
+        """Refuses.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError("an exported model cannot be changed", "export a model with a folded temperature")
+
+
 def is_exported(folder: Path) -> bool:
     """Whether `tellapart export` wrote the folder."""
     return (folder / MANIFEST_FILE).is_file()
 
 
-def load_exported(folder: Path) -> tuple[OnnxClassifier, Any, int]:
+def load_exported(folder: Path) -> ExportedScorer:
     """Loads what `tellapart export` wrote.
 
     Args:
         folder: With `export.json`.
-
-    Returns:
-        The classifier, its tokeniser, and the longest input in tokens.
 
     Raises:
         MissingDependencyError: ONNX Runtime is not installed.
@@ -87,7 +147,7 @@ def load_exported(folder: Path) -> tuple[OnnxClassifier, Any, int]:
         config = AutoConfig.from_pretrained(folder)
         tokenizer = load_tokenizer(str(folder))
     model = OnnxClassifier(folder / manifest.model, config)
-    return model, tokenizer, min(tokenizer.model_max_length, position_limit(config))
+    return ExportedScorer(model, tokenizer, min(tokenizer.model_max_length, position_limit(config)))
 
 
 def check_onnx(purpose: str) -> None:

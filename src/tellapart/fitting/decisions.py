@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import torch
-
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
-from tellapart.encoders.transformer import final_linear
 from tellapart.errors import DataError, RecipeError
 from tellapart.evaluation.calibration import fit_temperature
 from tellapart.evaluation.decision import Decision, threshold_values
 from tellapart.evaluation.metrics import probabilities
 from tellapart.evaluation.thresholds import DEFAULT_THRESHOLD, tuned_thresholds
+from tellapart.fitting.fitted import Fitted
 from tellapart.recipes import DataRecipe, DecisionRecipe, LabelDistanceRecipe
-from tellapart.training.tfidf import TfidfClassifier
-
-if TYPE_CHECKING:
-    from tellapart.fitting.fit import Fitted
 
 
 def with_relations(labels: LabelSpace, recipe: DataRecipe | LabelDistanceRecipe) -> LabelSpace:
@@ -91,7 +83,7 @@ def decide(recipe: DecisionRecipe, fitted: Fitted, validation: TextSplit | None)
         thresholds = threshold_values(_given(recipe, fitted.labels), fitted.labels)
     folded = recipe.temperature == "folded"
     if folded:
-        _divide_last_layer(fitted.model, temperature)
+        fitted.scorer.divide_by_temperature(temperature)
     return Decision(thresholds, temperature, folded)
 
 
@@ -100,14 +92,3 @@ def _given(recipe: DecisionRecipe, labels: LabelSpace) -> dict[str, float]:
     if isinstance(recipe.thresholds, dict):
         return recipe.thresholds
     return {} if recipe.thresholds == "tuned" else dict.fromkeys(labels.names, float(recipe.thresholds))
-
-
-def _divide_last_layer(model: Any, temperature: float) -> None:
-    if isinstance(model, TfidfClassifier):
-        model.weight, model.bias = model.weight / temperature, model.bias / temperature
-        return
-    linear = final_linear(model)
-    with torch.no_grad():
-        linear.weight.div_(temperature)
-        if linear.bias is not None:
-            linear.bias.div_(temperature)

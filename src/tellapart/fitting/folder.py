@@ -17,7 +17,7 @@ from tellapart.evaluation.metrics import confidences, finite_scores, per_class, 
 from tellapart.evaluation.predictions import predicted_columns, prediction_table
 from tellapart.evaluation.task import seen_note
 from tellapart.files import replacing
-from tellapart.fitting.fit import Fitted
+from tellapart.fitting.fitted import Fitted
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.inspection.report import WrongPrediction, write_report
 from tellapart.inspection.scores import write_score_report

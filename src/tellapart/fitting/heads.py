@@ -13,10 +13,9 @@ from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.scoring import represent
 from tellapart.encoders.transformer import final_linear
 from tellapart.errors import RecipeError
-from tellapart.fitting.objectives import build_objective
-from tellapart.fitting.processes import process_number
+from tellapart.fitting.environment import process_number
 from tellapart.fitting.tasks import Task
-from tellapart.objectives import RunFacts
+from tellapart.objectives import Objective, RunFacts
 from tellapart.recipes import CrossEntropyRecipe, MeanSquaredErrorRecipe, ObjectiveRecipe, StageRecipe
 from tellapart.training.evaluating import evaluation_loss
 from tellapart.training.head import Head, train_head
@@ -65,14 +64,15 @@ def start_at_frequencies(model: Any, task: Task) -> None:
 
 
 def train_fresh_head(
-    stage: StageRecipe, model: Any, task: Task, folder: Path, seed: int
+    stage: StageRecipe, objective: Objective, model: Any, task: Task, folder: Path, seed: int
 ) -> tuple[StageRecipe, list[dict[str, float]]]:
     """Replaces the final layer by a fresh one that is trained on vectors computed once.
 
     Every text is encoded once, in evaluation mode. All but the final layer stays as it is, bit for bit.
 
     Args:
-        stage: What to do.
+        stage: The stage.
+        objective: Built from the stage's recipe.
         model: A classifier in training form.
         task: The rows.
         folder: Where the vectors are kept; a resumed run finds them there.
@@ -103,8 +103,10 @@ def train_fresh_head(
     )
     fits = {}
     for solver in _solvers(stage, validated=validation is not None):
-        fit = _by_regression if solver == "l-bfgs" else _by_epochs
-        fits[solver] = fit(stage, task, train, validation, seed)
+        if solver == "l-bfgs":
+            fits[solver] = _by_regression(stage, task, train, seed)
+        else:
+            fits[solver] = _by_epochs(stage, objective, task, train, validation, seed)
     chosen = next(iter(fits))
     if validation is not None:
         chosen = max(fits, key=lambda solver: _judged(stage, task, fits[solver].logits(validation)))
@@ -164,9 +166,7 @@ def _is_plain(objective: ObjectiveRecipe) -> bool:
     )
 
 
-def _by_regression(
-    stage: StageRecipe, task: Task, train: np.ndarray, validation: np.ndarray | None, seed: int
-) -> Head:
+def _by_regression(stage: StageRecipe, task: Task, train: np.ndarray, seed: int) -> Head:
     assert task.train.labels is not None
     weight, bias = fit_linear(
         train, task.train.labels.numpy(), len(task.labels), regularisation=stage.regularisation, seed=seed
@@ -175,12 +175,16 @@ def _by_regression(
 
 
 def _by_epochs(
-    stage: StageRecipe, task: Task, train: np.ndarray, validation: np.ndarray | None, seed: int
+    stage: StageRecipe,
+    objective: Objective,
+    task: Task,
+    train: np.ndarray,
+    validation: np.ndarray | None,
+    seed: int,
 ) -> Head:
     assert task.train.labels is not None
     assert stage.epochs is not None
     assert stage.head_learning_rate is not None
-    objective = build_objective(stage.objective, task.labels)
     objective.prepare(
         RunFacts(
             num_labels=len(task.labels),

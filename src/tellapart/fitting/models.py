@@ -11,7 +11,7 @@ from tellapart.encoders.scratch import BuiltEncoder, build_encoder, learns_from_
 from tellapart.encoders.transformer import load_encoder, load_tokenizer, position_limit
 from tellapart.encoders.windowed import load_windowed_encoder, reads_windows
 from tellapart.errors import DataError, RecipeError
-from tellapart.recipes import EncoderRecipe, Recipe
+from tellapart.recipes import EncoderRecipe
 from tellapart.training.defaults import default_max_length
 
 # What only encoders that learn from the run's texts alone have.
@@ -125,23 +125,6 @@ def _from_scratch(encoder: EncoderRecipe, data: TextData, seed: int) -> BuiltEnc
         classifier_dropout=encoder.classifier_dropout,
         seed=seed,
     )
-
-
-def starting_at_random(recipe: Recipe) -> Recipe:
-    """Returns a recipe whose first stage starts at random where the encoder has learned nothing yet.
-
-    Raises:
-        RecipeError: Its first stage learns nothing but the classifier.
-    """
-    if recipe.encoder.name not in FROM_SCRATCH:
-        return recipe
-    first, *others = recipe.stages
-    if first.learns == "head":
-        raise RecipeError(
-            f"the first stage learns the classifier alone, and {recipe.encoder.name} has learned nothing yet",
-            "choose a method that trains the encoder, or give the folder of a trained one as the encoder",
-        )
-    return recipe.model_copy(update={"stages": [first.model_copy(update={"start": "random"}), *others]})
 
 
 def input_length(encoder: EncoderRecipe, model: Any) -> int:

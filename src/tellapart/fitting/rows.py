@@ -6,19 +6,12 @@ import dataclasses
 from typing import Any
 
 from tellapart.data.examples import TextData
-from tellapart.data.reading.rows import is_regression_set, read_data
+from tellapart.data.reading.rows import read_data
 from tellapart.data.splits import prepare_splits, sample
 from tellapart.errors import RecipeError
 from tellapart.evaluation.task import RELEVANT, is_ranking
 from tellapart.fitting.decisions import with_relations
-from tellapart.recipes import Recipe, regression_recipe
-
-
-def suited(recipe: Recipe) -> Recipe:
-    """Returns the recipe with what its data decide: for scores, squared error, if no objective is named."""
-    given = recipe.data
-    scores = is_regression_set(given.source) if given.regression is None else given.regression
-    return regression_recipe(recipe) if scores else recipe
+from tellapart.recipes import Recipe
 
 
 def read_rows(recipe: Recipe) -> TextData:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import transformers
 from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from tellapart.data.batches.balancing import check_balanced
-from tellapart.encoders.precision import use_bf16
+from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.scratch import scratch_kind
 from tellapart.encoders.transformer import parameter_count, save_classifier
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.files import replacing
+from tellapart.fitting.environment import process_count
 from tellapart.fitting.heads import check_head_stage, fit_start, train_fresh_head
-from tellapart.fitting.objectives import build_objective, total_outputs
+from tellapart.fitting.objectives import total_outputs
 from tellapart.fitting.tasks import Task
 from tellapart.objectives import Objective
 from tellapart.recipes import ClassificationRecipe, StageRecipe
@@ -81,14 +80,16 @@ class StageResult:
     objective: Objective | None
 
 
-def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
+def check_stages(
+    stages: Sequence[StageRecipe], objectives: Sequence[Objective], model: Any, task: Task
+) -> None:
     """Refuses, before the first stage runs, what any of them could not do.
 
     Raises:
         RecipeError: With the reason.
         ModelError: A stage compares two passes over a text and the encoder has no dropout.
     """
-    for stage in stages:
+    for stage, objective in zip(stages, objectives, strict=True):
         if stage.metric is not None:
             task.find_metric(stage.metric)
         if stage.learns == "head":
@@ -98,10 +99,10 @@ def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
             learning_names(model, stage.learns)
         check_gradient_cache(stage.gradient_cache, stage.batch_size)
         with encoder_dropout(model, stage.views_dropout):
-            check_objective(build_objective(stage.objective, task.labels), model, task.train)
+            check_objective(objective, model, task.train)
         if stage.batches == "balanced":
             assert task.train.labels is not None
-            check_balanced(task.train.labels, stage.batch_size * _ranks(), stage.texts_per_class)
+            check_balanced(task.train.labels, stage.batch_size * process_count(), stage.texts_per_class)
 
 
 def finish_stage(folder: Path, model: Any, tokenizer: Any, result: StageResult) -> None:
@@ -130,6 +131,7 @@ def finished_stage(folder: Path, model: Any) -> StageResult | None:
 
 def run_stage(
     stage: StageRecipe,
+    objective: Objective,
     model: Any,
     tokenizer: Any,
     task: Task,
@@ -145,7 +147,8 @@ def run_stage(
     """Trains a model in place.
 
     Args:
-        stage: What to do.
+        stage: The stage.
+        objective: Built from the stage's recipe.
         model: A classifier in training form.
         tokenizer: Saved with checkpoints.
         task: The rows to learn from, and those to choose the best evaluation by; without these the last weights
@@ -165,13 +168,12 @@ def run_stage(
     greater_is_better = task.find_metric(metric).greater_is_better
     stage = stage.model_copy(update={"metric": metric})
     if stage.learns == "head":
-        done, history = train_fresh_head(stage, model, task, folder, seed)
+        done, history = train_fresh_head(stage, objective, model, task, folder, seed)
         return StageResult(done, history, None)
     checkpoint = last_checkpoint(folder) if resume else None
     if stage.start == "probe" and checkpoint is None:
         fit_start(stage, model, task, seed)
     stage = _decided(stage, model, task)
-    objective = build_objective(stage.objective, task.labels)
     evaluated = task.validation is not None
     arguments = _arguments(stage, len(task.train), evaluated, greater_is_better, folder, seed, resumable)
     learns = None if isinstance(stage.learns, str) else stage.learns
@@ -198,7 +200,7 @@ def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
     from_scratch = kind is not None
     rate = stage.learning_rate or default_learning_rate(parameter_count(model), scratch_kind=kind)
     head_rate = stage.head_learning_rate or default_head_learning_rate(rate, from_scratch=from_scratch)
-    rows_a_step = stage.batch_size * stage.gradient_accumulation_steps * _ranks()
+    rows_a_step = stage.batch_size * stage.gradient_accumulation_steps * process_count()
     objective = stage.objective
     if isinstance(objective, ClassificationRecipe):
         objective = objective.model_copy(update={"total": total_outputs(objective, task.labels)})
@@ -222,12 +224,11 @@ def _arguments(
     seed: int,
     resumable: bool,
 ) -> TrainingArguments:
-    use_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
-    device = "cpu" if use_cpu else ("cuda" if torch.cuda.is_available() else "mps")
+    device = default_device()
     options: dict[str, Any] = {
         "output_dir": str(folder),
         "seed": seed,
-        "use_cpu": use_cpu,
+        "use_cpu": device == "cpu",
         "num_train_epochs": stage.epochs,
         "per_device_train_batch_size": stage.batch_size,
         "gradient_accumulation_steps": stage.gradient_accumulation_steps,
@@ -295,15 +296,12 @@ def trainer_options(
 
 
 def _total_steps(options: dict[str, Any], rows: int) -> int:
-    rows_a_step = options["per_device_train_batch_size"] * options["gradient_accumulation_steps"] * _ranks()
+    rows_a_step = (
+        options["per_device_train_batch_size"] * options["gradient_accumulation_steps"] * process_count()
+    )
     epoch_steps = -(-rows // rows_a_step)
     given = options.get("max_steps", -1)
     return int(given if given > 0 else np.ceil(options["num_train_epochs"] * epoch_steps))
-
-
-def _ranks() -> int:
-    """How many processes train together; known before they have found each other."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 class _EvaluateLastStep(TrainerCallback):

@@ -17,7 +17,8 @@ from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.task import task_metrics, unseen_metrics
 from tellapart.files import replacing
 from tellapart.fitting.environment import environment
-from tellapart.fitting.fit import Fitted, fit
+from tellapart.fitting.fit import fit
+from tellapart.fitting.fitted import Fitted
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.objectives import LabelDistance
 from tellapart.recipes import Recipe

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from tellapart.encoders.precision import use_bf16
+from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.transformer import position_limit
 from tellapart.errors import ModelError
 from tellapart.pretraining.batches import MaskedSequences
@@ -90,7 +89,7 @@ def _loaded(checkpoint: str | Path) -> tuple[Any, Any]:
         raise ModelError(
             f"{checkpoint} has no head over the vocabulary", "name a checkpoint that pretrain wrote"
         )
-    return loaded.model.to("cuda" if torch.cuda.is_available() else "cpu"), loaded.tokenizer
+    return loaded.model.to(default_device()), loaded.tokenizer
 
 
 def _counted(

@@ -20,7 +20,8 @@ from tellapart.files import replacing
 from tellapart.fitting.environment import environment
 from tellapart.fitting.folder import claim_folder
 from tellapart.fitting.objectives import check_objectives
-from tellapart.fitting.rows import read_rows, split_data, suited
+from tellapart.fitting.resolve import resolve_method
+from tellapart.fitting.rows import read_rows, split_data
 from tellapart.fitting.trials import TRIALS, evaluated_split, run_trial, unpacked
 from tellapart.inspection.figures import (
     save_comparison_plot,
@@ -76,7 +77,7 @@ def compare(
         raise RecipeError("the methods to compare are not distinct", "name each once: --methods a,b")
     for setting in settings:
         recipes = _changed(recipes, setting)
-    recipes = {method: suited(its_recipe) for method, its_recipe in recipes.items()}
+    recipes = {method: resolve_method(its_recipe) for method, its_recipe in recipes.items()}
     rows = read_rows(recipe)
     for its_recipe in recipes.values():
         check_objectives(its_recipe, rows.labels)

@@ -13,7 +13,7 @@ from tellapart.data.reading.values import read_examples
 from tellapart.encoders.precision import Precision
 from tellapart.evaluation.ranking import WithoutPositive
 from tellapart.evaluation.task import task_metrics
-from tellapart.fitting.fit import load_fitted
+from tellapart.fitting.loading import load_fitted
 
 
 def evaluate(

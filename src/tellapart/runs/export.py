@@ -15,12 +15,12 @@ from tellapart.data.reading.tables import read_table
 from tellapart.data.reading.values import read_examples
 from tellapart.deployment.export import Quantization, export_onnx
 from tellapart.deployment.manifest import MANIFEST_FILE, Manifest
-from tellapart.deployment.onnx_scoring import OnnxClassifier, check_onnx
+from tellapart.deployment.onnx_scoring import check_onnx
 from tellapart.encoders.windowed import reads_windows
 from tellapart.errors import ModelError, UserError
 from tellapart.files import replacing
-from tellapart.fitting.fit import Fitted, load_fitted
-from tellapart.training.tfidf import TfidfClassifier
+from tellapart.fitting.fitted import Fitted, TransformersScorer
+from tellapart.fitting.loading import load_fitted
 
 FORMATS = ("onnx",)
 
@@ -86,16 +86,16 @@ def export(
     target = _claimed(model, output, overwrite)
     split = None if check is None else _texts(check, text, text_pair)
     fitted = load_fitted(model)
-    if isinstance(fitted.model, TfidfClassifier | OnnxClassifier):
-        what = "a tfidf model" if isinstance(fitted.model, TfidfClassifier) else "already an export"
-        raise ModelError(f"{model} is {what} and cannot be exported", "export a trained encoder")
+    if not isinstance(fitted.scorer, TransformersScorer):
+        raise ModelError(
+            f"{model} is {fitted.scorer.kind} and cannot be exported", "export a trained encoder"
+        )
     if reads_windows(fitted.model):
         raise ModelError(
             f"{model} reads windows, whose number depends on the text, and cannot be exported",
             "serve it with Transformers after tellapart.register()",
         )
-    rows = fitted.tokenised(split or _texts_of_the_run(model) or _words(fitted))
-    assert rows is not None
+    rows = fitted.scorer.tokenised(split or _texts_of_the_run(model) or _words(fitted))
     with replacing(target) as temporary:
         manifest = export_onnx(
             fitted.model,

@@ -17,7 +17,8 @@ from tellapart.data.reading.tables import writing_table
 from tellapart.data.reading.values import read_examples
 from tellapart.encoders.precision import Precision
 from tellapart.evaluation.predictions import added_columns
-from tellapart.fitting.fit import Fitted, load_fitted
+from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.loading import load_fitted
 from tellapart.training.progress import rows_bar
 
 

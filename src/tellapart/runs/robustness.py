@@ -18,8 +18,9 @@ from tellapart.evaluation.robustness import Answers, Robustness, compare_answers
 from tellapart.evaluation.synonym_swaps import SynonymSwaps, label_words
 from tellapart.evaluation.task import task_metrics
 from tellapart.files import replacing
-from tellapart.fitting.fit import Fitted, load_fitted
+from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.folder import claim_folder
+from tellapart.fitting.loading import load_fitted
 from tellapart.inspection.robustness import write_robustness_report
 from tellapart.runs.evaluate import read_labelled
 from tellapart.wordnet.reader import WordNet

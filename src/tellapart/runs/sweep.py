@@ -41,7 +41,8 @@ from tellapart.files import replacing
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fit import fit
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder
-from tellapart.fitting.rows import read_rows, split_data, suited
+from tellapart.fitting.resolve import resolve_method
+from tellapart.fitting.rows import read_rows, split_data
 from tellapart.inspection.sweep_figure import save_sweep_plot
 from tellapart.inspection.sweep_report import write_sweep_report
 from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
@@ -106,7 +107,7 @@ def sweep(
     for name, number in (("trials", trials), ("seeds", seeds)):
         if number is not None and number < 1:
             raise RecipeError(f"there cannot be {number} {name}", f"use --{name} 1 or more")
-    recipe = suited(recipe)
+    recipe = resolve_method(recipe)
     searched = parse_spaces(recipe, spaces)
     baseline_recipe = _baseline_recipe(recipe, baseline)
     import_optuna()
@@ -311,7 +312,7 @@ class _Runs:
 
 def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
     """The baseline on the recipe's data, encoder and schedule, with what the main loss is given there."""
-    usual = BASELINE if suited(Recipe(data=recipe.data)).method == BASELINE else REGRESSION_METHOD
+    usual = BASELINE if resolve_method(Recipe(data=recipe.data)).method == BASELINE else REGRESSION_METHOD
     if method == "none" or (method is None and recipe.method == usual):
         return None
     content = recipe.model_dump(exclude_unset=True)
@@ -323,7 +324,7 @@ def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
     shared = validated(content | {"encoder": encoder, "stages": [schedule]})
     options = first.get("objective", {})
     return with_parameters(
-        suited(method_recipe(method or usual, shared)),
+        resolve_method(method_recipe(method or usual, shared)),
         {f"stages.0.objective.{key}": options[key] for key in _OF_THE_MAIN_LOSS if key in options},
     )
 

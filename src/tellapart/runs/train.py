@@ -14,11 +14,11 @@ import numpy as np
 from tellapart.data.examples import TextData
 from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.task import seen_note, task_metrics, unseen_metrics
-from tellapart.fitting.environment import environment
-from tellapart.fitting.fit import Fitted, fit
+from tellapart.fitting.environment import environment, is_main_process
+from tellapart.fitting.fit import fit
+from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder, write_run
-from tellapart.fitting.processes import is_main_process
-from tellapart.fitting.rows import load_data, suited
+from tellapart.fitting.rows import load_data
 from tellapart.recipes import Recipe
 
 
@@ -62,7 +62,6 @@ def train(
         UserError: The folder is in use, or the recipe or the data cannot be used.
         OutputError: The folder cannot be written.
     """
-    recipe = suited(recipe)
     quiet = quiet or not is_main_process()
     folder = Path(output)
     if is_main_process():
@@ -76,9 +75,9 @@ def train(
     fitted = fit(recipe, data, checkpoints, resume=resume, resumable=True, quiet=quiet)
     seconds = time.perf_counter() - start
     assert fitted.recipe is not None
-    metrics = {"method": recipe.method, "training_seconds": round(seconds, 2)}
+    metrics = {"method": fitted.recipe.method, "training_seconds": round(seconds, 2)}
     metrics["rows"] = {name: len(split) for name, split in data.splits.items()}
-    logits, notes, cut = {}, [*data.notes, *fitted.notes], dict(fitted.cut)
+    logits, notes, cut = {}, [*data.notes, *fitted.notes], dict(fitted.truncated)
     for name in ("validation", "test"):
         split = data.splits.get(name)
         if split is not None and split.labels is not None:

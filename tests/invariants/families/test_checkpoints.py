@@ -21,7 +21,8 @@ from tellapart.encoders.transformer import (
     load_encoder,
     set_classifier_dropout,
 )
-from tellapart.fitting.fit import fit, load_fitted
+from tellapart.fitting.fit import fit
+from tellapart.fitting.loading import load_fitted
 
 WITHOUT_TELLAPART = """
 import json, sys
