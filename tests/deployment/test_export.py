@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +56,14 @@ def test_int8_mostly_gives_the_same_labels_and_is_what_is_scored(exported, class
         np.abs(found - wanted).max(), rel=1e-3
     )
     assert manifest.agreement[MODEL_FILE].equal_labels == 1
+
+
+def test_no_file_names_a_path_of_the_machine(exported, classifier, labels):
+    content = (exported / MODEL_FILE).read_bytes()
+    for trace in (b"stack_trace", b"site-packages", b".py", str(Path.home()).encode()):
+        assert trace not in content
+    weights = sum(parameter.nbytes for parameter in classifier(labels).parameters())
+    assert len(content) < 2 * weights
 
 
 def test_the_folder_says_what_it_holds(exported, labels):

@@ -7,7 +7,7 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def write_onnx(model: Any, tokenizer: Any, dataset: TokenisedDataset, path: Path
                 verbose=False,
             )
             assert program is not None
-            program.save(path, external_data=False)
+            _save_without_traces(program.model_proto, path)
     except OSError:
         raise
     except Exception as error:  # the exporter, torch.export and protobuf raise classes of their own
@@ -130,6 +130,37 @@ def _example(tokenizer: Any, dataset: TokenisedDataset) -> dict[str, Tensor]:
         if name.startswith(TOKEN_TYPES) and name not in batch:  # rows of single texts come without
             batch[name] = torch.zeros_like(batch[name.replace(TOKEN_TYPES, "input_ids")])
     return batch
+
+
+def _save_without_traces(model: Any, path: Path) -> None:
+    """Writes an ONNX model without metadata: stack traces in it name local files and outweigh small models."""
+    import onnx
+
+    _clear([model, *model.functions])
+    for function in model.functions:
+        _clear(function.value_info)
+        _clear_nodes(function.node)
+    _clear_graph(model.graph)
+    onnx.save_model(model, path)
+
+
+def _clear_graph(graph: Any) -> None:
+    _clear([graph, *graph.input, *graph.output, *graph.value_info, *graph.initializer])
+    _clear_nodes(graph.node)
+
+
+def _clear_nodes(nodes: Iterable[Any]) -> None:
+    _clear(nodes)
+    for node in nodes:
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
+                _clear_graph(graph)
+
+
+def _clear(messages: Iterable[Any]) -> None:
+    for message in messages:
+        message.ClearField("doc_string")
+        message.ClearField("metadata_props")
 
 
 def _reason(error: BaseException) -> str:
