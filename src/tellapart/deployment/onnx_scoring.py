@@ -1,4 +1,4 @@
-"""An exported classifier, scored through ONNX Runtime in the batches that PyTorch would get."""
+"""Scores exported classifiers with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class OnnxClassifier:
 
     Raises:
         MissingDependencyError: ONNX Runtime is not installed.
-        ModelError: The file holds no classifier, or keeps weights in other files.
+        ModelError: The file is no classifier, or its weights are in other files.
     """
 
     def __init__(self, path: Path, config: Any) -> None:
@@ -50,7 +50,7 @@ class OnnxClassifier:
             progress: Called with the number of rows done after each batch.
 
         Raises:
-            ModelError: The model takes other inputs than the rows have.
+            ModelError: The rows lack inputs of the model.
         """
         return in_batches(dataset, self._logits, TOKENS_A_BATCH["cpu"], progress=progress)
 
@@ -133,14 +133,14 @@ def is_exported(folder: Path) -> bool:
 
 
 def load_exported(folder: Path) -> ExportedScorer:
-    """Loads what `tellapart export` wrote.
+    """Loads an export.
 
     Args:
-        folder: With `export.json`.
+        folder: The folder with `export.json`.
 
     Raises:
         MissingDependencyError: ONNX Runtime is not installed.
-        ModelError: The folder is not as it was written.
+        ModelError: Files are missing or have changed.
     """
     manifest = read_manifest(folder)
     with readable(str(folder)):
@@ -151,10 +151,10 @@ def load_exported(folder: Path) -> ExportedScorer:
 
 
 def check_onnx(purpose: str) -> None:
-    """Refuses work for which a package is missing.
+    """Checks that the packages of the extra `onnx` are installed.
 
     Raises:
-        MissingDependencyError: With the extra that has it.
+        MissingDependencyError: One is missing.
     """
     try:
         import onnx  # noqa: F401
@@ -172,18 +172,18 @@ def _session(path: Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors alone
+    options.log_severity_level = 3  # errors only
     try:
         content = path.read_bytes()
         graph = onnx.load_model_from_string(content).graph
         if any(uses_external_data(tensor) for tensor in graph.initializer):
-            raise ModelError(f"{path} keeps weights in other files", "export the model again")
+            raise ModelError(f"{path} has weights in other files", "export the model again")
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except ModelError:
         raise
     except Exception as error:  # protobuf and ONNX Runtime raise classes of their own
         raise ModelError(
-            f"{path} holds no ONNX model that can be read ({_first_line(error)})", "export the model again"
+            f"{path} is not a readable ONNX model ({_first_line(error)})", "export the model again"
         ) from error
     if [each.name for each in session.get_outputs()] != ["logits"]:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""How a run's scores become labels: checked before training, fitted on the validation rows after it."""
+"""Thresholds and temperature: checked before training, fitted on the validation rows afterwards."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tellapart.recipes import DataRecipe, DecisionRecipe, LabelDistanceRecipe
 
 
 def with_relations(labels: LabelSpace, recipe: DataRecipe | LabelDistanceRecipe) -> LabelSpace:
-    """Returns the classes with the order or the hierarchy that a part of a recipe gives them.
+    """Returns the classes with the order or hierarchy given in a section of a recipe.
 
     Raises:
-        RecipeError: It gives both, or they do not fit the classes.
+        RecipeError: Both are given, or they do not fit the classes.
     """
     if recipe.order is not None and recipe.hierarchy_separator is not None:
         raise RecipeError(
@@ -33,7 +33,7 @@ def with_relations(labels: LabelSpace, recipe: DataRecipe | LabelDistanceRecipe)
 
 
 def check_decision(recipe: DecisionRecipe, data: TextData) -> None:
-    """Refuses, before anything is trained, a decision that could not be made afterwards.
+    """Checks before training that the thresholds and temperature can be fitted afterwards.
 
     Raises:
         RecipeError: Thresholds or a temperature do not fit the task, or there is nothing to fit on.
@@ -41,7 +41,7 @@ def check_decision(recipe: DecisionRecipe, data: TextData) -> None:
     tuned = recipe.thresholds == "tuned"
     if data.labels.regression and recipe.temperature != "none":
         raise RecipeError(
-            "a temperature calibrates the probabilities of classes, but the rows have scores", "leave it out"
+            "a temperature calibrates class probabilities, but the labels are numeric targets", "leave it out"
         )
     if tuned or recipe.thresholds != DEFAULT_THRESHOLD:
         try:
@@ -59,14 +59,14 @@ def check_decision(recipe: DecisionRecipe, data: TextData) -> None:
 
 
 def decide(recipe: DecisionRecipe, fitted: Fitted, validation: TextSplit | None) -> Decision:
-    """Fits what a recipe asks for to the validation rows; a temperature that is to be folded changes the model.
+    """Fits the temperature, then thresholds on the calibrated probabilities, to the validation rows.
 
-    The temperature comes first: thresholds are probabilities that it is in.
+    A folded temperature changes the model's last layer.
 
     Args:
-        recipe: What is asked for, checked.
+        recipe: The settings, checked by `check_decision`.
         fitted: The trained classifier, with the plain decision.
-        validation: The rows to fit to.
+        validation: The rows to fit on.
     """
     thresholds = None
     temperature = 1.0
@@ -88,7 +88,7 @@ def decide(recipe: DecisionRecipe, fitted: Fitted, validation: TextSplit | None)
 
 
 def _given(recipe: DecisionRecipe, labels: LabelSpace) -> dict[str, float]:
-    """The thresholds by name, as far as they are known before training."""
+    """Fixed thresholds by label name; empty if they are tuned."""
     if isinstance(recipe.thresholds, dict):
         return recipe.thresholds
     return {} if recipe.thresholds == "tuned" else dict.fromkeys(labels.names, float(recipe.thresholds))

@@ -11,10 +11,11 @@ import torch
 import transformers
 
 import tellapart
+from tellapart.errors import UserError
 
 
 def environment() -> dict[str, Any]:
-    """Returns a description of software and hardware, for the JSON beside every result."""
+    """Returns versions, processor, threads and device, for the JSON file of a result."""
     return {
         "tellapart": tellapart.__version__,
         "torch": torch.__version__,
@@ -55,6 +56,16 @@ def process_count() -> int:
 def is_main_process() -> bool:
     """Whether this process writes files and reports."""
     return process_number() == 0
+
+
+def check_single_process(what: str) -> None:
+    """Refuses to run under torchrun or accelerate.
+
+    Raises:
+        UserError: Several processes were started.
+    """
+    if process_count() > 1:
+        raise UserError(f"{what} runs in one process", "start it without torchrun or accelerate launch")
 
 
 def wait_for_all() -> None:

@@ -1,4 +1,4 @@
-"""From a recipe to a run folder: `model/`, `metrics.json`, `recipe.yaml`, `predictions.parquet`, `report.html`."""
+"""Trains a recipe and writes a run folder: model, metrics, recipe, predictions, report."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class RunResult:
     Args:
         folder: The run folder.
         metrics: The content of `metrics.json`.
-        recipe: The run with every open value decided.
-        notes: What reading and splitting the data and building the encoder found and did.
+        recipe: The run with all defaults filled in.
+        notes: Remarks from reading and splitting the data and building the encoder.
     """
 
     folder: Path
@@ -49,13 +49,13 @@ def train(
 ) -> RunResult:
     """Trains a recipe and writes a run folder.
 
-    A run that was killed goes on with `resume=True` from its newest checkpoint to the same result.
+    A killed run continues with `resume=True` from its newest checkpoint to the same result.
 
     Args:
         recipe: The run.
         output: The folder to write.
-        resume: Whether to go on with what is there.
-        overwrite: Whether to throw away what is there.
+        resume: Whether to continue an interrupted run.
+        overwrite: Whether to delete an earlier run.
         quiet: Whether to show no progress.
 
     Raises:
@@ -117,7 +117,7 @@ def train(
 
 
 def _decision_metrics(fitted: Fitted, data: TextData, logits: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What was fitted to the validation rows, and the metrics there would be without it."""
+    """The fitted thresholds and temperature, and the metrics without them."""
     assert fitted.recipe is not None
     before = {
         name: task_metrics(
