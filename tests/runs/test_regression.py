@@ -204,7 +204,7 @@ def test_methods_over_classes_are_refused_before_anything_is_loaded(scores_recip
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["data.few_shot=4"], "a few rows a class"),
+        (["data.few_shot=4"], "few-shot sampling"),
         (["data.order=[a, b]"], "no order of classes"),
         (["data.hierarchy_separator=."], "no hierarchy of classes"),
         (["decision.temperature=fitted"], "a temperature calibrates"),

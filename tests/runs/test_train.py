@@ -142,7 +142,7 @@ def test_overwriting_deletes_only_what_a_run_wrote(tmp_path):
     assert not folder.exists()
     folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match="no run wrote"):
+    with pytest.raises(UserError, match="not written by a run"):
         claim_folder(folder, resume=False, overwrite=True)
     assert (folder / "thesis.tex").exists()
     with pytest.raises(UserError, match="is a file"):
