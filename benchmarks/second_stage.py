@@ -21,6 +21,7 @@ from tellapart.encoders.loading import load_encoder, load_tokenizer
 from tellapart.encoders.precision import use_bf16
 from tellapart.fitting.environment import environment
 from tellapart.fitting.heads import train_fresh_head
+from tellapart.fitting.objectives import build_objective
 from tellapart.fitting.rows import load_data
 from tellapart.fitting.stages import run_stage
 from tellapart.fitting.tasks import Task
@@ -54,6 +55,7 @@ def main() -> None:
         start = time.perf_counter()
         run_stage(
             first.model_copy(update={"start": "random"}),
+            build_objective(first.objective, task.labels),
             model,
             tokenizer,
             without_evaluations,
@@ -74,7 +76,8 @@ def main() -> None:
                 update={"solver": solver, "metric": task.main_metric, "precision": "bf16" if bf16 else "fp32"}
             )
             start = time.perf_counter()
-            train_fresh_head(stage, model, task, Path(folder) / "second", 0)
+            objective = build_objective(stage.objective, task.labels)
+            train_fresh_head(stage, objective, model, task, Path(folder) / "second", 0)
             seconds[f"{solver} on the kept vectors"] = time.perf_counter() - start
     first_stage = EPOCHS * seconds["first stage, an epoch"]
     second_stage = sum(value for name, value in seconds.items() if not name.startswith("first stage"))

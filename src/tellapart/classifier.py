@@ -226,7 +226,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ModelError: The folder holds no saved estimator.
         """
-        from tellapart.fitting.fit import load_fitted
+        from tellapart.fitting.loading import load_fitted
 
         try:
             description = json.loads((Path(folder) / _DESCRIPTION).read_text(encoding="utf-8"))
@@ -315,7 +315,7 @@ def _files(fitted: Any) -> dict[str, bytes]:
 
 
 def _from_files(files: dict[str, bytes]) -> Any:
-    from tellapart.fitting.fit import load_fitted
+    from tellapart.fitting.loading import load_fitted
 
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():

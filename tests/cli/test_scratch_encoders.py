@@ -72,7 +72,7 @@ def test_a_trained_folder_is_an_encoder_for_another_task(tellapart, ticket_file,
 def test_what_makes_no_sense_is_refused(tellapart, ticket_file, tiny_encoder, tmp_path):
     options = ("train", ticket_file, "--quiet", "--output", tmp_path / "run")
     frozen = tellapart(*options, "--encoder", "textcnn", "--method", "frozen")
-    assert (frozen.code, "textcnn has learned nothing yet" in frozen.err) == (2, True)
+    assert (frozen.code, "textcnn is not trained yet" in frozen.err) == (2, True)
     pooled = tellapart(*options, "--encoder", "han", "--pooling", "mean")
     assert (pooled.code, "leave pooling out" in pooled.err) == (2, True)
     vectors = tellapart(*options, "--encoder", tiny_encoder, "--set", "encoder.embeddings=cbow")

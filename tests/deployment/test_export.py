@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,7 +44,8 @@ def test_logits_are_those_of_pytorch_for_other_rows_lengths_and_batches(
 def test_int8_mostly_gives_the_same_labels_and_is_what_is_scored(exported, classifier, labels, rows):
     manifest = read_manifest(exported)
     assert (manifest.model, manifest.quantization) == (INT8_FILE, "int8")
-    model, _, max_length = load_exported(exported)
+    loaded = load_exported(exported)
+    model, max_length = loaded.model, loaded.max_length
     assert max_length == LENGTH
     found, wanted = model.scores(rows), score(classifier(labels), rows)
     assert not np.allclose(found, wanted, atol=1e-4)  # it is rounded
@@ -54,6 +56,14 @@ def test_int8_mostly_gives_the_same_labels_and_is_what_is_scored(exported, class
         np.abs(found - wanted).max(), rel=1e-3
     )
     assert manifest.agreement[MODEL_FILE].equal_labels == 1
+
+
+def test_no_file_names_a_path_of_the_machine(exported, classifier, labels):
+    content = (exported / MODEL_FILE).read_bytes()
+    for trace in (b"stack_trace", b"site-packages", b".py", str(Path.home()).encode()):
+        assert trace not in content
+    weights = sum(parameter.nbytes for parameter in classifier(labels).parameters())
+    assert len(content) < 2 * weights
 
 
 def test_the_folder_says_what_it_holds(exported, labels):
@@ -79,7 +89,8 @@ def test_pairs_and_several_labels_are_exported_too(classifier, tokenizer, ticket
         model, tokenizer, rows, tmp_path / "e", labels=labels, decision=decision, max_length=48
     )
     assert manifest.agreement[MODEL_FILE].equal_labels == 1
-    scored, again, _ = load_exported(tmp_path / "e")
+    loaded = load_exported(tmp_path / "e")
+    scored, again = loaded.model, loaded.tokenizer
     others = tokenise(TextSplit(OTHERS, texts[: len(OTHERS)]), again, max_length=48)
     np.testing.assert_allclose(scored.scores(others), score(model, others), atol=1e-4)
     assert scored.config.problem_type == "multi_label_classification"

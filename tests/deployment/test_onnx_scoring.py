@@ -47,7 +47,7 @@ def test_a_missing_file_is_named(copied):
 
 def test_the_model_that_is_not_scored_may_be_taken_away(copied):
     (copied / MODEL_FILE).unlink()
-    model, _, _ = load_exported(copied)
+    model = load_exported(copied).model
     assert model.inputs == ["attention_mask", "input_ids", "token_type_ids"]
 
 
@@ -70,7 +70,7 @@ def test_bytes_that_are_no_model_are_one_sentence(copied):
     path.write_bytes(b"no model" * 100)
     content = json.loads((copied / "export.json").read_text())["sha256"]
     _change(copied, sha256=content | {INT8_FILE: file_checksum(path)})
-    with pytest.raises(ModelError, match="holds no ONNX model that can be read"):
+    with pytest.raises(ModelError, match="not a readable ONNX model"):
         load_exported(copied)
 
 
@@ -84,7 +84,7 @@ def test_weights_in_other_files_are_refused(tmp_path):
     graph = onnx.helper.make_graph([node], "g", [], [value], [weight])
     path = tmp_path / "model.onnx"
     path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
-    with pytest.raises(ModelError, match="keeps weights in other files"):
+    with pytest.raises(ModelError, match="has weights in other files"):
         OnnxClassifier(path, None)
 
 

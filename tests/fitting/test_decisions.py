@@ -16,9 +16,10 @@ from tellapart.errors import RecipeError
 from tellapart.evaluation.calibration import fit_temperature
 from tellapart.evaluation.decision import tuned_thresholds
 from tellapart.evaluation.metrics import predicted_ids, probabilities
-from tellapart.fitting.decisions import with_relations
-from tellapart.fitting.fit import fit, load_fitted
+from tellapart.fitting.fit import fit
+from tellapart.fitting.loading import load_fitted
 from tellapart.fitting.rows import load_data
+from tellapart.objectives.relations import with_relations
 from tellapart.recipes import method_recipe, with_values
 from tellapart.runs.compare import compare
 from tellapart.runs.evaluate import evaluate
@@ -236,12 +237,12 @@ def test_relations_that_do_not_fit_the_classes_are_one_sentence(recipe, settings
 
 
 def test_a_layer_without_bias_can_be_folded_into_too(tiny_encoder):
-    from tellapart.fitting.decisions import _divide_last_layer
+    from tellapart.fitting.fitted import TransformersScorer
 
     model = load_encoder(tiny_encoder, LabelSpace(("a", "b")), pooling="stock")
     model.classifier = torch.nn.Linear(32, 2, bias=False)
     before = model.classifier.weight.clone()
-    _divide_last_layer(model, 4.0)
+    TransformersScorer(model, None, 16).divide_by_temperature(4.0)
     torch.testing.assert_close(model.classifier.weight, before / 4)
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from tellapart.errors import ModelError, RecipeError
-from tellapart.fitting.fit import fit, load_fitted
+from tellapart.fitting.fit import fit
+from tellapart.fitting.loading import load_fitted
 from tellapart.fitting.rows import load_data
 from tellapart.recipes import method_recipe, with_values
 from tellapart.runs.evaluate import evaluate

@@ -37,9 +37,9 @@ def test_the_second_stage_leaves_the_encoder_bit_identical_and_brings_a_fresh_he
     seen = {}
     original = heads.train_fresh_head
 
-    def watched(stage, model, *rest):
+    def watched(stage, objective, model, *rest):
         seen["before"], seen["head"] = _encoder(model), final_linear(model).weight.detach().clone()
-        return original(stage, model, *rest)
+        return original(stage, objective, model, *rest)
 
     monkeypatch.setattr("tellapart.fitting.stages.train_fresh_head", watched)
     fitted = fit(two_stages, load_data(two_stages), tmp_path, quiet=True)

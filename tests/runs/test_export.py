@@ -51,7 +51,7 @@ def test_an_export_stands_beside_the_model_and_is_replaced_only_when_asked(model
     assert export(model, overwrite=True).manifest.quantization is None
     (done.folder / "export.json").unlink()
     (done.folder / "mine.txt").write_text("x")
-    with pytest.raises(UserError, match="no export wrote"):
+    with pytest.raises(UserError, match="not written by an export"):
         export(model, overwrite=True)
     assert (done.folder / "mine.txt").is_file()
 

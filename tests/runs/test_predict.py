@@ -9,7 +9,9 @@ import pytest
 from tellapart.data.reading import streams
 from tellapart.encoders import precision
 from tellapart.errors import UserError
-from tellapart.fitting.fit import Fitted, fit, load_fitted
+from tellapart.fitting.fit import fit
+from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.loading import load_fitted
 from tellapart.fitting.rows import load_data
 from tellapart.recipes import method_recipe
 from tellapart.runs.evaluate import evaluate

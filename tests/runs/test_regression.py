@@ -17,8 +17,10 @@ from tellapart.encoders.scoring import represent
 from tellapart.encoders.transformer import final_linear, labels_of
 from tellapart.errors import ModelError, RecipeError
 from tellapart.evaluation.comparison import Comparison
-from tellapart.fitting.fit import fit, load_fitted
-from tellapart.fitting.rows import load_data, suited
+from tellapart.fitting.fit import fit
+from tellapart.fitting.loading import load_fitted
+from tellapart.fitting.resolve import resolve_method
+from tellapart.fitting.rows import load_data
 from tellapart.recipes import Recipe, load_recipe, method_recipe, methods, regression_recipe, with_values
 from tellapart.runs.compare import compare
 from tellapart.runs.evaluate import evaluate
@@ -202,7 +204,7 @@ def test_methods_over_classes_are_refused_before_anything_is_loaded(scores_recip
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["data.few_shot=4"], "a few rows a class"),
+        (["data.few_shot=4"], "few-shot sampling"),
         (["data.order=[a, b]"], "no order of classes"),
         (["data.hierarchy_separator=."], "no hierarchy of classes"),
         (["decision.temperature=fitted"], "a temperature calibrates"),
@@ -262,10 +264,11 @@ def test_a_model_of_scores_has_no_labels_to_attack(run, score_file, tiny_wordnet
 
 
 def test_only_what_is_left_open_becomes_squared_error():
-    assert suited(Recipe()) == Recipe()
-    assert suited(with_values(Recipe(), ["data.source=stsb"])).method == "mean-squared-error"
+    assert resolve_method(Recipe()) == Recipe()
+    assert resolve_method(with_values(Recipe(), ["data.source=stsb"])).method == "mean-squared-error"
     assert (
-        suited(with_values(Recipe(), ["data.source=stsb", "data.regression=false"])).method == "cross-entropy"
+        resolve_method(with_values(Recipe(), ["data.source=stsb", "data.regression=false"])).method
+        == "cross-entropy"
     )
     frozen = regression_recipe(method_recipe("frozen"))
     assert (frozen.method, frozen.stages[0].learns) == ("frozen", "head")

@@ -142,7 +142,7 @@ def test_another_search_and_what_is_no_study_are_refused(tmp_path):
     with pytest.raises(UserError, match="another recipe"), _search(tmp_path, TWO_RANGES, fingerprint="two"):
         pass
     (tmp_path / "study.db").write_text("no database " * 100)
-    with pytest.raises(UserError, match="no study that can be read"), _search(tmp_path, TWO_RANGES):
+    with pytest.raises(UserError, match="not a readable study"), _search(tmp_path, TWO_RANGES):
         pass
     (tmp_path / "study.db").unlink()
     (tmp_path / "study.db").mkdir()

@@ -10,8 +10,9 @@ import pytest
 from tellapart.data.examples import TextSplit
 from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.metrics import classification_metrics
-from tellapart.fitting.fit import fit, load_fitted
+from tellapart.fitting.fit import fit
 from tellapart.fitting.folder import claim_folder
+from tellapart.fitting.loading import load_fitted
 from tellapart.fitting.rows import load_data
 from tellapart.recipes import method_recipe, with_values
 from tellapart.runs.evaluate import evaluate
@@ -141,7 +142,7 @@ def test_overwriting_deletes_only_what_a_run_wrote(tmp_path):
     assert not folder.exists()
     folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match="no run wrote"):
+    with pytest.raises(UserError, match="not written by a run"):
         claim_folder(folder, resume=False, overwrite=True)
     assert (folder / "thesis.tex").exists()
     with pytest.raises(UserError, match="is a file"):

@@ -12,7 +12,8 @@ import yaml
 from tellapart import TextClassifier
 from tellapart.data.examples import TextSplit
 from tellapart.errors import DataError, ModelError, RecipeError
-from tellapart.fitting.fit import fit, load_fitted
+from tellapart.fitting.fit import fit
+from tellapart.fitting.loading import load_fitted
 from tellapart.fitting.models import input_length, load_model
 from tellapart.fitting.rows import load_data
 from tellapart.recipes import method_recipe, with_values

@@ -46,7 +46,7 @@ def pretrain(
     """
     from tellapart.cli.messages import print_notes
     from tellapart.cli.tables import print_json
-    from tellapart.fitting.processes import is_main_process
+    from tellapart.fitting.environment import is_main_process
     from tellapart.pretraining.run import pretrain as run
 
     chosen = recipe_from(context.params)

@@ -30,7 +30,7 @@ def train(
     tellapart train banking77 --few-shot 8 --epochs 20 --seed 1
     """
     from tellapart.cli.tables import print_json, show_run
-    from tellapart.fitting.processes import is_main_process
+    from tellapart.fitting.environment import is_main_process
     from tellapart.runs.train import train as run
 
     chosen = o.recipe_from(context.params)

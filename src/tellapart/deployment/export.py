@@ -1,4 +1,4 @@
-"""A trained classifier as a folder that ONNX Runtime scores, held against PyTorch before anyone relies on it."""
+"""Writes a classifier as an ONNX folder and compares it with PyTorch."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ MODEL_FILE = "model.onnx"
 INT8_FILE = "model-int8.onnx"
 
 LARGEST_DIFFERENCE = 1e-3
-"""Of logits in float32, as a share of the largest logit (or of 1): rounding in another order makes about 1e-6."""
+"""Largest allowed difference of float32 logits, relative to the largest logit (at least 1); rounding makes 1e-6."""
 
 FEWEST_EQUAL_LABELS = 0.98
-"""Below this share of texts with the same labels an int8 export comes with a note."""
+"""Share of texts with the same labels below which an int8 export warns."""
 
 
 def export_onnx(
@@ -50,24 +50,24 @@ def export_onnx(
     max_length: int,
     quantization: Quantization | None = None,
 ) -> Manifest:
-    """Writes `model.onnx`, perhaps `model-int8.onnx`, tokeniser, config, decision and `export.json` into a folder.
+    """Writes `model.onnx`, optionally `model-int8.onnx`, tokeniser, config, decision and `export.json`.
 
     Args:
         model: A sequence classifier in training form.
         tokenizer: Its tokeniser.
-        rows: Rows to compare PyTorch and ONNX Runtime on, like those that will be scored.
-        folder: An empty folder, or none yet; the caller makes the write atomic.
+        rows: Rows on which PyTorch and ONNX Runtime are compared.
+        folder: An empty or missing folder; the caller makes the write atomic.
         labels: The classes.
         decision: How logits become labels.
         max_length: Longest input in tokens.
-        quantization: `int8` to write that too, and have it scored.
+        quantization: `int8` to also write int8 weights, which are then used for scoring.
 
     Returns:
-        What `export.json` says.
+        The content of `export.json`.
 
     Raises:
         MissingDependencyError: A package of the extra `onnx` is not installed.
-        ModelError: The model cannot be exported, or ONNX Runtime gives other logits than PyTorch.
+        ModelError: The model cannot be exported, or ONNX Runtime computes different logits than PyTorch.
     """
     check_onnx("exporting to ONNX")
     folder.mkdir(parents=True, exist_ok=True)

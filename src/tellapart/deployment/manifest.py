@@ -1,4 +1,4 @@
-"""What an exported folder holds: which file is scored, how it was made, and a checksum of every file."""
+"""The manifest of an export: model file, versions, agreement with PyTorch, checksums."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _PACKAGES = ("tellapart", "torch", "transformers", "onnx", "onnxscript", "onnxru
 
 @dataclass(frozen=True)
 class Agreement:
-    """How an exported model's answers compare with PyTorch's in float32 on the same texts.
+    """Agreement of an exported model with PyTorch in float32 on the same texts.
 
     Args:
-        texts: How many.
-        largest_difference: Of two logits.
-        largest_logit: The largest absolute value of a logit of PyTorch's, to set that against.
-        equal_labels: The share of texts with the same labels, 0 to 1.
+        texts: Number of texts.
+        largest_difference: Largest absolute difference of logits.
+        largest_logit: Largest absolute PyTorch logit.
+        equal_labels: Share of texts with the same labels, 0 to 1.
     """
 
     texts: int
@@ -39,14 +39,14 @@ class Manifest:
     """The content of `export.json`.
 
     Args:
-        model: The file that is scored.
+        model: The model file used for scoring.
         format: `onnx`.
         quantization: `int8`, or None for float32.
         opset: Version of ONNX's operators.
         inputs: Names of the model's inputs, each int64 (B, L).
         agreement: File name to its agreement with PyTorch.
         versions: Package to the version that made the export.
-        sha256: Path in the folder to the checksum of each file but this one.
+        sha256: Relative path to checksum, for all files except this one.
     """
 
     model: str
@@ -70,10 +70,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Reads `export.json` and holds the files that scoring reads against their checksums.
+    """Reads `export.json` and verifies the checksums of the files needed for scoring.
 
     Raises:
-        ModelError: It cannot be read, names a file outside the folder, or a file is missing or is another one.
+        ModelError: It is unreadable, names a file outside the folder, or a file is missing or has changed.
     """
     try:
         content = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
@@ -97,7 +97,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def checksums_of(folder: Path) -> dict[str, str]:
-    """Returns the checksum of every file in a folder and its subfolders, by its path in the folder."""
+    """Returns relative path to checksum for all files below a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): file_checksum(path) for path in files}
 
@@ -109,7 +109,7 @@ def file_checksum(path: Path) -> str:
 
 
 def package_versions() -> dict[str, str]:
-    """Returns the versions of what makes an export."""
+    """Returns the installed versions of the packages that make an export."""
     return {name: version(name) for name in _PACKAGES}
 
 

@@ -1,4 +1,4 @@
-"""From a classifier in PyTorch to an ONNX file, and from that to one with int8 weights."""
+"""Converts a PyTorch classifier to ONNX, and ONNX weights to int8."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tellapart.encoders.transformer import encoders_of
 from tellapart.errors import ModelError
 
 OPSET = 20
-"""Version of ONNX's operators: the first with GELU, which would else be several operations."""
+"""ONNX operator set: the first with GELU as one operator."""
 
 TOKEN_TYPES = "token_type_ids"
 
@@ -28,7 +28,7 @@ _PARTS_OF_A_BATCH = 3
 
 
 class _Logits(nn.Module):
-    """A classifier as a function of tensors in a fixed order."""
+    """A classifier that takes its inputs as positional tensors."""
 
     def __init__(self, model: Any, names: list[str]) -> None:
         super().__init__()
@@ -39,19 +39,19 @@ class _Logits(nn.Module):
 
 
 def write_onnx(model: Any, tokenizer: Any, dataset: TokenisedDataset, path: Path) -> list[str]:
-    """Writes a classifier as one ONNX file, weights included, float32, for any number and length of rows.
+    """Writes a classifier as one float32 ONNX file with dynamic batch size and length.
 
     Args:
-        model: A sequence classifier in training form: mean pooling costs no layer.
+        model: A sequence classifier in training form.
         tokenizer: Its tokeniser.
-        dataset: Rows to follow the model's computation with.
+        dataset: Rows used to trace the model.
         path: The file.
 
     Returns:
         The names of the inputs.
 
     Raises:
-        ModelError: The model computes something that ONNX has no form for, or is larger than a file may be.
+        ModelError: ONNX cannot express the model, or the model is too large for one file.
     """
     batch = _example(tokenizer, dataset)
     names = list(batch)
@@ -75,7 +75,7 @@ def write_onnx(model: Any, tokenizer: Any, dataset: TokenisedDataset, path: Path
                 verbose=False,
             )
             assert program is not None
-            program.save(path, external_data=False)
+            _save_without_traces(program.model_proto, path)
     except OSError:
         raise
     except Exception as error:  # the exporter, torch.export and protobuf raise classes of their own
@@ -87,7 +87,7 @@ def write_onnx(model: Any, tokenizer: Any, dataset: TokenisedDataset, path: Path
 
 
 def quantise(source: Path, target: Path) -> None:
-    """Writes an ONNX model with int8 weights, one scale a column; activations are scaled as they come.
+    """Quantises the weights of an ONNX model to int8 per channel, with dynamic scales for activations.
 
     Args:
         source: A float32 model.
@@ -117,7 +117,7 @@ def quantise(source: Path, target: Path) -> None:
 
 
 def _example(tokenizer: Any, dataset: TokenisedDataset) -> dict[str, Tensor]:
-    """A few rows with all inputs, padded: the longest, the shortest, and one between."""
+    """A padded batch with all inputs: the longest, the shortest and a medium row."""
     order = np.argsort(dataset.lengths.numpy(), kind="stable")
     rows = np.unique(order[np.linspace(0, len(order) - 1, _PARTS_OF_A_BATCH).astype(int)])
     width = int(dataset.lengths[rows].max())
@@ -132,8 +132,39 @@ def _example(tokenizer: Any, dataset: TokenisedDataset) -> dict[str, Tensor]:
     return batch
 
 
+def _save_without_traces(model: Any, path: Path) -> None:
+    """Writes an ONNX model without metadata: stack traces in it name local files and outweigh small models."""
+    import onnx
+
+    _clear([model, *model.functions])
+    for function in model.functions:
+        _clear(function.value_info)
+        _clear_nodes(function.node)
+    _clear_graph(model.graph)
+    onnx.save_model(model, path)
+
+
+def _clear_graph(graph: Any) -> None:
+    _clear([graph, *graph.input, *graph.output, *graph.value_info, *graph.initializer])
+    _clear_nodes(graph.node)
+
+
+def _clear_nodes(nodes: Iterable[Any]) -> None:
+    _clear(nodes)
+    for node in nodes:
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
+                _clear_graph(graph)
+
+
+def _clear(messages: Iterable[Any]) -> None:
+    for message in messages:
+        message.ClearField("doc_string")
+        message.ClearField("metadata_props")
+
+
 def _reason(error: BaseException) -> str:
-    """The first words of what went wrong first."""
+    """The first line of the root cause."""
     while error.__cause__ is not None:
         error = error.__cause__
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
@@ -142,7 +173,7 @@ def _reason(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Nothing of what the exporters tell their own developers; what goes wrong is still raised."""
+    """Suppresses the exporters' logs, warnings and output; exceptions are still raised."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

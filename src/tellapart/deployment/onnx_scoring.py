@@ -1,8 +1,9 @@
-"""An exported classifier, scored through ONNX Runtime in the batches that PyTorch would get."""
+"""Scores exported classifiers with ONNX Runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from torch import Tensor
 from transformers import AutoConfig
 
 from tellapart.data.batches.batching import TokenisedDataset
+from tellapart.data.batches.tokenising import tokenise
+from tellapart.data.examples import TextSplit
 from tellapart.deployment.manifest import MANIFEST_FILE, read_manifest
 from tellapart.deployment.onnx_export import TOKEN_TYPES
 from tellapart.encoders.loading import load_tokenizer
+from tellapart.encoders.precision import Precision
 from tellapart.encoders.scoring import TOKENS_A_BATCH, in_batches
 from tellapart.encoders.transformer import position_limit, readable
-from tellapart.errors import MissingDependencyError, ModelError
+from tellapart.errors import MissingDependencyError, ModelError, UserError
 
 
 class OnnxClassifier:
@@ -29,7 +33,7 @@ class OnnxClassifier:
 
     Raises:
         MissingDependencyError: ONNX Runtime is not installed.
-        ModelError: The file holds no classifier, or keeps weights in other files.
+        ModelError: The file is no classifier, or its weights are in other files.
     """
 
     def __init__(self, path: Path, config: Any) -> None:
@@ -47,7 +51,7 @@ class OnnxClassifier:
             progress: Called with the number of rows done after each batch.
 
         Raises:
-            ModelError: The model takes other inputs than the rows have.
+            ModelError: The rows lack inputs of the model.
         """
         return in_batches(dataset, self._logits, TOKENS_A_BATCH["cpu"], progress=progress)
 
@@ -65,37 +69,93 @@ class OnnxClassifier:
         return np.asarray(logits, dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class ExportedScorer:
+    """An export with its tokeniser, as a `tellapart.fitting.fitted.Scorer`.
+
+    Args:
+        model: The model in ONNX Runtime.
+        tokenizer: Its tokeniser.
+        max_length: Longest input in tokens.
+    """
+
+    model: OnnxClassifier
+    tokenizer: Any
+    max_length: int
+    kind: str = "an exported model"
+
+    def tokenised(self, split: TextSplit) -> TokenisedDataset:
+        """Tokenises a split."""
+        return tokenise(split, self.tokenizer, max_length=self.max_length)
+
+    def scores(
+        self,
+        split: TextSplit,
+        rows: TokenisedDataset | None = None,
+        *,
+        bf16: bool = False,
+        progress: Callable[[int], Any] | None = None,
+    ) -> np.ndarray:
+        """Computes logits, float32 (N, K); `bf16` has no effect."""
+        return self.model.scores(self.tokenised(split) if rows is None else rows, progress=progress)
+
+    def in_precision(self, precision: Precision, *, regression: bool) -> ExportedScorer:
+        """Returns itself.
+
+        Raises:
+            UserError: `bf16` is asked for.
+        """
+        if precision == "bf16":
+            raise UserError("an exported model cannot be scored in bf16", "leave out --precision")
+        return self
+
+    def save(self, folder: str | Path) -> None:
+        """Refuses.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError(
+            "an exported model cannot be saved as a checkpoint", "load the run that it was exported from"
+        )
+
+    def divide_by_temperature(self, temperature: float) -> None:
+        """Refuses.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError("an exported model cannot be changed", "export a model with a folded temperature")
+
+
 def is_exported(folder: Path) -> bool:
     """Whether `tellapart export` wrote the folder."""
     return (folder / MANIFEST_FILE).is_file()
 
 
-def load_exported(folder: Path) -> tuple[OnnxClassifier, Any, int]:
-    """Loads what `tellapart export` wrote.
+def load_exported(folder: Path) -> ExportedScorer:
+    """Loads an export.
 
     Args:
-        folder: With `export.json`.
-
-    Returns:
-        The classifier, its tokeniser, and the longest input in tokens.
+        folder: The folder with `export.json`.
 
     Raises:
         MissingDependencyError: ONNX Runtime is not installed.
-        ModelError: The folder is not as it was written.
+        ModelError: Files are missing or have changed.
     """
     manifest = read_manifest(folder)
     with readable(str(folder)):
         config = AutoConfig.from_pretrained(folder)
         tokenizer = load_tokenizer(str(folder))
     model = OnnxClassifier(folder / manifest.model, config)
-    return model, tokenizer, min(tokenizer.model_max_length, position_limit(config))
+    return ExportedScorer(model, tokenizer, min(tokenizer.model_max_length, position_limit(config)))
 
 
 def check_onnx(purpose: str) -> None:
-    """Refuses work for which a package is missing.
+    """Checks that the packages of the extra `onnx` are installed.
 
     Raises:
-        MissingDependencyError: With the extra that has it.
+        MissingDependencyError: One is missing.
     """
     try:
         import onnx  # noqa: F401
@@ -113,18 +173,18 @@ def _session(path: Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors alone
+    options.log_severity_level = 3  # errors only
     try:
         content = path.read_bytes()
         graph = onnx.load_model_from_string(content).graph
         if any(uses_external_data(tensor) for tensor in graph.initializer):
-            raise ModelError(f"{path} keeps weights in other files", "export the model again")
+            raise ModelError(f"{path} has weights in other files", "export the model again")
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except ModelError:
         raise
     except Exception as error:  # protobuf and ONNX Runtime raise classes of their own
         raise ModelError(
-            f"{path} holds no ONNX model that can be read ({_first_line(error)})", "export the model again"
+            f"{path} is not a readable ONNX model ({_first_line(error)})", "export the model again"
         ) from error
     if [each.name for each in session.get_outputs()] != ["logits"]:
         raise ModelError(

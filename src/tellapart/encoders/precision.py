@@ -14,6 +14,13 @@ from tellapart.encoders.transformer import encoders_of, final_linear
 Precision = Literal["auto", "fp32", "bf16"]
 
 
+def default_device() -> str:
+    """Returns the device that models train and score on: `cuda`, else `mps`, else `cpu`."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
 def gains_from_bf16(device: torch.device | str) -> bool:
     """Returns whether the device multiplies bf16 matrices natively.
 

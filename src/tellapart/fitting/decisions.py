@@ -1,27 +1,18 @@
-"""How a run's scores become labels: checked before training, fitted on the validation rows after it."""
+"""Thresholds and temperature: checked before training, fitted on the validation rows afterwards."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import torch
-
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
-from tellapart.encoders.transformer import final_linear
 from tellapart.errors import DataError, RecipeError
 from tellapart.evaluation.calibration import fit_temperature
 from tellapart.evaluation.decision import DEFAULT_THRESHOLD, Decision, threshold_values, tuned_thresholds
 from tellapart.evaluation.metrics import probabilities
-from tellapart.objectives.relations import with_relations as with_relations
+from tellapart.fitting.fitted import Fitted
 from tellapart.recipes import DecisionRecipe
-from tellapart.training.tfidf import TfidfClassifier
-
-if TYPE_CHECKING:
-    from tellapart.fitting.fit import Fitted
 
 
 def check_decision(recipe: DecisionRecipe, data: TextData) -> None:
-    """Refuses, before anything is trained, a decision that could not be made afterwards.
+    """Checks before training that the thresholds and temperature can be fitted afterwards.
 
     Raises:
         RecipeError: Thresholds or a temperature do not fit the task, or there is nothing to fit on.
@@ -29,7 +20,7 @@ def check_decision(recipe: DecisionRecipe, data: TextData) -> None:
     tuned = recipe.thresholds == "tuned"
     if data.labels.regression and recipe.temperature != "none":
         raise RecipeError(
-            "a temperature calibrates the probabilities of classes, but the rows have scores", "leave it out"
+            "a temperature calibrates class probabilities, but the labels are numeric targets", "leave it out"
         )
     if tuned or recipe.thresholds != DEFAULT_THRESHOLD:
         try:
@@ -47,14 +38,14 @@ def check_decision(recipe: DecisionRecipe, data: TextData) -> None:
 
 
 def decide(recipe: DecisionRecipe, fitted: Fitted, validation: TextSplit | None) -> Decision:
-    """Fits what a recipe asks for to the validation rows; a temperature that is to be folded changes the model.
+    """Fits the temperature, then thresholds on the calibrated probabilities, to the validation rows.
 
-    The temperature comes first: thresholds are probabilities that it is in.
+    A folded temperature changes the model's last layer.
 
     Args:
-        recipe: What is asked for, checked.
+        recipe: The settings, checked by `check_decision`.
         fitted: The trained classifier, with the plain decision.
-        validation: The rows to fit to.
+        validation: The rows to fit on.
     """
     thresholds = None
     temperature = 1.0
@@ -71,23 +62,12 @@ def decide(recipe: DecisionRecipe, fitted: Fitted, validation: TextSplit | None)
         thresholds = threshold_values(_given(recipe, fitted.labels), fitted.labels)
     folded = recipe.temperature == "folded"
     if folded:
-        _divide_last_layer(fitted.model, temperature)
+        fitted.scorer.divide_by_temperature(temperature)
     return Decision(thresholds, temperature, folded)
 
 
 def _given(recipe: DecisionRecipe, labels: LabelSpace) -> dict[str, float]:
-    """The thresholds by name, as far as they are known before training."""
+    """Fixed thresholds by label name; empty if they are tuned."""
     if isinstance(recipe.thresholds, dict):
         return recipe.thresholds
     return {} if recipe.thresholds == "tuned" else dict.fromkeys(labels.names, float(recipe.thresholds))
-
-
-def _divide_last_layer(model: Any, temperature: float) -> None:
-    if isinstance(model, TfidfClassifier):
-        model.weight, model.bias = model.weight / temperature, model.bias / temperature
-        return
-    linear = final_linear(model)
-    with torch.no_grad():
-        linear.weight.div_(temperature)
-        if linear.bias is not None:
-            linear.bias.div_(temperature)

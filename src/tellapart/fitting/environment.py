@@ -1,4 +1,4 @@
-"""What a result was measured on: versions, device, threads."""
+"""The software, hardware and processes of a run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import torch
 import transformers
 
 import tellapart
+from tellapart.errors import UserError
 
 
 def environment() -> dict[str, Any]:
-    """Returns a description of software and hardware, for the JSON beside every result."""
+    """Returns versions, processor, threads and device, for the JSON file of a result."""
     return {
         "tellapart": tellapart.__version__,
         "torch": torch.__version__,
@@ -40,3 +41,36 @@ def _processor() -> str:
         name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in values.get("flags", "")
     ]
     return f"{values.get('model name', platform.processor())} ({', '.join(extensions)})"
+
+
+def process_number() -> int:
+    """Returns the rank of this process under torchrun, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def process_count() -> int:
+    """Returns the number of processes that train together; known before they are connected."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main_process() -> bool:
+    """Whether this process writes files and reports."""
+    return process_number() == 0
+
+
+def check_single_process(what: str) -> None:
+    """Refuses to run under torchrun or accelerate.
+
+    Raises:
+        UserError: Several processes were started.
+    """
+    if process_count() > 1:
+        raise UserError(f"{what} runs in one process", "start it without torchrun or accelerate launch")
+
+
+def wait_for_all() -> None:
+    """Waits until every process has arrived: files that one of them deletes may still be read by another."""
+    import torch.distributed as distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()

@@ -1,4 +1,4 @@
-"""The run folder: who may write it, and what is written."""
+"""Run folders: checks before writing, and writes model, recipe, predictions, report and metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tellapart.evaluation.metrics import confidences, finite_logits, per_class, 
 from tellapart.evaluation.predictions import predicted_columns, prediction_table
 from tellapart.evaluation.task import seen_note
 from tellapart.files import replacing
-from tellapart.fitting.fit import Fitted
+from tellapart.fitting.fitted import Fitted
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.inspection.report import WrongPrediction, write_report, write_target_report
 
@@ -25,10 +25,10 @@ CHECKPOINTS = "checkpoints"
 
 
 def claim_folder(output: str | Path, *, resume: bool, overwrite: bool) -> Path:
-    """Returns the output folder if it may be written.
+    """Returns the output folder after checking that it may be written.
 
     Raises:
-        UserError: It holds files of another run, and neither resuming nor overwriting was asked for.
+        UserError: It holds files, and neither `resume` nor `overwrite` is set, or the files are not those of a run.
     """
     folder = Path(output)
     if folder.is_file():
@@ -37,11 +37,11 @@ def claim_folder(output: str | Path, *, resume: bool, overwrite: bool) -> Path:
         if not overwrite:
             raise UserError(
                 f"the output folder {output} is not empty",
-                "choose another --output, go on with --resume, or replace it with --overwrite",
+                "choose another --output, continue with --resume, or replace it with --overwrite",
             )
         if not _is_run_folder(folder):
             raise UserError(
-                f"the output folder {output} holds files that no run wrote",
+                f"the output folder {output} holds files that were not written by a run",
                 "choose another --output, or empty it yourself",
             )
         shutil.rmtree(folder)
@@ -49,7 +49,7 @@ def claim_folder(output: str | Path, *, resume: bool, overwrite: bool) -> Path:
 
 
 def _is_run_folder(folder: Path) -> bool:
-    """Whether every file there has a name that runs write: --overwrite must never delete anything else."""
+    """Whether all files have names that runs write, so that --overwrite never deletes anything else."""
     names = {path.name for path in folder.iterdir()}
     return all(name in RUN_FILES or name.startswith(("confusion-", "label-distance-")) for name in names)
 
@@ -83,13 +83,13 @@ RUN_FILES = {
 def write_run(
     folder: Path, fitted: Fitted, data: TextData, logits: dict[str, np.ndarray], metrics: dict[str, Any]
 ) -> None:
-    """Writes model, recipe, predictions, report and, as the sign that all is done, the metrics.
+    """Writes model, recipe, predictions and report; the metrics last, as they mark the run as finished.
 
     Args:
         folder: The run folder.
         fitted: The trained classifier.
         data: Its data.
-        logits: Split name to logits (N, K), of the splits that were scored.
+        logits: Split name to logits (N, K), for the scored splits.
         metrics: The content of `metrics.json`.
 
     Raises:

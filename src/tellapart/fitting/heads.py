@@ -1,4 +1,4 @@
-"""Classifiers on an encoder that stays as it is: the start of a stage, or all that a stage learns."""
+"""Classifiers on a frozen encoder: the initial classifier of a stage, or stages that train only the head."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.scoring import represent
 from tellapart.encoders.transformer import final_linear
 from tellapart.errors import RecipeError
-from tellapart.fitting.objectives import build_objective
-from tellapart.fitting.processes import process_number
+from tellapart.fitting.environment import process_number
 from tellapart.fitting.tasks import Task
-from tellapart.objectives import RunFacts
+from tellapart.objectives import Objective, RunFacts
 from tellapart.recipes import CrossEntropyRecipe, MeanSquaredErrorRecipe, ObjectiveRecipe, StageRecipe
 from tellapart.training.evaluating import evaluation_loss
 from tellapart.training.head import Head, train_head
 from tellapart.training.probe import fit_linear
 from tellapart.training.requirements import class_counts
 
-# Rows that a classifier's start is fitted to, at most: beyond this the regression costs more than it gives.
+# Largest number of rows for the initial regression: more cost time and improve nothing.
 PROBE_ROWS = 10_000
 
-# AdamW on fixed vectors: a rate that moves a fresh layer, and passes that cost next to nothing.
+# Defaults of AdamW on fixed vectors, where epochs are cheap.
 HEAD_RATE, HEAD_EPOCHS = 1e-3, 20.0
 
 
 def fit_start(stage: StageRecipe, model: Any, task: Task, seed: int) -> None:
-    """Starts the classifier from a logistic (of scores a ridge) regression on the encoder's vectors as they come."""
+    """Initialises the classifier by logistic regression (ridge for numeric targets) on the encoder's vectors."""
     bf16 = use_bf16(stage.precision, next(model.parameters()).device)
     rows = np.random.default_rng(seed).permutation(len(task.train))[:PROBE_ROWS]
     vectors = represent(model, task.train, bf16=bf16, rows=rows)
@@ -44,16 +43,16 @@ def fit_start(stage: StageRecipe, model: Any, task: Task, seed: int) -> None:
 
 
 def start_at_frequencies(model: Any, task: Task) -> None:
-    """Starts the biases of a fresh classifier of several labels where each label has its share of the training rows.
+    """Initialises the biases of a multi-label classifier so that each label starts at its training frequency.
 
-    From biases of 0 every label begins at one half, and many steps go into learning that most labels are rare.
+    With zero biases every label starts at probability 0.5, and many steps are spent learning that most are rare.
 
     Args:
-        model: A classifier whose final layer has learned nothing.
+        model: A classifier with an untrained final layer.
         task: The rows.
 
     References:
-        Lin et al. 2017, Focal Loss for Dense Object Detection, §3.3: the same for a rare foreground.
+        Lin et al. 2017, Focal Loss for Dense Object Detection, §3.3.
     """
     rows = len(task.train)
     counts = class_counts(task.train, len(task.labels))
@@ -65,31 +64,30 @@ def start_at_frequencies(model: Any, task: Task) -> None:
 
 
 def train_fresh_head(
-    stage: StageRecipe, model: Any, task: Task, folder: Path, seed: int
+    stage: StageRecipe, objective: Objective, model: Any, task: Task, folder: Path, seed: int
 ) -> tuple[StageRecipe, list[dict[str, float]]]:
-    """Replaces the final layer by a fresh one that is trained on vectors computed once.
+    """Trains a new final layer on representations that are computed once.
 
-    Every text is encoded once, in evaluation mode. All but the final layer stays as it is, bit for bit.
+    Every text is encoded once, in evaluation mode. All other weights stay bit-identical.
 
     Args:
-        stage: What to do.
+        stage: The stage.
+        objective: Built from the stage's recipe.
         model: A classifier in training form.
         task: The rows.
-        folder: Where the vectors are kept; a resumed run finds them there.
-        seed: Of the fresh layer and the order of the rows.
+        folder: Cache folder of the vectors; a resumed run reuses them.
+        seed: Seed of the layer's weights and the order of the rows.
 
     Returns:
-        The stage with every open value decided, and a dict an epoch.
+        The stage with all defaults filled in, and one log entry per epoch.
 
     Raises:
-        RecipeError: The objective has no meaning for a classifier alone, or the solver cannot minimise it.
-        ModelError: The vectors in `folder` are another model's.
+        RecipeError: The stage has an option without effect, or the solver cannot minimise the objective.
+        ModelError: The vectors in `folder` were computed by another model.
     """
     check_head_stage(stage)
     bf16 = use_bf16(stage.precision, next(model.parameters()).device)
-    vectors = (
-        folder / f"vectors-{process_number()}"
-    )  # every process needs all of them, and two must not write one
+    vectors = folder / f"vectors-{process_number()}"  # each process needs all, and none may share a file
     train = cached_representations(model, task.train, vectors / "train", bf16=bf16)
     validation = None
     if task.validation is not None:
@@ -103,8 +101,10 @@ def train_fresh_head(
     )
     fits = {}
     for solver in _solvers(stage, validated=validation is not None):
-        fit = _by_regression if solver == "l-bfgs" else _by_epochs
-        fits[solver] = fit(stage, task, train, validation, seed)
+        if solver == "l-bfgs":
+            fits[solver] = _by_regression(stage, task, train, seed)
+        else:
+            fits[solver] = _by_epochs(stage, objective, task, train, validation, seed)
     chosen = next(iter(fits))
     if validation is not None:
         chosen = max(fits, key=lambda solver: _judged(stage, task, fits[solver].logits(validation)))
@@ -115,7 +115,7 @@ def train_fresh_head(
 
 
 def _logged(entry: dict[str, float], stage: StageRecipe, task: Task) -> dict[str, float]:
-    """An epoch's log under the names that a Trainer's log has."""
+    """Renames an epoch's log entry as a Trainer names it."""
     entry = dict(entry)
     if "eval_score" in entry:
         assert stage.metric is not None
@@ -125,20 +125,20 @@ def _logged(entry: dict[str, float], stage: StageRecipe, task: Task) -> dict[str
 
 
 def check_head_stage(stage: StageRecipe) -> None:
-    """Refuses, before anything runs, what a stage that learns only the head cannot do.
+    """Checks the options of a stage that trains only the head.
 
     Raises:
         RecipeError: The solver cannot minimise the objective, or an option would have no effect.
     """
     if stage.perturbation != "none":
         raise RecipeError(
-            "a stage that learns only the head never runs the encoder, so a perturbation has no effect",
-            "set it for a stage that learns all",
+            "a stage that trains only the head never runs the encoder, so a perturbation has no effect",
+            "set it for a stage that trains the encoder",
         )
     if stage.gradient_cache is not None:
         raise RecipeError(
-            "a stage that learns only the head never runs the encoder, so a gradient cache has no effect",
-            "set it for a stage that learns all",
+            "a stage that trains only the head never runs the encoder, so a gradient cache has no effect",
+            "set it for a stage that trains the encoder",
         )
     if stage.solver == "l-bfgs" and not _is_plain(stage.objective):
         raise RecipeError(
@@ -157,16 +157,14 @@ def _solvers(stage: StageRecipe, *, validated: bool) -> list[str]:
 
 
 def _is_plain(objective: ObjectiveRecipe) -> bool:
-    """Whether a logistic, or a ridge, regression minimises it."""
+    """Whether logistic or ridge regression minimises the objective."""
     return objective.model_dump() in (
         CrossEntropyRecipe().model_dump(),
         MeanSquaredErrorRecipe().model_dump(),
     )
 
 
-def _by_regression(
-    stage: StageRecipe, task: Task, train: np.ndarray, validation: np.ndarray | None, seed: int
-) -> Head:
+def _by_regression(stage: StageRecipe, task: Task, train: np.ndarray, seed: int) -> Head:
     assert task.train.labels is not None
     weight, bias = fit_linear(
         train, task.train.labels.numpy(), len(task.labels), regularisation=stage.regularisation, seed=seed
@@ -175,12 +173,16 @@ def _by_regression(
 
 
 def _by_epochs(
-    stage: StageRecipe, task: Task, train: np.ndarray, validation: np.ndarray | None, seed: int
+    stage: StageRecipe,
+    objective: Objective,
+    task: Task,
+    train: np.ndarray,
+    validation: np.ndarray | None,
+    seed: int,
 ) -> Head:
     assert task.train.labels is not None
     assert stage.epochs is not None
     assert stage.head_learning_rate is not None
-    objective = build_objective(stage.objective, task.labels)
     objective.prepare(
         RunFacts(
             num_labels=len(task.labels),
@@ -205,7 +207,7 @@ def _by_epochs(
 
 
 def _judged(stage: StageRecipe, task: Task, logits: np.ndarray) -> tuple[float, float]:
-    """The stage's metric, then what decides between equals: the likelihood of the validation labels."""
+    """The stage's metric, then, to break ties, the log likelihood of the validation labels."""
     assert stage.metric is not None
     assert task.validation is not None
     assert task.validation.labels is not None

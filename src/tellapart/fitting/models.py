@@ -1,4 +1,4 @@
-"""From a recipe's encoder to a model under a fresh classifier, and its tokeniser."""
+"""Loads or builds a recipe's encoder with an untrained classifier, and its tokeniser."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from tellapart.encoders.scratch import BuiltEncoder, build_encoder, learns_from_
 from tellapart.encoders.transformer import position_limit
 from tellapart.encoders.windowed import reads_windows
 from tellapart.errors import DataError, RecipeError
-from tellapart.recipes import EncoderRecipe, Recipe
+from tellapart.recipes import EncoderRecipe
 from tellapart.training.defaults import default_max_length
 
-# What only encoders that learn from the run's texts alone have.
+# Settings of encoders trained from scratch only.
 _SCRATCH_KEYS = ("embeddings", "embedding_size", "vocabulary_size", "tokens")
 
-# What only encoders that read windows have.
+# Settings of windowed encoders only.
 _WINDOW_KEYS = ("window_length", "window_stride")
 
 
 def load_model(encoder: EncoderRecipe, data: TextData, seed: int) -> BuiltEncoder:
-    """Loads what a recipe names as its encoder, alone or fused with a second one, or builds it from the texts.
+    """Loads a recipe's encoder, optionally fused with a second one, or builds it from the training texts.
 
     Args:
-        encoder: What to load, and how it pools.
-        data: The classes; and the texts, for encoders that learn from these alone.
-        seed: Of embeddings that are trained first.
+        encoder: The encoder section of the recipe.
+        data: The classes, and the texts for encoders trained from scratch.
+        seed: Seed of word embeddings that are trained first.
 
     Returns:
         A classifier in training form, its tokeniser, and notes.
@@ -41,7 +41,7 @@ def load_model(encoder: EncoderRecipe, data: TextData, seed: int) -> BuiltEncode
     Raises:
         ModelError: An encoder cannot be read, or two do not fit together.
         RecipeError: A setting has no effect on this kind of encoder.
-        DataError: The encoder is to read windows, and the rows are pairs.
+        DataError: The encoder is windowed, and the rows are pairs.
     """
     _check_window_keys(encoder)
     if encoder.name in FROM_SCRATCH:
@@ -49,7 +49,7 @@ def load_model(encoder: EncoderRecipe, data: TextData, seed: int) -> BuiltEncode
     for key in _SCRATCH_KEYS:
         if getattr(encoder, key) != EncoderRecipe.model_fields[key].default:
             raise RecipeError(
-                f"encoder.{key} has no effect on {encoder.name}, which brings its own",
+                f"encoder.{key} has no effect on {encoder.name}, which has its own",
                 f"leave it out, or choose {' or '.join(FROM_SCRATCH)}",
             )
     model, tokenizer = _pre_trained(encoder, data.labels)
@@ -62,7 +62,7 @@ def _pre_trained(encoder: EncoderRecipe, labels: LabelSpace) -> tuple[Any, Any]:
     if encoder.windows != "none":
         if encoder.second is not None:
             raise RecipeError(
-                "two fused encoders cannot read windows, which they would cut in different places",
+                "two fused encoders cannot read windows: they would split a text at different places",
                 "leave out --windows or --second-encoder",
             )
         return load_windowed_encoder(
@@ -85,15 +85,15 @@ def _check_window_keys(encoder: EncoderRecipe) -> None:
     if given and encoder.windows == "none":
         raise RecipeError(
             f"encoder.{given[0]} has no effect without windows",
-            "choose how they are pooled, as --windows max",
+            "choose how they are pooled, for example --windows max",
         )
 
 
 def check_readable(model: Any, split: TextSplit) -> None:
-    """Refuses pairs of texts for a model that reads windows.
+    """Checks that a windowed model is not given pairs of texts.
 
     Raises:
-        DataError: With the reason.
+        DataError: It is.
     """
     if split.text_pairs is not None and reads_windows(model):
         raise DataError(
@@ -103,7 +103,7 @@ def check_readable(model: Any, split: TextSplit) -> None:
 
 
 def windows_in_use(encoder: EncoderRecipe, model: Any) -> dict[str, Any]:
-    """Returns a recipe's keys about windows with every open value decided; nothing where it asks for none."""
+    """Returns the window settings with defaults filled in; empty without windows."""
     if encoder.windows == "none":
         return {}
     return {key: getattr(model.config, key) for key in ("windows", *_WINDOW_KEYS)}
@@ -112,13 +112,13 @@ def windows_in_use(encoder: EncoderRecipe, model: Any) -> dict[str, Any]:
 def _from_scratch(encoder: EncoderRecipe, data: TextData, seed: int) -> BuiltEncoder:
     if encoder.second is not None:
         raise RecipeError(
-            f"{encoder.name} cannot be fused before it has learned anything",
+            f"{encoder.name} cannot be fused before it is trained",
             "train it first and give the folder, or leave out --second-encoder",
         )
     if encoder.windows != "none":
         raise RecipeError(f"{encoder.name} reads texts of any length without windows", "leave out --windows")
     if encoder.pooling not in (None, "stock"):
-        raise RecipeError(f"{encoder.name} pools in its own way", "leave pooling out")
+        raise RecipeError(f"{encoder.name} has its own pooling", "leave out --pooling")
     return build_encoder(
         encoder.name,
         data.labels,
@@ -133,28 +133,11 @@ def _from_scratch(encoder: EncoderRecipe, data: TextData, seed: int) -> BuiltEnc
     )
 
 
-def starting_at_random(recipe: Recipe) -> Recipe:
-    """Returns a recipe whose first stage starts at random where the encoder has learned nothing yet.
-
-    Raises:
-        RecipeError: Its first stage learns nothing but the classifier.
-    """
-    if recipe.encoder.name not in FROM_SCRATCH:
-        return recipe
-    first, *others = recipe.stages
-    if first.learns == "head":
-        raise RecipeError(
-            f"the first stage learns the classifier alone, and {recipe.encoder.name} has learned nothing yet",
-            "choose a method that trains the encoder, or give the folder of a trained one as the encoder",
-        )
-    return recipe.model_copy(update={"stages": [first.model_copy(update={"start": "random"}), *others]})
-
-
 def input_length(encoder: EncoderRecipe, model: Any) -> int:
     """Returns the longest input in tokens.
 
     Raises:
-        RecipeError: It is longer than the encoder reads, or no text would have a second window.
+        RecipeError: It exceeds the encoder's limit, or no text would have a second window.
     """
     windowed = reads_windows(model)
     length = encoder.max_length or default_max_length(

@@ -1,4 +1,4 @@
-"""The rows of a run: read, split and sampled as its recipe says."""
+"""Reads, splits and samples the rows of a recipe."""
 
 from __future__ import annotations
 
@@ -6,27 +6,20 @@ import dataclasses
 from typing import Any
 
 from tellapart.data.examples import TextData
-from tellapart.data.reading.rows import is_regression_set, read_data
+from tellapart.data.reading.rows import read_data
 from tellapart.data.splits import prepare_splits, sample
 from tellapart.errors import RecipeError
 from tellapart.evaluation.task import RELEVANT, is_ranking
-from tellapart.fitting.decisions import with_relations
-from tellapart.recipes import Recipe, regression_recipe
-
-
-def suited(recipe: Recipe) -> Recipe:
-    """Returns the recipe with what its data decide: for scores, squared error, if no objective is named."""
-    given = recipe.data
-    scores = is_regression_set(given.source) if given.regression is None else given.regression
-    return regression_recipe(recipe) if scores else recipe
+from tellapart.objectives.relations import with_relations
+from tellapart.recipes import Recipe
 
 
 def read_rows(recipe: Recipe) -> TextData:
-    """Reads the rows that a recipe names, with the splits they come with.
+    """Reads the rows of a recipe, in the splits of the source.
 
     Raises:
-        DataError: They cannot be used.
-        RecipeError: The recipe names none, or an order, a hierarchy or few-shot rows that do not fit their classes.
+        DataError: The rows cannot be used.
+        RecipeError: No data are named, or an order, a hierarchy or few-shot sampling does not fit the classes.
     """
     given = recipe.data
     if given.source is None:
@@ -43,7 +36,7 @@ def read_rows(recipe: Recipe) -> TextData:
     )
     if data.labels.regression and given.few_shot is not None:
         raise RecipeError(
-            "a few rows a class were asked for, but the rows have scores and no classes",
+            "few-shot sampling takes rows per class, but the labels are numeric targets",
             "use --set data.train_rows=N in place of --few-shot",
         )
     data = dataclasses.replace(data, labels=with_relations(data.labels, given))
@@ -56,7 +49,7 @@ def read_rows(recipe: Recipe) -> TextData:
 
 
 def split_data(recipe: Recipe, data: TextData) -> TextData:
-    """Gives rows that were read the splits and samples that a recipe's seed and shares ask for."""
+    """Splits and samples rows by the recipe's seed, shares and row counts."""
     given = recipe.data
     prepared = prepare_splits(
         data,
@@ -77,10 +70,10 @@ def split_data(recipe: Recipe, data: TextData) -> TextData:
 
 
 def load_data(recipe: Recipe) -> TextData:
-    """Reads and splits the rows that a recipe names.
+    """Reads and splits the rows of a recipe.
 
     Raises:
-        DataError: They cannot be used.
-        RecipeError: The recipe names none.
+        DataError: The rows cannot be used.
+        RecipeError: No data are named.
     """
     return split_data(recipe, read_rows(recipe))

@@ -1,29 +1,28 @@
-"""One stage of a run: from a recipe's stage to a trained model."""
+"""Trains one stage of a run: defaults, training arguments, trainer and finished-stage checkpoints."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import transformers
 from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from tellapart.data.batches.balancing import check_balanced
-from tellapart.encoders.precision import use_bf16
+from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.scratch import scratch_kind
 from tellapart.encoders.transformer import parameter_count, save_classifier
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.files import replacing
+from tellapart.fitting.environment import process_count
 from tellapart.fitting.heads import check_head_stage, fit_start, train_fresh_head
-from tellapart.fitting.objectives import build_objective, total_outputs
+from tellapart.fitting.objectives import total_outputs
 from tellapart.fitting.tasks import Task
 from tellapart.objectives import Objective
 from tellapart.recipes import ClassificationRecipe, StageRecipe
@@ -39,7 +38,7 @@ from tellapart.training.progress import ProgressBar
 from tellapart.training.requirements import check_gradient_cache, check_objective
 from tellapart.training.trainer import Trainer
 
-# What a stage sets itself: changing these by `trainer` would contradict the recipe's own keys.
+# Training arguments that have recipe keys of their own, which `trainer` options must not override.
 _OWN_ARGUMENTS = {
     "output_dir": "--output",
     "seed": "seed",
@@ -58,7 +57,7 @@ _OWN_ARGUMENTS = {
 }
 
 
-# Stages of one run draw from seeds this far apart; runs count their seeds up by one.
+# Distance between the seeds of a run's stages; seed runs count up by one.
 STAGE_SEEDS = 1_000_003
 
 _FINISHED, _RESULT = "finished", "stage.json"
@@ -66,12 +65,12 @@ _FINISHED, _RESULT = "finished", "stage.json"
 
 @dataclasses.dataclass(frozen=True)
 class StageResult:
-    """What a stage leaves behind.
+    """The outcome of a stage.
 
     Args:
-        recipe: The stage with every open value decided.
-        history: Logged losses and scores, a dict a log.
-        objective: The objective after training, None for a stage that fitted only the head.
+        recipe: The stage with all defaults filled in.
+        history: Log entries with losses and metrics.
+        objective: The objective after training; None for a stage that trained only the head.
     """
 
     recipe: StageRecipe
@@ -79,14 +78,16 @@ class StageResult:
     objective: Objective | None
 
 
-def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
-    """Refuses, before the first stage runs, what any of them could not do.
+def check_stages(
+    stages: Sequence[StageRecipe], objectives: Sequence[Objective], model: Any, task: Task
+) -> None:
+    """Checks all stages against the model and the rows, before the first one runs.
 
     Raises:
-        RecipeError: With the reason.
-        ModelError: A stage compares two passes over a text and the encoder has no dropout.
+        RecipeError: A stage cannot run.
+        ModelError: An objective needs two views, and the encoder has no dropout.
     """
-    for stage in stages:
+    for stage, objective in zip(stages, objectives, strict=True):
         if stage.metric is not None:
             task.find_metric(stage.metric)
         if stage.learns == "head":
@@ -96,14 +97,14 @@ def check_stages(stages: Sequence[StageRecipe], model: Any, task: Task) -> None:
             matching_parameters(model, stage.learns)
         check_gradient_cache(stage.gradient_cache, stage.batch_size)
         with encoder_dropout(model, stage.views_dropout):
-            check_objective(build_objective(stage.objective, task.labels), model, task.train)
+            check_objective(objective, model, task.train)
         if stage.batches == "balanced":
             assert task.train.labels is not None
-            check_balanced(task.train.labels, stage.batch_size * _ranks(), stage.texts_per_class)
+            check_balanced(task.train.labels, stage.batch_size * process_count(), stage.texts_per_class)
 
 
 def finish_stage(folder: Path, model: Any, tokenizer: Any, result: StageResult) -> None:
-    """Keeps the model as a stage left it, marks the stage as done, and drops what only resuming inside it needs."""
+    """Saves the model after a stage, marks the stage as finished and deletes its checkpoints."""
     with replacing(folder / _FINISHED) as temporary:
         save_classifier(model, temporary, tokenizer)
         save_exactly(model, temporary, {})
@@ -115,9 +116,9 @@ def finish_stage(folder: Path, model: Any, tokenizer: Any, result: StageResult) 
 
 
 def finished_stage(folder: Path, model: Any) -> StageResult | None:
-    """Brings a model to where a finished stage left it; None, and nothing is done, if the stage is not finished.
+    """Restores the model saved by a finished stage; returns None, without changes, if the stage is not finished.
 
-    The objective of that stage is not kept: later stages have their own.
+    The stage's objective is not restored: later stages have their own.
     """
     if not (folder / _FINISHED / _RESULT).is_file():
         return None
@@ -128,6 +129,7 @@ def finished_stage(folder: Path, model: Any) -> StageResult | None:
 
 def run_stage(
     stage: StageRecipe,
+    objective: Objective,
     model: Any,
     tokenizer: Any,
     task: Task,
@@ -143,33 +145,33 @@ def run_stage(
     """Trains a model in place.
 
     Args:
-        stage: What to do.
+        stage: The stage.
+        objective: Built from the stage's recipe.
         model: A classifier in training form.
         tokenizer: Saved with checkpoints.
-        task: The rows to learn from, and those to choose the best evaluation by; without these the last weights
-            stay.
-        folder: For checkpoints and for vectors that are computed once.
-        seed: Of order and dropout.
-        title: For the progress bar.
-        resume: Whether to go on from the newest checkpoint in `folder`.
-        resumable: Whether checkpoints hold what resuming needs, or only the best weights.
+        task: The training rows, and the validation rows that select the best checkpoint; without validation rows
+            the last weights are kept.
+        folder: For checkpoints and cached vectors.
+        seed: Seed of row order and dropout.
+        title: Title of the progress bar.
+        resume: Whether to continue from the newest checkpoint in `folder`.
+        resumable: Whether checkpoints hold the full training state, or only the best weights.
         quiet: Whether to show no progress.
         callbacks: Further Transformers callbacks for stages of several steps.
 
     Raises:
-        RecipeError: The stage asks for something that is not there.
+        RecipeError: The task has no such metric, or a trainer option is unknown.
     """
     metric = stage.metric or task.main_metric
     greater_is_better = task.find_metric(metric).greater_is_better
     stage = stage.model_copy(update={"metric": metric})
     if stage.learns == "head":
-        done, history = train_fresh_head(stage, model, task, folder, seed)
+        done, history = train_fresh_head(stage, objective, model, task, folder, seed)
         return StageResult(done, history, None)
     checkpoint = last_checkpoint(folder) if resume else None
     if stage.start == "probe" and checkpoint is None:
         fit_start(stage, model, task, seed)
     stage = _decided(stage, model, task)
-    objective = build_objective(stage.objective, task.labels)
     evaluated = task.validation is not None
     arguments = _arguments(stage, len(task.train), evaluated, greater_is_better, folder, seed, resumable)
     learns = None if isinstance(stage.learns, str) else stage.learns
@@ -191,12 +193,12 @@ def run_stage(
 
 
 def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
-    """Fills in what the user left open."""
+    """Fills in the defaults that depend on the model and the number of rows."""
     kind = scratch_kind(model.config)
     from_scratch = kind is not None
     rate = stage.learning_rate or default_learning_rate(parameter_count(model), scratch_kind=kind)
     head_rate = stage.head_learning_rate or default_head_learning_rate(rate, from_scratch=from_scratch)
-    rows_a_step = stage.batch_size * stage.gradient_accumulation_steps * _ranks()
+    rows_per_step = stage.batch_size * stage.gradient_accumulation_steps * process_count()
     objective = stage.objective
     if isinstance(objective, ClassificationRecipe):
         objective = objective.model_copy(update={"total": total_outputs(objective, task.labels)})
@@ -206,7 +208,7 @@ def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
             "learning_rate": rate,
             "head_learning_rate": head_rate,
             "epochs": stage.epochs
-            or float(default_epochs(len(task.train), rows_a_step, from_scratch=from_scratch)),
+            or float(default_epochs(len(task.train), rows_per_step, from_scratch=from_scratch)),
         }
     )
 
@@ -220,12 +222,11 @@ def _arguments(
     seed: int,
     resumable: bool,
 ) -> TrainingArguments:
-    use_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
-    device = "cpu" if use_cpu else ("cuda" if torch.cuda.is_available() else "mps")
+    device = default_device()
     options: dict[str, Any] = {
         "output_dir": str(folder),
         "seed": seed,
-        "use_cpu": use_cpu,
+        "use_cpu": device == "cpu",
         "num_train_epochs": stage.epochs,
         "per_device_train_batch_size": stage.batch_size,
         "gradient_accumulation_steps": stage.gradient_accumulation_steps,
@@ -270,15 +271,15 @@ def _arguments(
 def trainer_options(
     given: dict[str, Any], arguments: type[transformers.TrainingArguments], own: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Returns the options that a recipe passes on to the trainer.
+    """Checks and returns a recipe's options for the trainer.
 
     Args:
-        given: The recipe's `trainer`.
-        arguments: What the options are arguments of.
-        own: Arguments that the recipe sets by keys of its own, and these keys.
+        given: The recipe's `trainer` section.
+        arguments: The class of training arguments.
+        own: Arguments that have their own recipe key, with that key.
 
     Raises:
-        RecipeError: There is no such option, or it has a key of its own.
+        RecipeError: An option is unknown, or has its own recipe key.
     """
     known = {field.name for field in dataclasses.fields(arguments)}
     for name in given:
@@ -293,19 +294,16 @@ def trainer_options(
 
 
 def _total_steps(options: dict[str, Any], rows: int) -> int:
-    rows_a_step = options["per_device_train_batch_size"] * options["gradient_accumulation_steps"] * _ranks()
-    epoch_steps = -(-rows // rows_a_step)
+    rows_per_step = (
+        options["per_device_train_batch_size"] * options["gradient_accumulation_steps"] * process_count()
+    )
+    epoch_steps = -(-rows // rows_per_step)
     given = options.get("max_steps", -1)
     return int(given if given > 0 else np.ceil(options["num_train_epochs"] * epoch_steps))
 
 
-def _ranks() -> int:
-    """How many processes train together; known before they have found each other."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
 class _EvaluateLastStep(TrainerCallback):
-    """The last step is evaluated also where the spacing does not fall on it."""
+    """Evaluates the last step even if the evaluation interval does not divide the number of steps."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step >= state.max_steps:

@@ -1,4 +1,4 @@
-"""The rows of a run as its stages need them: tokenised, and with the metrics to choose by."""
+"""Tokenised training and validation rows, with the metrics of the task."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tellapart.training.scale import TargetScale
 
 @dataclass(frozen=True)
 class Task:
-    """What a stage learns from and is judged by.
+    """Training rows, validation rows and metrics of a stage.
 
     Args:
         labels: The classes.
-        train: Rows to learn from.
-        validation: Rows to choose the best evaluation by, or None.
-        validation_split: The same rows as texts, which metrics need for their question ids.
+        train: Training rows.
+        validation: Rows that select the best checkpoint, or None.
+        validation_split: The same rows as texts, with their question ids.
         ranking: Whether rows are answers to be ranked by question.
-        without_positive: What questions without a relevant row count as.
-        metric: What a benchmark set is judged by, or None.
-        scale: For regression: the unit that `train` and `validation` have their numbers in.
+        without_positive: How questions without a relevant row are counted.
+        metric: The official metric of a benchmark set, or None.
+        scale: For regression: the standardisation of the targets in `train` and `validation`.
     """
 
     labels: LabelSpace
@@ -45,7 +45,7 @@ class Task:
     def of(
         cls, data: TextData, tokenizer: Any, max_length: int, without_positive: WithoutPositive = "skip"
     ) -> Task:
-        """Tokenises the training and validation rows once, numbers to predict being standardised."""
+        """Tokenises the training and validation rows once and standardises regression targets."""
         scale = TargetScale.of(data.train) if data.labels.regression else None
 
         def tokenised(split: TextSplit) -> TokenisedDataset:
@@ -66,13 +66,13 @@ class Task:
 
     @property
     def cut_shares(self) -> dict[str, float]:
-        """The share of the rows that were longer than they may be, `train` and `validation`."""
+        """Share of truncated rows, by split name."""
         splits = {"train": self.train, "validation": self.validation}
         shares = {name: rows.cut_share for name, rows in splits.items() if rows is not None}
         return {name: share for name, share in shares.items() if share is not None}
 
     def cut_notes(self, max_length: int) -> tuple[str, ...]:
-        """Returns a sentence about training rows that were cut, or nothing where there are none."""
+        """Returns a note on truncated training rows; empty if there are none."""
         if self.train.cut is None or not self.train.cut.any():
             return ()
         count, rows = int(self.train.cut.sum()), len(self.train)
@@ -82,19 +82,19 @@ class Task:
 
     @property
     def main_metric(self) -> str:
-        """The metric that the best evaluation is chosen by unless the user names another."""
+        """The metric that selects the best checkpoint by default."""
         return self.metric or main_metric(self.labels, ranking=self.ranking)
 
     def find_metric(self, name: str) -> Metric:
         """Looks up a metric of the task.
 
         Raises:
-            RecipeError: It has none of that name.
+            RecipeError: The task has no metric of that name.
         """
         return find_metric(self.labels, name, ranking=self.ranking)
 
     def validation_metrics(self, logits: np.ndarray) -> dict[str, float]:
-        """Computes every metric of the validation rows from their logits (N, K), numbers in the user's unit."""
+        """Computes all metrics of the validation rows from their logits (N, K), targets in their original unit."""
         assert self.validation_split is not None
         if self.scale is not None:
             logits = self.scale.restored(logits)
@@ -102,15 +102,15 @@ class Task:
         return task_metrics(self.labels, split, logits, without_positive=self.without_positive)
 
     def metrics_of_prediction(self, prediction: EvalPrediction) -> dict[str, float]:
-        """As `validation_metrics`, in the form that Transformers' trainers call."""
+        """Computes `validation_metrics` as the `compute_metrics` of a Trainer."""
         return self.validation_metrics(prediction.predictions)
 
 
 def check_rankable(data: TextData, without_positive: WithoutPositive) -> None:
-    """Refuses, before anything is trained, rows whose answers could not be ranked afterwards.
+    """Checks before training that validation and test answers can be ranked.
 
     Raises:
-        DataError: A split has no question with a right answer, or one without is an error.
+        DataError: A split has no question with a relevant answer, or questions without one are not allowed.
     """
     for name in ("validation", "test"):
         split = data.splits.get(name)

@@ -1,4 +1,4 @@
-"""One trial: a method with one seed on one set, and the file that keeps what came out."""
+"""Seed runs: trains a method with one seed and stores its metrics in a file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.task import task_metrics, unseen_metrics
 from tellapart.files import replacing
 from tellapart.fitting.environment import environment
-from tellapart.fitting.fit import Fitted, fit
+from tellapart.fitting.fit import fit
+from tellapart.fitting.fitted import Fitted
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.objectives import LabelDistance
 from tellapart.recipes import Recipe
 
 TRIALS = "trials"
-"""The folder of the trials' files, in the folder of a set."""
+"""Folder name of the trial files."""
 
 _LATER_KEYS = {
     "windows": "none",
@@ -37,17 +38,17 @@ _LATER_KEYS = {
 
 
 def trial_file(recipe: Recipe, folder: Path) -> Path:
-    """Returns where the trial of a recipe is kept: `<method>-seed<seed>.json`."""
+    """Returns the path of a trial file: `<method>-seed<seed>.json`."""
     return folder / f"{recipe.method}-seed{recipe.seed}.json"
 
 
 def finished_trial(recipe: Recipe, source: str, folder: Path) -> dict[str, Any] | None:
-    """Reads a trial from its file, if it was finished with these very settings.
+    """Reads a trial file if its fingerprint matches; else returns None.
 
     Args:
         recipe: The method, with its seed.
-        source: What the rows came from, `TextData.source`.
-        folder: Where the trials of this set are.
+        source: Source of the rows, `TextData.source`.
+        folder: Folder of the trial files.
     """
     file = trial_file(recipe, folder)
     if not file.is_file():
@@ -57,21 +58,21 @@ def finished_trial(recipe: Recipe, source: str, folder: Path) -> dict[str, Any] 
 
 
 def run_trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: bool) -> dict[str, Any]:
-    """Trains a method with one seed and evaluates it, or takes that from the file if it was done before.
+    """Trains and evaluates a method with one seed, or reads the result if it is finished already.
 
     Args:
         recipe: The method, with its seed.
         data: The rows as `split_data` prepared them for that seed.
-        folder: Where the trials of this set are kept; the file appears whole or not at all.
-        metric: The name in `METRICS` of what becomes the trial's `score`.
+        folder: Folder of the trial files, written atomically.
+        metric: Name of the metric stored as `score`.
         quiet: Whether to show no progress.
 
     Returns:
-        The content of the file: `method`, `seed`, `score`, `metrics`, `seconds`, those of the rows that were not
-        trained on, which rows are right, the confusion matrix, the final label distances, the environment.
+        The content of the file: `method`, `seed`, `score`, `metrics`, `seconds`, the metrics on unseen texts, the
+        correct rows, the confusion matrix, the final label distances, the environment.
 
     Raises:
-        TellapartError: The method cannot be trained, or the file not be written.
+        TellapartError: The method cannot be trained, or the file cannot be written.
     """
     done = finished_trial(recipe, data.source, folder)
     if done is not None:
@@ -106,19 +107,19 @@ def trial_content(
     start: float,
     cuts: float | np.ndarray = 0.5,
 ) -> dict[str, Any]:
-    """Evaluates scores as those of a trial, whatever they come from.
+    """Evaluates logits of any origin in the form of a trial file.
 
     Args:
-        recipe: What the trial is filed under: its method, its seed and all its settings.
+        recipe: Method, seed and settings of the trial.
         data: The rows as `split_data` prepared them for that seed.
-        labels: The classes, in the order of the scores.
+        labels: The classes, in the order of the logits.
         logits: (N, K), one row for each of `evaluated_split(data)`.
-        metric: The name in `METRICS` of what becomes the trial's `score`.
-        start: When the training began, by `time.perf_counter`.
-        cuts: Several labels a row only: the probabilities from which labels are predicted.
+        metric: Name of the metric stored as `score`.
+        start: Start of training by `time.perf_counter`.
+        cuts: Multi-label only: the thresholds on probabilities, a number or (K,).
 
     Returns:
-        The content of the trial's file, as `run_trial` gives it.
+        The content of the trial file, as returned by `run_trial`.
     """
     split = evaluated_split(data)
     assert split.labels is not None
@@ -142,7 +143,7 @@ def trial_content(
 
 
 def write_trial(trial: dict[str, Any], recipe: Recipe, folder: Path) -> None:
-    """Writes a trial's file, whole or not at all.
+    """Writes a trial file atomically.
 
     Raises:
         OutputError: It cannot be written.
@@ -152,18 +153,18 @@ def write_trial(trial: dict[str, Any], recipe: Recipe, folder: Path) -> None:
 
 
 def evaluated_split(data: TextData) -> TextSplit:
-    """Returns the rows that methods are compared on: the test rows, or the validation rows where there are none."""
+    """Returns the test rows, or the validation rows if there are none."""
     split = data.test or data.validation
     assert split is not None
     return split
 
 
 def unpacked(written: str, rows: int) -> np.ndarray:
-    """Reads whether each row is right, bool (N,), from a trial's `correct`.
+    """Decodes a trial's `correct` into bool (N,).
 
     Args:
-        written: Hexadecimal, four rows a character.
-        rows: How many rows there are.
+        written: Hexadecimal string, four rows per character.
+        rows: The number of rows N.
     """
     return np.unpackbits(np.frombuffer(bytes.fromhex(written), dtype=np.uint8), count=rows).astype(bool)
 
@@ -171,7 +172,7 @@ def unpacked(written: str, rows: int) -> np.ndarray:
 def _class_decisions(
     labels: LabelSpace, split: TextSplit, logits: np.ndarray, cuts: float | np.ndarray
 ) -> dict[str, Any]:
-    """Whether each row is right, and what was taken for what."""
+    """Correct rows and the confusion matrix."""
     assert split.labels is not None
     gold = labels.encode(split.labels)
     predicted = predicted_ids(labels, logits, cuts)
@@ -186,7 +187,7 @@ def _packed(right: np.ndarray) -> str:
 
 
 def _fingerprint(recipe: Recipe, source: str) -> str:
-    """Takes keys that recipes did not always have as absent where they change nothing: older trials stay valid."""
+    """SHA-256 of settings and source; later keys at their neutral value are left out, so older trials stay valid."""
     content = recipe.model_dump(mode="json")
     stages = content["stages"]
     objectives = [stage["objective"] for stage in stages]

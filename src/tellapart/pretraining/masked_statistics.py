@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tellapart.data.batches.batching import token_budget_batches
-from tellapart.encoders.precision import use_bf16
+from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.transformer import position_limit
 from tellapart.errors import ModelError
 from tellapart.pretraining.batches import MaskedSequences
@@ -244,7 +244,7 @@ def _loaded(checkpoint: str | Path) -> tuple[Any, Any]:
         raise ModelError(
             f"{checkpoint} has no masked language modelling head", "give a checkpoint written by pretrain"
         )
-    return loaded.model.to("cuda" if torch.cuda.is_available() else "cpu"), loaded.tokenizer
+    return loaded.model.to(default_device()), loaded.tokenizer
 
 
 def _counted(

@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import transformers
 import yaml
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
+from tellapart.encoders.precision import default_device
 from tellapart.errors import RecipeError
 from tellapart.files import replacing
-from tellapart.fitting.environment import environment
+from tellapart.fitting.environment import environment, is_main_process
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder
-from tellapart.fitting.processes import is_main_process
 from tellapart.fitting.stages import trainer_options
 from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.checkpoints import last_checkpoint
@@ -148,7 +147,7 @@ def _trainer(prepared: Prepared, folder: Path, *, quiet: bool) -> PretrainingTra
     options: dict[str, Any] = {
         "output_dir": str(folder / CHECKPOINTS),
         "seed": recipe.seed,
-        "use_cpu": not torch.cuda.is_available(),
+        "use_cpu": default_device() == "cpu",
         "max_steps": recipe.steps,
         "per_device_train_batch_size": recipe.batch_size,
         "gradient_accumulation_steps": recipe.gradient_accumulation_steps,

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from accelerate import PartialState
 from transformers import AutoTokenizer
 
-from tellapart.encoders.precision import use_bf16
+from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.errors import ModelError
 from tellapart.files import replacing
 from tellapart.fitting.folder import CHECKPOINTS
@@ -81,7 +80,7 @@ def prepare(recipe: PretrainRecipe, folder: Path, *, resumed: bool, quiet: bool)
     Raises:
         UserError: The texts, the encoder or the synonyms cannot be used.
     """
-    use_cpu = not torch.cuda.is_available()
+    use_cpu = default_device() == "cpu"
     source = open_texts(str(recipe.texts), text=recipe.text)
     notes = list(source.notes)
     processes = PartialState(cpu=use_cpu)

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from transformers.trainer_callback import PrinterCallback
 
-from tellapart.encoders.precision import use_bf16
+from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.transformer import parameter_count, position_limit, without_reports
 from tellapart.errors import DataError, RecipeError
 from tellapart.files import replacing
@@ -96,7 +95,7 @@ def train_qa(
         "may_be_missing": not all(example.answers for example in examples),
     }
     setattr(model.config, SETTINGS, settings)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     rate = learning_rate or default_learning_rate(parameter_count(model))
     arguments = transformers.TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
@@ -188,7 +187,7 @@ def answer(
     Returns:
         Question id to answer; empty for "no answer", only from models trained on such questions.
     """
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(default_device())
     known = getattr(model.config, SETTINGS, {})
     length = known.get("max_length", min(384, position_limit(model.config)))
     windows = qa_windows(examples, tokenizer, max_length=length, stride=known.get("stride", length // 3))

@@ -1,4 +1,4 @@
-"""What is wrong with the data, before anything is trained on them."""
+"""Checks data for problems before training."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def check(
         text: The text column; found by its name when not given.
         text_pair: The second text's column.
         label: The label column.
-        label_delimiter: What separates the labels of a multi-label cell.
+        label_delimiter: Separates the labels in a multi-label cell.
         regression: Whether the labels are scores; None for those of a benchmark set of scores.
-        encoder: Whose tokens are counted.
-        max_length: The length in tokens that training would truncate at; by default what training takes.
+        encoder: The encoder whose tokeniser counts tokens.
+        max_length: The truncation length in tokens; by default that of training.
 
     Raises:
         DataError: The data cannot be read at all.

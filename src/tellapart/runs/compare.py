@@ -1,9 +1,8 @@
-"""Methods side by side on one's own data, over paired seeds: does a method help, by how much, and where?"""
+"""Compares methods on one data set over paired seeds."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from tellapart.data.examples import LabelSpace
-from tellapart.errors import RecipeError, UserError
+from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
 from tellapart.evaluation.metrics import find_metric, main_metric
 from tellapart.evaluation.task import is_ranking
 from tellapart.files import replacing
-from tellapart.fitting.environment import environment
+from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.folder import claim_folder
 from tellapart.fitting.objectives import check_objectives
-from tellapart.fitting.rows import read_rows, split_data, suited
+from tellapart.fitting.resolve import resolve_method
+from tellapart.fitting.rows import read_rows, split_data
 from tellapart.fitting.trials import TRIALS, evaluated_split, run_trial, unpacked
 from tellapart.inspection.figures import (
     save_comparison_plot,
@@ -41,29 +41,28 @@ def compare(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Comparison:
-    """Trains every method over the same seeds and compares them pair by pair.
+    """Trains every method over the same seeds and compares them pairwise.
 
-    A seed decides the split, the few-shot sample, the initial weights and the order of the rows: two methods
-    with one seed differ in the method alone. Each finished trial is a file, so that a killed comparison goes on
-    with `resume=True` where it was.
+    A seed determines the split, the few-shot sample, the initial weights and the order of the rows, so two methods
+    with one seed differ only in the method. Each finished seed run is a file from which a killed comparison
+    continues with `resume=True`.
 
     Args:
         recipe: Data, encoder and schedule for all; seeds count up from its `seed`.
-        methods: Names from `tellapart.recipes.methods()`, or recipe files, whose stages, encoder and decision are
-            taken under the file's name; the first is the baseline.
+        methods: Names from `tellapart.recipes.methods()`, or recipe files, which contribute stages, encoder and
+            decision under the file's name; the first is the baseline.
         output: The folder for `comparison.json`, `comparison.html` and the figures.
-        trials: Seeds a method.
-        settings: `path=value` changes, such as `stages.0.objective.tau=3`, for the methods that know the path.
-        resume: Whether to keep the trials that are there.
-        overwrite: Whether to throw them away.
+        trials: Seeds per method.
+        settings: `path=value` changes, such as `stages.0.objective.tau=3`, for the methods that have the path.
+        resume: Whether to keep existing seed runs.
+        overwrite: Whether to delete them.
         quiet: Whether to show no progress.
 
     Raises:
         RecipeError: A method is unknown or named twice, or there are fewer than one trial.
         DataError: The data cannot be used.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError("a comparison runs in one process", "start it without torchrun or accelerate launch")
+    check_single_process("a comparison")
     if trials < 1:
         raise RecipeError(f"there cannot be {trials} trials", "use --trials 3 or more")
     recipes = {}
@@ -75,7 +74,7 @@ def compare(
         raise RecipeError("the methods to compare are not distinct", "name each once: --methods a,b")
     for setting in settings:
         recipes = _changed(recipes, setting)
-    recipes = {method: suited(its_recipe) for method, its_recipe in recipes.items()}
+    recipes = {method: resolve_method(its_recipe) for method, its_recipe in recipes.items()}
     rows = read_rows(recipe)
     for its_recipe in recipes.values():
         check_objectives(its_recipe, rows.labels)
@@ -125,10 +124,10 @@ def compare(
 
 
 def _changed(recipes: dict[str, Recipe], setting: str) -> dict[str, Recipe]:
-    """The recipes with a value changed where it can be.
+    """Changes a value in all recipes that have it.
 
     Raises:
-        RecipeError: It cannot be changed in any of them.
+        RecipeError: None of them has it.
     """
     changed, errors = {}, []
     for method, its_recipe in recipes.items():

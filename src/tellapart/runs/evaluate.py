@@ -1,4 +1,4 @@
-"""A saved classifier against labelled rows."""
+"""Evaluates a saved classifier on labelled rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tellapart.data.reading.values import read_examples
 from tellapart.encoders.precision import Precision
 from tellapart.evaluation.ranking import WithoutPositive
 from tellapart.evaluation.task import task_metrics
-from tellapart.fitting.fit import load_fitted
+from tellapart.fitting.loading import load_fitted
 
 
 def evaluate(
@@ -30,30 +30,30 @@ def evaluate(
     precision: Precision = "fp32",
     quiet: bool = False,
 ) -> dict[str, float]:
-    """Measures a saved classifier, with the thresholds and the temperature that stand beside it.
+    """Evaluates a saved classifier with its thresholds and temperature.
 
     Args:
-        model: A run folder, a plain checkpoint, or what `tellapart export` wrote.
-        source: Labelled rows: what `tellapart.data.reading.rows.read_splits` takes. Of several splits the test split,
-            else the validation split.
+        model: A run folder, a plain checkpoint, or an export.
+        source: Labelled rows, as `tellapart.data.reading.rows.read_splits` reads them; the test split, else the
+            validation split, else the training split.
         text: The text column; found by its name when not given.
         text_pair: The second text's column.
         label: The label column.
         question_id: The column that groups the answers of a ranking task.
-        without_positive: What a question without a right answer counts as: `skip`, `zero` or `error`.
-        label_delimiter: What separates the labels of a multi-label cell.
+        without_positive: How questions without a relevant answer are counted: `skip`, `zero` or `error`.
+        label_delimiter: Separates the labels in a multi-label cell.
         order: All classes from first to last, for the metrics of ordered ones; by default the order that the model
             was trained with, if any.
-        precision: As for `tellapart.runs.predict.predict`. By default `fp32`: a run's own metrics are measured so.
+        precision: As for `tellapart.runs.predict.predict`; by default `fp32`, as for a run's own metrics.
         quiet: Whether to show no progress.
 
     Returns:
         Every metric of the task by name, and `rows`.
 
     Raises:
-        DataError: The rows cannot be read, or have a label that the model does not know, or the order does not
-            name each class once.
-        ModelError: There is no classifier.
+        DataError: The rows cannot be read, a label is unknown to the model, or the order does not name each class
+            once.
+        ModelError: The folder holds no classifier.
     """
     fitted = load_fitted(model).in_precision(precision)
     labels = fitted.labels if order is None else fitted.labels.in_order(order)
@@ -85,7 +85,7 @@ def read_labelled(
     question_id: str | None = None,
     label_delimiter: str | None = None,
 ) -> TextSplit:
-    """Reads the labelled rows that a saved classifier is to be held against.
+    """Reads labelled rows for a saved classifier.
 
     Args:
         source: As for `evaluate`, and so the names of the columns.
@@ -94,7 +94,7 @@ def read_labelled(
         text_pair: The second text's column.
         label: The label column.
         question_id: The column of question ids.
-        label_delimiter: What separates the labels of a cell.
+        label_delimiter: Separates the labels in a cell.
 
     Raises:
         DataError: The rows cannot be read.

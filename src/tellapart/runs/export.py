@@ -1,4 +1,4 @@
-"""A trained classifier as a folder for ONNX Runtime."""
+"""Exports a trained classifier to ONNX."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from tellapart.data.reading.tables import read_table
 from tellapart.data.reading.values import read_examples
 from tellapart.deployment.export import Quantization, export_onnx
 from tellapart.deployment.manifest import MANIFEST_FILE, Manifest
-from tellapart.deployment.onnx_scoring import OnnxClassifier, check_onnx
+from tellapart.deployment.onnx_scoring import check_onnx
 from tellapart.encoders.windowed import reads_windows
 from tellapart.errors import ModelError, UserError
 from tellapart.files import replacing
-from tellapart.fitting.fit import Fitted, load_fitted
-from tellapart.training.tfidf import TfidfClassifier
+from tellapart.fitting.fitted import Fitted, TransformersScorer
+from tellapart.fitting.loading import load_fitted
 
 FORMATS = ("onnx",)
 
 CHECKED_TEXTS = 256
-"""Texts that an export is held against PyTorch on, at most."""
+"""Largest number of texts on which an export is compared with PyTorch."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export` wrote.
+    """A finished export.
 
     Args:
-        folder: Where.
+        folder: The folder written.
         manifest: The content of its `export.json`.
     """
 
@@ -52,31 +52,31 @@ def export(
     text_pair: str | None = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Exports a trained classifier, and compares it with the original before the folder appears.
+    """Exports a trained classifier and compares its logits with PyTorch's before the folder appears.
 
-    The folder holds the model, tokeniser, config and decision, and `export.json`, which says how its answers compare
-    with PyTorch's. `tellapart predict` and `evaluate` take it as a model.
+    The folder holds model, tokeniser, config, decision and `export.json`, which records the comparison. It can be
+    used as a model in `tellapart predict` and `evaluate`.
 
     Args:
         model: A run folder or a plain checkpoint.
-        output: The folder to write; by default the model's with `-onnx` at its end.
+        output: The folder to write; by default the model's name with the suffix `-onnx`.
         format: `onnx`.
-        quantize: `int8` for weights of 8 bits; None for float32.
-        check: A file with texts like those that will be scored; by default the run's test rows, or words of the
+        quantize: `int8` for 8-bit weights; None for float32.
+        check: A file with texts for the comparison; by default the run's test rows, or random words of the
             model's vocabulary.
         text: The file's text column; found by its name when not given.
         text_pair: The second text's column.
         overwrite: Whether to replace an earlier export.
 
     Returns:
-        The folder, and what was found.
+        The folder and its manifest.
 
     Raises:
         DataError: The file cannot be read.
         MissingDependencyError: A package of the extra `onnx` is not installed.
-        ModelError: There is no classifier, it cannot be exported, or the export gives other logits.
+        ModelError: There is no classifier, it cannot be exported, or the export computes different logits.
         OutputError: The folder cannot be written.
-        UserError: An option is unknown, or the output holds something else.
+        UserError: An option is unknown, or the output folder holds other files.
     """
     if format not in FORMATS:
         raise UserError(f'"{format}" is no format of exports', f"choose {', '.join(FORMATS)}")
@@ -86,16 +86,16 @@ def export(
     target = _claimed(model, output, overwrite)
     split = None if check is None else _texts(check, text, text_pair)
     fitted = load_fitted(model)
-    if isinstance(fitted.model, TfidfClassifier | OnnxClassifier):
-        what = "a tfidf model" if isinstance(fitted.model, TfidfClassifier) else "already an export"
-        raise ModelError(f"{model} is {what} and cannot be exported", "export a trained encoder")
+    if not isinstance(fitted.scorer, TransformersScorer):
+        raise ModelError(
+            f"{model} is {fitted.scorer.kind} and cannot be exported", "export a trained encoder"
+        )
     if reads_windows(fitted.model):
         raise ModelError(
             f"{model} reads windows, whose number depends on the text, and cannot be exported",
             "serve it with Transformers after tellapart.register()",
         )
-    rows = fitted.tokenised(split or _texts_of_the_run(model) or _words(fitted))
-    assert rows is not None
+    rows = fitted.scorer.tokenised(split or _texts_of_the_run(model) or _words(fitted))
     with replacing(target) as temporary:
         manifest = export_onnx(
             fitted.model,
@@ -111,17 +111,18 @@ def export(
 
 
 def _claimed(model: str | Path, output: str | Path | None, overwrite: bool) -> Path:
-    """The folder to write: a new or empty one, or an earlier export."""
+    """Checks and returns the folder to write: new, empty, or an earlier export."""
     source = Path(model).resolve()
     target = source.with_name(f"{source.name}-onnx") if output is None else Path(output)
     if output is None and not source.is_dir():
-        raise UserError(f"{model} is no folder, so that there is no place beside it", "give --output")
+        raise UserError(f"{model} is not a local folder, so there is no default output", "give --output")
     if target.is_file():
         raise UserError(f"the output {target} is a file", "give a folder")
     if target.is_dir() and any(target.iterdir()):
         if not (target / MANIFEST_FILE).is_file():
             raise UserError(
-                f"the output folder {target} holds files that no export wrote", "choose another --output"
+                f"the output folder {target} holds files that were not written by an export",
+                "choose another --output",
             )
         if not overwrite:
             raise UserError(
@@ -152,7 +153,7 @@ def _examples(table: pa.Table, columns: Columns, where: str) -> TextSplit:
 
 
 def _words(fitted: Fitted) -> TextSplit:
-    """Random words of the vocabulary, from one to as many as the model reads."""
+    """Texts of random vocabulary words, from one word to the model's length."""
     tokenizer: Any = getattr(fitted.tokenizer, "parts", [fitted.tokenizer])[0]
     words = np.array(sorted(word for word in tokenizer.get_vocab() if word.isalpha()), dtype=object)
     random = np.random.default_rng(0)

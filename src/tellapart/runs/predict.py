@@ -1,4 +1,4 @@
-"""A file in, the same file with labels and probabilities out, part by part where it is large."""
+"""Adds predicted labels and probabilities to the rows of a file, in constant memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from tellapart.data.reading.tables import writing_table
 from tellapart.data.reading.values import read_examples
 from tellapart.encoders.precision import Precision
 from tellapart.evaluation.predictions import added_columns
-from tellapart.fitting.fit import Fitted, load_fitted
+from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.loading import load_fitted
 from tellapart.training.progress import rows_bar
 
 
@@ -31,20 +32,20 @@ def predict(
     precision: Precision = "auto",
     quiet: bool = False,
 ) -> int:
-    """Labels the rows of a file, with the thresholds and the temperature that stand beside the model.
+    """Predicts labels for the rows of a file with the model's thresholds and temperature.
 
-    The file is read and checked from end to end before the model is loaded. Large files are then read again, scored
-    and written part by part, so that memory does not grow with them; the output appears when all is done.
+    The whole file is checked before the model is loaded. Large files are then read again, scored and written in
+    parts, in constant memory; the output appears when it is complete.
 
     Args:
-        model: A run folder, a plain checkpoint, or what `tellapart export` wrote.
+        model: A run folder, a plain checkpoint, or an export.
         file: CSV, TSV, JSONL, JSON or Parquet.
-        output: Where to write; its suffix says the format. All columns of `file` are kept, and
+        output: The file to write; its suffix determines the format. All columns of `file` are kept, and
             `predicted_label` and `probability` are added (lists for multi-label models); `predicted_score` for
-            models that predict numbers.
+            regression models.
         text: The text column; found by its name when not given.
         text_pair: The second text's column.
-        precision: `fp32`; `bf16` for weights that are cast once; `auto` for bf16 where the device gains from it.
+        precision: `fp32`; `bf16` for weights cast once; `auto` for bf16 where the device is faster with it.
         quiet: Whether to show no progress.
 
     Returns:
@@ -52,7 +53,7 @@ def predict(
 
     Raises:
         DataError: The file cannot be read.
-        ModelError: There is no classifier.
+        ModelError: The folder holds no classifier.
         OutputError: The output cannot be written.
     """
     rows = open_rows(file)

@@ -18,8 +18,9 @@ from tellapart.evaluation.robustness import Answers, Robustness, compare_answers
 from tellapart.evaluation.synonym_swaps import SynonymSwaps, label_words
 from tellapart.evaluation.task import task_metrics
 from tellapart.files import replacing
-from tellapart.fitting.fit import Fitted, load_fitted
+from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.folder import claim_folder
+from tellapart.fitting.loading import load_fitted
 from tellapart.inspection.report import write_robustness_report
 from tellapart.runs.evaluate import read_labelled
 from tellapart.wordnet.reader import WordNet
@@ -57,8 +58,8 @@ def robustness(
         text: The text column; found by its name when not given.
         text_pair: The second text's column.
         label: The label column.
-        label_delimiter: What separates the labels of a multi-label cell.
-        overwrite: Whether to replace what another run wrote there.
+        label_delimiter: Separates the labels in a multi-label cell.
+        overwrite: Whether to replace an earlier run.
         quiet: Whether to show no progress.
 
     Raises:
@@ -105,7 +106,7 @@ def _swap_synonyms(
 
 
 def _swapped(split: TextSplit, swap: SynonymSwaps) -> tuple[TextSplit, list[int]]:
-    """The rows with swapped words, and how many there are in each."""
+    """The rows with replaced words, and the number of replacements per row."""
     columns = [split.texts, *([] if split.text_pairs is None else [split.text_pairs])]
     made = [[swap(text) for text in texts] for texts in columns]
     changes = [sum(len(swaps) for _, swaps in row) for row in zip(*made, strict=True)]
@@ -131,7 +132,7 @@ def _labels(fitted: Fitted, split: TextSplit, quiet: bool) -> Answers:
 
 
 def answer_names(labels: Sequence[Any]) -> list[str]:
-    """Returns labels, or lists of labels, as strings for tables."""
+    """Formats labels, or lists of labels, as strings."""
     return [label if isinstance(label, str) else ", ".join(label) or "none" for label in labels]
 
 

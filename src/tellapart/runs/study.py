@@ -1,4 +1,4 @@
-"""The trials of a sweep as an Optuna study in a SQLite file, which a killed sweep goes on from."""
+"""The trials of a sweep as an Optuna study in a SQLite file, from which a killed sweep continues."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _GRID, _SAMPLED = "grid", "sampled"
 
 @dataclass(frozen=True)
 class OpenTrial:
-    """A combination of values to be tried now.
+    """A combination of values to be run next.
 
     Args:
         number: Its place in the order of the trials, from 0.
         parameters: Path to value.
-        handle: Optuna's trial: takes intermediate scores and says whether to stop.
+        handle: Optuna's trial, for intermediate scores and pruning.
     """
 
     number: int
@@ -41,18 +41,17 @@ class OpenTrial:
 
 
 class SweepStudy:
-    """Which values come next, and what came of those before.
+    """Proposes combinations of values and records their scores.
 
-    Lists, and ranges with no more values than trials, are gone through combination by combination, in an order
-    that the seed draws. Other ranges are searched by Optuna's tree-structured Parzen estimator (Bergstra et al.
-    2011, Algorithms for Hyper-Parameter Optimization, §4); what it draws depends on the seed and on the finished
-    trials alone, so that a resumed search draws the same.
+    Lists, and ranges with no more values than trials, are tried exhaustively in seeded random order. Other ranges
+    are searched by Optuna's tree-structured Parzen estimator (Bergstra et al. 2011, Algorithms for Hyper-Parameter
+    Optimization, §4). Its draws depend only on the seed and the finished trials, so a resumed search draws the same.
 
     Args:
         study: Optuna's study.
-        spaces: What is searched.
-        trials: How many combinations to try; None for all of a grid, or 20.
-        seed: Of the order and of the draws.
+        spaces: The search spaces.
+        trials: Number of combinations; None for all of a grid, else 20.
+        seed: Seed of the order and the draws.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class SweepStudy:
         self._release_lost()
 
     def open_trials(self) -> Iterator[OpenTrial]:
-        """Yields the combinations still to be tried; each has to be finished before the next is asked for."""
+        """Yields the remaining combinations; each must be finished before the next is requested."""
         while len(places := self._places()) < self.trials:
             handle = self._ask(len(places))
             if not self._repeated(handle):
@@ -80,7 +79,7 @@ class SweepStudy:
                 yield OpenTrial(number, self._values(handle.params), handle)
 
     def complete(self, trial: OpenTrial, scores: dict[int, float], seconds: float) -> float:
-        """Records a trial that ran to its end.
+        """Records a completed trial.
 
         Args:
             trial: The trial.
@@ -88,7 +87,7 @@ class SweepStudy:
             seconds: Wall time.
 
         Returns:
-            The mean score, by which it is judged.
+            The mean score, which is compared.
         """
         self._record(trial, scores, seconds)
         score = float(np.mean(list(scores.values())))
@@ -96,14 +95,14 @@ class SweepStudy:
         return score
 
     def prune(self, trial: OpenTrial, scores: dict[int, float], seconds: float) -> None:
-        """Records a trial that was stopped early, with the scores of the seeds that it finished."""
+        """Records a pruned trial with the scores of its finished seeds."""
         from optuna.trial import TrialState
 
         self._record(trial, scores, seconds)
         self.study.tell(trial.handle, state=TrialState.PRUNED)
 
     def fail(self, trial: OpenTrial, error: TellapartError, scores: dict[int, float], seconds: float) -> None:
-        """Records a trial that could not be run, and why."""
+        """Records a failed trial and its error."""
         from optuna.trial import TrialState
 
         self._record(trial, scores, seconds)
@@ -114,7 +113,7 @@ class SweepStudy:
         """Returns the finished trials in order.
 
         Args:
-            confidence: Of their intervals, between 0 and 1.
+            confidence: Confidence level of the intervals, between 0 and 1.
         """
         from optuna.trial import TrialState
 
@@ -136,10 +135,10 @@ class SweepStudy:
         )
 
     def check_any_complete(self) -> None:
-        """Makes sure that a trial ran to its end.
+        """Checks that at least one trial is complete.
 
         Raises:
-            UserError: None did; the reason of the first is given.
+            UserError: None is; the message has the first trial's error.
         """
         places = self._places()
         if not any(place.state.name == "COMPLETE" for place in places):
@@ -147,7 +146,7 @@ class SweepStudy:
             raise UserError(f"no trial could be finished, the first because {cause}", remedy)
 
     def _places(self) -> list[optuna.trial.FrozenTrial]:
-        """The finished trials, without those that a kill cut off: a failed one has its reason."""
+        """The finished trials, without interrupted ones."""
         return [
             trial
             for trial in self.study.get_trials(deepcopy=False)
@@ -155,7 +154,7 @@ class SweepStudy:
         ]
 
     def _release_lost(self) -> None:
-        """Takes a trial that was running when the process was killed as failed, and queues its values again."""
+        """Marks trials of a killed process as failed and queues their values again."""
         from optuna.trial import TrialState
 
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -167,7 +166,7 @@ class SweepStudy:
         from optuna.samplers import TPESampler
         from optuna.trial import TrialState
 
-        # A generator of its own for each place: nothing is lost with a process but what a seed gives again.
+        # One generator per position, so that a resumed search draws the same.
         self.study.sampler = TPESampler(
             seed=int(np.random.SeedSequence([self.seed, place]).generate_state(1)[0])
         )
@@ -176,7 +175,7 @@ class SweepStudy:
         return self.study.ask({space.path: _distribution(space) for space in self.spaces})
 
     def _repeated(self, handle: optuna.Trial) -> bool:
-        """Ends a trial whose values were drawn before with the score they had: training them again adds nothing."""
+        """Ends a trial with already tried values at their score instead of training again."""
         from optuna.trial import TrialState
 
         before = next((place for place in self._places() if place.params == handle.params), None)
@@ -194,7 +193,7 @@ class SweepStudy:
         trial.handle.set_user_attr("seconds", seconds)
 
     def _values(self, choices: dict[str, Any]) -> dict[str, Any]:
-        """From what Optuna keeps to the values of the recipe."""
+        """Converts Optuna's choices into recipe values."""
         values = {}
         for space in self.spaces:
             choice = choices[space.path]
@@ -208,17 +207,17 @@ class SweepStudy:
 def open_study(
     file: Path, *, greater_is_better: bool, prune: bool, fingerprint: str
 ) -> Iterator[optuna.Study]:
-    """Yields the study in a SQLite file, which is made where there is none.
+    """Opens the study in a SQLite file, creating it if needed.
 
     Args:
         file: The file.
-        greater_is_better: The direction of the score.
-        prune: Whether trials below the median of those before are to stop early, once five are complete.
-        fingerprint: Of everything that the trials have in common.
+        greater_is_better: The direction of the metric.
+        prune: Whether trials below the median of earlier ones stop early, once five are complete.
+        fingerprint: SHA-256 of the settings shared by all trials.
 
     Raises:
         MissingDependencyError: Optuna is not installed.
-        UserError: The file holds another study, or none that can be read.
+        UserError: The file holds another study, or is unreadable.
         OutputError: It cannot be written.
     """
     optuna = import_optuna()
@@ -241,14 +240,14 @@ def open_study(
         if study.user_attrs.get("fingerprint", fingerprint) != fingerprint:
             raise UserError(
                 f"{file.parent} holds a sweep with another recipe, other values or other seeds",
-                "repeat its command to go on with it, choose another --output, or replace it with --overwrite",
+                "repeat its command to continue it, choose another --output, or replace it with --overwrite",
             )
         study.set_user_attr("fingerprint", fingerprint)
         yield study
     except (DatabaseError, optuna.exceptions.StorageInternalError) as error:
         if there and storage is None:
             raise UserError(
-                f"{file} is no study that can be read",
+                f"{file} is not a readable study",
                 "choose another --output, or replace it with --overwrite",
             ) from error
         raise OutputError(
@@ -262,7 +261,7 @@ def open_study(
 
 
 def import_optuna() -> Any:
-    """Returns the package.
+    """Imports Optuna.
 
     Raises:
         MissingDependencyError: It is not installed.
@@ -275,7 +274,7 @@ def import_optuna() -> Any:
 
 
 def _has_outcome(trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether a trial has what a finished one leaves behind, also where it failed."""
+    """Whether a trial has a recorded error or repeats another, rather than being interrupted."""
     return "error" in trial.user_attrs or "repeats" in trial.user_attrs
 
 
@@ -293,7 +292,7 @@ def _distribution(space: SearchSpace) -> optuna.distributions.BaseDistribution:
 
 
 def _choice(value: Any) -> Any:
-    """What Optuna keeps of a listed value: lists and whole sections as JSON."""
+    """Converts a listed value for Optuna: lists and sections as JSON."""
     return (
         value if isinstance(value, str | int | float | bool | None) else json.dumps(value, ensure_ascii=False)
     )

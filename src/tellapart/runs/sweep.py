@@ -1,10 +1,9 @@
-"""A search over a recipe's values on one's own data: which score does each give on the validation rows?"""
+"""Hyper-parameter search: trains a recipe with different values and scores them on the validation rows."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
 import time
@@ -35,10 +34,11 @@ from tellapart.evaluation.sweeps import (
 )
 from tellapart.evaluation.task import is_ranking, task_metrics
 from tellapart.files import replacing
-from tellapart.fitting.environment import environment
+from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.fit import fit
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder
-from tellapart.fitting.rows import read_rows, split_data, suited
+from tellapart.fitting.resolve import resolve_method
+from tellapart.fitting.rows import read_rows, split_data
 from tellapart.inspection.report import write_sweep_report
 from tellapart.inspection.sweep_figure import save_sweep_plot
 from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
@@ -51,9 +51,9 @@ if TYPE_CHECKING:
 BASELINE = "cross-entropy"
 CONFIDENCE = 0.95
 STEPS_A_SEED = 1000
-"""A run's course in the steps that Optuna compares trials by, however many evaluations it has."""
+"""Pruning steps per seed run, independent of its number of evaluations."""
 
-# What a stage learns belongs to the method; its schedule is shared by method and baseline.
+# Keys that belong to the method; the rest, the schedule, is shared with the baseline.
 _OF_THE_METHOD = ("objective", "learns", "solver", "perturbation", "perturbation_size")
 _OF_THE_MAIN_LOSS = ("class_weight", "label_smoothing", "focal_gamma")
 
@@ -71,39 +71,38 @@ def sweep(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> SweepResult:
-    """Trains a recipe with value after value and scores each on the validation rows.
+    """Trains a recipe with each combination of values and scores it on the validation rows.
 
     A trial is one combination of values over all seeds. Two trials with one seed have the same split, initial
-    weights and order of the rows; the test rows are never looked at. Trials are kept in `study.db`, so that a
-    killed sweep goes on with `resume=True` where it was, to the same result.
+    weights and order of the rows; the test rows are never used. Trials are stored in `study.db`, from which a
+    killed sweep continues with `resume=True` to the same result.
 
     Args:
-        recipe: Where the search starts from; seeds count up from its `seed`.
+        recipe: The recipe to vary; seeds count up from its `seed`.
         spaces: `path=values`, as `tellapart.recipes.spaces.parse_spaces` reads them.
         output: The folder for `sweep.json`, `sweep.html`, `sweep.png`, `best.yaml` and `study.db`.
-        trials: How many combinations to try. By default all of them where lists are given; 20 otherwise.
-        seeds: Runs of each trial.
-        baseline: A method that runs with the same seeds and schedule; by default `cross-entropy` (for scores
-            `mean-squared-error`), or none if that is the recipe's method. "none" for none.
+        trials: Number of combinations; by default all of a grid of lists, else 20.
+        seeds: Seed runs per trial.
+        baseline: A method that runs with the same seeds and schedule; by default `cross-entropy`
+            (`mean-squared-error` for regression), unless it is the recipe's own method; "none" for no baseline.
         prune: Whether a trial stops early when its score at an evaluation, or the mean after a seed, is below
             the median of the trials before, once five are complete.
-        resume: Whether to go on with what is there; `trials` may have changed.
-        overwrite: Whether to throw away what is there.
+        resume: Whether to continue an interrupted sweep; `trials` may have changed.
+        overwrite: Whether to delete an earlier run.
         quiet: Whether to show no progress.
 
     Raises:
-        RecipeError: A space, the baseline or a number makes no sense.
-        DataError: The data cannot be used, or have no rows to validate on.
+        RecipeError: A search space, the baseline or a number is invalid.
+        DataError: The data cannot be used, or there are no validation rows.
         MissingDependencyError: Optuna is not installed.
         UserError: The folder is in use or holds another sweep, or no trial could be finished.
         OutputError: The folder cannot be written.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError("a sweep runs in one process", "start it without torchrun or accelerate launch")
+    check_single_process("a sweep")
     for name, number in (("trials", trials), ("seeds", seeds)):
         if number is not None and number < 1:
             raise RecipeError(f"there cannot be {number} {name}", f"use --{name} 1 or more")
-    recipe = suited(recipe)
+    recipe = resolve_method(recipe)
     searched = parse_spaces(recipe, spaces)
     baseline_recipe = _baseline_recipe(recipe, baseline)
     import_optuna()
@@ -192,10 +191,10 @@ def _report(trial: optuna.Trial, score: float, step: int) -> None:
 
 
 class _Rows:
-    """The rows, read once, and split once for each seed.
+    """Reads the rows once and splits them once per seed.
 
     Raises:
-        DataError: They cannot be used, or there are none to validate on.
+        DataError: The rows cannot be used, or there are no validation rows.
         RecipeError: The task does not have the recipe's metric.
     """
 
@@ -210,7 +209,7 @@ class _Rows:
         self.of(recipe)
 
     def of(self, recipe: Recipe) -> TextData:
-        """Returns the splits of a recipe's seed, with as many training rows as it asks for."""
+        """Returns the splits for a recipe's seed and number of training rows."""
         key = recipe.seed, recipe.data.train_rows
         if key not in self._splits:
             data = split_data(recipe, self.read)
@@ -223,13 +222,13 @@ class _Rows:
         return self._splits[key]
 
     def sizes(self, seed: int) -> dict[str, int]:
-        """Returns split name to rows, as the recipe that the search starts from has them."""
+        """Returns split name to number of rows, for the unvaried recipe."""
         splits = self.of(self.recipe.model_copy(update={"seed": seed})).splits
         return {name: len(split) for name, split in splits.items()}
 
 
 class _Runs:
-    """Runs recipes over the seeds of a sweep, each in a scratch folder that is gone afterwards."""
+    """Runs recipes over the seeds of a sweep, each in a temporary folder."""
 
     def __init__(self, recipe: Recipe, rows: _Rows, scratch: Path, seeds: int, quiet: bool) -> None:
         self.recipe, self.rows, self.scratch, self.quiet = recipe, rows, scratch, quiet
@@ -237,7 +236,7 @@ class _Runs:
         self.metric = METRICS[rows.metric]
 
     def baseline(self, recipe: Recipe, study: optuna.Study) -> SweepBaseline:
-        """Scores the baseline; from the study for the seeds that were finished before."""
+        """Scores the baseline; finished seeds are read from the study."""
         done: dict[str, Any] = study.user_attrs.get("baseline", {})
         for seed in self.seeds:
             if str(seed) in done:
@@ -252,7 +251,7 @@ class _Runs:
         return SweepBaseline(**summary(scores, seconds, CONFIDENCE), method=recipe.method)
 
     def trial(self, trial: OpenTrial, search: SweepStudy) -> None:
-        """Runs a trial and records what came of it."""
+        """Runs a trial and records its outcome."""
         start, scores = time.perf_counter(), dict[int, float]()
         error: TellapartError | None = None
         try:
@@ -262,9 +261,9 @@ class _Runs:
             search.prune(trial, scores, time.perf_counter() - start)
             outcome = "stopped early"
         except OutputError:
-            raise  # no fault of the values
+            raise  # not caused by the values
         except torch.OutOfMemoryError:
-            error = UserError("the memory does not suffice", "lower the batch size or the longest input")
+            error = UserError("the device is out of memory", "lower the batch size or --max-length")
         except TellapartError as raised:
             error = raised
         if error is not None:
@@ -274,7 +273,7 @@ class _Runs:
         self._say(f"trial {trial.number + 1} of at most {search.trials}: {values}: {outcome}")
 
     def _score_seeds(self, trial: OpenTrial, scores: dict[int, float]) -> None:
-        """Fills in the score of each seed; raises when the trial is to stop."""
+        """Fills in the score of each seed; raises TrialPruned if the trial should stop."""
         recipe = with_parameters(self.recipe, trial.parameters)
         for seed in self.seeds:
             before = list(scores.values())
@@ -284,7 +283,7 @@ class _Runs:
                 _report(trial.handle, float(np.mean(list(scores.values()))), STEPS_A_SEED * len(scores))
 
     def _score(self, recipe: Recipe, seed: int, callbacks: Sequence[TrainerCallback] = ()) -> float:
-        """Trains with a seed and returns the score on its validation rows."""
+        """Trains with one seed and returns the metric on its validation rows."""
         seeded = recipe.model_copy(update={"seed": seed})
         data = self.rows.of(seeded)
         try:
@@ -307,8 +306,8 @@ class _Runs:
 
 
 def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
-    """The baseline on the recipe's data, encoder and schedule, with what the main loss is given there."""
-    usual = BASELINE if suited(Recipe(data=recipe.data)).method == BASELINE else REGRESSION_METHOD
+    """The baseline with the recipe's data, encoder, schedule and options of the main loss; None for no baseline."""
+    usual = BASELINE if resolve_method(Recipe(data=recipe.data)).method == BASELINE else REGRESSION_METHOD
     if method == "none" or (method is None and recipe.method == usual):
         return None
     content = recipe.model_dump(exclude_unset=True)
@@ -316,11 +315,11 @@ def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
     schedule = {key: value for key, value in first.items() if key not in _OF_THE_METHOD}
     encoder = dict(content.get("encoder", {}))
     if recipe.encoder.name == "tfidf":
-        del encoder["name"]  # a method that learns has to have an encoder: the default one
+        del encoder["name"]  # other methods need an encoder: the default one
     shared = validated(content | {"encoder": encoder, "stages": [schedule]})
     options = first.get("objective", {})
     return with_parameters(
-        suited(method_recipe(method or usual, shared)),
+        resolve_method(method_recipe(method or usual, shared)),
         {f"stages.0.objective.{key}": options[key] for key in _OF_THE_MAIN_LOSS if key in options},
     )
 

@@ -1,4 +1,4 @@
-"""From a recipe to a run folder: `model/`, `metrics.json`, `recipe.yaml`, `predictions.parquet`, `report.html`."""
+"""Trains a recipe and writes a run folder: model, metrics, recipe, predictions, report."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 from tellapart.data.examples import TextData
 from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.task import seen_note, task_metrics, unseen_metrics
-from tellapart.fitting.environment import environment
-from tellapart.fitting.fit import Fitted, fit
+from tellapart.fitting.environment import environment, is_main_process
+from tellapart.fitting.fit import fit
+from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder, write_run
-from tellapart.fitting.processes import is_main_process
-from tellapart.fitting.rows import load_data, suited
+from tellapart.fitting.rows import load_data
 from tellapart.recipes import Recipe
 
 
@@ -29,8 +29,8 @@ class RunResult:
     Args:
         folder: The run folder.
         metrics: The content of `metrics.json`.
-        recipe: The run with every open value decided.
-        notes: What reading and splitting the data and building the encoder found and did.
+        recipe: The run with all defaults filled in.
+        notes: Remarks from reading and splitting the data and building the encoder.
     """
 
     folder: Path
@@ -49,20 +49,19 @@ def train(
 ) -> RunResult:
     """Trains a recipe and writes a run folder.
 
-    A run that was killed goes on with `resume=True` from its newest checkpoint to the same result.
+    A killed run continues with `resume=True` from its newest checkpoint to the same result.
 
     Args:
         recipe: The run.
         output: The folder to write.
-        resume: Whether to go on with what is there.
-        overwrite: Whether to throw away what is there.
+        resume: Whether to continue an interrupted run.
+        overwrite: Whether to delete an earlier run.
         quiet: Whether to show no progress.
 
     Raises:
         UserError: The folder is in use, or the recipe or the data cannot be used.
         OutputError: The folder cannot be written.
     """
-    recipe = suited(recipe)
     quiet = quiet or not is_main_process()
     folder = Path(output)
     if is_main_process():
@@ -76,9 +75,9 @@ def train(
     fitted = fit(recipe, data, checkpoints, resume=resume, resumable=True, quiet=quiet)
     seconds = time.perf_counter() - start
     assert fitted.recipe is not None
-    metrics = {"method": recipe.method, "training_seconds": round(seconds, 2)}
+    metrics = {"method": fitted.recipe.method, "training_seconds": round(seconds, 2)}
     metrics["rows"] = {name: len(split) for name, split in data.splits.items()}
-    logits, notes, cut = {}, [*data.notes, *fitted.notes], dict(fitted.cut)
+    logits, notes, cut = {}, [*data.notes, *fitted.notes], dict(fitted.truncated)
     for name in ("validation", "test"):
         split = data.splits.get(name)
         if split is not None and split.labels is not None:
@@ -118,7 +117,7 @@ def train(
 
 
 def _decision_metrics(fitted: Fitted, data: TextData, logits: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What was fitted to the validation rows, and the metrics there would be without it."""
+    """The fitted thresholds and temperature, and the metrics without them."""
     assert fitted.recipe is not None
     before = {
         name: task_metrics(

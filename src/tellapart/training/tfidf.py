@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -13,7 +15,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.errors import DataError, ModelError
+from tellapart.errors import DataError, ModelError, UserError
 
 CONFIG_FILE = "tfidf.json"
 WEIGHTS_FILE = "tfidf.safetensors"
@@ -33,6 +35,10 @@ class TfidfClassifier:
         weight: (K, V).
         bias: (K,).
     """
+
+    kind = "a tfidf model"
+    tokenizer: Any = None
+    max_length = 0  # no limit
 
     def __init__(
         self,
@@ -91,10 +97,50 @@ class TfidfClassifier:
         vocabulary = {term: int(column) for term, column in vectoriser.vocabulary_.items()}
         return cls(labels, analyser, vocabulary, vectoriser.idf_, weight, bias)
 
-    def scores(self, split: TextSplit) -> np.ndarray:
-        """Returns the SVM's margins, float32 (N, K), whose softmax is no calibrated probability; or numbers."""
+    @property
+    def model(self) -> TfidfClassifier:
+        """Itself."""
+        return self
+
+    def tokenised(self, split: TextSplit) -> None:
+        """Returns None: plain texts are scored."""
+
+    def scores(
+        self,
+        split: TextSplit,
+        rows: Any = None,
+        *,
+        bf16: bool = False,
+        progress: Callable[[int], Any] | None = None,
+    ) -> np.ndarray:
+        """Computes the SVM's margins or the predicted numbers, float32 (N, K); margins are not calibrated.
+
+        Args:
+            split: The rows.
+            rows: Unused: plain texts are scored.
+            bf16: Unused.
+            progress: Called with the number of rows when done.
+        """
+        if progress is not None:
+            progress(len(split))
         features = self.vectoriser.transform(_joined(split))
         return np.asarray(features @ self.weight.T + self.bias, dtype=np.float32)
+
+    def in_precision(
+        self, precision: Literal["auto", "fp32", "bf16"], *, regression: bool
+    ) -> TfidfClassifier:
+        """Returns itself.
+
+        Raises:
+            UserError: `bf16` is asked for.
+        """
+        if precision == "bf16":
+            raise UserError("a tfidf model cannot be scored in bf16", "leave out --precision")
+        return self
+
+    def divide_by_temperature(self, temperature: float) -> None:
+        """Divides weights and biases in place."""
+        self.weight, self.bias = self.weight / temperature, self.bias / temperature
 
     def save(self, folder: str | Path) -> None:
         """Writes `tfidf.json` and `tfidf.safetensors`."""

@@ -17,7 +17,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import tellapart
 from tellapart.encoders.loading import load_encoder
 from tellapart.encoders.transformer import final_linear, head_dropouts, set_classifier_dropout
-from tellapart.fitting.fit import fit, load_fitted
+from tellapart.fitting.fit import fit
+from tellapart.fitting.loading import load_fitted
 
 WITHOUT_TELLAPART = """
 import json, sys

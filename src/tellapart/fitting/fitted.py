@@ -1,0 +1,237 @@
+"""A trained classifier: scoring, precision and saving, whatever kind of model it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, get_args
+
+import numpy as np
+import torch
+
+from tellapart.data.batches.batching import TokenisedDataset
+from tellapart.data.batches.tokenising import tokenise
+from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.encoders.precision import Precision, bf16_copy, use_bf16
+from tellapart.encoders.scoring import score
+from tellapart.encoders.scratch import learns_from_scratch
+from tellapart.encoders.transformer import final_linear, save_classifier
+from tellapart.errors import UserError
+from tellapart.evaluation.decision import Decision, write_decision
+from tellapart.files import replacing
+from tellapart.fitting.models import check_readable
+from tellapart.objectives import Objective
+from tellapart.recipes import Recipe
+from tellapart.training.progress import rows_bar
+from tellapart.training.tfidf import CONFIG_FILE as TFIDF_CONFIG
+
+
+class Scorer(Protocol):
+    """A model that scores texts: `TransformersScorer`, `TfidfClassifier` or `ExportedScorer`."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of model for messages, with its article."""
+
+    @property
+    def model(self) -> Any:
+        """The underlying model."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokeniser, or None."""
+
+    @property
+    def max_length(self) -> int:
+        """Longest input in tokens."""
+
+    def tokenised(self, split: TextSplit) -> TokenisedDataset | None:
+        """Tokenises a split; None for models that read plain texts."""
+
+    def scores(
+        self,
+        split: TextSplit,
+        rows: TokenisedDataset | None = None,
+        *,
+        bf16: bool = False,
+        progress: Callable[[int], Any] | None = None,
+    ) -> np.ndarray:
+        """Computes the logits of a split, float32 (N, K); `rows` is the same split tokenised, if it has been."""
+
+    def in_precision(self, precision: Precision, *, regression: bool) -> Scorer:
+        """Returns the scorer in a precision; itself if nothing changes."""
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the model files into an existing folder."""
+
+    def divide_by_temperature(self, temperature: float) -> None:
+        """Divides all logits by a temperature, in place in the last layer."""
+
+
+@dataclass(frozen=True)
+class TransformersScorer:
+    """A Transformers sequence classifier as a `Scorer`.
+
+    Args:
+        model: The classifier in training form.
+        tokenizer: Its tokeniser.
+        max_length: Longest input in tokens.
+    """
+
+    model: Any
+    tokenizer: Any
+    max_length: int
+    kind: str = "a Transformers model"
+
+    def tokenised(self, split: TextSplit) -> TokenisedDataset:
+        """Tokenises a split.
+
+        Raises:
+            DataError: The rows are pairs and the model cannot read pairs.
+        """
+        check_readable(self.model, split)
+        return tokenise(split, self.tokenizer, max_length=self.max_length)
+
+    def scores(
+        self,
+        split: TextSplit,
+        rows: TokenisedDataset | None = None,
+        *,
+        bf16: bool = False,
+        progress: Callable[[int], Any] | None = None,
+    ) -> np.ndarray:
+        """Computes logits, float32 (N, K)."""
+        rows = self.tokenised(split) if rows is None else rows
+        return score(self.model, rows, bf16=bf16, progress=progress)
+
+    def in_precision(self, precision: Precision, *, regression: bool) -> TransformersScorer:
+        """Returns the scorer with bf16 weights if requested, or if `auto` and it is faster without losing accuracy.
+
+        With `auto`, encoders trained from scratch and regression models stay in float32.
+        """
+        exact = regression or learns_from_scratch(self.model.config)
+        if precision == "auto" and (exact or not use_bf16(precision, self.model.device)):
+            return self
+        return self if precision == "fp32" else replace(self, model=bf16_copy(self.model))
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a plain checkpoint; the tokeniser truncates at the training length, as pipelines then do too."""
+        self.tokenizer.model_max_length = self.max_length
+        save_classifier(self.model, Path(folder), self.tokenizer)
+
+    def divide_by_temperature(self, temperature: float) -> None:
+        """Divides the last layer's weight and bias in place."""
+        linear = final_linear(self.model)
+        with torch.no_grad():
+            linear.weight.div_(temperature)
+            if linear.bias is not None:
+                linear.bias.div_(temperature)
+
+
+@dataclass
+class Fitted:
+    """A trained classifier and the run that produced it.
+
+    Args:
+        scorer: The model.
+        labels: The classes.
+        recipe: The run with every default filled in; None for a model that was loaded.
+        history: Logged losses and metrics.
+        objective: The last stage's objective.
+        decision: How logits become labels.
+        notes: Remarks from building the encoder and tokenising the rows.
+        truncated: Split name to the share of its rows that were longer than `max_length`, for the splits that the
+            stages read.
+    """
+
+    scorer: Scorer
+    labels: LabelSpace
+    recipe: Recipe | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+    objective: Objective | None = None
+    decision: Decision = field(default_factory=Decision)
+    notes: tuple[str, ...] = ()
+    truncated: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Any:
+        """The Transformers model, `TfidfClassifier` or `OnnxClassifier`."""
+        return self.scorer.model
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokeniser; None for TF-IDF."""
+        return self.scorer.tokenizer
+
+    @property
+    def max_length(self) -> int:
+        """Longest input in tokens."""
+        return self.scorer.max_length
+
+    def tokenised(self, split: TextSplit) -> TokenisedDataset | None:
+        """Tokenises a split as the model reads it; None for TF-IDF.
+
+        Raises:
+            DataError: The rows are pairs and the model cannot read pairs.
+        """
+        return self.scorer.tokenised(split)
+
+    def in_precision(self, precision: Precision) -> Fitted:
+        """Returns the classifier with the weights cast for scoring.
+
+        Args:
+            precision: `fp32`, `bf16`, or `auto` for bf16 where the device gains from it; encoders trained from
+                scratch and regression models stay in float32 then.
+
+        Raises:
+            UserError: The precision is unknown, or the model has no bf16 form.
+        """
+        if precision not in get_args(Precision):
+            raise UserError(f'"{precision}" is no precision', f"choose {', '.join(get_args(Precision))}")
+        scorer = self.scorer.in_precision(precision, regression=self.labels.regression)
+        return self if scorer is self.scorer else replace(self, scorer=scorer)
+
+    def scores(
+        self,
+        split: TextSplit,
+        *,
+        rows: TokenisedDataset | None = None,
+        bf16: bool = False,
+        quiet: bool = True,
+        progress: Callable[[int], Any] | None = None,
+    ) -> np.ndarray:
+        """Computes calibrated logits, float32 (N, K); for regression the predicted values (N, 1) in the label's unit.
+
+        Args:
+            split: The rows.
+            rows: The same rows from `tokenised`, if already tokenised.
+            bf16: Whether to run under bf16 autocast.
+            quiet: Whether to hide the progress bar.
+            progress: Called with the number of rows done, instead of a bar.
+        """
+        rows = self.tokenised(split) if rows is None else rows
+        hidden = quiet or progress is not None or rows is None
+        with rows_bar(len(split), quiet=hidden) as bar:
+            logits = self.scorer.scores(split, rows, bf16=bf16, progress=progress or bar)
+        return self.decision.calibrated(logits)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a plain checkpoint atomically.
+
+        Raises:
+            ModelError: The model is an export.
+            UserError: The folder holds other files than a model.
+            OutputError: The folder cannot be written.
+        """
+        _check_replaceable(Path(folder))
+        with replacing(folder) as temporary:
+            self.scorer.save(temporary)
+            write_decision(temporary, self.decision, self.labels)
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not any((folder / name).is_file() for name in ("config.json", TFIDF_CONFIG)):
+        raise UserError(f"the folder {folder} holds files that are no model", "save to another folder")

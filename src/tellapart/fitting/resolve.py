@@ -1,0 +1,93 @@
+"""Resolves a recipe against its data: fills in defaults and refuses what cannot run, before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tellapart.data.examples import TextData
+from tellapart.data.reading.rows import is_regression_set
+from tellapart.encoders.resolve import FROM_SCRATCH
+from tellapart.errors import RecipeError, UserError
+from tellapart.fitting.decisions import check_decision
+from tellapart.fitting.objectives import build_objective
+from tellapart.fitting.tasks import check_rankable
+from tellapart.objectives import Objective
+from tellapart.objectives.relations import with_relations
+from tellapart.recipes import Recipe, regression_recipe
+
+
+@dataclass(frozen=True)
+class ResolvedRun:
+    """A recipe and data that fit together.
+
+    Args:
+        recipe: The recipe with every value filled in that does not depend on the model.
+        data: The splits; the classes with their order or hierarchy.
+        objectives: One objective per stage, in the same order; empty for TF-IDF.
+    """
+
+    recipe: Recipe
+    data: TextData
+    objectives: Sequence[Objective]
+
+
+def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
+    """Decides everything that is open before a model is loaded.
+
+    Args:
+        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations are used.
+        data: The splits.
+
+    Raises:
+        DataError: A split of a ranking task cannot be ranked.
+        RecipeError: The recipe does not fit the data or contradicts itself.
+        UserError: The training rows have no labels.
+    """
+    if data.train.labels is None:
+        raise UserError("the training rows have no labels", "name their column: --label COLUMN")
+    recipe = resolve_method(recipe, data)
+    check_rankable(data, recipe.data.without_positive)
+    data = replace(data, labels=with_relations(data.labels, recipe.data))
+    objectives = [build_objective(stage.objective, data.labels) for stage in recipe.stages]
+    check_decision(recipe.decision, data)
+    if recipe.encoder.name == "tfidf":
+        _check_tfidf(recipe)
+        return ResolvedRun(recipe.model_copy(update={"stages": recipe.stages[-1:]}), data, ())
+    return ResolvedRun(_with_random_start(recipe), data, objectives)
+
+
+def resolve_method(recipe: Recipe, data: TextData | None = None) -> Recipe:
+    """Returns the recipe with squared error as its objective if the labels are numeric and it names no objective.
+
+    Args:
+        recipe: The recipe.
+        data: The rows; None to tell from the recipe's `data` section alone.
+    """
+    if data is not None:
+        regression = data.labels.regression
+    elif recipe.data.regression is not None:
+        regression = recipe.data.regression
+    else:
+        regression = is_regression_set(recipe.data.source)
+    return regression_recipe(recipe) if regression else recipe
+
+
+def _with_random_start(recipe: Recipe) -> Recipe:
+    """The recipe with a randomly initialised classifier in the first stage if the encoder is trained from scratch."""
+    if recipe.encoder.name not in FROM_SCRATCH:
+        return recipe
+    first, *others = recipe.stages
+    if first.learns == "head":
+        raise RecipeError(
+            f"the first stage trains only the classifier, and {recipe.encoder.name} is not trained yet",
+            "choose a method that trains the encoder, or give the folder of a trained one as the encoder",
+        )
+    return recipe.model_copy(update={"stages": [first.model_copy(update={"start": "random"}), *others]})
+
+
+def _check_tfidf(recipe: Recipe) -> None:
+    if recipe.encoder.second is not None:
+        raise RecipeError("TF-IDF cannot be fused with an encoder", "leave out --second-encoder")
+    if recipe.encoder.windows != "none":
+        raise RecipeError("TF-IDF reads whole texts without windows", "leave out --windows")
