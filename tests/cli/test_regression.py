@@ -50,7 +50,7 @@ def test_check_says_that_rows_have_scores(tellapart, score_file, tiny_encoder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--few-shot", 4), "a few rows a class"),
+        (("--few-shot", 4), "few-shot sampling"),
         (("--thresholds", "tuned"), "the rows have scores"),
         (("--method", "supcon"), "supcon needs classes"),
         (("--label", "text"), "is not a number"),

@@ -74,7 +74,7 @@ def test_what_makes_no_sense_is_refused(tellapart, ticket_file, tiny_encoder, tm
     frozen = tellapart(*options, "--encoder", "textcnn", "--method", "frozen")
     assert (frozen.code, "textcnn is not trained yet" in frozen.err) == (2, True)
     pooled = tellapart(*options, "--encoder", "han", "--pooling", "mean")
-    assert (pooled.code, "leave pooling out" in pooled.err) == (2, True)
+    assert (pooled.code, "leave out --pooling" in pooled.err) == (2, True)
     vectors = tellapart(*options, "--encoder", tiny_encoder, "--set", "encoder.embeddings=cbow")
     assert (vectors.code, "encoder.embeddings has no effect" in vectors.err) == (2, True)
     typo = tellapart(*options, "--encoder", "textcn")

@@ -349,7 +349,7 @@ def test_a_folder_in_use_is_refused_and_overwriting_leaves_what_is_not_of_the_ta
     assert not figures(result, "tickets", "svm").scores
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
     (tmp_path / "out" / "tickets" / "thesis.doc").write_text("mine")
-    with pytest.raises(UserError, match="no run wrote"):
+    with pytest.raises(UserError, match="not written by a run"):
         run(table, tmp_path / "out", overwrite=True)
 
 
