@@ -154,7 +154,7 @@ def test_settings_reach_the_recipe_and_win_over_parameters(make, texts, labels):
 
 
 def test_given_validation_rows_are_used_instead_of_a_share(make, texts, labels):
-    with pytest.raises(DataError, match="not seen in training"):
+    with pytest.raises(DataError, match="do not occur in the training rows"):
         make().fit(texts, labels, validation_data=(["a text"], ["unknown"]))
 
 
@@ -209,7 +209,7 @@ def test_a_misspelt_parameter_is_named_with_the_closest_one():
         ([], [], "is empty"),
         (["a", "b", "c"], ["x", "y"], "X has 3 rows and y has 2"),
         (["a", "b"], ["x", "x"], "one class only"),
-        (["a", None], ["x", "y"], "row 1 of X is no text"),
+        (["a", None], ["x", "y"], "row 1 of X is not a text"),
         (["a", "b"], ["x", float("nan")], "label 1 of y is missing"),
     ],
 )

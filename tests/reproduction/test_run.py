@@ -436,7 +436,7 @@ def test_a_plan_counts_cells_and_changes_nothing(table, tmp_path, monkeypatch):
 def test_a_plan_does_not_fetch_a_data_set(tmp_path, monkeypatch):
     monkeypatch.delenv("TELLAPART_DATA", raising=False)
     monkeypatch.setattr(
-        "tellapart.data.benchmarks.registered._cached", lambda chosen: pytest.fail(f"fetches {chosen.name}")
+        "tellapart.data.benchmarks.registry._cached", lambda chosen: pytest.fail(f"fetches {chosen.name}")
     )
     asked = table_request(*load_protocol("clld-table3"), rows=["ct", "ct-cl"], trials=2)
     assert counts(table_plan(asked, tmp_path / "out").total) == (4, 0, 0, 4)

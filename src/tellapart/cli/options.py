@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -170,7 +169,7 @@ def takes_settings(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Adds the options of a recipe, `--recipe` and `--set` to a verb, before its `--output`.
 
-    The verb finds their values in `context.params`; its own signature has its own options only.
+    The verb finds their values in `context.params`, and takes them as `**_`.
 
     Args:
         model: The schema of the recipe.
@@ -193,17 +192,16 @@ def takes_settings(
     ]
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(verb, eval_str=True).parameters
-
-        @functools.wraps(verb)
-        def wrapper(**given: Any) -> None:
-            verb(**{name: given[name] for name in own})
-
-        before = list(own).index("output")
-        parameters = [*list(own.values())[:before], *added, *list(own.values())[before:]]
-        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        wrapper.__annotations__ = {one.name: one.annotation for one in parameters}
-        return wrapper
+        own = [
+            one
+            for one in inspect.signature(verb, eval_str=True).parameters.values()
+            if one.kind != one.VAR_KEYWORD
+        ]
+        before = [one.name for one in own].index("output")
+        parameters = [*own[:before], *added, *own[before:]]
+        verb.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        verb.__annotations__ = {one.name: one.annotation for one in parameters}
+        return verb
 
     return decorate
 

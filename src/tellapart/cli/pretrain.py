@@ -33,6 +33,7 @@ def pretrain(
     overwrite: o.Overwrite = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
+    **_: Any,
 ) -> None:
     """Pre-train an encoder on raw texts.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -61,6 +61,7 @@ def sweep(
     overwrite: o.Overwrite = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
+    **_: Any,
 ) -> None:
     """Search for the values of a recipe that validate best on your data.
 

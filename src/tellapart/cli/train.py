@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from tellapart.cli import options as o
@@ -17,6 +19,7 @@ def train(
     overwrite: o.Overwrite = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
+    **_: Any,
 ) -> None:
     """Train a classifier and write a plain Transformers checkpoint.
 

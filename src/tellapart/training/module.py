@@ -98,7 +98,8 @@ class ObjectiveModel(nn.Module):
             if gradients is not None:
                 return {"loss": self._surrogate_loss(encoded, gradients)}
         batch = gathered(encoded)
-        terms = self.objective(batch)
+        with torch.autocast(batch.logits.device.type, enabled=False):  # as in Objective.__call__
+            terms = self.objective.forward(batch)
         return outputs | {
             "loss": self.objective.total(terms),
             "terms": {name: term.detach() for name, term in terms.items()},
