@@ -171,7 +171,7 @@ def test_vectors_of_another_model_stop_a_resumed_run_before_it_trains(two_stages
         ("stages.0.gradient_cache=32", "would save no memory"),
         ("stages.1.objective.label_smoothing=0.1", "solver=adamw"),
         ("stages.1.metric=mean_average_precision", "no metric"),
-        ("stages.0={objective: {name: supcon}, batches: balanced, texts_per_class: 5}", "shared evenly"),
+        ("stages.0={objective: {name: supcon}, batches: balanced, texts_per_class: 5}", "cannot hold two or more classes"),
     ],
 )
 def test_what_a_stage_cannot_do_is_refused_before_the_first_one_runs(
@@ -244,7 +244,7 @@ def test_an_encoder_without_dropout_gets_some_for_the_stage_and_keeps_its_config
     rates = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     (folder / "config.json").write_text(json.dumps(config | rates))
     quiet = with_values(method_recipe("r-drop", recipe), [f"encoder.name={folder}"])
-    with pytest.raises(ModelError, match=r"no dropout.*views_dropout=0\.1"):
+    with pytest.raises(ModelError, match=r"without dropout.*views_dropout=0\.1"):
         fit(quiet, load_data(quiet), tmp_path / "a", quiet=True)
     given = with_values(quiet, ["stages.0.views_dropout=0.1", "stages.0.epochs=1"])
     fitted = fit(given, load_data(given), tmp_path / "b", quiet=True)

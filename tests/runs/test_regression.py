@@ -208,10 +208,10 @@ def test_methods_over_classes_are_refused_before_anything_is_loaded(scores_recip
         (["data.order=[a, b]"], "no order of classes"),
         (["data.hierarchy_separator=."], "no hierarchy of classes"),
         (["decision.temperature=fitted"], "a temperature calibrates"),
-        (["decision.thresholds=0.3"], "the rows have scores"),
-        (["decision.thresholds=tuned"], "the rows have scores"),
+        (["decision.thresholds=0.3"], "the rows have numeric targets"),
+        (["decision.thresholds=tuned"], "the rows have numeric targets"),
         (["stages.0.metric=accuracy"], "pearson_correlation"),
-        (["stages.0.batches=balanced"], "these rows have scores"),
+        (["stages.0.batches=balanced"], "these rows have numeric targets"),
         (["stages.0.objective={name: r-drop, class_weight: balanced}"], "class_weight applies to classes"),
     ],
 )
