@@ -1,4 +1,4 @@
-"""How large an encoder is, told from its config alone: nothing is fetched and no weight is read."""
+"""Parameter counts of encoders from their configs, without downloading or reading weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LARGE: tuple[str, dict[str, int]] = (
     {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096},
 )
 
-# Published encoders by the config of their family, which is known where the files are not. ElectraConfig() is small.
+# Configs of published encoders, for machines without their files. The default ElectraConfig is the small model.
 _PUBLISHED: dict[str, tuple[str, dict[str, int]]] = {
     "minilm": (
         "bert",
@@ -52,16 +52,16 @@ _PUBLISHED: dict[str, tuple[str, dict[str, int]]] = {
 
 @functools.cache
 def parameters_a_token(encoder: str, embedding_size: int | None = None) -> int | None:
-    """Returns how many parameters outside the embeddings every token passes through.
+    """Returns the number of parameters, without embeddings, that are applied to each token.
 
-    It is the number of these parameters, but for ALBERT, whose layers share theirs: each layer counts.
+    ALBERT's shared parameters count once per layer.
 
     Args:
         encoder: `minilm`, `textcnn`, `han`, a folder, or a Hub name.
-        embedding_size: Of `textcnn` and `han`; by default their own.
+        embedding_size: Embedding width of `textcnn` and `han`; by default their own.
 
     Returns:
-        The number; None where neither a config is on this machine nor the encoder one whose config is known.
+        The number; None if there is neither a local config nor a known one.
     """
     config = _config(encoder, embedding_size)
     if config is None:
@@ -92,7 +92,7 @@ def _config(encoder: str, embedding_size: int | None) -> Any:
 
 
 def _shared_again(model: Any) -> int:
-    """Parameters of ALBERT's layers, once for every layer but the first that they serve."""
+    """Returns the parameters of ALBERT's layers that sharing saves: once for each layer except the first."""
     config = model.config
     if config.model_type != "albert":
         return 0
