@@ -451,9 +451,9 @@ def test_different_widths_have_no_mean_and_no_sum(tiny_encoder, roberta, fusion)
 
 def test_what_cannot_be_fused_is_refused_in_one_sentence(bert_and_roberta, tiny_encoder, tmp_path):
     model, tokenizer = bert_and_roberta
-    with pytest.raises(ModelError, match="two parts or more, not 1"):
+    with pytest.raises(ModelError, match="two or more parts, not 1"):
         load_fused_encoder([tiny_encoder], LABELS)
-    with pytest.raises(ModelError, match="two parts or more, not 1"):
+    with pytest.raises(ModelError, match="two or more parts, not 1"):
         load_fused_tokenizer([tiny_encoder])
     with pytest.raises(ModelError, match='no fusion "product": use concat, mean or sum'):
         load_fused_encoder([tiny_encoder, tiny_encoder], LABELS, fusion="product")

@@ -171,7 +171,10 @@ def test_vectors_of_another_model_stop_a_resumed_run_before_it_trains(two_stages
         ("stages.0.gradient_cache=32", "would save no memory"),
         ("stages.1.objective.label_smoothing=0.1", "solver=adamw"),
         ("stages.1.metric=mean_average_precision", "no metric"),
-        ("stages.0={objective: {name: supcon}, batches: balanced, texts_per_class: 5}", "cannot hold two or more classes"),
+        (
+            "stages.0={objective: {name: supcon}, batches: balanced, texts_per_class: 5}",
+            "cannot hold two or more classes",
+        ),
     ],
 )
 def test_what_a_stage_cannot_do_is_refused_before_the_first_one_runs(

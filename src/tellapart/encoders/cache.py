@@ -1,4 +1,4 @@
-"""Representations computed once and kept on disk: an encoder that no longer changes need not run again."""
+"""Disk cache for the representations of a frozen encoder."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def cached_representations(
     bf16: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
-    """Returns v of every row, from disk where it was computed before.
+    """Returns the representation v of every row, computed or read from the cache.
 
-    The vectors are mapped from the file: what is not in use need not fit into memory.
+    The vectors are memory-mapped, so that they need not fit into memory.
 
     Args:
-        model: A sequence classifier whose encoder stays as it is.
+        model: A sequence classifier with a frozen encoder.
         dataset: The rows.
-        folder: Where the vectors are, or are to be, kept.
+        folder: The cache.
         bf16: Whether to compute them under bf16 autocast.
         progress: Called with the number of rows done after each batch.
 
@@ -45,8 +45,8 @@ def cached_representations(
         float32 (N, d), read-only.
 
     Raises:
-        ModelError: The folder holds vectors of another model or of other rows.
-        OutputError: They cannot be written.
+        ModelError: The folder contains vectors of another model or of other rows.
+        OutputError: The vectors cannot be written.
     """
     target = Path(folder)
     fingerprint = _fingerprint(model, dataset, bf16)
@@ -57,8 +57,8 @@ def cached_representations(
             found = None
         if found != fingerprint:
             raise ModelError(
-                f"the vectors kept in {target} were computed by another model or from other rows",
-                "delete that folder, and they are computed anew",
+                f"the vectors in {target} were computed by another model or from other rows",
+                "delete that folder to compute them again",
             )
         return np.load(target / _VECTORS, mmap_mode="r", allow_pickle=False)
     with replacing(target) as temporary:
@@ -76,7 +76,7 @@ def cached_representations(
 
 
 def _fingerprint(model: Any, dataset: TokenisedDataset, bf16: bool) -> str:
-    """SHA-256 of all that decides on the vectors: weights except the final layer's, pooling, tokens, precision."""
+    """Returns the SHA-256 of weights (without the final layer), pooling, tokens and precision."""
     poolings = [pooling_of(encoder.config) for encoder in encoders_of(model)]
     kind = (type(model).__name__, poolings, getattr(model.config, "fusion", None), bf16)
     windows = [getattr(model.config, name) for name in WINDOW_SETTINGS if hasattr(model.config, name)]

@@ -1,4 +1,4 @@
-"""Long texts cut into windows that an encoder can read, and the windows' vectors pooled into one for each text."""
+"""Splits long texts into overlapping windows and pools the windows' vectors per text."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ WindowsName = Literal["max", "mean", "learned"]
 
 
 class Windows(NamedTuple):
-    """The windows of a batch of texts, those of the first text first.
+    """The windows of a batch of texts, in the order of the texts.
 
     Args:
         input_ids: Int (N, W), W the longest window's length.
-        attention_mask: 1 at tokens and 0 at padding, which is on the right, (N, W).
-        counts: Windows of each text, at least 1, (B,), together N.
+        attention_mask: 1 at tokens and 0 at padding on the right, (N, W).
+        counts: Windows per text, at least 1, (B,), sum N.
     """
 
     input_ids: Tensor
@@ -27,12 +27,12 @@ class Windows(NamedTuple):
 
 
 def window_counts(lengths: Tensor, inside: int, stride: int) -> Tensor:
-    """Returns how many windows texts are cut into, at least 1.
+    """Returns the number of windows per text, at least 1.
 
     Args:
         lengths: Tokens of each text without special tokens, of any shape.
-        inside: Tokens of a text that a window has room for.
-        stride: Tokens that neighbours share, at least; less than `inside`.
+        inside: Text tokens per window.
+        stride: Minimum overlap of neighbouring windows in tokens; less than `inside`.
     """
     step = inside - stride
     return 1 + ((lengths - inside).clamp_min(0) + step - 1) // step
@@ -48,20 +48,20 @@ def cut_windows(
     suffix: Sequence[int] = (),
     padding: int = 0,
 ) -> Windows:
-    """Cuts tokenised texts into windows, each with special tokens of its own.
+    """Splits tokenised texts into windows, each with its own special tokens.
 
-    The windows of a text are as few as can share `stride` tokens with their neighbours. They lie evenly: the first
-    begins where the text does, the last ends where it does, and all of a text that has several are full. A text that
-    fits is one window, the row as it was without its padding.
+    A text gets the smallest number of windows that overlap by at least `stride` tokens. They are evenly spaced: the
+    first starts at the start of the text, the last ends at its end, and all are full. A text that fits into one
+    window is the same row without its padding.
 
     Args:
-        input_ids: Rows as a tokeniser makes them, the special tokens included, int (B, L).
-        mask: Where tokens are, bool (B, L); the padding of a row is on one side.
-        length: Tokens of a window, the special tokens included.
-        stride: Tokens of the text that two neighbours share, at least.
-        prefix: What stands in front of every text, and of every window.
-        suffix: What stands behind.
-        padding: The id that fills up windows.
+        input_ids: Tokenised rows with special tokens, int (B, L).
+        mask: True at tokens, bool (B, L); padding on one side.
+        length: Tokens per window, special tokens included.
+        stride: Minimum overlap of neighbouring windows in text tokens.
+        prefix: Special tokens before every text and every window.
+        suffix: Special tokens after it.
+        padding: The padding id.
     """
     device, first, last = input_ids.device, len(prefix), len(suffix)
     inside = length - first - last
@@ -88,10 +88,10 @@ def cut_windows(
 
 
 class WindowPooling(nn.Module):
-    """The vectors of a text's windows as one.
+    """Pools the vectors of a text's windows.
 
-    `max` takes the largest value of each dimension, `mean` the mean over windows. `learned` is a mean weighted by
-    softmax(q·v / √d) over the windows of a text, where the query q is learned and starts at 0, as the mean.
+    `max` takes the maximum per dimension, `mean` the mean over windows. `learned` is a mean weighted by
+    softmax(q·v / √d) over the windows of a text, where the query q is trained and initialised to 0 (the mean).
 
     Args:
         windows: `max`, `mean` or `learned`.
@@ -104,11 +104,11 @@ class WindowPooling(nn.Module):
         self.query = nn.Parameter(torch.zeros(size)) if windows == "learned" else None
 
     def forward(self, vectors: Tensor, counts: Tensor) -> Tensor:
-        """Pools.
+        """Pools the vectors of each text.
 
         Args:
-            vectors: Of all windows, those of the first text first, (N, d).
-            counts: Windows of each text, at least 1, (B,), together N.
+            vectors: Of all windows, in the order of the texts, (N, d).
+            counts: Windows per text, at least 1, (B,), sum N.
 
         Returns:
             (B, d).

@@ -174,7 +174,7 @@ def _check_parts(config: FusedConfig) -> None:
         raise ModelError(f'there is no fusion "{config.fusion}"', "use concat, mean or sum")
     if len(config.parts) < 2:
         raise ModelError(
-            f"a fused encoder has two parts or more, not {len(config.parts)}", "name another one"
+            f"a fused encoder has two or more parts, not {len(config.parts)}", "name another one"
         )
     if any(part.get("model_type") == FusedConfig.model_type for part in config.parts):
         raise ModelError("a fused encoder cannot be a part of another one", "name its parts one by one")
@@ -185,13 +185,7 @@ def _check_parts(config: FusedConfig) -> None:
 def fused_classifier(
     parts: Sequence[Any], labels: LabelSpace, fusion: FusionName, classifier_dropout: float
 ) -> FusedForSequenceClassification:
-    """Puts a fresh classifier on the encoders of several classifiers, which are modified in place.
-
-    Args:
-        parts: Stock sequence classifiers in training form.
-        labels: The classes.
-        fusion: `concat`, `mean` or `sum`.
-        classifier_dropout: Dropout rate before the final linear layer.
+    """Puts a fresh classifier on the encoders of stock classifiers, which are modified in place.
 
     Raises:
         ModelError: The parts do not fit together.
@@ -208,13 +202,7 @@ def with_fresh_classifier(
     pooling: PoolingName | None = None,
     classifier_dropout: float | None = None,
 ) -> FusedForSequenceClassification:
-    """Loads the base models of a saved fused classifier under fresh heads and a fresh classifier.
-
-    Args:
-        folder: Written by `save_classifier` or `save_pretrained`.
-        labels: The classes.
-        pooling: Of all parts; by default each family's default.
-        classifier_dropout: By default the checkpoint's own.
+    """Loads the base models of a saved fused classifier under a fresh classifier; arguments as for `load_encoder`.
 
     Raises:
         ModelError: A part does not support this pooling, or the fusion does not fit it.

@@ -1,4 +1,4 @@
-"""Several tokenisers as one: each text is tokenised once for each part of a fused encoder."""
+"""The tokeniser of a fused encoder: tokenises each text once per part."""
 
 from __future__ import annotations
 
@@ -17,13 +17,10 @@ TOKENIZER_FILE = "fused_tokenizer.json"
 
 
 class FusedTokenizer:
-    """The tokenisers of a fused encoder's parts, called like one.
+    """Combines the tokenisers of a fused encoder's parts into one.
 
     Args:
         parts: Transformers tokenisers, in the order of the encoder's parts.
-
-    Attributes:
-        parts: The same.
 
     Raises:
         ModelError: There are fewer than two, or one is a `FusedTokenizer` itself.
@@ -31,7 +28,7 @@ class FusedTokenizer:
 
     def __init__(self, parts: Sequence[Any]) -> None:
         if len(parts) < 2:
-            raise ModelError(f"a fused tokeniser has two parts or more, not {len(parts)}", "name another one")
+            raise ModelError(f"a fused tokeniser has two or more parts, not {len(parts)}", "name another one")
         if any(isinstance(part, FusedTokenizer) for part in parts):
             raise ModelError("a fused encoder cannot be a part of another one", "name its parts one by one")
         self.parts = list(parts)
@@ -44,14 +41,14 @@ class FusedTokenizer:
         return_tensors: str | None = None,
         **options: Any,
     ) -> BatchEncoding:
-        """Tokenises texts, or pairs, with every part.
+        """Tokenises texts or text pairs with every part.
 
         Args:
             text: One text or several.
             text_pair: The second texts.
             return_tensors: `pt` or `np` for tensors; by default lists.
-            options: What Transformers tokenisers take, such as `truncation`, `max_length` (of each part's tokens)
-                and `padding`; the same for all parts.
+            options: Options of Transformers tokenisers, such as `truncation`, `max_length` (per part) and
+                `padding`; the same for all parts.
 
         Returns:
             `input_ids`, `attention_mask` … of the first part, `input_ids_2`, `attention_mask_2` … of the second,
@@ -65,7 +62,7 @@ class FusedTokenizer:
 
     @property
     def model_max_length(self) -> int:
-        """The longest input in tokens that every part can take; setting it sets it for all parts."""
+        """The maximum input length in tokens that every part supports; setting it sets it for all parts."""
         return min(part.model_max_length for part in self.parts)
 
     @model_max_length.setter
@@ -75,7 +72,7 @@ class FusedTokenizer:
 
     @property
     def pad_token_id(self) -> int | None:
-        """What pads the first part's `input_ids`; the other parts pad with their own."""
+        """The padding id of the first part; the other parts use their own."""
         return self.parts[0].pad_token_id
 
     @property
@@ -88,7 +85,7 @@ class FusedTokenizer:
         ]
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes each part into `tokenizer-1`, `tokenizer-2` … and a small JSON file beside them.
+        """Writes each part to `tokenizer-1`, `tokenizer-2` … and the number of parts to a JSON file.
 
         Raises:
             OutputError: The folder cannot be written.
@@ -101,7 +98,7 @@ class FusedTokenizer:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> FusedTokenizer:
-        """Reads what `save_pretrained` wrote.
+        """Reads the files of `save_pretrained`.
 
         Raises:
             ModelError: The folder holds no fused tokeniser.
@@ -110,7 +107,7 @@ class FusedTokenizer:
             count = int(json.loads((Path(folder) / TOKENIZER_FILE).read_text(encoding="utf-8"))["parts"])
         except (OSError, ValueError, KeyError, TypeError):
             raise ModelError(
-                f"{folder} holds no fused tokeniser (no {TOKENIZER_FILE} that can be read)",
+                f"{folder} holds no fused tokeniser (no readable {TOKENIZER_FILE})",
                 "use a folder that tellapart wrote",
             ) from None
         return cls(

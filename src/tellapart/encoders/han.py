@@ -1,4 +1,4 @@
-"""HAN, a hierarchical attention network (Yang et al. 2016): words to sentences, sentences to a document."""
+"""HAN, the hierarchical attention network of Yang et al. (2016)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from tellapart.encoders.vectors import RANDOM_RANGE
 
 
 class HANConfig(PreTrainedConfig):
-    """The sizes of a HAN; the defaults are those of Yang et al. (2016, §3.3).
+    """Configuration of a HAN; the defaults are those of Yang et al. (2016, §3.3).
 
     Args:
-        vocab_size: Rows of the embedding table.
+        vocab_size: Rows of the embedding matrix.
         embedding_size: Width of the embeddings.
         gru_size: Width of each GRU in each direction.
-        max_sentence_length: Words of a sentence; what is longer goes on as the next sentence.
-        max_sentences: Sentences of a document; what follows is not read (`lost_words` counts it).
-        embedding_dropout: Rate on the embeddings. The paper names none.
-        classifier_dropout: Rate on v, before the final linear layer. The paper names none.
+        max_sentence_length: Maximum number of words per sentence; longer sentences are split.
+        max_sentences: Maximum number of sentences per document; the rest is ignored.
+        embedding_dropout: Rate on the embeddings. Not specified in the paper.
+        classifier_dropout: Rate on v, before the final linear layer. Not specified in the paper.
         sep_token_id: The token between sentences.
     """
 
@@ -51,15 +51,15 @@ class HANConfig(PreTrainedConfig):
 
     @property
     def hidden_size(self) -> int:
-        """Width of v: both directions of the sentences' GRU."""
+        """Width of v: both directions of the sentence GRU."""
         return 2 * self.gru_size
 
 
 class AttentiveGRU(nn.Module):
-    """A bidirectional GRU and attention, many sequences of different lengths at once (Eq. 1 to 7).
+    """A bidirectional GRU with attention over packed sequences of different lengths (Eq. 1 to 7).
 
     Args:
-        input_size: Width of the vectors that come in.
+        input_size: Width of the input vectors.
         size: Width of each direction.
     """
 
@@ -70,24 +70,24 @@ class AttentiveGRU(nn.Module):
         self.context = nn.Parameter(torch.empty(2 * size))
 
     def forward(self, vectors: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Reads sequences and returns the attended mean of each.
+        """Computes the attention-weighted mean of the GRU states of each sequence.
 
         Args:
-            vectors: All sequences, one behind the other, (T, input_size).
-            lengths: Of each, (S,), together T; 0 is allowed.
+            vectors: All sequences, concatenated, (T, input_size).
+            lengths: Of each sequence, (S,), sum T; 0 is allowed.
 
         Returns:
             (S, 2 · size), 0 for an empty sequence, and the attention weights (T,), which sum to 1 in each.
         """
         summaries = vectors.new_zeros(len(lengths), self.projection.in_features)
         if not len(vectors):
-            # All have a gradient also where every text is empty: processes wait for each other's.
+            # All parameters need a gradient even if every text is empty: ranks wait for each other's.
             nothing = vectors.sum() + 0 * sum(parameter.sum() for parameter in self.parameters())
             return summaries + nothing, vectors.new_zeros(0)
         owners = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
         present = lengths[lengths > 0]
         starts = present.cumsum(0) - present
-        # What is packed, sorted by length, are places, not vectors: none is ever padded.
+        # Indices are packed and sorted by length, not vectors, so that no vector is padded.
         places = starts[:, None] + torch.arange(int(present.max()), device=lengths.device)
         packed = pack_padded_sequence(places, present.cpu(), batch_first=True, enforce_sorted=False)
         order = packed.data
@@ -105,13 +105,13 @@ class AttentiveGRU(nn.Module):
 
 @dataclass(frozen=True)
 class SentenceLayout:
-    """Where the sentences of a batch are.
+    """The sentences of a batch of documents.
 
     Args:
-        kept: Which tokens are words that are read, bool (B, L).
-        sentence_lengths: Words of each sentence, (S,), those of the first document first; none is 0.
-        document_lengths: Sentences of each document, (B,).
-        lost: Words that each document has behind its last sentence, (B,).
+        kept: True at words that are read, bool (B, L).
+        sentence_lengths: Words per sentence, (S,), in the order of the documents; none is 0.
+        document_lengths: Sentences per document, (B,).
+        lost: Words per document after the last sentence read, (B,).
     """
 
     kept: Tensor
@@ -121,12 +121,12 @@ class SentenceLayout:
 
 
 def sentence_layout(config: HANConfig, input_ids: Tensor, mask: Tensor) -> SentenceLayout:
-    """Finds the sentences of a batch, without a loop over documents or sentences.
+    """Splits the documents of a batch into sentences, vectorised.
 
     Args:
         config: The separator and the limits.
         input_ids: (B, L).
-        mask: Where tokens are, bool (B, L).
+        mask: True at tokens, bool (B, L).
     """
     separators = mask & (input_ids == config.sep_token_id)
     words = mask & ~separators
@@ -142,7 +142,7 @@ def sentence_layout(config: HANConfig, input_ids: Tensor, mask: Tensor) -> Sente
 
 
 class HANPreTrainedModel(PreTrainedModel):
-    """Where a HAN's weights start."""
+    """Weight initialisation of a HAN."""
 
     config_class = HANConfig
     base_model_prefix = "han"
@@ -155,13 +155,13 @@ class HANPreTrainedModel(PreTrainedModel):
 
 
 class HANModel(HANPreTrainedModel):
-    """Documents to v: a GRU with attention over the words of each sentence, another over the sentences.
+    """Encodes documents by a GRU with attention over the words of each sentence and another over the sentences.
 
-    A document is one row of tokens with `[SEP]` between sentences. All sentences of a batch pass through the GRU
-    together. Padding and empty sentences change nothing; a document without words has v = 0.
+    A document is one row of tokens with `[SEP]` between sentences. All sentences of a batch are encoded together.
+    Padding and empty sentences have no effect; v is 0 for a document without words.
 
     Args:
-        config: The sizes.
+        config: The configuration.
 
     References:
         Yang et al. (2016), Hierarchical Attention Networks for Document Classification, §2.
@@ -187,16 +187,16 @@ class HANModel(HANPreTrainedModel):
 
         Args:
             input_ids: (B, L).
-            attention_mask: (B, L), 0 where there is padding; by default wherever the padding id is.
+            attention_mask: (B, L), 0 at padding; by default computed from the padding id.
             output_attentions: Whether to return the attention weights.
 
         Returns:
-            `pooler_output`: v (B, 2 · gru_size). When asked for, `attentions`: two of (B, L), each word's weight in
-            its sentence, and that sentence's in the document.
+            `pooler_output`: v (B, 2 · gru_size). On request, `attentions`: two tensors (B, L), each word's weight in
+            its sentence, and that sentence's weight in the document.
         """
         mask = token_mask(input_ids, attention_mask, self.config.pad_token_id)
         layout = sentence_layout(self.config, input_ids, mask)
-        # Recurrent sums want float32, and matrices of this size gain nothing from bf16.
+        # Recurrent sums need float32, and matrices of this size do not benefit from bf16.
         with torch.autocast(input_ids.device.type, enabled=False):
             vectors = self.dropout(self.embeddings(input_ids[layout.kept]))  # (T, d)
             summaries, word_weights = self.words(vectors, layout.sentence_lengths)
@@ -212,11 +212,7 @@ class HANModel(HANPreTrainedModel):
 
 
 class HANForSequenceClassification(HANPreTrainedModel, SequenceClassifier):
-    """A HAN with dropout and a final linear layer.
-
-    Args:
-        config: The sizes, with `num_labels`.
-    """
+    """A HAN with dropout and a final linear layer."""
 
     encoder_class = HANModel
 

@@ -1,16 +1,16 @@
-"""Mean and CLS pooling for stock classifiers, in a form that any Transformers tool can load.
+"""Mean and CLS pooling for stock classifiers, in checkpoints that any Transformers tool can load.
 
-Stock sequence classifiers of the BERT family read one token through a dense layer. Mean pooling beats that,
-but no stock checkpoint knows it. It is *folded* into one: an extra encoder layer with uniform attention
+Stock sequence classifiers of the BERT family apply a dense layer to one token. Mean pooling is better, but no stock
+checkpoint supports it. It is *folded* into one: an extra encoder layer with uniform attention
 (query = key = 0, value = I, output = c·I) adds c times the mean over the unmasked tokens to every position, its
 layer norms have γ = 1, β = 0 and its feed-forward part adds nothing, so that the first position becomes
 
     h = LN(LN(x_cls + c · mean(x))),
 
-about LN(mean(x)) for large c. The dense layer that follows becomes αI, where the activation is all but linear
-(tanh), or I with a large bias (GELU); the classifier's weights undo both. In training the same formula is
-computed directly (`Pooling`), without the cost of the layer; `folded` writes the layer out and `unfolded` takes
-it away again. c and α are powers of two: scaling the classifier is exact in floating point.
+about LN(mean(x)) for large c. The following dense layer becomes αI, for which the activation is almost linear
+(tanh), or I with a large bias (GELU); the classifier's weights invert both. In training the same formula is computed
+directly (`Pooling`), without the cost of the layer; `folded` adds the layer and `unfolded` removes it. c and α are
+powers of two, so that scaling the classifier is exact in floating point.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ MEAN_WEIGHT = 64.0
 TANH_SCALE = 0.0625
 GELU_SHIFT = 16.0
 
-# Written into config.json; tools that don't know the key keep it and ignore it.
+# Written into config.json, where other tools keep and ignore it.
 CONFIG_KEY = "tellapart_pooling"
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where a family keeps the layers that the fold touches."""
+    """Names of a family's layers that folding changes."""
 
     layers: str
     dense: str
@@ -64,12 +64,12 @@ _LAYOUTS = {
 
 
 def default_pooling(model_type: str) -> PoolingName:
-    """Returns `mean` for the families that can have it and `stock` for the rest."""
+    """Returns `mean` for the families that support it and `stock` for the others."""
     return "mean" if model_type in _LAYOUTS or model_type == "modernbert" else "stock"
 
 
 class Pooling(nn.Module):
-    """The pooled vector of the folded checkpoint, computed without its extra layer.
+    """Computes the pooled vector of the folded checkpoint without its extra layer.
 
     Args:
         pooling: `mean` or `cls`.
@@ -98,7 +98,7 @@ class Pooling(nn.Module):
 
 
 class _RememberMask:
-    """Hands the base model's attention mask to the pooling; an object, so that copies of a model copy it."""
+    """Hook that passes the base model's attention mask to the pooling; an object, so that model copies copy it."""
 
     def __init__(self, pooling: Pooling) -> None:
         self.pooling = pooling
@@ -108,7 +108,7 @@ class _RememberMask:
 
 
 class PooledHead(nn.Module):
-    """Stands where RoBERTa's and ELECTRA's classification heads stand: pool, drop out, project."""
+    """Replaces the classification heads of RoBERTa and ELECTRA: pooling, dropout, linear layer."""
 
     def __init__(self, pooling: Pooling, dropout: nn.Module, out_proj: nn.Linear) -> None:
         super().__init__()
@@ -128,14 +128,14 @@ def _masked_mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def set_pooling(model: Any, pooling: PoolingName) -> None:
-    """Gives a stock sequence classifier another pooling, in place.
+    """Sets the pooling of a stock sequence classifier, in place.
 
     Args:
         model: A Transformers sequence classifier with its stock head.
         pooling: `mean`, `cls` or `stock`.
 
     Raises:
-        ModelError: The family cannot have this pooling in a plain checkpoint.
+        ModelError: The family does not support this pooling in a plain checkpoint.
     """
     config = model.config
     if pooling == "stock":
@@ -145,7 +145,7 @@ def set_pooling(model: Any, pooling: PoolingName) -> None:
         return
     if config.model_type not in _LAYOUTS:
         raise ModelError(
-            f"{pooling} pooling cannot be written into a plain {config.model_type} checkpoint",
+            f"{pooling} pooling cannot be saved in a plain {config.model_type} checkpoint",
             "use --pooling stock for this encoder",
         )
     layout = _LAYOUTS[config.model_type]
@@ -160,17 +160,16 @@ def set_pooling(model: Any, pooling: PoolingName) -> None:
 
 
 def pooling_of(config: Any) -> PoolingName:
-    """Returns how a classifier in training form pools, from its config."""
+    """Returns the pooling of a classifier in training form, from its config."""
     if config.model_type == "modernbert":
         return config.classifier_pooling
     return getattr(config, CONFIG_KEY, "stock")
 
 
 def folded(model: Any) -> Any:
-    """Returns the model as a stock classifier: the same object if its pooling is stock already.
+    """Returns the model as a stock classifier, with logits equal to about 1e-6 relative.
 
-    So is a fused model, whose parts are pooled but which has no stock form. The folded model's logits equal the
-    model's to about 1e-6 relative.
+    A model with stock pooling, or a composed model, which has no stock form, is returned unchanged.
     """
     pooling = getattr(model.config, CONFIG_KEY, None)
     if pooling is None or not _pooling_modules(model):
@@ -200,10 +199,10 @@ def folded(model: Any) -> Any:
 
 
 def unfolded(model: Any) -> Any:
-    """Returns a classifier that `folded` made (and perhaps saved and loaded) in its training form.
+    """Returns the training form of a classifier that `folded` returned, possibly saved and loaded since.
 
-    The extra layer is taken off, so that it costs nothing in scoring or in further training. A model that was
-    never folded is returned as it is.
+    The extra layer is removed, so that scoring and further training do not pay for it. A model that was never folded
+    is returned unchanged.
     """
     pooling = getattr(model.config, CONFIG_KEY, None)
     if pooling is None or _pooling_modules(model):
@@ -226,7 +225,7 @@ def unfolded(model: Any) -> Any:
 
 
 def encoder_layers(config: Any) -> int:
-    """Returns the number of the encoder's own layers, without one that `folded` added."""
+    """Returns the number of encoder layers, without the one that `folded` adds."""
     return config.num_hidden_layers - (getattr(config, CONFIG_KEY, None) == "mean")
 
 
@@ -235,7 +234,7 @@ def _pooling_modules(model: Any) -> list[Pooling]:
 
 
 def _mean_layer(config: Any, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The state of an encoder layer that adds MEAN_WEIGHT times the mean of all tokens to each."""
+    """Returns the state of an encoder layer that adds MEAN_WEIGHT times the mean over tokens to each token."""
     width, inner = config.hidden_size, config.intermediate_size
     zeros, ones = torch.zeros(width, dtype=dtype), torch.ones(width, dtype=dtype)
     square, identity = torch.zeros(width, width, dtype=dtype), torch.eye(width, dtype=dtype)
@@ -257,7 +256,7 @@ def _mean_layer(config: Any, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def _materialise_buffers(plain: nn.Module, model: nn.Module) -> None:
-    """Buffers that are not saved (position ids) are still on the meta device: take the model's own."""
+    """Replaces unsaved buffers on the meta device (position ids) by the model's own."""
     for name, buffer in model.named_buffers():
         owner, _, attribute = name.rpartition(".")
         parent = plain.get_submodule(owner)

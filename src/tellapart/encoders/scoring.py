@@ -1,4 +1,4 @@
-"""Logits and representations of many rows: batches of similar length under a token budget, order restored."""
+"""Computes logits and representations of many rows, in batches of similar length, in the original order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from tellapart.data.batches.batching import TokenisedDataset, token_budget_batches
 from tellapart.encoders.transformer import RepresentationTap
 
-# Padded tokens a batch: large enough for full matrix products, small enough for the caches of a CPU.
+# Padded tokens per batch: large enough for efficient matrix products, small enough for the caches of a CPU.
 TOKENS_A_BATCH = {"cpu": 4096, "cuda": 65536}
 
 
@@ -53,7 +53,7 @@ def represent(
     progress: Callable[[int], None] | None = None,
     allocate: Callable[[tuple[int, int]], np.ndarray] = _in_memory,
 ) -> np.ndarray:
-    """Computes v, the final linear layer's input, of every row.
+    """Computes the representation v of every row: the input of the final linear layer.
 
     Args:
         model: As for `score`, and so `dataset`, `bf16`, `rows` and `progress`.
@@ -61,7 +61,7 @@ def represent(
         bf16: Whether to run under bf16 autocast.
         rows: Row numbers.
         progress: Called after each batch.
-        allocate: Makes the float32 array (N, d) that is filled and returned; by default in memory.
+        allocate: Creates the float32 array (N, d) of the result; by default in memory.
 
     Returns:
         float32 (N, d), in the order of the rows.
@@ -108,15 +108,15 @@ def in_batches(
     progress: Callable[[int], None] | None = None,
     allocate: Callable[[tuple[int, int]], np.ndarray] = _in_memory,
 ) -> np.ndarray:
-    """Computes a vector of every row, in batches of similar length.
+    """Computes a vector for every row, in batches of similar length.
 
     Args:
         dataset: The rows.
-        compute: Padded inputs by name, (B, L), to float32 (B, D).
-        tokens: Padded tokens a batch, at most.
+        compute: Maps padded inputs by name, (B, L), to float32 (B, D).
+        tokens: Maximum number of padded tokens per batch.
         rows: As for `represent`, and so `progress` and `allocate`.
         progress: Called after each batch.
-        allocate: Makes the array that is filled.
+        allocate: Creates the array of the result.
 
     Returns:
         float32 (N, D), in the order of the rows.

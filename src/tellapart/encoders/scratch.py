@@ -1,4 +1,4 @@
-"""Encoders that learn from the run's texts alone: `textcnn` and `han`, with their tokeniser and embeddings."""
+"""Builds encoders trained from scratch, `textcnn` and `han`, with their tokeniser and initial embeddings."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tellapart.errors import ModelError
 CONFIGS: dict[str, Any] = {"textcnn": TextCNNConfig, "han": HANConfig}
 
 MINIMUM_COUNT = 2
-"""How often a word occurs in the training texts before it is a token; the rest teach `[UNK]`."""
+"""Minimum frequency of a word in the training texts; rarer words are mapped to `[UNK]`."""
 
-# Rows whose sentences are counted at once.
+# Rows per piece when counting sentences.
 _ROWS = 512
 
 
 class BuiltEncoder(NamedTuple):
-    """An encoder that has learned nothing yet but its vocabulary, and perhaps its embeddings.
+    """An untrained encoder with its tokeniser.
 
     Args:
         model: A Transformers sequence classifier.
         tokenizer: Its tokeniser.
-        notes: Sentences about what was learned and found, for the run's log.
+        notes: Messages about vocabulary and embeddings for the run's log.
     """
 
     model: Any
@@ -54,34 +54,33 @@ def build_encoder(
     classifier_dropout: float | None = None,
     seed: int = 0,
 ) -> BuiltEncoder:
-    """Builds a small encoder for a task: vocabulary from the training texts, embeddings, a classifier.
+    """Builds a small untrained encoder: vocabulary from the training texts, initial embeddings, a classifier.
 
     Args:
         name: `textcnn` or `han`.
         labels: The classes; names and problem type are written into the config.
-        texts: The training texts; of pair tasks both texts of each row.
-        further_texts: Texts that embeddings may be trained on too, such as the validation rows'; the vocabulary
-            is learned without them.
+        texts: The training texts; for pair tasks both texts of each row.
+        further_texts: Other texts on which only the embeddings are trained, such as those of the validation rows.
         embeddings: `random`; `cbow`, trained on all these texts (the protocol of negative supervision, §3.3);
-            or a file of word vectors, whose words join the vocabulary as long as there is room.
+            or a file of word vectors, whose words are added to the vocabulary up to its size.
         embedding_size: Width of the embeddings; by default the file's, or the paper's of each encoder.
-        vocabulary_size: Most tokens.
-        tokens: As `learn_tokenizer` takes it.
+        vocabulary_size: Maximum number of tokens.
+        tokens: As for `learn_tokenizer`.
         classifier_dropout: Rate before the final linear layer; by default the encoder's own.
-        seed: Of the embeddings; all other weights start from torch's generator.
+        seed: Of the embeddings; other weights are drawn from torch's global generator.
 
     Returns:
         Model, tokeniser and notes.
 
     Raises:
         ModelError: There is no encoder of that name, or the file cannot be used.
-        DataError: There is nothing to learn a vocabulary from.
-        MissingDependencyError: gensim is needed and not installed.
+        DataError: No word occurs often enough.
+        MissingDependencyError: gensim is required and not installed.
     """
     if name not in CONFIGS:
         raise ModelError(f'"{name}" does not learn from texts alone', "choose from " + ", ".join(CONFIGS))
     vectors = None if embeddings in ("random", "cbow") else _read(embeddings, embedding_size)
-    # A word with a vector is known from its first occurrence on.
+    # With word vectors, words that occur once are useful too.
     tokenizer = build_tokenizer(
         name,
         texts,
@@ -120,7 +119,7 @@ def build_tokenizer(
     vocabulary_size: int = 30_000,
     minimum_count: int = MINIMUM_COUNT,
 ) -> Any:
-    """Learns the tokeniser of `textcnn` or `han`, which also tells sentences apart; see `learn_tokenizer`."""
+    """Trains the tokeniser of `textcnn`, or of `han` with sentence separators; see `learn_tokenizer`."""
     return learn_tokenizer(
         texts,
         tokens=tokens,
@@ -131,22 +130,22 @@ def build_tokenizer(
 
 
 def texts_of(split: TextSplit | None) -> list[str]:
-    """Returns all texts of a split, the second ones of pairs too."""
+    """Returns all texts of a split, including the second texts of pairs."""
     return [] if split is None else [*split.texts, *(split.text_pairs or [])]
 
 
 def scratch_kind(config: Any) -> str | None:
-    """Returns the kind of a model that starts from random weights, `textcnn` or `han`; None for other models."""
+    """Returns the name of a model type that is trained from scratch, `textcnn` or `han`; None for others."""
     return next((name for name, kind in CONFIGS.items() if kind.model_type == config.model_type), None)
 
 
 def learns_from_scratch(config: Any) -> bool:
-    """Whether a model is of a kind that starts from random weights and is made to be trained on one task."""
+    """Returns whether a model is of a type that is trained from scratch."""
     return scratch_kind(config) is not None
 
 
 def truncation_notes(model: Any, rows: TokenisedDataset) -> tuple[str, ...]:
-    """Returns a sentence about documents of which sentences are not read, or nothing where there are none."""
+    """Returns a log message about documents with ignored sentences; nothing if there are none."""
     config = model.config
     if config.model_type != HANConfig.model_type:
         return ()

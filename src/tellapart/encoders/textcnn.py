@@ -1,4 +1,4 @@
-"""TextCNN (Kim 2014): windows of words, the strongest answer of each filter."""
+"""TextCNN (Kim 2014): convolutions over word embeddings and max-over-time pooling."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from tellapart.encoders.vectors import RANDOM_RANGE
 
 
 class TextCNNConfig(PreTrainedConfig):
-    """The sizes of a TextCNN; the defaults are Kim's (2014, §3.1).
+    """Configuration of a TextCNN; the defaults are those of Kim (2014, §3.1).
 
     Args:
-        vocab_size: Rows of the embedding table.
+        vocab_size: Rows of the embedding matrix.
         embedding_size: Width of the embeddings.
-        filter_widths: Words that the filters of each kind see.
-        filters: Filters of each kind.
-        embedding_dropout: Rate on the embeddings. The paper has none; without it two passes over a text give
-            one representation, and objectives that compare two have nothing to compare.
+        filter_widths: Widths of the filters in words.
+        filters: Filters per width.
+        embedding_dropout: Rate on the embeddings. The paper has none; without it, two passes over a text are
+            identical and objectives of two views have no effect.
         classifier_dropout: Rate on v, before the final linear layer.
-        max_norm: Largest Euclidean norm of each row of the final linear layer, held after every optimiser step;
+        max_norm: Maximum Euclidean norm of each row of the final linear layer, applied after every optimiser step;
             None for no limit.
     """
 
@@ -56,7 +56,7 @@ class TextCNNConfig(PreTrainedConfig):
 
 
 class TextCNNPreTrainedModel(PreTrainedModel):
-    """Where a TextCNN's weights start."""
+    """Weight initialisation of a TextCNN."""
 
     config_class = TextCNNConfig
     base_model_prefix = "textcnn"
@@ -67,13 +67,13 @@ class TextCNNPreTrainedModel(PreTrainedModel):
 
 
 class TextCNNModel(TextCNNPreTrainedModel):
-    """Texts to v: convolutions over embeddings, ReLU, and the maximum over time (Eq. 2 and 3).
+    """Encodes texts by convolutions over embeddings, ReLU and max-over-time pooling (Eq. 2 and 3).
 
-    Padding never changes a result. A filter of width h sees the windows that lie inside the text; a text of fewer
-    than h words is one window, filled up with zeros; so is an empty text.
+    Padding has no effect. A filter of width h is applied only inside the text; a text of fewer than h words, or none,
+    is padded with zeros to h.
 
     Args:
-        config: The sizes.
+        config: The configuration.
 
     References:
         Kim (2014), Convolutional Neural Networks for Sentence Classification, §2.
@@ -96,16 +96,16 @@ class TextCNNModel(TextCNNPreTrainedModel):
 
         Args:
             input_ids: (B, L).
-            attention_mask: (B, L), 0 where there is padding; by default wherever the padding id is.
+            attention_mask: (B, L), 0 at padding; by default computed from the padding id.
 
         Returns:
-            `pooler_output`: v (B, len(filter_widths) · filters), not negative.
+            `pooler_output`: v (B, len(filter_widths) · filters), non-negative.
         """
         padding = self.config.pad_token_id
         mask = token_mask(input_ids, attention_mask, padding)
         tokens = _aligned_left(input_ids.masked_fill(~mask, padding), mask)
         widest = max(self.config.filter_widths)
-        # An exported graph has no branches: it pads as if every text were of one word.
+        # An exported graph has no branches: it pads as if every text had one word.
         shortfall = widest - (1 if torch.compiler.is_exporting() else tokens.shape[1])
         if shortfall > 0:
             tokens = functional.pad(tokens, (0, shortfall), value=padding)
@@ -116,30 +116,26 @@ class TextCNNModel(TextCNNPreTrainedModel):
             [convolution.get_parameter("bias") for convolution in self.convolutions],
             mask.sum(1),
         )
-        # The maximum of ReLUs is the ReLU of the maximum.
+        # max(ReLU(x)) = ReLU(max(x))
         return BaseModelOutputWithPooling(pooler_output=strongest.relu())
 
 
 class TextCNNForSequenceClassification(TextCNNPreTrainedModel, SequenceClassifier):
-    """A TextCNN with dropout and a final linear layer, whose rows' norms are limited.
-
-    Args:
-        config: The sizes, with `num_labels`.
-    """
+    """A TextCNN with dropout and a final linear layer with norm-limited rows."""
 
     encoder_class = TextCNNModel
 
     @torch.no_grad()
     def constrain_(self) -> None:
-        """Shortens rows of the final layer that are longer than `max_norm`; for after each optimiser step."""
+        """Rescales rows of the final layer to a norm of at most `max_norm`; called after each optimiser step."""
         if self.config.max_norm is not None:
             weight = self.classifier.weight
             weight.copy_(torch.renorm(weight, p=2, dim=0, maxnorm=self.config.max_norm))
 
 
 def _aligned_left(tokens: Tensor, mask: Tensor) -> Tensor:
-    """Tokens (B, L) with all padding behind them, wherever it was."""
-    # An exported graph has no branches. It is for rows that are padded behind, as tellapart's tokenisers do.
+    """Returns the tokens (B, L) with all padding moved to the right."""
+    # An exported graph has no branches; it assumes padding on the right, as from tellapart's tokenisers.
     if torch.compiler.is_exporting() or bool((mask[:, 1:] <= mask[:, :-1]).all()):
         return tokens
     return tokens.gather(1, torch.argsort(~mask, dim=1, stable=True))

@@ -1,4 +1,4 @@
-"""Transformers sequence classifiers: loaded with a fresh head, tapped for their representation, saved plain."""
+"""Helpers for Transformers sequence classifiers: head layers, representations, labels and saving."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tellapart.data.examples import LabelSpace
 from tellapart.encoders.pooling import PoolingName, folded, pooling_of
 from tellapart.errors import ModelError
 
-# What families call the rates of the dropout in their heads.
+# Config keys of the dropout rates in the heads of some families.
 _HEAD_DROPOUT_KEYS = {
     "albert": ("classifier_dropout_prob",),
     "deberta": ("pooler_dropout", "cls_dropout"),
@@ -27,12 +27,12 @@ _HEAD_DROPOUT_KEYS = {
 def save_classifier(model: Any, folder: str | Path, tokenizer: Any = None) -> None:
     """Writes a plain Transformers checkpoint: config, safetensors, tokeniser.
 
-    A fused or a windowed classifier, for which there is no stock class, is written as it is.
+    Fused and windowed classifiers, for which no stock class exists, are written as they are.
 
     Args:
         model: A classifier in training form.
-        folder: Where to write; the caller makes the write atomic where that matters.
-        tokenizer: Saved beside it when given.
+        folder: The checkpoint; the write is not atomic.
+        tokenizer: Saved with the model if given.
     """
     with without_reports():
         folded(model).save_pretrained(folder)
@@ -41,12 +41,12 @@ def save_classifier(model: Any, folder: str | Path, tokenizer: Any = None) -> No
 
 
 def labels_of(model: Any) -> LabelSpace:
-    """Returns the classes of a saved classifier, from its config; or the one output of a model that predicts numbers.
+    """Returns the classes of a saved classifier, from its config; for regression its single output.
 
-    As in Transformers, a single output without a problem type is a number.
+    As in Transformers, a single output without a problem type means regression.
 
     Raises:
-        ModelError: It predicts several numbers a text.
+        ModelError: The model is a regression with several outputs.
     """
     config = model.config
     names = tuple(str(config.id2label[index]) for index in range(config.num_labels))
@@ -58,13 +58,13 @@ def labels_of(model: Any) -> LabelSpace:
         return LabelSpace(names)
     if len(names) > 1:
         raise ModelError(
-            f"the model predicts {len(names)} numbers for each text", "give one that predicts a single one"
+            f"the model predicts {len(names)} numbers per text", "use a model with a single output"
         )
     return LabelSpace(names, "regression")
 
 
 def final_linear(model: Any) -> nn.Linear:
-    """Returns the last linear layer with K outputs: its input is the pooled vector in every family."""
+    """Returns the last linear layer with K outputs, whose input is the pooled vector in every family."""
     found = [
         module
         for module in model.modules()
@@ -87,7 +87,7 @@ def head_dropouts(model: Any) -> list[nn.Dropout]:
 
 
 def set_classifier_dropout(model: Any, rate: float) -> None:
-    """Sets the dropout before the final linear layer, in the modules and, by the name it has there, the config."""
+    """Sets the dropout rate before the final linear layer, in the modules and in the config."""
     for module in head_dropouts(model):
         module.p = rate
     config = model.config
@@ -97,21 +97,21 @@ def set_classifier_dropout(model: Any, rate: float) -> None:
 
 
 def encoders_of(model: Any) -> list[Any]:
-    """Returns the Transformers models whose encoders a classifier reads: what it is made of, or itself."""
+    """Returns the parts of a composed classifier, or a list of the classifier itself."""
     return list(getattr(model, "parts", [model]))
 
 
 def pooling_in_use(model: Any) -> PoolingName | None:
-    """Returns how a classifier in training form pools; None for a fused one whose parts do it in different ways.
+    """Returns the pooling of a classifier in training form; None for a fused one whose parts differ.
 
-    They do only if no pooling was asked for: loaded again with None, each part gets the same one.
+    Parts differ only if no pooling was requested; loading with None gives each part the same pooling again.
     """
     found = {pooling_of(encoder.config) for encoder in encoders_of(model)}
     return found.pop() if len(found) == 1 else None
 
 
 def has_dropout(model: Any) -> bool:
-    """Whether two passes over one text in training can differ."""
+    """Returns whether the encoder has dropout, so that two training passes over one text differ."""
     return any(
         module.p > 0 for module in model.base_model.modules() if isinstance(module, nn.Dropout)
     ) or any(
@@ -122,10 +122,10 @@ def has_dropout(model: Any) -> bool:
 
 
 class RepresentationTap:
-    """Reads v, the vector that the final linear layer sees, before its dropout, from a forward pass.
+    """Captures the representation v, the final linear layer's input before dropout, in a forward pass.
 
     Args:
-        model: A sequence classifier. Hooks stay on it until `remove`.
+        model: A sequence classifier, to which hooks are added until `remove`.
     """
 
     def __init__(self, model: Any) -> None:
@@ -143,43 +143,43 @@ class RepresentationTap:
         self._undropped.clear()
 
     def take(self) -> Tensor:
-        """Returns v (B, d) of the last forward pass and forgets it."""
+        """Returns v (B, d) of the last forward pass, once."""
         return self.take_both()[0]
 
     def take_both(self) -> tuple[Tensor, Tensor]:
-        """Returns v (B, d), and v as the final linear layer saw it, after its dropout; forgets both."""
+        """Returns v (B, d), and the final linear layer's input after dropout, once."""
         seen, self._seen = self._seen, None
         if seen is None:
             raise RuntimeError("no forward pass since the last take()")
         return seen
 
     def remove(self) -> None:
-        """Takes the hooks off the model."""
+        """Removes the hooks from the model."""
         for handle in self._handles:
             handle.remove()
 
 
 def position_limit(config: Any) -> int:
-    """Returns the longest input in tokens that all encoders take, or a very large number when there is no limit."""
+    """Returns the maximum input length in tokens that all encoders support; 10⁹ without a limit."""
     if hasattr(config, "part_configs"):
         return min(position_limit(part) for part in config.part_configs())
     limit = getattr(config, "max_position_embeddings", None)
     if limit is None or limit <= 0:
         return int(1e9)
-    # RoBERTa's positions start after the padding id.
+    # RoBERTa's position ids start after the padding id.
     offset = config.pad_token_id + 1 if config.model_type in ("roberta", "camembert", "xlm-roberta") else 0
     return int(limit - offset)
 
 
 def parameter_count(model: Any) -> int:
-    """Returns the number of the base model's parameters without embeddings, which is what sets a good rate."""
+    """Returns the number of the base model's parameters without embeddings."""
     embeddings = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     return sum(math.prod(p.shape) for p in model.base_model.parameters() if id(p) not in embeddings)
 
 
 @contextlib.contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Turns what the Hub and broken files raise into one sentence."""
+    """Converts errors of the Hub and of broken files to a `ModelError`."""
     try:
         with without_reports():
             yield
@@ -195,7 +195,7 @@ def readable(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_reports() -> Iterator[None]:
-    """No load reports and no bars for single files."""
+    """Temporarily silences Transformers' load reports and progress bars."""
     verbosity = transformers_logging.get_verbosity()
     bar = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()

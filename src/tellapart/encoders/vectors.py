@@ -1,4 +1,4 @@
-"""Word embeddings to start from: trained on the texts of the task (CBOW), or read from a file."""
+"""Initial word embeddings, trained on the texts of the task (CBOW) or read from a file."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import numpy as np
 from tellapart.errors import MissingDependencyError, ModelError
 
 RANDOM_RANGE = 0.25
-"""Random embeddings are uniform in ± this (Kim 2014, §3.1, whose vectors have that variance too)."""
+"""Random embeddings are uniform in ± `RANDOM_RANGE` (Kim 2014, §3.1)."""
 
 _RANDOM_SPREAD = RANDOM_RANGE / 3**0.5
 
-# Passes of CBOW over the texts: enough for so many words, within bounds. gensim's 5 are for large corpora.
+# Epochs of CBOW: enough for this number of words, within bounds. gensim's default of 5 is for large corpora.
 _TRAINING_WORDS = 2_000_000
 _EPOCHS = (5, 100)
 _WINDOW = 5
 _NEGATIVES = 5
 
-# How much of a file is looked at to tell its format.
+# Bytes read to detect the format of a file.
 _HEAD = 1 << 16
 
 
 @dataclass(frozen=True)
 class WordVectors:
-    """Words and their vectors, as a file has them.
+    """Words and their vectors from a file.
 
     Args:
-        words: N words, mostly sorted by frequency.
+        words: N words, usually sorted by frequency.
         vectors: float32 (N, d).
     """
 
@@ -41,21 +41,21 @@ class WordVectors:
 
     @property
     def width(self) -> int:
-        """Dimensions of a vector."""
+        """Dimensions per vector."""
         return self.vectors.shape[1]
 
     def table(self, vocabulary: dict[str, int], *, seed: int = 0) -> tuple[np.ndarray, int]:
-        """Makes the embedding table of a vocabulary.
+        """Returns the embedding matrix of a vocabulary.
 
-        A word that the file has in another case only (Word, WORD) gets that vector. The others get random ones of
-        the same spread, so that they are neither louder nor quieter (Kim 2014, §3.2).
+        A word that occurs in the file only in another case (Word, WORD) gets that vector. Other words get random
+        vectors of the same variance (Kim 2014, §3.2).
 
         Args:
             vocabulary: Word to row.
             seed: Of the random vectors.
 
         Returns:
-            float32 (V, d), and the number of words that were found.
+            float32 (V, d), and the number of words found.
         """
         rows = {word: row for row, word in enumerate(self.words)}
         spread = float(self.vectors.std()) * 3**0.5
@@ -71,13 +71,13 @@ class WordVectors:
 
 
 def read_vectors(path: str | Path) -> WordVectors:
-    """Reads word vectors as word2vec or GloVe write them: text or binary, with a header line or without.
+    """Reads word vectors in the format of word2vec or GloVe: text or binary, with or without a header line.
 
     Args:
-        path: The file; `.gz` and `.bz2` are read as they are.
+        path: The file, possibly compressed (`.gz`, `.bz2`).
 
     Raises:
-        ModelError: There is no such file, or it holds no word vectors.
+        ModelError: The file does not exist or contains no word vectors.
         MissingDependencyError: gensim is not installed.
     """
     file = Path(path).expanduser()
@@ -111,35 +111,35 @@ def read_vectors(path: str | Path) -> WordVectors:
 
 
 def _has_header(head: bytes) -> bool:
-    """Whether the first line is the number of words and the width."""
+    """Returns whether the first line is a header: the number of words and the width."""
     return [part.isdigit() for part in head.split(b"\n")[0].split()] == [True, True]
 
 
 def _is_text(head: bytes, header: bool) -> bool:
-    """Whether the first vector is written in digits."""
+    """Returns whether the first vector is in text format."""
     lines = head.split(b"\n")
     line = lines[min(int(header), len(lines) - 1)].split()[1:]
     try:
-        # The last number may be cut in two by the end of what was read.
+        # The last number may be truncated by the end of the bytes read.
         return [float(number) for number in line[: len(line) - (len(lines) == 1 + header)]] != []
     except ValueError:
         return False
 
 
 def cbow_table(tokenizer: Any, texts: Sequence[str], *, width: int, seed: int = 0) -> np.ndarray:
-    """Trains CBOW embeddings with negative sampling on texts, one vector a token of the vocabulary.
+    """Trains CBOW embeddings with negative sampling on texts, one vector per token of the vocabulary.
 
-    Sentences end at `[SEP]`, where the tokeniser sets it. One thread, so that a seed decides the result. The
-    table is scaled to the spread of random embeddings: after few texts CBOW's are too short for a model to read.
+    Sentences end at `[SEP]` if the tokeniser inserts it. A single thread makes the result reproducible. The vectors
+    are scaled to the variance of random embeddings, because CBOW's norms are too small after few texts.
 
     Args:
-        tokenizer: As `learn_tokenizer` makes it.
-        texts: What to learn from, without labels.
+        tokenizer: From `learn_tokenizer`.
+        texts: Unlabelled training texts.
         width: d.
         seed: Of the initial vectors and the negatives.
 
     Returns:
-        float32 (V, d); a token that the texts do not have keeps a random vector.
+        float32 (V, d); random vectors for tokens that do not occur in the texts.
 
     Raises:
         MissingDependencyError: gensim is not installed.
@@ -175,7 +175,7 @@ def cbow_table(tokenizer: Any, texts: Sequence[str], *, width: int, seed: int = 
 
 
 def _sentences(tokenizer: Any, texts: Sequence[str]) -> Iterator[list[str]]:
-    """The tokens of each sentence."""
+    """Yields the tokens of each sentence."""
     separator = tokenizer.sep_token
     for encoded in tokenizer.backend_tokenizer.encode_batch(list(texts)):
         sentence: list[str] = []

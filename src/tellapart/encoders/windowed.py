@@ -217,16 +217,9 @@ def windowed_classifier(
     window_stride: int | None = None,
     classifier_dropout: float = 0.0,
 ) -> WindowedForSequenceClassification:
-    """Puts a fresh classifier on an encoder that reads windows; the given classifier is modified in place.
+    """Puts a fresh classifier on the encoder of a stock classifier `part`, which is modified in place.
 
-    Args:
-        part: A stock sequence classifier in training form.
-        tokenizer: Its tokeniser.
-        labels: The classes.
-        windows: `max`, `mean` or `learned`.
-        window_length: Tokens per window; by default 128, or the encoder's maximum input if that is shorter.
-        window_stride: Minimum overlap in tokens; by default an eighth of a window.
-        classifier_dropout: Dropout rate before the final linear layer.
+    The other arguments are those of `load_windowed_encoder`.
 
     Raises:
         ModelError: The encoder cannot read windows of this length, or its tokeniser's texts cannot be cut.
@@ -254,13 +247,7 @@ def with_fresh_classifier(
     pooling: PoolingName | None = None,
     classifier_dropout: float | None = None,
 ) -> WindowedForSequenceClassification:
-    """Loads the base model of a saved windowed classifier under a fresh head and a fresh classifier.
-
-    Args:
-        folder: Written by `save_classifier` or `save_pretrained`.
-        labels: The classes.
-        pooling: Of the tokens of a window; by default the family's default.
-        classifier_dropout: By default the checkpoint's own.
+    """Loads the base model of a saved windowed classifier under a fresh classifier; arguments as for `load_encoder`.
 
     Raises:
         ModelError: The encoder does not support this pooling.

@@ -1,7 +1,7 @@
-"""A tokeniser learned from the texts of a run, for encoders that learn their own embeddings.
+"""Trains word, character or subword tokenisers on the texts of a run, for encoders trained from scratch.
 
-Everything is made of the parts of the `tokenizers` library: `tokenizer.json` holds the whole tokeniser, and
-`AutoTokenizer` reads it where tellapart is not installed.
+They consist of components of the `tokenizers` library only, so that `AutoTokenizer` can load `tokenizer.json` without
+tellapart.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ UNSPACED = (
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
 UNSPACED_SHARE = 0.2
-"""From this share of letters in such scripts on, `auto` learns subwords."""
+"""Minimum share of letters in such scripts for which `auto` chooses subwords."""
 
-# Subwords: a piece has to occur this often to become a token, and is no longer than this.
+# Minimum frequency and maximum length of a subword.
 _PIECE_COUNT = 10
 _PIECE_LENGTH = 8
 
@@ -39,7 +39,7 @@ _SPACED_LETTER = rf"[\w&&[^{UNSPACED}]]"
 
 
 def _words(letter: str) -> str:
-    """Words of a kind of letter, contractions split as in the Penn Treebank: ca|n't, it|'s."""
+    """Returns the pattern of words, with contractions split as in the Penn Treebank: ca|n't, it|'s."""
     return rf"n't\b|'(?:s|re|ve|d|ll|m)\b|{letter}+?(?=n't\b)|{letter}+"
 
 
@@ -51,8 +51,8 @@ _PATTERNS = {
 }
 
 _END, _WIDE_END, _CLOSING = ".!?", "。！？｡", "\"'”’)\\]」』）】"
-# Where a sentence begins: behind a full-width mark; behind a mark and a space; behind ! and ? before a script
-# without spaces; behind a line break. A closing quote or bracket belongs to the sentence before it.
+# A sentence starts after a full-width mark; after a mark and a space; after ! and ? before a script without spaces;
+# after a line break. A closing quote or bracket belongs to the previous sentence.
 _SENTENCE_START = "|".join(
     [
         rf"(?<=[{_WIDE_END}])\s*(?=[^{_WIDE_END}{_CLOSING}\s])",
@@ -74,25 +74,25 @@ def learn_tokenizer(
     lowercase: bool = True,
     sentences: bool = False,
 ) -> PreTrainedTokenizerFast:
-    """Learns a tokeniser: the vocabulary is what the texts are made of.
+    """Trains a tokeniser and its vocabulary on texts.
 
     Args:
-        texts: What to learn from, N of them.
-        tokens: `words`: runs of letters and digits, each punctuation mark for itself; for languages with
-            spaces. `characters`: the same, but each Han character, kana, Thai letter … for itself. `subwords`:
+        texts: N training texts.
+        tokens: `words`: runs of letters and digits, and single punctuation marks; for languages with spaces.
+            `characters`: the same, but with each Han character, kana, Thai letter … as a token. `subwords`:
             byte-pair encoding (Sennrich et al. 2016) within runs of letters, for languages without spaces.
-            `auto`: `subwords` where at least `UNSPACED_SHARE` of the letters are of such scripts, else `words`.
-        vocabulary_size: Most tokens, the special ones included; the most frequent are taken.
-        minimum_count: How often a word has to occur; the others are one token, `[UNK]`, which learns from them.
-        lowercase: Whether case is lost.
-        sentences: Whether `[SEP]` stands between the sentences of a text: behind `.`, `!` and `?` before a
-            space, behind 。！？ and at line breaks.
+            `auto`: `subwords` if at least `UNSPACED_SHARE` of the letters are of such scripts, else `words`.
+        vocabulary_size: Maximum number of tokens, special tokens included; the most frequent are kept.
+        minimum_count: Minimum frequency of a word; all rarer words are mapped to `[UNK]`.
+        lowercase: Whether to lowercase.
+        sentences: Whether to insert `[SEP]` between the sentences of a text: after `.`, `!` and `?` before a space,
+            after 。！？ and at line breaks.
 
     Returns:
-        A tokeniser with `[PAD]` (0), `[UNK]` (1) and `[SEP]` (2), which also stands between the texts of a pair.
+        A tokeniser with `[PAD]` (0), `[UNK]` (1) and `[SEP]` (2), which also separates the texts of a pair.
 
     Raises:
-        DataError: The texts hold nothing to learn from.
+        DataError: No word occurs often enough.
 
     References:
         Sennrich, Haddow, Birch (2016), Neural Machine Translation of Rare Words with Subword Units, §3.2.
@@ -103,7 +103,7 @@ def learn_tokenizer(
         if kind == "subwords"
         else WordLevel(unk_token=UNKNOWN)
     )
-    # What [SEP] is made of must not be learned: it is put between sentences only afterwards.
+    # [SEP] is inserted between sentences only after training, so that its characters are not learned.
     tokenizer.normalizer = _normalizer(lowercase)
     tokenizer.pre_tokenizer = Split(Regex(_PATTERNS[kind]), "removed", invert=True)
     tokenizer.train_from_iterator(texts, _trainer(kind, vocabulary_size, minimum_count), length=len(texts))
@@ -129,15 +129,15 @@ def learn_tokenizer(
 
 
 def add_words(tokenizer: PreTrainedTokenizerFast, words: Iterable[str], vocabulary_size: int) -> int:
-    """Adds words to the vocabulary of a learned tokeniser, in their order, as long as there is room.
+    """Adds words to the vocabulary of a trained tokeniser, in order, up to the vocabulary size.
 
     Args:
-        tokenizer: As `learn_tokenizer` makes it, of words or characters; one of subwords is left as it is.
-        words: Those that no text could lead to, such as two words with a space between them, are left out.
-        vocabulary_size: Most tokens.
+        tokenizer: From `learn_tokenizer`, of words or characters; one of subwords is not changed.
+        words: Words that cannot be a single token, such as two words with a space, are skipped.
+        vocabulary_size: Maximum number of tokens.
 
     Returns:
-        How many were added.
+        The number of words added.
     """
     backend = tokenizer.backend_tokenizer
     if not isinstance(backend.model, WordLevel):
@@ -155,7 +155,7 @@ def add_words(tokenizer: PreTrainedTokenizerFast, words: Iterable[str], vocabula
 
 
 def unspaced_share(texts: Iterable[str]) -> float:
-    """Returns the share of letters in scripts without spaces between words, 0 where there are no letters."""
+    """Returns the share of letters in scripts without spaces between words; 0 without letters."""
     unspaced = letters = 0
     for text in texts:
         unspaced += len(_UNSPACED_LETTERS.findall(text))
@@ -178,7 +178,7 @@ def _normalizer(lowercase: bool, sentences: bool = False) -> normalizers.Normali
     steps: list[normalizers.Normalizer] = [normalizers.Replace("’", "'")]
     if lowercase:
         steps.append(normalizers.Lowercase())
-    if sentences:  # before NFKC, which makes ! of ！
+    if sentences:  # before NFKC, which maps ！ to !
         steps.append(normalizers.Replace(Regex(_SENTENCE_START), f" {SEPARATOR} "))
     return normalizers.Sequence([*steps, normalizers.NFKC()])
 

@@ -46,5 +46,5 @@ class TrainingArguments(transformers.TrainingArguments):
         if isinstance(args, cls):
             return args
         converted = object.__new__(cls)  # without __post_init__, which has already run
-        converted.__dict__.update(vars(args))
+        converted.__dict__.update(args.__dict__)
         return converted

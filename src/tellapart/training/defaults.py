@@ -1,10 +1,10 @@
-"""What a run decides when the user leaves it open. The runs that chose these values: docs/reference/defaults.md."""
+"""Default settings of a run; docs/reference/defaults.md lists the experiments behind them."""
 
 from __future__ import annotations
 
 import math
 
-# Small encoders want larger steps. Parameters of the base model, without embeddings, and the rate below that size.
+# Learning rates by model size: upper limit of the base model's parameters, without embeddings, and the rate.
 RATES = ((30_000_000, 1e-4), (120_000_000, 5e-5), (math.inf, 2e-5))
 
 HEAD_RATE_FACTOR = 10.0
@@ -13,10 +13,10 @@ MINIMUM_EPOCHS = 3
 MAXIMUM_EPOCHS = 10
 MAX_LENGTH = 128
 
-# Texts of several windows: what many encoders read at most at once, so that memory suffices wherever it did for that.
+# For windowed encoders: the maximum input of many encoders, so that memory use stays comparable.
 WINDOWED_MAX_LENGTH = 512
 
-# Encoders that start from random weights have all to learn, and a step of theirs costs little.
+# For encoders trained from scratch, which need more training and have cheap steps.
 SCRATCH_RATES = {"textcnn": 2e-3, "han": 1e-3}
 SCRATCH_MINIMUM_STEPS = 1500
 SCRATCH_MINIMUM_EPOCHS = 10
@@ -25,11 +25,11 @@ SCRATCH_MAX_LENGTH = 512
 
 
 def default_learning_rate(parameters: int, *, scratch_kind: str | None = None) -> float:
-    """Returns the encoder's learning rate: by kind for those that learn from scratch, else by size.
+    """Returns the encoder's learning rate, by its size or, if trained from scratch, by its kind.
 
     Args:
         parameters: Of the base model, without embeddings.
-        scratch_kind: `textcnn` or `han`; None for an encoder that does not start from random weights.
+        scratch_kind: `textcnn` or `han`; None for a pre-trained encoder.
     """
     if scratch_kind is not None:
         return SCRATCH_RATES[scratch_kind]
@@ -37,17 +37,17 @@ def default_learning_rate(parameters: int, *, scratch_kind: str | None = None) -
 
 
 def default_head_learning_rate(learning_rate: float, *, from_scratch: bool = False) -> float:
-    """Returns the rate of the fresh classifier: it has everything to learn, a pre-trained encoder little."""
+    """Returns the classifier's learning rate: larger than that of a pre-trained encoder, since it is untrained."""
     return learning_rate if from_scratch else HEAD_RATE_FACTOR * learning_rate
 
 
 def default_epochs(rows: int, rows_a_step: int, *, from_scratch: bool = False) -> int:
-    """Returns enough passes for `MINIMUM_STEPS` (`SCRATCH_MINIMUM_STEPS`) steps, within bounds.
+    """Returns the number of epochs for at least `MINIMUM_STEPS` (`SCRATCH_MINIMUM_STEPS`) steps, within bounds.
 
     Args:
         rows: Training rows.
-        rows_a_step: Rows of an optimiser step, on all processes.
-        from_scratch: Whether the encoder is of a kind that starts from random weights.
+        rows_a_step: Rows per optimiser step, on all processes.
+        from_scratch: Whether the encoder starts from random weights.
     """
     steps, least, most = MINIMUM_STEPS, MINIMUM_EPOCHS, MAXIMUM_EPOCHS
     if from_scratch:
@@ -56,11 +56,11 @@ def default_epochs(rows: int, rows_a_step: int, *, from_scratch: bool = False) -
 
 
 def default_max_length(*, from_scratch: bool = False, windowed: bool = False) -> int:
-    """Returns the longest input in tokens.
+    """Returns the default maximum input length in tokens.
 
     Args:
-        from_scratch: Whether the encoder is of a kind that starts from random weights: long texts cost it little.
-        windowed: Whether it reads long texts window by window.
+        from_scratch: Whether the encoder starts from random weights; long texts are cheap for these.
+        windowed: Whether the encoder reads long texts in windows.
     """
     if windowed:
         return WINDOWED_MAX_LENGTH

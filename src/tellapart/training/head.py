@@ -1,4 +1,4 @@
-"""A fresh classifier on vectors that no longer change: epochs cost almost nothing."""
+"""Trains a linear classifier on fixed vectors of a frozen encoder."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from torch import Tensor, nn
 from tellapart.errors import RecipeError
 from tellapart.objectives.base import EncodedBatch, Objective
 
-# Rows a pass when all rows are scored at once: vectors mapped from disk are read in pieces of this.
+# Rows per piece when all rows are scored; limits the memory of vectors mapped from disk.
 _ROWS_A_PIECE = 16_384
 
 
 @dataclass(frozen=True)
 class Head:
-    """A linear layer, and how it did.
+    """A trained linear layer and its training log.
 
     Args:
         weight: float32 (K, d).
         bias: float32 (K,).
-        epochs: Passes after which it was best; 0 for a regression.
-        log: A dict an epoch: `epoch`, `loss`, and `eval_score` where there are validation rows.
+        epochs: Best epoch; 0 for a closed-form or L-BFGS fit.
+        log: One dict per epoch: `epoch`, `loss`, and `eval_score` with validation rows.
     """
 
     weight: np.ndarray
@@ -34,7 +34,7 @@ class Head:
     log: tuple[dict[str, float], ...] = ()
 
     def logits(self, vectors: np.ndarray) -> np.ndarray:
-        """Returns scores (N, K) of vectors (N, d)."""
+        """Returns logits (N, K) of vectors (N, d)."""
         pieces = [
             np.asarray(vectors[start : start + _ROWS_A_PIECE]) @ self.weight.T + self.bias
             for start in range(0, len(vectors), _ROWS_A_PIECE)
@@ -56,24 +56,24 @@ def train_head(
     judge: Callable[[np.ndarray], tuple[float, float]] | None = None,
     validation: np.ndarray | None = None,
 ) -> Head:
-    """Trains a fresh linear layer by AdamW, the rate falling linearly to 0, and keeps its best epoch.
+    """Trains a linear layer by AdamW with a linearly decaying learning rate and keeps its best epoch.
 
     Args:
         vectors: (N, d), in memory or mapped from disk.
-        labels: Class ids (N,), multi-hot (N, K), or numbers, float (N,).
+        labels: Class ids (N,), multi-hot (N, K), or targets, float (N,).
         classes: K.
-        objective: Prepared; of one view, without auxiliary outputs.
+        objective: A prepared objective with one view and without auxiliary outputs.
         epochs: Passes over the rows.
-        batch_size: Rows a step.
-        learning_rate: At the start.
+        batch_size: Rows per step.
+        learning_rate: Initial rate.
         weight_decay: AdamW's, on the weights.
         seed: Of the initial weights and of the order.
-        judge: From the validation logits to two numbers by which epochs are ranked, greater being better; of
-            equal ones the earlier epoch is kept.
-        validation: Vectors to judge on; without them the last epoch is kept.
+        judge: Maps validation logits to two numbers by which epochs are ranked, larger is better; the earlier of
+            equal epochs is kept.
+        validation: Validation vectors; without them the last epoch is kept.
 
     Raises:
-        RecipeError: The objective needs what vectors alone cannot give.
+        RecipeError: The objective needs more than fixed vectors.
     """
     needs = objective.requirements
     if needs.views > 1 or needs.confusion or needs.outputs not in (None, classes):

@@ -1,4 +1,4 @@
-"""A last layer on frozen vectors: every text is encoded once, the regression costs almost nothing."""
+"""Linear probing: logistic or ridge regression on fixed vectors."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
-# The sigmoid of this is below 1e-6: what a label that no row has, or every row has, is predicted with.
+# Logit for labels that every row has, negated for labels that no row has; 1 - sigmoid(14) is below 1e-6.
 _CERTAIN = 14.0
 
-# Penalties that ridge regression chooses from, for vectors of mean squared length 1.
+# Candidate penalties of ridge regression, for vectors of mean squared norm 1.
 _PENALTIES = np.logspace(-4, 3, 15)
 
 
 def fit_linear(
     vectors: np.ndarray, labels: np.ndarray, classes: int, *, regularisation: float = 1.0, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fits a multinomial logistic regression (L-BFGS), or one binary regression a label; ridge regression to numbers.
+    """Fits a multinomial logistic regression (L-BFGS), one binary regression per label, or a ridge regression.
 
     Args:
-        vectors: (N, d). They are scaled to a mean squared length of 1 first, so that `regularisation` means
-            the same for every encoder; the scale is folded into the weights.
-        labels: Class ids (N,), multi-hot (N, K), or numbers, float (N,).
-        classes: K; 1 for numbers.
-        regularisation: scikit-learn's C; larger fits closer. Ridge regression chooses its own by leaving out each row
-            in turn.
+        vectors: (N, d). They are scaled to a mean squared norm of 1 first, so that `regularisation` is comparable
+            between encoders; the scale is folded into the weights.
+        labels: Class ids (N,), multi-hot (N, K), or targets, float (N,).
+        classes: K; 1 for regression.
+        regularisation: scikit-learn's C; larger means less regularisation. Ridge regression chooses its penalty by
+            leave-one-out cross-validation instead.
         seed: Of the solver.
 
     Returns:
@@ -60,7 +60,7 @@ def _fit_classes(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(vectors, labels)
-    if len(present) == 2:  # scikit-learn keeps one row for two classes: half of it each way
+    if len(present) == 2:  # scikit-learn has one row for two classes: split it symmetrically
         weight[present] = np.vstack([-model.coef_, model.coef_]) / 2
         bias[present] = np.concatenate([-model.intercept_, model.intercept_]) / 2
     else:

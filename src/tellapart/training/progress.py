@@ -1,4 +1,4 @@
-"""One progress bar for a training run, with the last loss and score on it and no dictionaries under it."""
+"""Progress bars for training, scoring and reading texts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from transformers import TrainerCallback
 
 
 class ProgressBar(TrainerCallback):
-    """Shows steps, loss and the validation score on one line of stderr.
+    """Shows steps, the last loss and the last validation metric on one line of stderr.
 
     Args:
-        title: Stands before the bar.
-        metric: The evaluation metric shown, such as `eval_accuracy`.
+        title: Text before the bar.
+        metric: The evaluation metric to show, such as `eval_accuracy`.
     """
 
     def __init__(self, title: str, metric: str) -> None:
@@ -24,19 +24,19 @@ class ProgressBar(TrainerCallback):
         self.shown: dict[str, str] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Opens the bar at the step that a resumed run has reached."""
+        """Opens the bar, at the current step of a resumed run."""
         if state.is_world_process_zero:
             self.bar = tqdm(
                 total=state.max_steps, initial=state.global_step, desc=self.title, leave=False, unit="step"
             )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Moves on by a step."""
+        """Advances the bar to the current step."""
         if self.bar is not None:
             self.bar.update(state.global_step - self.bar.n)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **_: Any) -> None:
-        """Shows the newest loss and score."""
+        """Updates the loss and the metric."""
         short = {"loss": "loss", self.metric: self.metric.removeprefix("eval_")}
         for key, name in short.items():
             if logs and key in logs:
@@ -45,7 +45,7 @@ class ProgressBar(TrainerCallback):
             self.bar.set_postfix(self.shown)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Takes the bar away."""
+        """Closes the bar."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None
@@ -53,7 +53,7 @@ class ProgressBar(TrainerCallback):
 
 @contextlib.contextmanager
 def rows_bar(total: int, *, quiet: bool) -> Iterator[Callable[[int], Any] | None]:
-    """Yields what scoring calls with the rows done: a bar on stderr, or None when quiet."""
+    """Yields a callback for the number of scored rows that updates a bar on stderr; None if quiet."""
     if quiet:
         yield None
         return
@@ -63,7 +63,7 @@ def rows_bar(total: int, *, quiet: bool) -> Iterator[Callable[[int], Any] | None
 
 @contextlib.contextmanager
 def text_counter(title: str, *, quiet: bool) -> Iterator[Callable[[int], Any] | None]:
-    """Yields what is called with the texts done: a counter on stderr, or None when quiet."""
+    """Yields a callback for the number of texts that updates a counter on stderr; None if quiet."""
     if quiet:
         yield None
         return

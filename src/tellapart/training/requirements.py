@@ -62,8 +62,8 @@ def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset 
         )
     if needs.views > 1 and not has_dropout(model):
         raise ModelError(
-            f"this objective compares two passes over a text, which are identical for {type(model).__name__}"
-            " without dropout",
+            f"this objective compares two passes over a text, but {type(model).__name__} has no dropout, so that"
+            " they would be identical",
             "set a rate for the stage with --set stages.0.views_dropout=0.1"
             " (in Python: tellapart.training.model_overrides.encoder_dropout), or choose an encoder with dropout",
         )

@@ -1,4 +1,4 @@
-"""Numbers to predict in the unit in which they are learned: mean 0 and deviation 1."""
+"""Standardises regression targets to mean 0 and standard deviation 1."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tellapart.data.examples import TextSplit
 
 @dataclass(frozen=True)
 class TargetScale:
-    """The unit of the training rows' numbers.
+    """Mean and standard deviation of the training targets.
 
-    Learning rates, the start of the classifier and weight decay suit outputs near 0 and of size 1, whatever the
-    numbers count. After training, `fold_into` turns the last layer's outputs into numbers as they were given.
+    Learning rates, initialisation and weight decay assume outputs of mean 0 and variance 1. After training,
+    `fold_into` rescales the last layer, so that its outputs are in the original unit.
 
     Args:
-        mean: Of the training rows.
-        deviation: Of the training rows, above 0.
+        mean: Of the training targets.
+        deviation: Their standard deviation, above 0.
     """
 
     mean: float = 0.0
@@ -28,21 +28,21 @@ class TargetScale:
 
     @classmethod
     def of(cls, split: TextSplit) -> TargetScale:
-        """Measures the rows that are learned from; the deviation counts as 1 where they do not vary."""
+        """Returns the scale of a split's targets; the deviation is 1 if they are constant."""
         values = np.asarray(split.labels, dtype=np.float64)
         return cls(float(values.mean()), float(values.std()) or 1.0)
 
     def standardised(self, split: TextSplit) -> TextSplit:
-        """Returns rows whose numbers are in this unit."""
+        """Returns the split with standardised targets."""
         values = (np.asarray(split.labels, dtype=np.float64) - self.mean) / self.deviation
         return replace(split, labels=values.tolist())
 
     def restored(self, outputs: np.ndarray) -> np.ndarray:
-        """Turns outputs of any shape that are in this unit into numbers as they were given."""
+        """Converts standardised outputs of any shape to the original unit."""
         return outputs * self.deviation + self.mean
 
     def fold_into(self, linear: nn.Linear) -> None:
-        """Changes a layer whose outputs are in this unit, in place, so that they are numbers as they were given."""
+        """Rescales a linear layer in place from standardised outputs to the original unit."""
         with torch.no_grad():
             linear.weight.mul_(self.deviation)
             linear.bias.mul_(self.deviation).add_(self.mean)

@@ -1,4 +1,4 @@
-"""TF-IDF and a linear model, an SVM or ridge regression: the sanity row that anything slower has to beat."""
+"""TF-IDF baseline with a linear SVM or ridge regression."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tellapart.errors import DataError, ModelError, UserError
 CONFIG_FILE = "tfidf.json"
 WEIGHTS_FILE = "tfidf.safetensors"
 
-# Words for scripts with spaces; runs of characters for Chinese and Japanese, where a "word" is a sentence.
+# Words for scripts with spaces; character n-grams for Chinese and Japanese.
 _ANALYSERS = {"word": (1, 2), "char": (1, 3)}
 
 
 class TfidfClassifier:
-    """A bag of word (or character) n-grams with a linear SVM, or ridge regression, with scores like a model's logits.
+    """A linear SVM, or ridge regression, on TF-IDF features of word or character n-grams.
 
     Args:
         labels: The classes.
@@ -58,23 +58,23 @@ class TfidfClassifier:
     def fit(
         cls, split: TextSplit, labels: LabelSpace, *, regularisation: float = 1.0, seed: int = 0
     ) -> TfidfClassifier:
-        """Learns from a labelled split.
+        """Fits the model to a labelled split.
 
         Args:
             split: Texts (pairs are joined) and labels.
             labels: The classes.
-            regularisation: The SVM's C; for numbers one over the penalty of ridge regression.
+            regularisation: The SVM's C; for regression the inverse of the ridge penalty.
             seed: Of the solver.
 
         Raises:
-            DataError: No text holds a single word.
+            DataError: The texts contain no words.
         """
         texts, analyser = _joined(split), _analyser(split)
         vectoriser = _vectoriser(analyser)
         try:
             features = vectoriser.fit_transform(texts)
         except ValueError:
-            raise DataError("the training texts hold no words", "check the text column") from None
+            raise DataError("the training texts contain no words", "check the text column") from None
         assert split.labels is not None
         gold = labels.encode(split.labels)
         svm = LinearSVC(C=regularisation, random_state=seed)
@@ -91,7 +91,7 @@ class TfidfClassifier:
                 bias[present] = np.concatenate([part.intercept_ for part in fitted.estimators_])
         else:
             svm.fit(features, gold)
-            pair = len(svm.classes_) == 2  # one row for two classes
+            pair = len(svm.classes_) == 2  # scikit-learn has one row for two classes
             weight[svm.classes_] = np.vstack([-svm.coef_, svm.coef_]) if pair else svm.coef_
             bias[svm.classes_] = np.concatenate([-svm.intercept_, svm.intercept_]) if pair else svm.intercept_
         vocabulary = {term: int(column) for term, column in vectoriser.vocabulary_.items()}
@@ -192,7 +192,7 @@ def _joined(split: TextSplit) -> list[str]:
 
 
 def _analyser(split: TextSplit) -> str:
-    """Tells scripts without spaces by their characters: most letters are kana or Han."""
+    """Returns `char` if most letters are kana or Han (scripts without spaces), else `word`."""
     sample = "".join(text[:200] for text in split.texts[:500])
     letters = [character for character in sample if character.isalpha()]
     unspaced = sum(

@@ -1,9 +1,9 @@
-"""Token embeddings of which only the rows that the training texts use take part in training.
+"""Trains only those rows of the token embedding matrix that the training texts use.
 
-The gradient of all other rows is zero at every step: AdamW leaves them as they are but for the weight decay. A table
-of 30,000 words or, in multilingual encoders, of 250,000 costs zeros for its gradient, a norm and an optimiser step
-all the same, and two more tables for the optimiser's state. Here the table that learns holds the rows in use; the
-others get their weight decay as one factor when they are next looked at.
+The gradient of all other rows is zero at every step, and AdamW changes them only by weight decay. A matrix of 30,000
+words, or 250,000 in multilingual encoders, nevertheless costs a gradient of zeros, a norm, an optimiser step and two
+matrices of optimiser state. Here the trained parameter holds only the rows in use; the weight decay of the others is
+accumulated in one factor, which is applied when they are next read.
 """
 
 from __future__ import annotations
@@ -19,28 +19,29 @@ from torch.nn import functional
 from tellapart.data.batches.batching import TokenisedDataset
 
 LARGEST_SHARE = 0.75
-"""Of the rows of a table in use, above which nothing is gained by leaving out the rest."""
+"""Share of rows in use above which trimming saves nothing."""
 
 
 class TrimmedEmbedding(nn.Module):
-    """An `nn.Embedding` that learns in the rows that are used.
+    """An `nn.Embedding` whose parameter holds only the rows in use.
 
-    In training only ids that are used may come; in evaluation any. The state dictionary is that of the whole table.
+    In training mode only ids in use are allowed; in evaluation mode any. The state dictionary is that of the whole
+    matrix.
 
     Args:
-        whole: The table, which is kept up to date whenever this module is put into evaluation mode or saved.
-        used: Ids of the rows that learn, sorted (n,); the padding's among them.
+        whole: The whole embedding, updated whenever this module is put into evaluation mode or saved.
+        used: Ids of the rows in use, sorted (n,), including padding.
     """
 
     places: Tensor
 
     def __init__(self, whole: nn.Embedding, used: Tensor) -> None:
         super().__init__()
-        self._whole = (whole,)  # in a tuple: it is no module of this one, whose parameters would learn
+        self._whole = (whole,)  # in a tuple, so that it is not registered as a submodule and trained
         self._used = used
         self._decay = 1.0
         self.weight = nn.Parameter(whole.weight.detach()[used].clone())
-        # What is not used has no place: in training it raises IndexError.
+        # Unused ids get an invalid place, so that in training they raise IndexError.
         places = torch.full((whole.num_embeddings,), len(used), dtype=torch.int64, device=used.device)
         places[used] = torch.arange(len(used), device=used.device)
         self.register_buffer("places", places, persistent=False)
@@ -49,17 +50,17 @@ class TrimmedEmbedding(nn.Module):
 
     @property
     def whole(self) -> nn.Embedding:
-        """The whole table, as it was when this module was last put into evaluation mode or saved."""
+        """The whole embedding, as of the last change to evaluation mode or saving."""
         return self._whole[0]
 
     @property
     def num_embeddings(self) -> int:
-        """Rows of the whole table."""
+        """Rows of the whole matrix."""
         return self.whole.num_embeddings
 
     @property
     def embedding_dim(self) -> int:
-        """Numbers in a row."""
+        """Width of the embeddings."""
         return self.whole.embedding_dim
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -69,18 +70,18 @@ class TrimmedEmbedding(nn.Module):
         return self.whole(ids)
 
     def train(self, mode: bool = True) -> Self:
-        """As `nn.Module.train`; evaluation sees the whole table."""
+        """As `nn.Module.train`; the whole matrix is updated before evaluation."""
         if self.training and not mode:
             self.update_whole()
         return super().train(mode)
 
     def decay_rest(self, factor: float) -> None:
-        """Has the rows that are not used be multiplied by a factor when they are next looked at."""
+        """Multiplies the unused rows by a factor, applied when they are next read."""
         self._decay *= factor
 
     @torch.no_grad()
     def update_whole(self) -> None:
-        """Writes the rows that learn into the whole table, and the weight decay of the others."""
+        """Writes the trained rows and the weight decay of the others into the whole matrix."""
         table = self.whole.weight
         if self._decay != 1.0:
             table.mul_(self._decay)
@@ -100,13 +101,13 @@ class TrimmedEmbedding(nn.Module):
 
 
 def used_tokens(rows: TokenisedDataset, padding: int | None) -> Tensor:
-    """Returns the ids that rows, and batches of them, have; sorted (n,).
+    """Returns the ids that occur in rows or their padded batches, sorted (n,).
 
     Args:
         rows: Tokenised texts.
-        padding: The id of padding; None where there is none.
+        padding: The id of padding, or None.
     """
-    # Counted, not sorted: there may be many millions.
+    # Counted rather than sorted: there may be many millions.
     found = torch.bincount(rows.columns["input_ids"]).nonzero().squeeze(1)
     pads = [] if padding is None else [padding]
     return torch.unique(torch.cat([found, torch.tensor([*pads, rows.padding["input_ids"]])]))
@@ -114,14 +115,14 @@ def used_tokens(rows: TokenisedDataset, padding: int | None) -> Tensor:
 
 @contextlib.contextmanager
 def trimmed_embeddings(model: Any, rows: TokenisedDataset) -> Iterator[TrimmedEmbedding | None]:
-    """Has a model's token embeddings be a `TrimmedEmbedding`; at the block's end they are the table again.
+    """Temporarily replaces the embedding layer by `TrimmedEmbedding`.
 
     Args:
         model: A Transformers model.
-        rows: What it is trained on.
+        rows: Its training rows.
 
     Returns:
-        The embeddings; None where the model has no table of its own that learns, or most of it is in use.
+        The embedding; None if the model has no trainable embedding layer of its own, or most rows are in use.
     """
     table = _table(model)
     used = None if table is None else used_tokens(rows, table.padding_idx)
@@ -139,10 +140,10 @@ def trimmed_embeddings(model: Any, rows: TokenisedDataset) -> Iterator[TrimmedEm
 
 
 def follow_weight_decay(optimizer: torch.optim.Optimizer, embedding: TrimmedEmbedding) -> None:
-    """Has AdamW's weight decay reach the rows that are not used.
+    """Applies AdamW's weight decay to the unused rows too.
 
     Args:
-        optimizer: AdamW, or one whose step without a gradient is p ← p · (1 − rate · decay) too.
+        optimizer: AdamW, or another optimiser whose step without a gradient is p ← p · (1 − rate · decay).
         embedding: Its rows in use are a parameter of the optimiser.
     """
     number = next(
@@ -152,14 +153,14 @@ def follow_weight_decay(optimizer: torch.optim.Optimizer, embedding: TrimmedEmbe
     )
 
     def decay(*_: Any) -> None:
-        group = optimizer.param_groups[number]  # another one after a checkpoint was read
+        group = optimizer.param_groups[number]  # read here, since loading a checkpoint replaces the groups
         embedding.decay_rest(1 - float(group["lr"]) * group["weight_decay"])
 
     optimizer.register_step_post_hook(decay)
 
 
 def _table(model: Any) -> nn.Embedding | None:
-    """The model's token embeddings, where they can be trimmed: a plain table that learns and nothing else shares."""
+    """Returns the model's token embeddings if they can be trimmed: a plain, trainable layer with unshared weights."""
     try:
         table = model.get_input_embeddings()
     except (NotImplementedError, AttributeError):
@@ -173,7 +174,7 @@ def _table(model: Any) -> nn.Embedding | None:
 
 
 def _place(model: nn.Module, table: nn.Module) -> tuple[nn.Module, str]:
-    """The module that holds the table, and under which name."""
+    """Returns the parent module of the embeddings and their name in it."""
     return next(
         (parent, name)
         for parent in model.modules()
