@@ -100,31 +100,19 @@ class ExportedScorer:
         return self.model.scores(self.tokenised(split) if rows is None else rows, progress=progress)
 
     def in_precision(self, precision: Precision, *, regression: bool) -> ExportedScorer:
-        """Returns itself.
-
-        Raises:
-            UserError: `bf16` is asked for.
-        """
+        """Returns itself; refuses bf16."""
         if precision == "bf16":
             raise UserError("an exported model cannot be scored in bf16", "leave out --precision")
         return self
 
     def save(self, folder: str | Path) -> None:
-        """Refuses.
-
-        Raises:
-            ModelError: Always.
-        """
+        """Raises `ModelError`."""
         raise ModelError(
             "an exported model cannot be saved as a checkpoint", "load the run that it was exported from"
         )
 
     def divide_by_temperature(self, temperature: float) -> None:
-        """Refuses.
-
-        Raises:
-            ModelError: Always.
-        """
+        """Raises `ModelError`."""
         raise ModelError("an exported model cannot be changed", "export a model with a folded temperature")
 
 

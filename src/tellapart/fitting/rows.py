@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from tellapart.data.examples import TextData
-from tellapart.data.reading.rows import read_data
+from tellapart.data.reading.columns import ColumnNames
+from tellapart.data.reading.rows import read_task
 from tellapart.data.splits import prepare_splits, sample
 from tellapart.errors import RecipeError
 from tellapart.evaluation.task import RELEVANT, is_ranking
@@ -24,16 +25,8 @@ def read_rows(recipe: Recipe) -> TextData:
     given = recipe.data
     if given.source is None:
         raise RecipeError("the recipe names no data", "set data.source, or give DATA on the command line")
-    data = read_data(
-        given.source,
-        text=given.text,
-        text_pair=given.text_pair,
-        label=given.label,
-        question_id=given.question_id,
-        label_delimiter=given.label_delimiter,
-        multi_label=given.multi_label,
-        regression=given.regression,
-    )
+    names = ColumnNames(given.text, given.text_pair, given.label, given.question_id, given.label_delimiter)
+    data = read_task(given.source, names, multi_label=given.multi_label, regression=given.regression)
     if data.labels.regression and given.few_shot is not None:
         raise RecipeError(
             "few-shot sampling takes rows per class, but the labels are numeric targets",

@@ -57,15 +57,7 @@ def evaluate(
     """
     fitted = load_fitted(model).in_precision(precision)
     labels = fitted.labels if order is None else fitted.labels.in_order(order)
-    split = read_labelled(
-        source,
-        labels,
-        text=text,
-        text_pair=text_pair,
-        label=label,
-        question_id=question_id,
-        label_delimiter=label_delimiter,
-    )
+    split = read_labelled(source, labels, ColumnNames(text, text_pair, label, question_id, label_delimiter))
     logits = fitted.scores(split, quiet=quiet)
     return {
         "rows": len(split),
@@ -75,26 +67,8 @@ def evaluate(
     }
 
 
-def read_labelled(
-    source: Any,
-    labels: LabelSpace,
-    *,
-    text: str | None = None,
-    text_pair: str | None = None,
-    label: str | None = None,
-    question_id: str | None = None,
-    label_delimiter: str | None = None,
-) -> TextSplit:
-    """Reads labelled rows for a saved classifier.
-
-    Args:
-        source: As for `evaluate`, and so the names of the columns.
-        labels: The classes of the classifier.
-        text: The text column.
-        text_pair: The second text's column.
-        label: The label column.
-        question_id: The column of question ids.
-        label_delimiter: Separates the labels in a cell.
+def read_labelled(source: Any, labels: LabelSpace, names: ColumnNames) -> TextSplit:
+    """Reads labelled rows for a saved classifier with these classes; `source` as for `evaluate`.
 
     Raises:
         DataError: The rows cannot be read.
@@ -103,11 +77,10 @@ def read_labelled(
     name = next(name for name in ("test", "validation", "train") if name in found.tables)
     table = found.tables[name]
     where = found.name if len(found.tables) == 1 else f"the {name} split of {found.name}"
-    columns = find_columns(table.schema, ColumnNames(text, text_pair, label, question_id), where=where)
     return read_examples(
         table,
-        columns,
-        label_delimiter=label_delimiter,
+        find_columns(table.schema, names, where=where),
+        label_delimiter=names.label_delimiter,
         multi_label=labels.multi_label,
         regression=labels.regression,
         where=where,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tellapart.data.examples import TextSplit
+from tellapart.data.reading.columns import ColumnNames
 from tellapart.errors import ModelError
 from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.predictions import predicted_columns
@@ -72,8 +73,8 @@ def robustness(
         raise ModelError(
             f"{model} predicts numbers, and robustness counts labels that change", "give a classifier"
         )
-    columns = {"text": text, "text_pair": text_pair, "label": label, "label_delimiter": label_delimiter}
-    split = read_labelled(source, fitted.labels, **columns)
+    names = ColumnNames(text, text_pair, label, label_delimiter=label_delimiter)
+    split = read_labelled(source, fitted.labels, names)
     protected = {*label_words(fitted.labels.names), *protect}
     swap = SynonymSwaps(WordNet(wordnet), share=share, seed=seed, protected=protected)
     folder = claim_folder(output, resume=False, overwrite=overwrite)

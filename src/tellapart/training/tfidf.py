@@ -113,14 +113,7 @@ class TfidfClassifier:
         bf16: bool = False,
         progress: Callable[[int], Any] | None = None,
     ) -> np.ndarray:
-        """Computes the SVM's margins or the predicted numbers, float32 (N, K); margins are not calibrated.
-
-        Args:
-            split: The rows.
-            rows: Unused: plain texts are scored.
-            bf16: Unused.
-            progress: Called with the number of rows when done.
-        """
+        """Computes the SVM's uncalibrated margins or the predicted numbers, float32 (N, K)."""
         if progress is not None:
             progress(len(split))
         features = self.vectoriser.transform(_joined(split))
@@ -129,11 +122,7 @@ class TfidfClassifier:
     def in_precision(
         self, precision: Literal["auto", "fp32", "bf16"], *, regression: bool
     ) -> TfidfClassifier:
-        """Returns itself.
-
-        Raises:
-            UserError: `bf16` is asked for.
-        """
+        """Returns itself; refuses bf16."""
         if precision == "bf16":
             raise UserError("a tfidf model cannot be scored in bf16", "leave out --precision")
         return self
