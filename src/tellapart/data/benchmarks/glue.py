@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tellapart.data.benchmarks.base import BenchmarkSet, OriginalFiles
+from tellapart.data.benchmarks.base import BenchmarkSet, OriginalFiles, described_set
 from tellapart.data.reading.columns import Columns
 from tellapart.data.reading.formats import LineFile
 from tellapart.data.reading.hub import HubSource
 
-_NO_TEST_LABELS = "GLUE keeps the labels of its test rows to itself"
 _SENTENCES = ("sentence1", "sentence2")
 
 # the names that the Hub's copy has
@@ -32,7 +31,7 @@ def _glue(
     *,
     dev: str = "dev.tsv",
     hub_splits: Mapping[str, str] | None = None,
-    **described: Any,
+    originals: tuple[OriginalFiles, ...] | None = None,
 ) -> BenchmarkSet:
     """Returns a task of GLUE.
 
@@ -42,26 +41,15 @@ def _glue(
         reader: Reads its files.
         dev: The file of the validation rows.
         hub_splits: The Hub's name of each split, where not all of them are read, or names differ.
-        described: Other fields of `BenchmarkSet`; the task is `pair` unless given.
+        originals: The published files; by default `train.tsv` and `dev`.
     """
     text, text_pair = (*texts, None)[:2]
-    return BenchmarkSet(
-        name=name,
-        classes=len(reader.labels or ()),
-        source=HubSource(
-            "nyu-mll/glue",
-            Columns(str(text), text_pair, "label"),
-            name,
-            splits=hub_splits or {},
-            regression=reader.labels is None,
-        ),
-        **{
-            "task": "pair",
-            "citation": "Wang et al. 2019, GLUE, arXiv:1804.07461",
-            "note": _NO_TEST_LABELS,
-            "originals": (OriginalFiles.named(reader, train="train.tsv", validation=dev),),
-            **described,
-        },
+    columns = Columns(str(text), text_pair, "label")
+    regression = reader.labels is None
+    return described_set(
+        name,
+        source=HubSource("nyu-mll/glue", columns, name, splits=hub_splits or {}, regression=regression),
+        originals=originals or (OriginalFiles.named(reader, train="train.tsv", validation=dev),),
     )
 
 
@@ -72,11 +60,6 @@ GLUE = (
         "sst2",
         ("sentence",),
         _lines({"0": "negative", "1": "positive"}, "label", "sentence"),
-        task="single label",
-        description="phrases of film reviews, negative or positive",
-        sizes={"train": 67_349, "validation": 872},
-        citation="Socher et al. 2013, Recursive Deep Models for Semantic Compositionality",
-        note=f"{_NO_TEST_LABELS}; train holds phrases, validation whole sentences",
     ),
     _glue(
         "cola",
@@ -87,49 +70,28 @@ GLUE = (
             "sentence",
             orders=(("", "label", "", "text"),),
         ),
-        task="single label",
-        description="English sentences, acceptable or not",
-        sizes={"train": 8_551, "validation": 1_043},
-        citation="Warstadt et al. 2018, arXiv:1805.12471",
-        note=f"{_NO_TEST_LABELS}; 16 validation texts are also in train",
-        overlap=16,
-        metric="matthews_correlation",
     ),
     _glue(
         "mrpc",
         _SENTENCES,
         _MRPC_LINES,
-        description="pairs of news sentences, paraphrases or not",
-        sizes={"train": 3_668, "validation": 408, "test": 1_725},
-        citation="Dolan and Brockett 2005, Automatically Constructing a Corpus of Sentential Paraphrases",
-        note="",
         originals=(
             OriginalFiles.named(_MRPC_LINES, train="train.tsv", validation="dev.tsv", test="test.tsv"),
             OriginalFiles.named(
                 _MRPC_LINES, train="msr_paraphrase_train.txt", test="msr_paraphrase_test.txt"
             ),
         ),
-        positive="equivalent",
     ),
     _glue(
         "stsb",
         _SENTENCES,
         _lines(None, "score", *_SENTENCES),
         hub_splits={"train": "train", "validation": "validation"},  # its test rows have the target -1
-        task="regression",
-        description="pairs of sentences, of one meaning from 0 (not at all) to 5 (entirely)",
-        sizes={"train": 5_749, "validation": 1_500},
-        license="differs by source",
-        citation="Cer et al. 2017, SemEval-2017 Task 1, arXiv:1708.00055",
-        note=f"{_NO_TEST_LABELS}; 6 validation pairs are also in train",
-        overlap=6,
     ),
     _glue(
         "rte",
         _SENTENCES,
         _lines(_ENTAILMENT, "label", *_SENTENCES),
-        description="does the second text follow from the first",
-        sizes={"train": 2_490, "validation": 277},
     ),
     _glue(
         "qqp",
@@ -141,16 +103,11 @@ GLUE = (
             "question2",
             skip_short=True,  # as GLUE does
         ),
-        description="pairs of Quora questions, duplicates or not",
-        sizes={"train": 363_846, "validation": 40_430},
-        positive="duplicate",
     ),
     _glue(
         "qnli",
         ("question", "sentence"),
         _lines(_ENTAILMENT, "label", "question", "sentence"),
-        description="does the sentence answer the question",
-        sizes={"train": 104_743, "validation": 5_463},
     ),
     _glue(
         "mnli",
@@ -158,10 +115,5 @@ GLUE = (
         _lines(_MNLI, "gold_label", *_SENTENCES),
         dev="dev_matched.tsv",
         hub_splits={"train": "train", "validation": "validation_matched"},
-        description="entailment, neutral or contradiction, ten genres",
-        sizes={"train": 392_702, "validation": 9_815},
-        license="see the publication: it differs by genre",
-        citation="Williams et al. 2018, arXiv:1704.05426",
-        note=f"{_NO_TEST_LABELS}; validation is the matched part",
     ),
 )
