@@ -5,8 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-import typer
-
 from tellapart.cli import options as o
 
 
@@ -22,9 +20,8 @@ def evaluate(
     model: o.Model,
     file: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE",
-            help="Labelled rows, in any form that train takes; the test split if there are splits.",
+        o.argument(
+            "FILE", "Labelled rows, in any form that train takes; the test split if there are splits."
         ),
     ],
     text: o.Text = None,
@@ -32,10 +29,7 @@ def evaluate(
     label: o.Label = None,
     question_id: o.QuestionId = None,
     without_positive: Annotated[
-        WithoutPositive,
-        typer.Option(
-            "--without-positive", help="Score of questions without a right answer.", rich_help_panel="Data"
-        ),
+        WithoutPositive, o.option("--without-positive", "Score of questions without a right answer.", "Data")
     ] = WithoutPositive.skip,
     label_delimiter: o.LabelDelimiter = None,
     ordered: o.Ordered = None,

@@ -121,24 +121,24 @@ LearningRate = Annotated[float | None, _recipe_option("learning_rate")]
 Seed = Annotated[int | None, _recipe_option("seed")]
 
 
-def _shared(name: str, help: str, panel: str = _OUTPUT, metavar: str | None = None) -> Any:
-    return typer.Option(name, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
+def option(name: str, help: str, panel: str | None = None, metavar: str | None = None, **rest: Any) -> Any:
+    """Declares an option of a verb; `rest` is passed on to `typer.Option`."""
+    return typer.Option(name, help=help, rich_help_panel=panel, metavar=metavar, **rest)
 
 
-Settings = Annotated[
-    list[str],
-    _shared(
-        "--set",
-        f"Any other key of the recipe, such as {EXAMPLE}; may be repeated, overrides flags.",
-        _TRAINING,
-        "PATH=VALUE",
-    ),
-]
+def argument(metavar: str, help: str) -> Any:
+    """Declares an argument of a verb."""
+    return typer.Argument(metavar=metavar, help=help)
+
+
+def _settings(example: str) -> Any:
+    words = f"Any other key of the recipe, such as {example}; may be repeated, overrides flags."
+    return option("--set", words, _TRAINING, "PATH=VALUE")
+
+
+Settings = Annotated[list[str], _settings(EXAMPLE)]
 Model = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL", help="Folder that train or export wrote, or any Transformers classifier."
-    ),
+    str, argument("MODEL", "Folder that train or export wrote, or any Transformers classifier.")
 ]
 
 
@@ -152,17 +152,13 @@ class Precisions(StrEnum):
 
 Precision = Annotated[
     Precisions,
-    typer.Option(
-        "--precision",
-        help="bf16 is faster and less exact; auto takes it where the device gains.",
-        rich_help_panel=_MODEL,
-    ),
+    option("--precision", "bf16 is faster and less exact; auto takes it where the device gains.", _MODEL),
 ]
-Output = Annotated[Path | None, _shared("--output", "Folder to write. Default: in runs/.")]
-Resume = Annotated[bool, _shared("--resume", "Resume a run that was interrupted.")]
-Overwrite = Annotated[bool, _shared("--overwrite", "Replace the contents of the folder.")]
-Json = Annotated[bool, _shared("--json", "Print only JSON on standard output.")]
-Quiet = Annotated[bool, _shared("--quiet", "Show no progress, only the result.")]
+Output = Annotated[Path | None, option("--output", "Folder to write. Default: in runs/.", _OUTPUT)]
+Resume = Annotated[bool, option("--resume", "Resume a run that was interrupted.", _OUTPUT)]
+Overwrite = Annotated[bool, option("--overwrite", "Replace the contents of the folder.", _OUTPUT)]
+Json = Annotated[bool, option("--json", "Print only JSON on standard output.", _OUTPUT)]
+Quiet = Annotated[bool, option("--quiet", "Show no progress, only the result.", _OUTPUT)]
 
 
 def takes_settings(
@@ -179,7 +175,6 @@ def takes_settings(
         example: An assignment, for the help of `--set`.
     """
     file_help = "YAML file with any of these settings; flags override it."
-    set_help = f"Any other key of the recipe, such as {example}; may be repeated, overrides flags."
     added = [
         _parameter(name, Annotated[_type(field) | None, _option(name, field, panel)])
         for panel, options in places.items()
@@ -188,8 +183,8 @@ def takes_settings(
         for field in [field_at(model, path)]
     ]
     added += [
-        _parameter("recipe", Annotated[Path | None, _shared("--recipe", file_help, _TRAINING, "FILE")]),
-        _parameter("settings", Annotated[list[str], _shared("--set", set_help, _TRAINING, "PATH=VALUE")], ()),
+        _parameter("recipe", Annotated[Path | None, option("--recipe", file_help, _TRAINING, "FILE")]),
+        _parameter("settings", Annotated[list[str], _settings(example)], ()),
     ]
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:

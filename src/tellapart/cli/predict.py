@@ -5,20 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from tellapart.cli import options as o
 
 
 def predict(
     model: o.Model,
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="Rows with the text: CSV, TSV, JSONL, JSON or Parquet.")
-    ],
-    output: Annotated[
-        Path,
-        typer.Option("--output", help="File to write; its suffix selects the format.", show_default=False),
-    ],
+    file: Annotated[str, o.argument("FILE", "Rows with the text: CSV, TSV, JSONL, JSON or Parquet.")],
+    output: Annotated[Path, o.option("--output", "File to write; its suffix selects the format.")],
     text: o.Text = None,
     text_pair: o.TextPair = None,
     precision: o.Precision = o.Precisions.auto,

@@ -64,25 +64,14 @@ def pretrain(
 
 def pretrain_stats(
     checkpoints: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="CHECKPOINTS", help="Run folders, or any models with a head over the vocabulary."
-        ),
+        list[str], o.argument("CHECKPOINTS", "Run folders, or any models with a head over the vocabulary.")
     ],
-    texts: Annotated[str, typer.Argument(metavar="TEXTS", help="Texts, in any form that pretrain takes.")],
+    texts: Annotated[str, o.argument("TEXTS", "Texts, in any form that pretrain takes.")],
     text: o.Text = None,
-    synonyms: Annotated[
-        str, typer.Option("--synonyms", help="wordnet, or a file of synonyms.", rich_help_panel="Data")
-    ] = "wordnet",
+    synonyms: Annotated[str, o.option("--synonyms", "wordnet, or a file of synonyms.", "Data")] = "wordnet",
     max_length: o.MaxLength = None,
     limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            help="Number of sequences to read, a random sample. Default: all.",
-            rich_help_panel="Data",
-            show_default=False,
-        ),
+        int | None, o.option("--limit", "Number of sequences to read, a random sample. Default: all.", "Data")
     ] = None,
     seed: o.Seed = None,
     json: o.Json = False,

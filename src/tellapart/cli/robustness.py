@@ -6,8 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from tellapart.cli import options as o
 
 
@@ -24,35 +22,20 @@ _PANEL = "Attack"
 def robustness(
     model: o.Model,
     file: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA", help="Labelled rows, in any form that train takes; questions for models of spans."
-        ),
+        str, o.argument("DATA", "Labelled rows, in any form that train takes; questions for models of spans.")
     ],
     attack: Annotated[
-        Attack, typer.Option("--attack", help="Perturbation of the texts.", rich_help_panel=_PANEL)
+        Attack, o.option("--attack", "Perturbation of the texts.", _PANEL)
     ] = Attack.swap_synonyms,
     share: Annotated[
-        float,
-        typer.Option("--share", help="Maximum share of the words of a text to swap.", rich_help_panel=_PANEL),
+        float, o.option("--share", "Maximum share of the words of a text to swap.", _PANEL)
     ] = 0.1,
     protect: Annotated[
-        list[str],
-        typer.Option(
-            "--protect",
-            metavar="WORD",
-            help="Word that is never swapped; may be repeated.",
-            rich_help_panel=_PANEL,
-        ),
+        list[str], o.option("--protect", "Word that is never swapped; may be repeated.", _PANEL, "WORD")
     ] = [],  # noqa: B006  typer copies it
     wordnet: Annotated[
         Path | None,
-        typer.Option(
-            "--wordnet",
-            metavar="FOLDER",
-            help="Folder of WordNet's files. Default: the usual places.",
-            rich_help_panel=_PANEL,
-        ),
+        o.option("--wordnet", "Folder of WordNet's files. Default: the usual places.", _PANEL, "FOLDER"),
     ] = None,
     seed: o.Seed = None,
     text: o.Text = None,
