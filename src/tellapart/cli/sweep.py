@@ -20,7 +20,7 @@ def sweep(
         o.option(
             "--over",
             "Values to search: a list, stages.0.epochs=2,4,8; or a range: VALUES is "
-            " 2..8, 2..8:2, 0.1..0.9 or 1e-5..1e-3:log. May be repeated.",
+            "2..8, 2..8:2, 0.1..0.9 or 1e-5..1e-3:log. May be repeated.",
             _SWEEP,
             "PATH=VALUES",
         ),

@@ -89,15 +89,10 @@ def check_total(total: int, classes: int) -> None:
         )
 
 
-def build(options: ClassificationOptions, labels: LabelSpace) -> CrossEntropy:
-    """Builds cross entropy, with auxiliary labels where the options ask for more outputs than classes."""
-    return classification_loss(options, labels)
-
-
 def classification_loss(
     options: ClassificationOptions, labels: LabelSpace, *, both_views: bool = False
 ) -> CrossEntropy:
-    """Builds the main loss of an objective over classes.
+    """Builds cross entropy, with auxiliary labels where the options ask for more outputs than classes.
 
     Args:
         options: The options of the objective.
@@ -126,6 +121,9 @@ def classification_loss(
         return CrossEntropy(**arguments)
     check_total(total, len(labels))
     return AuxiliaryLabels(total, **arguments)
+
+
+build = classification_loss
 
 
 def entropy(k: int, gamma: float | np.ndarray) -> float | np.ndarray:
