@@ -6,10 +6,9 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 from pydantic import BaseModel
@@ -141,17 +140,8 @@ Model = Annotated[
     str, argument("MODEL", "Folder that train or export wrote, or any Transformers classifier.")
 ]
 
-
-class Precisions(StrEnum):
-    """Number format of scoring."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
 Precision = Annotated[
-    Precisions,
+    Literal["auto", "fp32", "bf16"],
     option("--precision", "bf16 is faster and less exact; auto takes it where the device gains.", _MODEL),
 ]
 Output = Annotated[Path | None, option("--output", "Folder to write. Default: in runs/.", _OUTPUT)]

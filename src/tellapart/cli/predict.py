@@ -14,7 +14,7 @@ def predict(
     output: Annotated[Path, o.option("--output", "File to write; its suffix selects the format.")],
     text: o.Text = None,
     text_pair: o.TextPair = None,
-    precision: o.Precision = o.Precisions.auto,
+    precision: o.Precision = "auto",
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -30,7 +30,7 @@ def predict(
     from tellapart.cli.tables import print_json
     from tellapart.runs.predict import predict as run
 
-    rows = run(model, file, output, text=text, text_pair=text_pair, precision=precision.value, quiet=quiet)
+    rows = run(model, file, output, text=text, text_pair=text_pair, precision=precision, quiet=quiet)
     if json:
         print_json({"output": str(output), "rows": rows})
     else:

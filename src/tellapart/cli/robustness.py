@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tellapart.cli import options as o
-
-
-class Attack(StrEnum):
-    """Perturbation of the texts."""
-
-    swap_synonyms = "swap-synonyms"
-    add_sentence = "add-sentence"
-
 
 _PANEL = "Attack"
 
@@ -25,8 +16,8 @@ def robustness(
         str, o.argument("DATA", "Labelled rows, in any form that train takes; questions for models of spans.")
     ],
     attack: Annotated[
-        Attack, o.option("--attack", "Perturbation of the texts.", _PANEL)
-    ] = Attack.swap_synonyms,
+        Literal["swap-synonyms", "add-sentence"], o.option("--attack", "Perturbation of the texts.", _PANEL)
+    ] = "swap-synonyms",
     share: Annotated[
         float, o.option("--share", "Maximum share of the words of a text to swap.", _PANEL)
     ] = 0.1,
@@ -73,8 +64,8 @@ def robustness(
         "overwrite": overwrite,
         "quiet": quiet,
     }
-    if attack == Attack.add_sentence or is_qa_model(model):
-        result = qa_robustness(model, file, folder, attack=attack.value, **shared)
+    if attack == "add-sentence" or is_qa_model(model):
+        result = qa_robustness(model, file, folder, attack=attack, **shared)
     else:
         result = run(
             model,

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from tellapart.cli import options as o
 
 app = typer.Typer(no_args_is_help=True, help="Build and inspect synonym tables for pre-training.")
-
-
-class Source(StrEnum):
-    """Source of synonyms."""
-
-    wordnet = "wordnet"
-    vectors = "vectors"
 
 
 _TABLE_HELP = (
@@ -30,8 +22,8 @@ def build_table(
     output: Annotated[Path, o.option("--output", "File to write.", metavar="FILE")],
     encoder: o.Encoder = None,
     source: Annotated[
-        Source, o.option("--source", "WordNet, or the neighbours of word vectors.")
-    ] = Source.wordnet,
+        Literal["wordnet", "vectors"], o.option("--source", "WordNet, or the neighbours of word vectors.")
+    ] = "wordnet",
     wordnet: Annotated[
         Path | None,
         o.option("--wordnet", "Folder of WordNet's files. Default: the usual places.", metavar="FOLDER"),
@@ -60,7 +52,7 @@ def build_table(
     from tellapart.pretraining.vectors import build_vector_table
     from tellapart.wordnet.reader import WordNet
 
-    if (vectors is not None) != (source is Source.vectors):
+    if (vectors is not None) != (source == "vectors"):
         raise RecipeError(
             "--vectors and --source vectors need each other",
             "give --source vectors --vectors FILE, or neither",
