@@ -83,16 +83,20 @@ def help_text(field: FieldInfo) -> str:
     return f"{text} Default: {field.default}."
 
 
+def option(name: str, help: str, panel: str | None = None, metavar: str | None = None, **rest: Any) -> Any:
+    """Declares an option of a verb; `rest` is passed on to `typer.Option`."""
+    return typer.Option(name, help=help, rich_help_panel=panel, metavar=metavar, **rest)
+
+
+def argument(metavar: str, help: str) -> Any:
+    """Declares an argument of a verb."""
+    return typer.Argument(metavar=metavar, help=help)
+
+
 def _option(name: str, field: FieldInfo, panel: str) -> Any:
     if name in ("data", "texts"):
-        return typer.Argument(metavar=_METAVARS[name], help=help_text(field), show_default=False)
-    return typer.Option(
-        "--" + name.replace("_", "-"),
-        help=help_text(field),
-        rich_help_panel=panel,
-        metavar=_METAVARS.get(name),
-        show_default=False,
-    )
+        return argument(_METAVARS[name], help_text(field))
+    return option("--" + name.replace("_", "-"), help_text(field), panel, _METAVARS.get(name))
 
 
 def _recipe_option(name: str) -> Any:
@@ -118,16 +122,6 @@ Encoder = Annotated[str | None, _recipe_option("encoder")]
 MaxLength = Annotated[int | None, _recipe_option("max_length")]
 LearningRate = Annotated[float | None, _recipe_option("learning_rate")]
 Seed = Annotated[int | None, _recipe_option("seed")]
-
-
-def option(name: str, help: str, panel: str | None = None, metavar: str | None = None, **rest: Any) -> Any:
-    """Declares an option of a verb; `rest` is passed on to `typer.Option`."""
-    return typer.Option(name, help=help, rich_help_panel=panel, metavar=metavar, **rest)
-
-
-def argument(metavar: str, help: str) -> Any:
-    """Declares an argument of a verb."""
-    return typer.Argument(metavar=metavar, help=help)
 
 
 def _settings(example: str) -> Any:
