@@ -50,10 +50,9 @@ def compare(
     others = [setting for setting in settings if setting not in objective_settings]
     chosen = o.recipe_from(context.params | {"settings": others})
     folder = output or o.default_output(str(chosen.data.source), "comparison")
-    names = [name.strip() for name in methods.split(",") if name.strip()]
     comparison = run(
         chosen,
-        names,
+        o.names(methods),
         folder,
         trials=trials,
         settings=objective_settings,

@@ -48,7 +48,7 @@ def evaluate(
         question_id=question_id,
         without_positive=without_positive,
         label_delimiter=label_delimiter,
-        order=None if ordered is None else o.class_names(ordered),
+        order=None if ordered is None else o.names(ordered),
         precision=precision,
         quiet=quiet,
     )

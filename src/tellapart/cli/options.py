@@ -223,7 +223,7 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
         recipe = method_recipe(method, recipe)
     given = {**parameters, "method": None}
     if given["ordered"] is not None:
-        given["ordered"] = class_names(given["ordered"])
+        given["ordered"] = names(given["ordered"])
     recipe = with_values(recipe, assignments(given, RECIPE_PLACES))
     if recipe.data.source is None:
         raise RecipeError("no data are named", "give a file, a folder or a name as the first argument")
@@ -232,9 +232,9 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
     return resolve_method(recipe)
 
 
-def class_names(written: str) -> list[str]:
-    """Splits names of classes at commas; names with commas in them need a recipe."""
-    return [name.strip() for name in written.split(",") if name.strip()]
+def names(written: str | None) -> list[str]:
+    """Splits names at commas; names of classes with commas in them need a recipe."""
+    return [name.strip() for name in (written or "").split(",") if name.strip()]
 
 
 def default_output(source: str, suffix: str) -> Path:

@@ -101,20 +101,15 @@ def pretrain_stats(
         quiet=quiet,
     )
     if json:
-        print_json([{"checkpoint": one.checkpoint, **_counts(asdict(one.statistics))} for one in results])
+        counted = [{"checkpoint": one.checkpoint, **asdict(one.statistics)} for one in results]
+        print_json([{key: one[key] for key in one if key != "corrected"} for one in counted])
         return
     rows = [["checkpoint", "sequences (%)", "predictions (%)", "right (%)", "loss", "masked tokens"]]
     for one in results:
         counts = one.statistics
         shares = (counts.iteration_level or 0.0, counts.prediction_level or 0.0, counts.accuracy)
-        rows.append(
-            [
-                one.checkpoint,
-                *(f"{100 * share:.2f}" for share in shares),
-                f"{counts.loss:.3f}",
-                f"{counts.masked:,}",
-            ]
-        )
+        percentages = [f"{100 * share:.2f}" for share in shares]
+        rows.append([one.checkpoint, *percentages, f"{counts.loss:.3f}", f"{counts.masked:,}"])
     show_table(rows)
     print("sequences and predictions: shares with a wrong word that is a synonym of the right one.")
 
@@ -133,10 +128,6 @@ def recipe_from(parameters: Mapping[str, Any]) -> PretrainRecipe:
     if recipe.texts is None:
         raise RecipeError("no texts are named", "give a file or a folder as the first argument")
     return recipe
-
-
-def _counts(statistics: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in statistics.items() if key != "corrected"}
 
 
 def _show(folder: Path, metrics: Mapping[str, Any]) -> None:

@@ -82,8 +82,8 @@ def reproduce(
     request = table_request(
         name,
         protocol,
-        rows=_keys(rows),
-        columns=_keys(columns),
+        rows=o.names(rows),
+        columns=o.names(columns),
         encoders=_encoders(encoder, protocol.encoders),
         trials=trials,
         seed=seed or 0,
@@ -105,10 +105,6 @@ def reproduce(
         print_json(result.to_dict())
     else:
         show_reproduction(result, folder)
-
-
-def _keys(written: str | None) -> list[str]:
-    return [key.strip() for key in (written or "").split(",") if key.strip()]
 
 
 def _encoders(written: Iterable[str], roles: Iterable[str]) -> dict[str, str]:

@@ -110,12 +110,8 @@ def classification_loss(
     weight: Any = options.class_weight
     if isinstance(weight, Mapping):
         weight = {class_id(name, labels, "class_weight"): value for name, value in weight.items()}
-    arguments = {
-        "class_weight": weight,
-        "label_smoothing": options.label_smoothing,
-        "focal_gamma": options.focal_gamma,
-        "both_views": both_views,
-    }
+    arguments = options.model_dump(include={"label_smoothing", "focal_gamma"})
+    arguments |= {"class_weight": weight, "both_views": both_views}
     total = options.outputs(len(labels))
     if total is None:
         return CrossEntropy(**arguments)
