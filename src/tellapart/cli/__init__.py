@@ -12,23 +12,11 @@ import typer
 from tellapart import __version__
 from tellapart.cli.messages import failures_in_one_line, notes_on_stderr
 
-VERBS = {
-    "train": "train",
-    "compare": "compare",
-    "reproduce": "reproduce",
-    "sweep": "sweep",
-    "evaluate": "evaluate",
-    "predict": "predict",
-    "export": "export",
-    "robustness": "robustness",
-    "check": "check",
-    "pretrain": "pretrain",
-    "pretrain-stats": "pretrain",
-    "spans": "spans",
-    "data": "data",
-    "recipes": "recipes",
-    "synonyms": "synonyms",
-}
+_VERBS = (
+    "train compare reproduce sweep evaluate predict export robustness check pretrain pretrain-stats spans data "
+    "recipes synonyms"
+)
+VERBS = {verb: verb.removesuffix("-stats") for verb in _VERBS.split()}
 """Verb to its module, which has a function of that name, or a Typer `app` for a verb with verbs of its own."""
 
 

@@ -15,17 +15,14 @@ def compare(
     context: typer.Context,
     methods: Annotated[
         str,
-        typer.Option(
+        o.option(
             "--methods",
-            help="Comma-separated names, see [bold]tellapart recipes[/]; the first is the baseline.",
-            rich_help_panel="Comparison",
+            "Comma-separated names, see [bold]tellapart recipes[/]; the first is the baseline.",
+            "Comparison",
         ),
     ] = "cross-entropy,label-distance",
     trials: Annotated[
-        int,
-        typer.Option(
-            "--trials", min=1, help="Runs of each method, one per seed.", rich_help_panel="Comparison"
-        ),
+        int, o.option("--trials", "Runs of each method, one per seed.", "Comparison", min=1)
     ] = 3,
     output: o.Output = None,
     resume: o.Resume = False,
@@ -54,10 +51,9 @@ def compare(
     others = [setting for setting in settings if setting not in objective_settings]
     chosen = o.recipe_from(context.params | {"settings": others})
     folder = output or o.default_output(str(chosen.data.source), "comparison")
-    names = [name.strip() for name in methods.split(",") if name.strip()]
     comparison = run(
         chosen,
-        names,
+        o.names(methods),
         folder,
         trials=trials,
         settings=objective_settings,

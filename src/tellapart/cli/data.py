@@ -30,31 +30,17 @@ def list_sets(json: o.Json = False) -> None:
 
 @app.command("fetch")
 def fetch_set(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from [bold]tellapart data list[/].")],
+    name: Annotated[str, o.argument("NAME", "A name from [bold]tellapart data list[/].")],
     first: Annotated[
         str | None,
-        typer.Option(
-            "--from",
-            metavar="DAY",
-            help="First day or month of the papers: 2019-01-31 or 2019-01.",
-            rich_help_panel=_ARXIV,
-        ),
+        o.option("--from", "First day or month of the papers: 2019-01-31 or 2019-01.", _ARXIV, "DAY"),
     ] = None,
-    last: Annotated[
-        str | None,
-        typer.Option("--to", metavar="DAY", help="Last day or month of the papers.", rich_help_panel=_ARXIV),
-    ] = None,
+    last: Annotated[str | None, o.option("--to", "Last day or month of the papers.", _ARXIV, "DAY")] = None,
     archive: Annotated[
-        str | None,
-        typer.Option(
-            "--archive",
-            help="Archive of the papers and their categories. Default: cs.",
-            rich_help_panel=_ARXIV,
-        ),
+        str | None, o.option("--archive", "Archive of the papers and their categories. Default: cs.", _ARXIV)
     ] = None,
     seed: Annotated[
-        int | None,
-        typer.Option("--seed", help="Seed of the split of the papers. Default: 0.", rich_help_panel=_ARXIV),
+        int | None, o.option("--seed", "Seed of the split of the papers. Default: 0.", _ARXIV)
     ] = None,
     json: o.Json = False,
 ) -> None:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
-
-import typer
+from typing import Annotated, Literal
 
 from tellapart.cli import options as o
-
-
-class WithoutPositive(StrEnum):
-    """Score of a question without a right answer."""
-
-    skip = "skip"
-    zero = "zero"
-    error = "error"
 
 
 def evaluate(
     model: o.Model,
     file: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE",
-            help="Labelled rows, in any form that train takes; the test split if there are splits.",
+        o.argument(
+            "FILE", "Labelled rows, in any form that train takes; the test split if there are splits."
         ),
     ],
     text: o.Text = None,
@@ -32,14 +20,12 @@ def evaluate(
     label: o.Label = None,
     question_id: o.QuestionId = None,
     without_positive: Annotated[
-        WithoutPositive,
-        typer.Option(
-            "--without-positive", help="Score of questions without a right answer.", rich_help_panel="Data"
-        ),
-    ] = WithoutPositive.skip,
+        Literal["skip", "zero", "error"],
+        o.option("--without-positive", "Score of questions without a right answer.", "Data"),
+    ] = "skip",
     label_delimiter: o.LabelDelimiter = None,
     ordered: o.Ordered = None,
-    precision: o.Precision = o.Precisions.fp32,
+    precision: o.Precision = "fp32",
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -60,10 +46,10 @@ def evaluate(
         text_pair=text_pair,
         label=label,
         question_id=question_id,
-        without_positive=without_positive.value,
+        without_positive=without_positive,
         label_delimiter=label_delimiter,
-        order=None if ordered is None else o.class_names(ordered),
-        precision=precision.value,
+        order=None if ordered is None else o.names(ordered),
+        precision=precision,
         quiet=quiet,
     )
     if json:

@@ -5,43 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from tellapart.cli import options as o
 
 
 def export(
     model: o.Model,
-    format: Annotated[
-        str, typer.Option("--format", metavar="NAME", help="Format to write: onnx.", rich_help_panel="Export")
-    ] = "onnx",
+    format: Annotated[str, o.option("--format", "Format to write: onnx.", "Export", "NAME")] = "onnx",
     quantize: Annotated[
         str | None,
-        typer.Option(
-            "--quantize",
-            metavar="NAME",
-            help="int8: 8-bit weights, smaller and faster. Default: none.",
-            rich_help_panel="Export",
-        ),
+        o.option("--quantize", "int8: 8-bit weights, smaller and faster. Default: none.", "Export", "NAME"),
     ] = None,
     check: Annotated[
         Path | None,
-        typer.Option(
+        o.option(
             "--check",
-            metavar="FILE",
-            help="Texts to compare the predictions on. Default: the test rows of the run.",
-            rich_help_panel="Export",
+            "Texts to compare the predictions on. Default: the test rows of the run.",
+            "Export",
+            "FILE",
         ),
     ] = None,
     text: o.Text = None,
     text_pair: o.TextPair = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            help="Folder to write. Default: that of the model with -onnx.",
-            rich_help_panel="Output",
-        ),
+        Path | None, o.option("--output", "Folder to write. Default: that of the model with -onnx.", "Output")
     ] = None,
     overwrite: o.Overwrite = False,
     json: o.Json = False,

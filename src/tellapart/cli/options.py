@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 from pydantic import BaseModel
@@ -83,16 +82,20 @@ def help_text(field: FieldInfo) -> str:
     return f"{text} Default: {field.default}."
 
 
+def option(name: str, help: str, panel: str | None = None, metavar: str | None = None, **rest: Any) -> Any:
+    """Declares an option of a verb; `rest` is passed on to `typer.Option`."""
+    return typer.Option(name, help=help, rich_help_panel=panel, metavar=metavar, **rest)
+
+
+def argument(metavar: str, help: str) -> Any:
+    """Declares an argument of a verb."""
+    return typer.Argument(metavar=metavar, help=help)
+
+
 def _option(name: str, field: FieldInfo, panel: str) -> Any:
     if name in ("data", "texts"):
-        return typer.Argument(metavar=_METAVARS[name], help=help_text(field), show_default=False)
-    return typer.Option(
-        "--" + name.replace("_", "-"),
-        help=help_text(field),
-        rich_help_panel=panel,
-        metavar=_METAVARS.get(name),
-        show_default=False,
-    )
+        return argument(_METAVARS[name], help_text(field))
+    return option("--" + name.replace("_", "-"), help_text(field), panel, _METAVARS.get(name))
 
 
 def _recipe_option(name: str) -> Any:
@@ -120,48 +123,25 @@ LearningRate = Annotated[float | None, _recipe_option("learning_rate")]
 Seed = Annotated[int | None, _recipe_option("seed")]
 
 
-def _shared(name: str, help: str, panel: str = _OUTPUT, metavar: str | None = None) -> Any:
-    return typer.Option(name, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
+def _settings(example: str) -> Any:
+    words = f"Any other key of the recipe, such as {example}; may be repeated, overrides flags."
+    return option("--set", words, _TRAINING, "PATH=VALUE")
 
 
-Settings = Annotated[
-    list[str],
-    _shared(
-        "--set",
-        f"Any other key of the recipe, such as {EXAMPLE}; may be repeated, overrides flags.",
-        _TRAINING,
-        "PATH=VALUE",
-    ),
-]
+Settings = Annotated[list[str], _settings(EXAMPLE)]
 Model = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL", help="Folder that train or export wrote, or any Transformers classifier."
-    ),
+    str, argument("MODEL", "Folder that train or export wrote, or any Transformers classifier.")
 ]
-
-
-class Precisions(StrEnum):
-    """Number format of scoring."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-
 
 Precision = Annotated[
-    Precisions,
-    typer.Option(
-        "--precision",
-        help="bf16 is faster and less exact; auto takes it where the device gains.",
-        rich_help_panel=_MODEL,
-    ),
+    Literal["auto", "fp32", "bf16"],
+    option("--precision", "bf16 is faster and less exact; auto takes it where the device gains.", _MODEL),
 ]
-Output = Annotated[Path | None, _shared("--output", "Folder to write. Default: in runs/.")]
-Resume = Annotated[bool, _shared("--resume", "Resume a run that was interrupted.")]
-Overwrite = Annotated[bool, _shared("--overwrite", "Replace the contents of the folder.")]
-Json = Annotated[bool, _shared("--json", "Print only JSON on standard output.")]
-Quiet = Annotated[bool, _shared("--quiet", "Show no progress, only the result.")]
+Output = Annotated[Path | None, option("--output", "Folder to write. Default: in runs/.", _OUTPUT)]
+Resume = Annotated[bool, option("--resume", "Resume a run that was interrupted.", _OUTPUT)]
+Overwrite = Annotated[bool, option("--overwrite", "Replace the contents of the folder.", _OUTPUT)]
+Json = Annotated[bool, option("--json", "Print only JSON on standard output.", _OUTPUT)]
+Quiet = Annotated[bool, option("--quiet", "Show no progress, only the result.", _OUTPUT)]
 
 
 def takes_settings(
@@ -178,7 +158,6 @@ def takes_settings(
         example: An assignment, for the help of `--set`.
     """
     file_help = "YAML file with any of these settings; flags override it."
-    set_help = f"Any other key of the recipe, such as {example}; may be repeated, overrides flags."
     added = [
         _parameter(name, Annotated[_type(field) | None, _option(name, field, panel)])
         for panel, options in places.items()
@@ -187,8 +166,8 @@ def takes_settings(
         for field in [field_at(model, path)]
     ]
     added += [
-        _parameter("recipe", Annotated[Path | None, _shared("--recipe", file_help, _TRAINING, "FILE")]),
-        _parameter("settings", Annotated[list[str], _shared("--set", set_help, _TRAINING, "PATH=VALUE")], ()),
+        _parameter("recipe", Annotated[Path | None, option("--recipe", file_help, _TRAINING, "FILE")]),
+        _parameter("settings", Annotated[list[str], _settings(example)], ()),
     ]
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
@@ -242,7 +221,7 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
         recipe = method_recipe(method, recipe)
     given = {**parameters, "method": None}
     if given["ordered"] is not None:
-        given["ordered"] = class_names(given["ordered"])
+        given["ordered"] = names(given["ordered"])
     recipe = with_values(recipe, assignments(given, RECIPE_PLACES))
     if recipe.data.source is None:
         raise RecipeError("no data are named", "give a file, a folder or a name as the first argument")
@@ -251,9 +230,9 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
     return resolve_method(recipe)
 
 
-def class_names(written: str) -> list[str]:
-    """Splits names of classes at commas; names with commas in them need a recipe."""
-    return [name.strip() for name in written.split(",") if name.strip()]
+def names(written: str | None) -> list[str]:
+    """Splits names at commas; names of classes with commas in them need a recipe."""
+    return [name.strip() for name in (written or "").split(",") if name.strip()]
 
 
 def default_output(source: str, suffix: str) -> Path:

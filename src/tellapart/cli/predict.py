@@ -5,23 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from tellapart.cli import options as o
 
 
 def predict(
     model: o.Model,
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="Rows with the text: CSV, TSV, JSONL, JSON or Parquet.")
-    ],
-    output: Annotated[
-        Path,
-        typer.Option("--output", help="File to write; its suffix selects the format.", show_default=False),
-    ],
+    file: Annotated[str, o.argument("FILE", "Rows with the text: CSV, TSV, JSONL, JSON or Parquet.")],
+    output: Annotated[Path, o.option("--output", "File to write; its suffix selects the format.")],
     text: o.Text = None,
     text_pair: o.TextPair = None,
-    precision: o.Precision = o.Precisions.auto,
+    precision: o.Precision = "auto",
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -37,7 +30,7 @@ def predict(
     from tellapart.cli.tables import print_json
     from tellapart.runs.predict import predict as run
 
-    rows = run(model, file, output, text=text, text_pair=text_pair, precision=precision.value, quiet=quiet)
+    rows = run(model, file, output, text=text, text_pair=text_pair, precision=precision, quiet=quiet)
     if json:
         print_json({"output": str(output), "rows": rows})
     else:

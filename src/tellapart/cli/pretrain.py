@@ -65,25 +65,14 @@ def pretrain(
 
 def pretrain_stats(
     checkpoints: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="CHECKPOINTS", help="Run folders, or any models with a head over the vocabulary."
-        ),
+        list[str], o.argument("CHECKPOINTS", "Run folders, or any models with a head over the vocabulary.")
     ],
-    texts: Annotated[str, typer.Argument(metavar="TEXTS", help="Texts, in any form that pretrain takes.")],
+    texts: Annotated[str, o.argument("TEXTS", "Texts, in any form that pretrain takes.")],
     text: o.Text = None,
-    synonyms: Annotated[
-        str, typer.Option("--synonyms", help="wordnet, or a file of synonyms.", rich_help_panel="Data")
-    ] = "wordnet",
+    synonyms: Annotated[str, o.option("--synonyms", "wordnet, or a file of synonyms.", "Data")] = "wordnet",
     max_length: o.MaxLength = None,
     limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            help="Number of sequences to read, a random sample. Default: all.",
-            rich_help_panel="Data",
-            show_default=False,
-        ),
+        int | None, o.option("--limit", "Number of sequences to read, a random sample. Default: all.", "Data")
     ] = None,
     seed: o.Seed = None,
     json: o.Json = False,
@@ -113,20 +102,15 @@ def pretrain_stats(
         quiet=quiet,
     )
     if json:
-        print_json([{"checkpoint": one.checkpoint, **_counts(asdict(one.statistics))} for one in results])
+        counted = [{"checkpoint": one.checkpoint, **asdict(one.statistics)} for one in results]
+        print_json([{key: one[key] for key in one if key != "corrected"} for one in counted])
         return
     rows = [["checkpoint", "sequences (%)", "predictions (%)", "right (%)", "loss", "masked tokens"]]
     for one in results:
         counts = one.statistics
         shares = (counts.iteration_level or 0.0, counts.prediction_level or 0.0, counts.accuracy)
-        rows.append(
-            [
-                one.checkpoint,
-                *(f"{100 * share:.2f}" for share in shares),
-                f"{counts.loss:.3f}",
-                f"{counts.masked:,}",
-            ]
-        )
+        percentages = [f"{100 * share:.2f}" for share in shares]
+        rows.append([one.checkpoint, *percentages, f"{counts.loss:.3f}", f"{counts.masked:,}"])
     show_table(rows)
     print("sequences and predictions: shares with a wrong word that is a synonym of the right one.")
 
@@ -145,10 +129,6 @@ def recipe_from(parameters: Mapping[str, Any]) -> PretrainRecipe:
     if recipe.texts is None:
         raise RecipeError("no texts are named", "give a file or a folder as the first argument")
     return recipe
-
-
-def _counts(statistics: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in statistics.items() if key != "corrected"}
 
 
 def _show(folder: Path, metrics: Mapping[str, Any]) -> None:

@@ -33,7 +33,7 @@ def list_methods(context: typer.Context, json: o.Json = False) -> None:
 
 @app.command("show")
 def show_recipe(
-    name: Annotated[str, typer.Argument(metavar="METHOD", help="A method from [bold]tellapart recipes[/].")],
+    name: Annotated[str, o.argument("METHOD", "A method from [bold]tellapart recipes[/].")],
     json: o.Json = False,
 ) -> None:
     """Print the recipe of a method with every key, as YAML; the run decides null values."""

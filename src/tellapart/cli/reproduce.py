@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from tellapart.cli import options as o
 
 _TABLE = "Table"
@@ -18,63 +16,38 @@ LIST = "list"
 def reproduce(
     table: Annotated[
         str,
-        typer.Argument(
-            metavar="TABLE",
-            help="Name from [bold]tellapart reproduce list[/], or a YAML file that describes a table.",
+        o.argument(
+            "TABLE", "Name from [bold]tellapart reproduce list[/], or a YAML file that describes a table."
         ),
     ],
     rows: Annotated[
-        str | None,
-        typer.Option(
-            "--rows", metavar="KEYS", help="Methods, comma-separated. Default: all.", rich_help_panel=_TABLE
-        ),
+        str | None, o.option("--rows", "Methods, comma-separated. Default: all.", _TABLE, "KEYS")
     ] = None,
     columns: Annotated[
-        str | None,
-        typer.Option(
-            "--columns",
-            metavar="KEYS",
-            help="Data sets, comma-separated. Default: all.",
-            rich_help_panel=_TABLE,
-        ),
+        str | None, o.option("--columns", "Data sets, comma-separated. Default: all.", _TABLE, "KEYS")
     ] = None,
     encoder: Annotated[
         list[str],
-        typer.Option(
+        o.option(
             "--encoder",
-            metavar="NAME",
-            help="Replaces the first encoder of the table; ROLE=NAME replaces another. May be repeated.",
-            rich_help_panel=_TABLE,
+            "Replaces the first encoder of the table; ROLE=NAME replaces another. May be repeated.",
+            _TABLE,
+            "NAME",
         ),
     ] = [],  # noqa: B006  typer copies it
     trials: Annotated[
-        int | None,
-        typer.Option(
-            "--trials", min=1, help="Seeds per cell. Default: as in the paper.", rich_help_panel=_TABLE
-        ),
+        int | None, o.option("--trials", "Seeds per cell. Default: as in the paper.", _TABLE, min=1)
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(
-            "--budget",
-            metavar="TIME",
-            help="90s, 30m or 2h, after which no cell starts. Default: no limit.",
-            rich_help_panel=_TABLE,
+        o.option(
+            "--budget", "90s, 30m or 2h, after which no cell starts. Default: no limit.", _TABLE, "TIME"
         ),
     ] = None,
     jobs: Annotated[
-        int,
-        typer.Option(
-            "--jobs",
-            min=1,
-            help="Cells to run in parallel, sharing the cores of the CPU.",
-            rich_help_panel=_TABLE,
-        ),
+        int, o.option("--jobs", "Cells to run in parallel, sharing the cores of the CPU.", _TABLE, min=1)
     ] = 1,
-    plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Run nothing: count the cells that are left.", rich_help_panel=_TABLE),
-    ] = False,
+    plan: Annotated[bool, o.option("--plan", "Run nothing: count the cells that are left.", _TABLE)] = False,
     seed: o.Seed = None,
     settings: o.Settings = [],  # noqa: B006  typer copies it
     output: o.Output = None,
@@ -109,8 +82,8 @@ def reproduce(
     request = table_request(
         name,
         protocol,
-        rows=_keys(rows),
-        columns=_keys(columns),
+        rows=o.names(rows),
+        columns=o.names(columns),
         encoders=_encoders(encoder, protocol.encoders),
         trials=trials,
         seed=seed or 0,
@@ -132,10 +105,6 @@ def reproduce(
         print_json(result.to_dict())
     else:
         show_reproduction(result, folder)
-
-
-def _keys(written: str | None) -> list[str]:
-    return [key.strip() for key in (written or "").split(",") if key.strip()]
 
 
 def _encoders(written: Iterable[str], roles: Iterable[str]) -> dict[str, str]:

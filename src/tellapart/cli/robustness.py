@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Annotated, Any, Literal
 
 from tellapart.cli import options as o
-
-
-class Attack(StrEnum):
-    """Perturbation of the texts."""
-
-    swap_synonyms = "swap-synonyms"
-    add_sentence = "add-sentence"
-
 
 _PANEL = "Attack"
 
@@ -24,35 +13,20 @@ _PANEL = "Attack"
 def robustness(
     model: o.Model,
     file: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA", help="Labelled rows, in any form that train takes; questions for models of spans."
-        ),
+        str, o.argument("DATA", "Labelled rows, in any form that train takes; questions for models of spans.")
     ],
     attack: Annotated[
-        Attack, typer.Option("--attack", help="Perturbation of the texts.", rich_help_panel=_PANEL)
-    ] = Attack.swap_synonyms,
+        Literal["swap-synonyms", "add-sentence"], o.option("--attack", "Perturbation of the texts.", _PANEL)
+    ] = "swap-synonyms",
     share: Annotated[
-        float,
-        typer.Option("--share", help="Maximum share of the words of a text to swap.", rich_help_panel=_PANEL),
+        float, o.option("--share", "Maximum share of the words of a text to swap.", _PANEL)
     ] = 0.1,
     protect: Annotated[
-        list[str],
-        typer.Option(
-            "--protect",
-            metavar="WORD",
-            help="Word that is never swapped; may be repeated.",
-            rich_help_panel=_PANEL,
-        ),
+        list[str], o.option("--protect", "Word that is never swapped; may be repeated.", _PANEL, "WORD")
     ] = [],  # noqa: B006  typer copies it
     wordnet: Annotated[
         Path | None,
-        typer.Option(
-            "--wordnet",
-            metavar="FOLDER",
-            help="Folder of WordNet's files. Default: the usual places.",
-            rich_help_panel=_PANEL,
-        ),
+        o.option("--wordnet", "Folder of WordNet's files. Default: the usual places.", _PANEL, "FOLDER"),
     ] = None,
     seed: o.Seed = None,
     text: o.Text = None,
@@ -90,8 +64,8 @@ def robustness(
         "overwrite": overwrite,
         "quiet": quiet,
     }
-    if attack == Attack.add_sentence or is_qa_model(model):
-        result = qa_robustness(model, file, folder, attack=attack.value, **shared)
+    if attack == "add-sentence" or is_qa_model(model):
+        result = qa_robustness(model, file, folder, attack=attack, **shared)
     else:
         result = run(
             model,

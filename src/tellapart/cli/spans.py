@@ -12,41 +12,22 @@ from tellapart.cli import options as o
 app = typer.Typer(no_args_is_help=True, help="Extractive question answering (SQuAD format).")
 
 _Squad = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA", help="JSON file in SQuAD format, table of questions, or data set on the Hub."
-    ),
+    str, o.argument("DATA", "JSON file in SQuAD format, table of questions, or data set on the Hub.")
 ]
-_Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Folder that spans train wrote, or a Transformers model.")
-]
+_Model = Annotated[str, o.argument("MODEL", "Folder that spans train wrote, or a Transformers model.")]
 
 
 @app.command("train")
 def train(
     data: _Squad,
     validation: Annotated[
-        Path | None,
-        typer.Option(
-            "--validation",
-            metavar="FILE",
-            help="Questions to evaluate on at the end.",
-            rich_help_panel="Data",
-        ),
+        Path | None, o.option("--validation", "Questions to evaluate on at the end.", "Data", "FILE")
     ] = None,
     encoder: o.Encoder = None,
-    max_length: Annotated[
-        int, typer.Option("--max-length", help="Tokens per window.", rich_help_panel="Model")
-    ] = 384,
-    stride: Annotated[
-        int, typer.Option("--stride", help="Overlap of two windows in tokens.", rich_help_panel="Model")
-    ] = 128,
-    epochs: Annotated[
-        float, typer.Option("--epochs", help="Passes over the windows.", rich_help_panel="Training")
-    ] = 2.0,
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", help="Windows per step.", rich_help_panel="Training")
-    ] = 16,
+    max_length: Annotated[int, o.option("--max-length", "Tokens per window.", "Model")] = 384,
+    stride: Annotated[int, o.option("--stride", "Overlap of two windows in tokens.", "Model")] = 128,
+    epochs: Annotated[float, o.option("--epochs", "Passes over the windows.", "Training")] = 2.0,
+    batch_size: Annotated[int, o.option("--batch-size", "Windows per step.", "Training")] = 16,
     learning_rate: o.LearningRate = None,
     seed: o.Seed = None,
     output: o.Output = None,
@@ -93,7 +74,7 @@ def train(
 def predict(
     model: _Model,
     data: _Squad,
-    output: Annotated[Path, typer.Option("--output", help="JSON file to write.", show_default=False)],
+    output: Annotated[Path, o.option("--output", "JSON file to write.")],
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -114,9 +95,7 @@ def predict(
 
 @app.command("evaluate")
 def evaluate(
-    answers: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Folder of a model, or a JSON file of its answers.")
-    ],
+    answers: Annotated[str, o.argument("MODEL", "Folder of a model, or a JSON file of its answers.")],
     data: _Squad,
     json: o.Json = False,
     quiet: o.Quiet = False,

@@ -17,44 +17,34 @@ def sweep(
     context: typer.Context,
     over: Annotated[
         list[str],
-        typer.Option(
+        o.option(
             "--over",
-            metavar="PATH=VALUES",
-            help="Values to search: a list, stages.0.epochs=2,4,8; or a range: VALUES is 2..8, 2..8:2, "
-            "0.1..0.9 or 1e-5..1e-3:log. May be repeated.",
-            rich_help_panel=_SWEEP,
+            "Values to search: a list, stages.0.epochs=2,4,8; or a range: VALUES is "
+            "2..8, 2..8:2, 0.1..0.9 or 1e-5..1e-3:log. May be repeated.",
+            _SWEEP,
+            "PATH=VALUES",
         ),
     ] = [],  # noqa: B006  typer copies it
     trials: Annotated[
         int | None,
-        typer.Option(
-            "--trials",
-            min=1,
-            help="Combinations of values to try. Default: all for lists, else 20.",
-            rich_help_panel=_SWEEP,
+        o.option(
+            "--trials", "Combinations of values to try. Default: all for lists, else 20.", _SWEEP, min=1
         ),
     ] = None,
-    seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="Runs of each trial, one per seed.", rich_help_panel=_SWEEP)
-    ] = 1,
+    seeds: Annotated[int, o.option("--seeds", "Runs of each trial, one per seed.", _SWEEP, min=1)] = 1,
     baseline: Annotated[
         str | None,
-        typer.Option(
+        o.option(
             "--baseline",
-            metavar="METHOD",
-            help="Method to compare the trials with, or none. Default: cross-entropy (mean-squared-error for "
-            "numeric labels), unless that is the method.",
-            rich_help_panel=_SWEEP,
-            show_default=False,
+            "Method to compare the trials with, or none. Default: cross-entropy (mean-squared-error "
+            "for numeric labels), unless that is the method.",
+            _SWEEP,
+            "METHOD",
         ),
     ] = None,
     prune: Annotated[
         bool,
-        typer.Option(
-            "--prune/--no-prune",
-            help="Stop trials early that are below the median of the others.",
-            rich_help_panel=_SWEEP,
-        ),
+        o.option("--prune/--no-prune", "Stop trials early that are below the median of the others.", _SWEEP),
     ] = True,
     output: o.Output = None,
     resume: o.Resume = False,

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from tellapart.cli import options as o
 
 app = typer.Typer(no_args_is_help=True, help="Build and inspect synonym tables for pre-training.")
-
-
-class Source(StrEnum):
-    """Source of synonyms."""
-
-    wordnet = "wordnet"
-    vectors = "vectors"
 
 
 _TABLE_HELP = (
@@ -27,31 +19,25 @@ _TABLE_HELP = (
 
 @app.command("build")
 def build_table(
-    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="File to write.")],
+    output: Annotated[Path, o.option("--output", "File to write.", metavar="FILE")],
     encoder: o.Encoder = None,
     source: Annotated[
-        Source, typer.Option("--source", help="WordNet, or the neighbours of word vectors.")
-    ] = Source.wordnet,
+        Literal["wordnet", "vectors"], o.option("--source", "WordNet, or the neighbours of word vectors.")
+    ] = "wordnet",
     wordnet: Annotated[
         Path | None,
-        typer.Option(
-            "--wordnet", metavar="FOLDER", help="Folder of WordNet's files. Default: the usual places."
-        ),
+        o.option("--wordnet", "Folder of WordNet's files. Default: the usual places.", metavar="FOLDER"),
     ] = None,
     vectors: Annotated[
-        Path | None,
-        typer.Option("--vectors", metavar="FILE", help="Word vectors: GloVe, or word2vec text or binary."),
+        Path | None, o.option("--vectors", "Word vectors: GloVe, or word2vec text or binary.", metavar="FILE")
     ] = None,
     neighbours: Annotated[
-        int, typer.Option("--neighbours", help="For --source vectors: number of synonyms per word.", min=1)
+        int, o.option("--neighbours", "For --source vectors: number of synonyms per word.", min=1)
     ] = 10,
     keep_stop_words: Annotated[
-        bool,
-        typer.Option("--keep-stop-words", help="Keep English stop words, as masked and as predicted words."),
+        bool, o.option("--keep-stop-words", "Keep English stop words, as masked and as predicted words.")
     ] = False,
-    symmetric: Annotated[
-        bool, typer.Option("--symmetric", help="Add the reverse of every pair of words.")
-    ] = False,
+    symmetric: Annotated[bool, o.option("--symmetric", "Add the reverse of every pair of words.")] = False,
     json: o.Json = False,
 ) -> None:
     """Build a synonym table for the vocabulary of an encoder.
@@ -66,7 +52,7 @@ def build_table(
     from tellapart.pretraining.vectors import build_vector_table
     from tellapart.wordnet.reader import WordNet
 
-    if (vectors is not None) != (source is Source.vectors):
+    if (vectors is not None) != (source == "vectors"):
         raise RecipeError(
             "--vectors and --source vectors need each other",
             "give --source vectors --vectors FILE, or neither",
@@ -90,8 +76,8 @@ def build_table(
 
 @app.command("inspect")
 def inspect_table(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help=_TABLE_HELP)],
-    words: Annotated[list[str], typer.Argument(metavar="WORD…", help="Words of the vocabulary.")],
+    table: Annotated[str, o.argument("TABLE", _TABLE_HELP)],
+    words: Annotated[list[str], o.argument("WORD…", "Words of the vocabulary.")],
     encoder: o.Encoder = None,
     json: o.Json = False,
 ) -> None:
@@ -121,7 +107,7 @@ def inspect_table(
 
 @app.command("stats")
 def count_table(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help=_TABLE_HELP)] = "wordnet", json: o.Json = False
+    table: Annotated[str, o.argument("TABLE", _TABLE_HELP)] = "wordnet", json: o.Json = False
 ) -> None:
     """Count how much of the vocabulary a table covers.
 

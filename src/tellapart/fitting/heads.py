@@ -16,7 +16,8 @@ from tellapart.errors import RecipeError
 from tellapart.fitting.environment import process_number
 from tellapart.fitting.tasks import Task
 from tellapart.objectives import Objective, RunFacts
-from tellapart.recipes import CrossEntropyRecipe, MeanSquaredErrorRecipe, ObjectiveRecipe, StageRecipe
+from tellapart.objectives.options import CrossEntropyOptions, MeanSquaredErrorOptions, ObjectiveOptions
+from tellapart.recipes import StageRecipe
 from tellapart.training.evaluating import evaluation_loss
 from tellapart.training.head import Head, train_head
 from tellapart.training.probe import fit_linear
@@ -156,11 +157,11 @@ def _solvers(stage: StageRecipe, *, validated: bool) -> list[str]:
     return ["l-bfgs", "adamw"] if validated else ["l-bfgs"]
 
 
-def _is_plain(objective: ObjectiveRecipe) -> bool:
+def _is_plain(objective: ObjectiveOptions) -> bool:
     """Whether logistic or ridge regression minimises the objective."""
     return objective.model_dump() in (
-        CrossEntropyRecipe().model_dump(),
-        MeanSquaredErrorRecipe().model_dump(),
+        CrossEntropyOptions().model_dump(),
+        MeanSquaredErrorOptions().model_dump(),
     )
 
 

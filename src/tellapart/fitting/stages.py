@@ -25,7 +25,8 @@ from tellapart.fitting.heads import check_head_stage, fit_start, train_fresh_hea
 from tellapart.fitting.objectives import total_outputs
 from tellapart.fitting.tasks import Task
 from tellapart.objectives import Objective
-from tellapart.recipes import ClassificationRecipe, StageRecipe
+from tellapart.objectives.options import ClassificationOptions
+from tellapart.recipes import StageRecipe
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.checkpoints import last_checkpoint, load_exactly, save_exactly
 from tellapart.training.defaults import (
@@ -200,7 +201,7 @@ def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
     head_rate = stage.head_learning_rate or default_head_learning_rate(rate, from_scratch=from_scratch)
     rows_per_step = stage.batch_size * stage.gradient_accumulation_steps * process_count()
     objective = stage.objective
-    if isinstance(objective, ClassificationRecipe):
+    if isinstance(objective, ClassificationOptions):
         objective = objective.model_copy(update={"total": total_outputs(objective, task.labels)})
     return stage.model_copy(
         update={

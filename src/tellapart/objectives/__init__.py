@@ -35,27 +35,17 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.objectives.supervised_contrastive import SupervisedContrastive as SupervisedContrastive
 
 _NAMES = {
-    "auxiliary_labels": ("AuxiliaryLabels", "entropy"),
-    "base": ("EncodedBatch", "Objective", "Requirements", "RunFacts", "WeightedSum"),
-    "cross_entropy": ("CrossEntropy",),
-    "distance_matrices": (
-        "counted_distance",
-        "hierarchy_distance",
-        "ordinal_distance",
-        "static_distance",
-        "updated_distance",
-    ),
-    "label_distance": ("LabelDistance",),
-    "mean_squared_error": ("MeanSquaredError",),
-    "negative_supervision": (
-        "NegativeSupervision",
-        "NegativeSupervisionCrossEntropy",
-        "NegativeSupervisionMargin",
-    ),
-    "r_drop": ("RDrop",),
-    "supervised_contrastive": ("SupervisedContrastive",),
+    "auxiliary_labels": "AuxiliaryLabels entropy",
+    "base": "EncodedBatch Objective Requirements RunFacts WeightedSum",
+    "cross_entropy": "CrossEntropy",
+    "distance_matrices": "counted_distance hierarchy_distance ordinal_distance static_distance updated_distance",
+    "label_distance": "LabelDistance",
+    "mean_squared_error": "MeanSquaredError",
+    "negative_supervision": "NegativeSupervision NegativeSupervisionCrossEntropy NegativeSupervisionMargin",
+    "r_drop": "RDrop",
+    "supervised_contrastive": "SupervisedContrastive",
 }
-_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = list(_HOMES)
 

@@ -89,15 +89,10 @@ def check_total(total: int, classes: int) -> None:
         )
 
 
-def build(options: ClassificationOptions, labels: LabelSpace) -> CrossEntropy:
-    """Builds cross entropy, with auxiliary labels where the options ask for more outputs than classes."""
-    return classification_loss(options, labels)
-
-
 def classification_loss(
     options: ClassificationOptions, labels: LabelSpace, *, both_views: bool = False
 ) -> CrossEntropy:
-    """Builds the main loss of an objective over classes.
+    """Builds cross entropy, with auxiliary labels where the options ask for more outputs than classes.
 
     Args:
         options: The options of the objective.
@@ -115,17 +110,16 @@ def classification_loss(
     weight: Any = options.class_weight
     if isinstance(weight, Mapping):
         weight = {class_id(name, labels, "class_weight"): value for name, value in weight.items()}
-    arguments = {
-        "class_weight": weight,
-        "label_smoothing": options.label_smoothing,
-        "focal_gamma": options.focal_gamma,
-        "both_views": both_views,
-    }
+    arguments = options.model_dump(include={"label_smoothing", "focal_gamma"})
+    arguments |= {"class_weight": weight, "both_views": both_views}
     total = options.outputs(len(labels))
     if total is None:
         return CrossEntropy(**arguments)
     check_total(total, len(labels))
     return AuxiliaryLabels(total, **arguments)
+
+
+build = classification_loss
 
 
 def entropy(k: int, gamma: float | np.ndarray) -> float | np.ndarray:

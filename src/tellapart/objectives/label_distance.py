@@ -67,11 +67,10 @@ class LabelDistance(Objective):
         order: The class ids from first to last, for `prior` (see `ordinal_distance`).
         paths: The levels of each class from the root down, for `prior` (see `hierarchy_distance`).
         tau: τ, the largest distance in an adaptive, static or prior matrix.
-        projection_size: p, the width of h; the projection is Linear(d, d), ReLU, Linear(d, p). None compares
-            the representations themselves.
+        projection_size: p, the width of h; the projection is Linear(d, d), ReLU, Linear(d, p). None: h = v.
         update_every: Evaluations from one update to the next, after the warm-up; 10 in the paper.
         scale: Factor of every logit, the other reading of the paper's τ.
-        normalise: How confusion counts become distances (see `counted_distance`); `none`, raw counts, warns.
+        normalise: How confusion counts become distances (see `counted_distance`); `none` warns.
         warm_up: Share of training without updates; n/5 epochs in the paper.
 
     Raises:
@@ -237,12 +236,9 @@ def build(options: LabelDistanceOptions, labels: LabelSpace) -> Objective:
     contrast = LabelDistance(
         options.distance,
         **_class_relations(options, labels),
-        tau=options.tau,
-        projection_size=options.projection_size,
-        update_every=options.update_every,
-        scale=options.scale,
-        normalise=options.normalise,
-        warm_up=options.warm_up,
+        **options.model_dump(
+            include={"tau", "projection_size", "update_every", "scale", "normalise", "warm_up"}
+        ),
     )
     return (1 - options.weight) * main + options.weight * contrast
 

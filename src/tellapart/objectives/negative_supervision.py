@@ -143,10 +143,8 @@ class NegativeSupervisionMargin(_AgainstPositive):
     without a negative are left out of the mean.
 
     Args:
-        samples: See `NegativeSupervision`; at least 2.
-        hard: See `NegativeSupervision`; the positive is always random.
-        different: See `NegativeSupervision`; rows that are not different are positives.
-        label_distance: See `NegativeSupervision`.
+        samples, hard, different, label_distance: As for `NegativeSupervision`, with `samples` of at least 2; rows
+            that are not different are positives, which are always random.
         margin: δ, the margin in cosine.
 
     Raises:
@@ -186,10 +184,8 @@ class NegativeSupervisionCrossEntropy(_AgainstPositive):
     as logits. Anchors without a positive or without a negative are left out of the mean.
 
     Args:
-        samples: See `NegativeSupervision`; at least 2.
-        hard: See `NegativeSupervision`; the positive is always random.
-        different: See `NegativeSupervision`; rows that are not different are positives.
-        label_distance: See `NegativeSupervision`.
+        samples, hard, different, label_distance: As for `NegativeSupervision`, with `samples` of at least 2; rows
+            that are not different are positives, which are always random.
         temperature: Divisor of the cosines; 1 in the paper, where the loss cannot fall below 0.34 with n = 4.
 
     Raises:
@@ -232,20 +228,12 @@ def build(options: SamplingOptions, labels: LabelSpace) -> Objective:
         RecipeError: Prior relations are asked for, and the data have neither an order nor a hierarchy.
     """
     main = classification_loss(options, labels)
-    sampling: dict[str, Any] = {
-        "samples": options.samples,
-        "hard": options.hard,
-        "different": options.different,
-    }
+    arguments = options.model_dump(include={"samples", "hard", "different", "margin", "temperature"})
     if options.relations == "prior":
-        sampling["label_distance"] = prior_weights(prior_relations(labels))
-    match options:
-        case NegativeSupervisionMarginOptions():
-            return main + options.weight * NegativeSupervisionMargin(**sampling, margin=options.margin)
-        case NegativeSupervisionCrossEntropyOptions():
-            ranking = NegativeSupervisionCrossEntropy(**sampling, temperature=options.temperature)
-            return main + options.weight * ranking
-    return main + options.weight * NegativeSupervision(**sampling)
+        arguments["label_distance"] = prior_weights(prior_relations(labels))
+    kinds = (NegativeSupervision, NegativeSupervisionMargin, NegativeSupervisionCrossEntropy)
+    kind = next(kind for kind in kinds if kind.options is type(options))
+    return main + options.weight * kind(**arguments)
 
 
 def prior_weights(prior: dict[str, Any]) -> Tensor:

@@ -11,20 +11,6 @@ run folder has all of them.
 
 from __future__ import annotations
 
-from tellapart.objectives.options import OBJECTIVES
-from tellapart.objectives.options import AnyObjective as ObjectiveRecipe
-from tellapart.objectives.options import AuxiliaryLabelsOptions as AuxiliaryLabelsRecipe
-from tellapart.objectives.options import ClassificationOptions as ClassificationRecipe
-from tellapart.objectives.options import CrossEntropyOptions as CrossEntropyRecipe
-from tellapart.objectives.options import LabelDistanceOptions as LabelDistanceRecipe
-from tellapart.objectives.options import MeanSquaredErrorOptions as MeanSquaredErrorRecipe
-from tellapart.objectives.options import (
-    NegativeSupervisionCrossEntropyOptions as NegativeSupervisionCrossEntropyRecipe,
-)
-from tellapart.objectives.options import NegativeSupervisionMarginOptions as NegativeSupervisionMarginRecipe
-from tellapart.objectives.options import NegativeSupervisionOptions as NegativeSupervisionRecipe
-from tellapart.objectives.options import RDropOptions as RDropRecipe
-from tellapart.objectives.options import SupervisedContrastiveOptions as SupervisedContrastiveRecipe
 from tellapart.recipes.methods import (
     REGRESSION_METHOD,
     load_recipe,
@@ -37,24 +23,12 @@ from tellapart.recipes.reading import validated, with_values
 from tellapart.recipes.schema import DataRecipe, DecisionRecipe, EncoderRecipe, Recipe, StageRecipe
 
 __all__ = [
-    "OBJECTIVES",
     "REGRESSION_METHOD",
-    "AuxiliaryLabelsRecipe",
-    "ClassificationRecipe",
-    "CrossEntropyRecipe",
     "DataRecipe",
     "DecisionRecipe",
     "EncoderRecipe",
-    "LabelDistanceRecipe",
-    "MeanSquaredErrorRecipe",
-    "NegativeSupervisionCrossEntropyRecipe",
-    "NegativeSupervisionMarginRecipe",
-    "NegativeSupervisionRecipe",
-    "ObjectiveRecipe",
-    "RDropRecipe",
     "Recipe",
     "StageRecipe",
-    "SupervisedContrastiveRecipe",
     "load_recipe",
     "method_recipe",
     "methods",

@@ -83,12 +83,8 @@ def method_recipe(method: str, base: Recipe | None = None) -> Recipe:
     ]
     content |= {"method": method, "stages": stages}
     if method == "tfidf":
-        content["encoder"] = {
-            **content.get("encoder", {}),
-            "name": "tfidf",
-            "second": None,
-            "windows": "none",
-        }
+        plain = {"name": "tfidf", "second": None, "windows": "none"}
+        content["encoder"] = content.get("encoder", {}) | plain
     return validated(content)
 
 
@@ -130,18 +126,9 @@ def with_stages_of(path: str | Path, base: Recipe) -> Recipe:
     content = base.model_dump(exclude_unset=True)
     shared = {key: value for key, value in (content.get("stages") or [{}])[0].items() if key != "objective"}
     given = load_recipe(path).model_dump(exclude_unset=True)
-    return validated(
-        content
-        | {
-            "method": Path(path).stem,
-            "encoder": content.get("encoder", {}) | given.get("encoder", {}),
-            "decision": content.get("decision", {}) | given.get("decision", {}),
-            "stages": [
-                shared | stage if number == 0 else stage
-                for number, stage in enumerate(given.get("stages") or [{}])
-            ],
-        }
-    )
+    first, *others = given.get("stages") or [{}]
+    sections = {name: content.get(name, {}) | given.get(name, {}) for name in ("encoder", "decision")}
+    return validated(content | sections | {"method": Path(path).stem, "stages": [shared | first, *others]})
 
 
 def _stage(own: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

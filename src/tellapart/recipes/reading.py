@@ -26,12 +26,7 @@ def validated(content: Mapping[str, Any]) -> Recipe:
 
 
 def validated_as(model: type[Model], content: Mapping[str, Any], owner: str = "the recipe") -> Model:
-    """Returns an instance of a model of settings.
-
-    Args:
-        model: The model.
-        content: Its keys.
-        owner: The thing with the keys, for messages.
+    """Returns an instance of a model of settings; messages call the place of its keys `owner`.
 
     Raises:
         RecipeError: A key is unknown (with the closest known one), or a value is not allowed.
@@ -102,13 +97,8 @@ def assigned(settings: BaseModel, assignments: Iterable[str], example: str) -> d
 def split_assignment(text: str, kind: str, remedy: str) -> tuple[str, str]:
     """Splits `path=value` into path and value.
 
-    Args:
-        text: The assignment.
-        kind: What it is, for the message.
-        remedy: The remedy of the message.
-
     Raises:
-        RecipeError: The path or the equals sign is missing.
+        RecipeError: The path or the equals sign is missing: the text is no `kind`.
     """
     path, equals, value = text.partition("=")
     if not equals or not path.strip():

@@ -100,11 +100,7 @@ def combinations(spaces: Sequence[SearchSpace]) -> list[dict[str, Any]]:
 
 
 def with_parameters(recipe: Recipe, parameters: Mapping[str, Any]) -> Recipe:
-    """Returns the recipe with the values of a trial.
-
-    Args:
-        recipe: The recipe to start from.
-        parameters: Path to value.
+    """Returns the recipe with the values of a trial, path to value.
 
     Raises:
         RecipeError: The recipe does not allow a value.
