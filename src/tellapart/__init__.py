@@ -47,38 +47,26 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.training.arguments import TrainingArguments as TrainingArguments
     from tellapart.training.trainer import Trainer as Trainer
 
-_HOMES = {
-    "TextClassifier": "classifier",
-    "fetch": "data.benchmarks.registry",
-    "LabelSpace": "data.examples",
-    "TextData": "data.examples",
-    "TextSplit": "data.examples",
-    "read_data": "data.reading.rows",
-    "TellapartError": "errors",
-    "TellapartWarning": "errors",
-    "AuxiliaryLabels": "objectives",
-    "CrossEntropy": "objectives",
-    "LabelDistance": "objectives",
-    "MeanSquaredError": "objectives",
-    "NegativeSupervision": "objectives",
-    "NegativeSupervisionCrossEntropy": "objectives",
-    "NegativeSupervisionMargin": "objectives",
-    "Objective": "objectives",
-    "RDrop": "objectives",
-    "SupervisedContrastive": "objectives",
-    "Recipe": "recipes",
-    "load_recipe": "recipes",
-    "method_recipe": "recipes",
-    "check": "runs.check",
-    "compare": "runs.compare",
-    "evaluate": "runs.evaluate",
-    "export": "runs.export",
-    "predict": "runs.predict",
-    "sweep": "runs.sweep",
-    "train": "runs.train",
-    "Trainer": "training.trainer",
-    "TrainingArguments": "training.arguments",
+_NAMES = {
+    "classifier": "TextClassifier",
+    "data.benchmarks.registry": "fetch",
+    "data.examples": "LabelSpace TextData TextSplit",
+    "data.reading.rows": "read_data",
+    "errors": "TellapartError TellapartWarning",
+    "objectives": "AuxiliaryLabels CrossEntropy LabelDistance MeanSquaredError NegativeSupervision "
+    "NegativeSupervisionCrossEntropy NegativeSupervisionMargin Objective RDrop SupervisedContrastive",
+    "recipes": "Recipe load_recipe method_recipe",
+    "runs.check": "check",
+    "runs.compare": "compare",
+    "runs.evaluate": "evaluate",
+    "runs.export": "export",
+    "runs.predict": "predict",
+    "runs.sweep": "sweep",
+    "runs.train": "train",
+    "training.trainer": "Trainer",
+    "training.arguments": "TrainingArguments",
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = ["__version__", "register", *_HOMES]
 
