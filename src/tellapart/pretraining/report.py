@@ -16,10 +16,7 @@ CURVES: tuple[tuple[str, dict[str, str]], ...] = (
     ("Loss per masked token", {"loss_mlm": "loss"}),
     ("Discriminator loss per token", {"loss_discriminator": "loss"}),
     ("Soft regularisation", {"loss_soft": "words", "loss_sentence": "sentences"}),
-    (
-        "Accuracy (%)",
-        {"masked_accuracy": "masked tokens", "discriminator_accuracy": "discriminator"},
-    ),
+    ("Accuracy (%)", {"masked_accuracy": "masked tokens", "discriminator_accuracy": "discriminator"}),
     (
         "Corrected (%)",
         {"corrected_predictions": "of wrong predictions", "corrected_sequences": "of sequences"},
@@ -47,9 +44,6 @@ def write_pretraining_report(
         training_log: The trainer's log; may be empty.
         corrected: Predictions that are synonyms of the right token; may be empty.
         recipe_yaml: The resolved recipe.
-
-    Raises:
-        OutputError: The file could not be written.
     """
     curves = curves_figure(_panels(training_log))
     write_page(
@@ -65,15 +59,7 @@ def write_pretraining_report(
 
 
 def save_curves(training_log: Sequence[Mapping[str, Any]], path: Path | str) -> None:
-    """Writes the training curves as PNG, an empty one for an empty log.
-
-    Args:
-        training_log: The trainer's log.
-        path: The file to write.
-
-    Raises:
-        OutputError: The file could not be written.
-    """
+    """Writes the training curves as PNG, an empty one for an empty log."""
     save_png(curves_figure(_panels(training_log)) or new_figure(5.0, 3.4), path)
 
 

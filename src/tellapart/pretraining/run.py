@@ -57,14 +57,7 @@ _STATISTICS_SEQUENCES, _EXAMPLES = 2000, 25
 
 @dataclass(frozen=True)
 class PretrainResult:
-    """A finished run.
-
-    Args:
-        folder: The run folder.
-        metrics: The content of `metrics.json`.
-        recipe: The resolved recipe.
-        notes: Remarks on the texts and the encoder.
-    """
+    """A finished run: its folder, the content of `metrics.json`, the resolved recipe, and remarks for the user."""
 
     folder: Path
     metrics: dict[str, Any]
@@ -119,11 +112,7 @@ def pretrain(
 
 
 def _claim_recipe(path: Path, recipe: PretrainRecipe, *, resumed: bool) -> None:
-    """Writes the recipe, and checks that it is the same when resuming.
-
-    Raises:
-        RecipeError: The recipe differs from that of the interrupted run.
-    """
+    """Writes the recipe, and checks that it is the same when resuming."""
     if resumed and path.is_file():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
         now = yaml.safe_load(recipe.to_yaml())
@@ -238,6 +227,7 @@ def _finish(
     module.save(folder, prepared.tokenizer)
     statistics = _statistics(prepared, quiet=quiet)
     log = trainer.state.log_history
+    last = next((entry for entry in reversed(log) if "loss" in entry), {})
     facts = prepared.sequences.corpus.facts
     metrics: dict[str, Any] = {
         "objective": recipe.objective,
@@ -245,9 +235,7 @@ def _finish(
         "steps": trainer.state.global_step,
         "training_seconds": round(seconds, 2),
         "corpus": {name: getattr(facts, name) for name in ("texts", "empty", "cut", "sequences", "tokens")},
-        "last": {
-            key: value for key, value in _last_logged(log).items() if key.startswith(("loss", "masked_"))
-        },
+        "last": {key: value for key, value in last.items() if key.startswith(("loss", "masked_"))},
         "statistics": {key: value for key, value in asdict(statistics).items() if key != "corrected"},
         "environment": environment(),
     }
@@ -284,10 +272,6 @@ def _statistics(prepared: Prepared, *, quiet: bool) -> MaskedStatistics:
             tokenizer=prepared.tokenizer,
             progress=progress,
         )
-
-
-def _last_logged(log: list[dict[str, Any]]) -> dict[str, Any]:
-    return next((entry for entry in reversed(log) if "loss" in entry), {})
 
 
 def _figures(metrics: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[str, str]]:
