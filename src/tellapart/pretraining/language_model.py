@@ -32,13 +32,7 @@ GENERATOR_FOLDER, MODEL_FOLDER = "generator", "model"
 
 @dataclass(frozen=True)
 class Loaded:
-    """A language model and its tokeniser.
-
-    Args:
-        model: A Transformers model with a head over the vocabulary.
-        tokenizer: Its tokeniser.
-        notes: Remarks for the user.
-    """
+    """A language model with its head, its tokeniser, and remarks for the user."""
 
     model: Any
     tokenizer: Any
@@ -179,15 +173,7 @@ def new_generator(config: ElectraConfig, share: float = 0.25) -> ElectraForMaske
 def new_bert(
     vocabulary_size: int, max_length: int, *, hidden_size: int, layers: int, heads: int
 ) -> BertForMaskedLM:
-    """Creates a BERT with random weights.
-
-    Args:
-        vocabulary_size: Rows of the embedding table.
-        max_length: Number of positions.
-        hidden_size: d; the feed-forward layers have 4·d.
-        layers: Number of layers.
-        heads: Attention heads per layer.
-    """
+    """Creates a BERT with random weights and `max_length` positions; its feed-forward layers have 4·d units."""
     return BertForMaskedLM(BertConfig(**_shape(vocabulary_size, max_length, hidden_size, layers, heads)))
 
 
@@ -218,11 +204,7 @@ def _shape(
 
 
 def check_length(model: Any, encoder: str, max_length: int) -> None:
-    """Checks that the model has enough positions.
-
-    Raises:
-        ModelError: `max_length` is too large.
-    """
+    """Checks that the model has enough positions."""
     limit = position_limit(model.config)
     if max_length > limit:
         raise ModelError(

@@ -23,12 +23,13 @@ from tellapart.files import replacing
 from tellapart.fitting.environment import environment, is_main_process
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder
 from tellapart.fitting.stages import trainer_options
+from tellapart.inspection.drawing import new_figure, save_png, svg
+from tellapart.inspection.figures import curves_figure
+from tellapart.inspection.page import write_page
 from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.checkpoints import last_checkpoint
 from tellapart.pretraining.masked_statistics import MaskedStatistics, masked_statistics
-from tellapart.pretraining.mlm import MaskedLanguageModelling
 from tellapart.pretraining.recipe import PretrainRecipe
-from tellapart.pretraining.report import save_curves, write_pretraining_report
 from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
 from tellapart.pretraining.trainer import PretrainingTrainer
 from tellapart.training.progress import ProgressBar, text_counter
@@ -53,6 +54,20 @@ _OWN_ARGUMENTS = {
 }
 
 _STATISTICS_SEQUENCES, _EXAMPLES = 2000, 25
+
+# Panels: title, then each curve's key in the log and its name.
+_CURVES: tuple[tuple[str, dict[str, str]], ...] = (
+    ("Loss per masked token", {"loss_mlm": "loss"}),
+    ("Discriminator loss per token", {"loss_discriminator": "loss"}),
+    ("Soft regularisation", {"loss_soft": "words", "loss_sentence": "sentences"}),
+    ("Accuracy (%)", {"masked_accuracy": "masked tokens", "discriminator_accuracy": "discriminator"}),
+    (
+        "Corrected (%)",
+        {"corrected_predictions": "of wrong predictions", "corrected_sequences": "of sequences"},
+    ),
+)
+
+_PER_CENT = ("masked_accuracy", "discriminator_accuracy", "corrected_predictions", "corrected_sequences")
 
 
 @dataclass(frozen=True)
@@ -180,8 +195,7 @@ def _trainer(prepared: Prepared, folder: Path, *, quiet: bool) -> PretrainingTra
 class LogFile(TrainerCallback):
     """Writes the log to a file, one JSON object per line.
 
-    Args:
-        path: The file. Resumed runs rewrite the lines up to their checkpoint.
+    Resumed runs rewrite the lines up to their checkpoint.
     """
 
     def __init__(self, path: Path) -> None:
@@ -227,7 +241,7 @@ def _finish(
     module.save(folder, prepared.tokenizer)
     statistics = _statistics(prepared, quiet=quiet)
     log = trainer.state.log_history
-    last = next((entry for entry in reversed(log) if "loss" in entry), {})
+    last: dict[str, Any] = next((entry for entry in reversed(log) if "loss" in entry), {})
     facts = prepared.sequences.corpus.facts
     metrics: dict[str, Any] = {
         "objective": recipe.objective,
@@ -239,12 +253,15 @@ def _finish(
         "statistics": {key: value for key, value in asdict(statistics).items() if key != "corrected"},
         "environment": environment(),
     }
-    save_curves(log, folder / "curves.png")
-    write_pretraining_report(
+    curves = curves_figure(_panels(log))
+    save_png(curves or new_figure(5.0, 3.4), folder / "curves.png")
+    write_page(
         folder / "report.html",
+        "pretraining/templates/report.html",
         title=f"{recipe.objective} with correction {recipe.correction} on {recipe.texts}",
+        subtitle="pre-training",
         figures=_figures(metrics, log),
-        training_log=log,
+        curves=curves and svg(curves),
         corrected=statistics.corrected,
         recipe_yaml=recipe.to_yaml(),
     )
@@ -257,13 +274,12 @@ def _finish(
 
 def _statistics(prepared: Prepared, *, quiet: bool) -> MaskedStatistics:
     module, sequences = prepared.module, prepared.sequences
-    model = module.model if isinstance(module, MaskedLanguageModelling) else module.generator
     rows = np.random.default_rng(prepared.recipe.seed).permutation(len(sequences))[:_STATISTICS_SEQUENCES]
     # As in the paper: 80 % of the chosen tokens masked, 10 % random, 10 % kept.
     stock = replace(sequences.masking, masked=0.8, random=0.1)
     with text_counter("counting", quiet=quiet) as progress:
         return masked_statistics(
-            model,
+            module.head.model,
             MaskedSequences(sequences.corpus, stock, sequences.pad_id),
             module.corrections.table,
             rows=rows,
@@ -289,3 +305,13 @@ def _figures(metrics: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[s
             ("sequences with one", f"{100 * statistics['iteration_level']:.2f} %"),
         ]
     return figures
+
+
+def _panels(log: list[dict[str, Any]]) -> list[tuple[str, dict[str, list[tuple[float, float]]]]]:
+    """Returns the title and the curves of each panel, as (epoch, value) points."""
+
+    def points(key: str) -> list[tuple[float, float]]:
+        factor = 100.0 if key in _PER_CENT else 1.0
+        return [(entry["epoch"], factor * entry[key]) for entry in log if key in entry]
+
+    return [(caption, {name: points(key) for key, name in keys.items()}) for caption, keys in _CURVES]

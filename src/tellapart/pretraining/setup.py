@@ -50,15 +50,7 @@ _NEW_DEFAULTS = {"vocabulary_size": 8000, "lowercase": True, "hidden_size": 256,
 
 @dataclass(frozen=True)
 class Prepared:
-    """A resolved recipe with its corpus and model.
-
-    Args:
-        recipe: The recipe, with a value for every setting.
-        sequences: The masked sequences.
-        tokenizer: The model's tokeniser.
-        module: The model with its losses, on the training device.
-        notes: Remarks on the texts and the encoder.
-    """
+    """A resolved recipe with its corpus, its model with losses on the training device, and remarks for the user."""
 
     recipe: PretrainRecipe
     sequences: MaskedSequences
