@@ -197,9 +197,7 @@ def test_an_interrupted_run_resumes_to_the_same_model_and_log(fresh, interrupted
 
 def test_a_run_that_ended_before_its_report_only_writes_it(fresh, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(
-            module, "write_pretraining_report", lambda *_, **__: (_ for _ in ()).throw(OSError("full"))
-        )
+        patch.setattr(module, "write_page", lambda *_, **__: (_ for _ in ()).throw(OSError("full")))
         with pytest.raises(OSError, match="full"):
             _run(fresh, tmp_path / "run")
     weights = (tmp_path / "run" / "model" / "model.safetensors").read_bytes()

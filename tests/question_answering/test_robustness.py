@@ -6,9 +6,8 @@ import shutil
 import pytest
 
 from tellapart.errors import ModelError, RecipeError
-from tellapart.question_answering.loading import is_qa_model
 from tellapart.question_answering.robustness import qa_robustness
-from tellapart.question_answering.runs import evaluate_qa
+from tellapart.question_answering.runs import evaluate_qa, is_qa_model
 from tellapart.question_answering.squad import read_squad
 from tellapart.recipes import with_values
 from tellapart.runs.train import train

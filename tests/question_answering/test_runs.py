@@ -8,9 +8,8 @@ import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from tellapart.errors import DataError, ModelError, RecipeError, UserError
-from tellapart.question_answering.loading import load_qa_model
 from tellapart.question_answering.metrics import qa_metrics
-from tellapart.question_answering.runs import evaluate_qa, predict_qa, train_qa
+from tellapart.question_answering.runs import evaluate_qa, load_qa_model, predict_qa, train_qa
 from tellapart.question_answering.squad import read_squad
 from tellapart.question_answering.trainer import token_logits
 from tellapart.question_answering.windows import qa_windows

@@ -51,8 +51,8 @@ def robustness(
     """
     from tellapart.cli.tables import print_json, show_table
     from tellapart.evaluation.robustness import robustness_rows, robustness_sentence
-    from tellapart.question_answering.loading import is_qa_model
     from tellapart.question_answering.robustness import qa_robustness
+    from tellapart.question_answering.runs import is_qa_model
     from tellapart.runs.robustness import robustness as run
 
     folder = output or o.default_output(file, "robustness")

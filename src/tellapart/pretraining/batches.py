@@ -20,25 +20,14 @@ from tellapart.pretraining.masking import Masking
 
 @dataclass(frozen=True)
 class Request:
-    """The sequences of one batch.
-
-    Args:
-        epoch: Number of the pass over the corpus, from 0, which determines the masks.
-        rows: Numbers of the sequences.
-    """
+    """The sequence numbers of one batch, and the pass over the corpus, from 0, which determines the masks."""
 
     epoch: int
     rows: np.ndarray
 
 
 class MaskedSequences(Dataset):
-    """Data set that returns a batch of masked sequences for a request.
-
-    Args:
-        corpus: The sequences.
-        masking: Masks them.
-        pad_id: Padding id.
-    """
+    """Data set that returns a batch of masked sequences for a request."""
 
     def __init__(self, corpus: Corpus, masking: Masking, pad_id: int) -> None:
         self.corpus, self.masking, self.pad_id = corpus, masking, pad_id
@@ -198,14 +187,7 @@ class StepSampler(Sampler[Request]):
 def step_loader(
     dataset: MaskedSequences, sampler: StepSampler, *, workers: int = 0, pin_memory: bool = False
 ) -> DataLoader:
-    """Returns the DataLoader of a run.
-
-    Args:
-        dataset: The sequences.
-        sampler: The batches.
-        workers: Worker processes; 0 for none.
-        pin_memory: Whether to pin memory for copies to a GPU.
-    """
+    """Returns the DataLoader of a run."""
     return DataLoader(
         dataset,
         batch_sampler=cast(Any, sampler),  # yields requests instead of lists of rows

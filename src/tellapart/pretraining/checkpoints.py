@@ -31,12 +31,8 @@ def last_checkpoint(folder: str | Path) -> str | None:
 def staged(folder: Path, name: str, *, main: bool, wait: Any, keep: int | None) -> Iterator[Path]:
     """Yields a temporary folder for a checkpoint, which is renamed when the block ends without an error.
 
-    Args:
-        folder: The folder of checkpoints.
-        name: `checkpoint-<step>`.
-        main: Whether this process renames and removes folders.
-        wait: Waits for the other processes.
-        keep: Number of newest checkpoints to keep; None for all.
+    The `main` process renames it to `name` and removes all but the `keep` newest ones (None keeps all); `wait` waits
+    for the other processes.
     """
     staging = folder / _WRITING
     try:

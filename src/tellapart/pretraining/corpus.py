@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -166,21 +166,22 @@ def _write(
     """Streams the texts through the tokeniser into the files; returns the counts of `CorpusFacts`."""
     counts = dict.fromkeys(("texts", "empty", "cut", "sequences", "tokens"), 0)
     with (
-        _NpyWriter(folder / TOKENS_FILE, np.int32) as tokens,
-        _NpyWriter(folder / LENGTHS_FILE, np.int32) as lengths,
-        _NpyWriter(folder / WORDS_FILE, np.bool_) if whole_words else _Nowhere() as words,
+        _npy_writer(folder / TOKENS_FILE, np.int32) as write_tokens,
+        _npy_writer(folder / LENGTHS_FILE, np.int32) as write_lengths,
+        _npy_writer(folder / WORDS_FILE, np.bool_) if whole_words else nullcontext() as write_words,
     ):
         for unit in _tokenised(source, tokenizer, sequences, whole_words, progress):
             found = 0
             for ids, starts in unit:
-                tokens.append(ids)
-                words.append(starts)
+                write_tokens(ids)
+                if write_words:
+                    write_words(starts)
                 found += len(ids)
             if not found:
                 counts["empty"] += 1
                 continue
             parts = _cut(found, room, sequences)
-            lengths.append(parts)
+            write_lengths(parts)
             counts["texts"] += 1
             counts["cut"] += len(parts) > 1
             counts["sequences"] += len(parts)
@@ -251,46 +252,17 @@ def _encode(
         yield np.array(ids, dtype=np.int32), starts
 
 
-class _NpyWriter:
-    """Writes a flat .npy file of initially unknown length."""
-
-    _HEADER = 128
-
-    def __init__(self, path: Path, dtype: Any) -> None:
-        self.dtype = np.dtype(dtype)
-        self.count = 0
-        self._file = path.open("wb")
-        self._file.write(bytes(self._HEADER))
-
-    def append(self, values: np.ndarray) -> None:
-        self._file.write(np.ascontiguousarray(values, dtype=self.dtype).data)
-        self.count += len(values)
-
-    def __enter__(self) -> _NpyWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # Version 1.0 of the format: magic, two bytes of version, two of length, a dictionary padded by spaces.
-        described = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.count,)}
-        text = repr(described).ljust(self._HEADER - 11) + "\n"
-        self._file.seek(0)
-        self._file.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1"))
-        self._file.close()
-
-
-class _Nowhere:
-    """Writer that discards its input."""
-
-    def append(self, values: np.ndarray) -> None:
-        pass
-
-    def __enter__(self) -> _Nowhere:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
+@contextmanager
+def _npy_writer(path: Path, dtype: Any) -> Iterator[Callable[[np.ndarray], Any]]:
+    """Yields a function that appends to a flat .npy file of initially unknown length."""
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (0,)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)  # has the same size for any length
+        start = file.tell()
+        yield lambda values: file.write(np.ascontiguousarray(values, dtype=dtype).data)
+        header["shape"] = ((file.tell() - start) // np.dtype(dtype).itemsize,)
+        file.seek(0)
+        np.lib.format.write_array_header_1_0(file, header)
 
 
 def sequence_notes(facts: CorpusFacts, sequences: SequenceKind, max_length: int) -> list[str]:

@@ -6,7 +6,6 @@ Language Model Pre-training on True Negatives, appendix A.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,13 +14,7 @@ from torch.nn import functional
 
 from tellapart.errors import ModelError
 from tellapart.pretraining.corrections import discriminator_labels
-from tellapart.pretraining.language_model import (
-    GENERATOR_FOLDER,
-    MODEL_FOLDER,
-    MaskedHead,
-    load_weights,
-    save_checkpoint,
-)
+from tellapart.pretraining.language_model import GENERATOR_FOLDER, MODEL_FOLDER, MaskedHead
 from tellapart.pretraining.logits import token_cross_entropy
 from tellapart.pretraining.terms import TOKENS, Corrections, PretrainingModel, Term, filled
 
@@ -58,6 +51,7 @@ class ReplacedTokenDetection(PretrainingModel):
         _share_embeddings(generator, discriminator)
         self.generator, self.discriminator = generator, discriminator
         self.head = MaskedHead(generator)
+        self.checkpoints = {GENERATOR_FOLDER: generator, MODEL_FOLDER: discriminator}
         self.predictions, self.temperature = predictions, temperature
 
     def forward(
@@ -96,16 +90,6 @@ class ReplacedTokenDetection(PretrainingModel):
         cumulative = (logits.float() / self.temperature).softmax(-1).cumsum(-1)
         drawn = torch.rand(len(logits), 1, device=logits.device) * cumulative[:, -1:]
         return torch.searchsorted(cumulative, drawn, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
-
-    def save(self, folder: str | Path, tokenizer: Any) -> None:
-        """Writes `model/` (the discriminator) and `generator/`, plain Transformers checkpoints."""
-        save_checkpoint(self.generator, Path(folder) / GENERATOR_FOLDER, tokenizer)
-        save_checkpoint(self.discriminator, Path(folder) / MODEL_FOLDER, tokenizer)
-
-    def load(self, folder: str | Path) -> None:
-        """Restores the weights written by `save`, bit for bit."""
-        load_weights(self.generator, Path(folder) / GENERATOR_FOLDER)
-        load_weights(self.discriminator, Path(folder) / MODEL_FOLDER)
 
 
 def _share_embeddings(generator: Any, discriminator: Any) -> None:

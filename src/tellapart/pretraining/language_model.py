@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,13 +32,7 @@ GENERATOR_FOLDER, MODEL_FOLDER = "generator", "model"
 
 @dataclass(frozen=True)
 class Loaded:
-    """A language model and its tokeniser.
-
-    Args:
-        model: A Transformers model with a head over the vocabulary.
-        tokenizer: Its tokeniser.
-        notes: Remarks for the user.
-    """
+    """A language model with its head, its tokeniser, and remarks for the user."""
 
     model: Any
     tokenizer: Any
@@ -104,26 +97,39 @@ def load_language_model(encoder: str) -> Loaded:
     Raises:
         ModelError: It cannot be read, has no vocabulary head, or no mask token.
     """
-    return _loaded(encoder, _with_head)
+    return _loaded(encoder, AutoModelForMaskedLM)
 
 
 def load_discriminator(encoder: str) -> Loaded:
-    """Loads an ELECTRA encoder with the head for replaced token detection.
-
-    Args:
-        encoder: A folder or a Hub name.
+    """Loads an ELECTRA encoder, a folder or a Hub name, with the head for replaced token detection.
 
     Raises:
         ModelError: It cannot be read, or is not of the ELECTRA family.
     """
-    return _loaded(encoder, _with_discriminator_head)
+    return _loaded(encoder, ElectraForPreTraining)
 
 
-def _loaded(encoder: str, load: Callable[[str, str], tuple[Any, set[str]]]) -> Loaded:
+def _loaded(encoder: str, kind: Any) -> Loaded:
     path = resolve_encoder(encoder)
     tokenizer = load_tokenizer(encoder)
     with readable(encoder):
-        model, missing = load(encoder, path)
+        config = AutoConfig.from_pretrained(path)
+        config.num_hidden_layers = encoder_layers(config)
+        vars(config).pop(CONFIG_KEY, None)  # of checkpoints of classifiers, which have a layer more
+        described = f"the encoder {encoder} ({config.model_type})"
+        other = "choose an encoder such as BERT, RoBERTa, ALBERT, ELECTRA, DeBERTa or ModernBERT"
+        if kind is ElectraForPreTraining:
+            if config.model_type != "electra":
+                raise ModelError(
+                    f"{described} is not of the ELECTRA family", "use --objective mlm, or an ELECTRA encoder"
+                )
+        elif type(config) not in MODEL_FOR_MASKED_LM_MAPPING or getattr(config, "is_encoder_decoder", False):
+            raise ModelError(f"{described} has no masked language modelling head", other)
+        model, report = kind.from_pretrained(
+            path, config=config, dtype=torch.float32, output_loading_info=True
+        )
+        if model.base_model is model:
+            raise ModelError(f"{described} does not separate encoder and head", other)
     if tokenizer.mask_token_id is None:
         raise ModelError(f"the tokeniser of {encoder} has no mask token", "choose an encoder such as BERT")
     rows = model.get_input_embeddings().num_embeddings
@@ -132,54 +138,11 @@ def _loaded(encoder: str, load: Callable[[str, str], tuple[Any, set[str]]]) -> L
             f"the tokeniser of {encoder} has {len(tokenizer)} tokens, but its embedding layer only {rows}",
             "choose a checkpoint with a matching tokeniser",
         )
-    notes = []
-    if missing:
-        notes.append(f"{encoder} has no head for {type(model).__name__}: a new one is initialised.")
-    return Loaded(model, tokenizer, tuple(notes))
-
-
-def _with_head(encoder: str, path: str) -> tuple[Any, set[str]]:
-    config = _base_config(path)
-    if type(config) not in MODEL_FOR_MASKED_LM_MAPPING or getattr(config, "is_encoder_decoder", False):
-        raise ModelError(
-            f"the encoder {encoder} ({config.model_type}) has no masked language modelling head",
-            "choose an encoder such as BERT, RoBERTa, ALBERT, ELECTRA, DeBERTa or ModernBERT",
-        )
-    model, report = AutoModelForMaskedLM.from_pretrained(
-        path, config=config, dtype=torch.float32, output_loading_info=True
-    )
-    if model.base_model is model:
-        raise ModelError(
-            f"the encoder {encoder} ({config.model_type}) does not separate encoder and head",
-            "choose an encoder such as BERT, RoBERTa, ALBERT, ELECTRA, DeBERTa or ModernBERT",
-        )
-    return model, _outside_base(model, report["missing_keys"])
-
-
-def _with_discriminator_head(encoder: str, path: str) -> tuple[Any, set[str]]:
-    config = _base_config(path)
-    if config.model_type != "electra":
-        raise ModelError(
-            f"the encoder {encoder} ({config.model_type}) is not of the ELECTRA family",
-            "use --objective mlm, or an ELECTRA encoder",
-        )
-    model, report = ElectraForPreTraining.from_pretrained(
-        path, config=config, dtype=torch.float32, output_loading_info=True
-    )
-    return model, _outside_base(model, report["missing_keys"])
-
-
-def _base_config(path: str) -> Any:
-    """Returns the encoder's config, without the additional layer of a classifier."""
-    config = AutoConfig.from_pretrained(path)
-    config.num_hidden_layers = encoder_layers(config)
-    vars(config).pop(CONFIG_KEY, None)
-    return config
-
-
-def _outside_base(model: Any, missing: set[str]) -> set[str]:
     inside = f"{model.base_model_prefix}."
-    return {name for name in missing if not name.startswith(inside)}
+    if all(name.startswith(inside) for name in report["missing_keys"]):
+        return Loaded(model, tokenizer)
+    note = f"{encoder} has no head for {type(model).__name__}: a new one is initialised."
+    return Loaded(model, tokenizer, (note,))
 
 
 def find_generator(encoder: str) -> str | None:
@@ -210,15 +173,7 @@ def new_generator(config: ElectraConfig, share: float = 0.25) -> ElectraForMaske
 def new_bert(
     vocabulary_size: int, max_length: int, *, hidden_size: int, layers: int, heads: int
 ) -> BertForMaskedLM:
-    """Creates a BERT with random weights.
-
-    Args:
-        vocabulary_size: Rows of the embedding table.
-        max_length: Number of positions.
-        hidden_size: d; the feed-forward layers have 4·d.
-        layers: Number of layers.
-        heads: Attention heads per layer.
-    """
+    """Creates a BERT with random weights and `max_length` positions; its feed-forward layers have 4·d units."""
     return BertForMaskedLM(BertConfig(**_shape(vocabulary_size, max_length, hidden_size, layers, heads)))
 
 
@@ -249,11 +204,7 @@ def _shape(
 
 
 def check_length(model: Any, encoder: str, max_length: int) -> None:
-    """Checks that the model has enough positions.
-
-    Raises:
-        ModelError: `max_length` is too large.
-    """
+    """Checks that the model has enough positions."""
     limit = position_limit(model.config)
     if max_length > limit:
         raise ModelError(
@@ -263,22 +214,14 @@ def check_length(model: Any, encoder: str, max_length: int) -> None:
 
 
 def save_checkpoint(model: Any, folder: Path, tokenizer: Any) -> None:
-    """Writes a plain Transformers checkpoint atomically.
-
-    Raises:
-        OutputError: The folder cannot be written.
-    """
+    """Writes a plain Transformers checkpoint atomically."""
     with replacing(folder) as temporary, without_reports():
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
 
 
 def load_weights(model: Any, folder: Path) -> None:
-    """Loads the weights of a plain checkpoint into a model of the same shape.
-
-    Raises:
-        ModelError: There is no checkpoint.
-    """
+    """Loads the weights of a plain checkpoint into a model of the same shape."""
     with without_reports():
         loaded = type(model).from_pretrained(resolve_encoder(str(folder)), dtype=torch.float32)
     model.load_state_dict(loaded.state_dict())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.transformer import position_limit
 from tellapart.errors import ModelError
 from tellapart.pretraining.batches import MaskedSequences
-from tellapart.pretraining.corpus import Corpus, build_corpus
+from tellapart.pretraining.corpus import build_corpus
 from tellapart.pretraining.corrections import CorrectionRates
 from tellapart.pretraining.language_model import GENERATOR_FOLDER, MaskedHead, load_language_model
 from tellapart.pretraining.logits import token_cross_entropy
@@ -154,17 +155,13 @@ def _examples(
     labels, positions = batch["labels"], batch["positions"]
     width = batch["input_ids"].shape[1]
     original = batch["input_ids"].flatten().index_copy(0, positions, labels).view(-1, width)
+    words = partial(tokenizer.decode, skip_special_tokens=True)
     found: dict[int, CorrectedPrediction] = {}
     for place in torch.nonzero(table.contains(labels, predictions))[:, 0].tolist():
         row, column = divmod(int(positions[place]), width)
         if row in found or len(found) == wanted:
             continue
-        ids = original[row].tolist()
-
-        def words(tokens: list[int]) -> str:
-            return tokenizer.decode(tokens, skip_special_tokens=True)
-
-        gold = int(labels[place])
+        ids, gold = original[row].tolist(), int(labels[place])
         found[row] = CorrectedPrediction(
             words(ids[max(0, column - _CONTEXT_TOKENS) : column]),
             words([gold]),
@@ -180,12 +177,7 @@ def _examples(
 
 @dataclass(frozen=True)
 class CheckpointStatistics:
-    """Statistics of one checkpoint.
-
-    Args:
-        checkpoint: The checkpoint as named by the user.
-        statistics: Its statistics.
-    """
+    """Statistics of one checkpoint, which is named as by the user."""
 
     checkpoint: str
     statistics: MaskedStatistics
@@ -225,47 +217,27 @@ def pretrain_stats(
     results = []
     with tempfile.TemporaryDirectory() as scratch:
         for checkpoint in checkpoints:
-            model, tokenizer = _loaded(checkpoint)
+            loaded = load_language_model(masked_model_folder(checkpoint))
+            if loaded.notes:  # its head has random weights
+                raise ModelError(
+                    f"{checkpoint} has no masked language modelling head",
+                    "give a checkpoint written by pretrain",
+                )
+            model, tokenizer = loaded.model.to(default_device()), loaded.tokenizer
             length = min(max_length, position_limit(model.config))
             # Rebuilt only if the tokeniser differs from that of the previous checkpoint.
             corpus = build_corpus(source, tokenizer, Path(scratch) / "corpus", max_length=length)
-            results.append(
-                CheckpointStatistics(
-                    str(checkpoint),
-                    _counted(model, tokenizer, corpus, synonyms, mask_share, limit, seed, quiet),
+            size = model.get_input_embeddings().num_embeddings
+            masking = masking_for(tokenizer, vocabulary_size=size, share=mask_share, seed=seed)
+            rows = np.sort(np.random.default_rng(seed).permutation(len(corpus))[:limit])
+            with rows_bar(len(rows), quiet=quiet) as progress:
+                statistics = masked_statistics(
+                    model,
+                    MaskedSequences(corpus, masking, tokenizer.pad_token_id or 0),
+                    synonym_table(synonyms, tokenizer),
+                    rows=rows,
+                    bf16=use_bf16("auto", default_device()),
+                    progress=progress,
                 )
-            )
+            results.append(CheckpointStatistics(str(checkpoint), statistics))
     return results
-
-
-def _loaded(checkpoint: str | Path) -> tuple[Any, Any]:
-    loaded = load_language_model(masked_model_folder(checkpoint))
-    if loaded.notes:  # its head has random weights
-        raise ModelError(
-            f"{checkpoint} has no masked language modelling head", "give a checkpoint written by pretrain"
-        )
-    return loaded.model.to(default_device()), loaded.tokenizer
-
-
-def _counted(
-    model: Any,
-    tokenizer: Any,
-    corpus: Corpus,
-    synonyms: str,
-    mask_share: float,
-    limit: int | None,
-    seed: int,
-    quiet: bool,
-) -> MaskedStatistics:
-    size = model.get_input_embeddings().num_embeddings
-    masking = masking_for(tokenizer, vocabulary_size=size, share=mask_share, seed=seed)
-    rows = np.sort(np.random.default_rng(seed).permutation(len(corpus))[:limit])
-    with rows_bar(len(rows), quiet=quiet) as progress:
-        return masked_statistics(
-            model,
-            MaskedSequences(corpus, masking, tokenizer.pad_token_id or 0),
-            synonym_table(synonyms, tokenizer),
-            rows=rows,
-            bf16=use_bf16("auto", next(model.parameters()).device),
-            progress=progress,
-        )

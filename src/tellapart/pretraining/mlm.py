@@ -5,13 +5,12 @@ Zhang et al. 2023, Language Model Pre-training on True Negatives, Eq. 1 to 3.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tellapart.pretraining.language_model import MODEL_FOLDER, MaskedHead, load_weights, save_checkpoint
+from tellapart.pretraining.language_model import MODEL_FOLDER, MaskedHead
 from tellapart.pretraining.logits import token_cross_entropy
 from tellapart.pretraining.terms import Corrections, PretrainingModel, filled
 
@@ -28,6 +27,7 @@ class MaskedLanguageModelling(PretrainingModel):
         super().__init__(corrections)
         self.model = model
         self.head = MaskedHead(model)
+        self.checkpoints = {MODEL_FOLDER: model}
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, labels: Tensor
@@ -55,11 +55,3 @@ class MaskedLanguageModelling(PretrainingModel):
             original = filled(input_ids, positions, labels)
             result["sentence"] = self.sentence_term(base_model, hidden, original, attention_mask)
         return result | {"correct": (predictions == labels).sum()}
-
-    def save(self, folder: str | Path, tokenizer: Any) -> None:
-        """Writes `model/`, a plain Transformers checkpoint with the tokeniser, atomically."""
-        save_checkpoint(self.model, Path(folder) / MODEL_FOLDER, tokenizer)
-
-    def load(self, folder: str | Path) -> None:
-        """Restores the weights written by `save`, bit for bit."""
-        load_weights(self.model, Path(folder) / MODEL_FOLDER)

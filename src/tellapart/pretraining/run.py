@@ -23,12 +23,13 @@ from tellapart.files import replacing
 from tellapart.fitting.environment import environment, is_main_process
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder
 from tellapart.fitting.stages import trainer_options
+from tellapart.inspection.drawing import new_figure, save_png, svg
+from tellapart.inspection.figures import curves_figure
+from tellapart.inspection.page import write_page
 from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.checkpoints import last_checkpoint
 from tellapart.pretraining.masked_statistics import MaskedStatistics, masked_statistics
-from tellapart.pretraining.mlm import MaskedLanguageModelling
 from tellapart.pretraining.recipe import PretrainRecipe
-from tellapart.pretraining.report import save_curves, write_pretraining_report
 from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
 from tellapart.pretraining.trainer import PretrainingTrainer
 from tellapart.training.progress import ProgressBar, text_counter
@@ -54,17 +55,24 @@ _OWN_ARGUMENTS = {
 
 _STATISTICS_SEQUENCES, _EXAMPLES = 2000, 25
 
+# Panels: title, then each curve's key in the log and its name.
+_CURVES: tuple[tuple[str, dict[str, str]], ...] = (
+    ("Loss per masked token", {"loss_mlm": "loss"}),
+    ("Discriminator loss per token", {"loss_discriminator": "loss"}),
+    ("Soft regularisation", {"loss_soft": "words", "loss_sentence": "sentences"}),
+    ("Accuracy (%)", {"masked_accuracy": "masked tokens", "discriminator_accuracy": "discriminator"}),
+    (
+        "Corrected (%)",
+        {"corrected_predictions": "of wrong predictions", "corrected_sequences": "of sequences"},
+    ),
+)
+
+_PER_CENT = ("masked_accuracy", "discriminator_accuracy", "corrected_predictions", "corrected_sequences")
+
 
 @dataclass(frozen=True)
 class PretrainResult:
-    """A finished run.
-
-    Args:
-        folder: The run folder.
-        metrics: The content of `metrics.json`.
-        recipe: The resolved recipe.
-        notes: Remarks on the texts and the encoder.
-    """
+    """A finished run: its folder, the content of `metrics.json`, the resolved recipe, and remarks for the user."""
 
     folder: Path
     metrics: dict[str, Any]
@@ -119,11 +127,7 @@ def pretrain(
 
 
 def _claim_recipe(path: Path, recipe: PretrainRecipe, *, resumed: bool) -> None:
-    """Writes the recipe, and checks that it is the same when resuming.
-
-    Raises:
-        RecipeError: The recipe differs from that of the interrupted run.
-    """
+    """Writes the recipe, and checks that it is the same when resuming."""
     if resumed and path.is_file():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
         now = yaml.safe_load(recipe.to_yaml())
@@ -191,8 +195,7 @@ def _trainer(prepared: Prepared, folder: Path, *, quiet: bool) -> PretrainingTra
 class LogFile(TrainerCallback):
     """Writes the log to a file, one JSON object per line.
 
-    Args:
-        path: The file. Resumed runs rewrite the lines up to their checkpoint.
+    Resumed runs rewrite the lines up to their checkpoint.
     """
 
     def __init__(self, path: Path) -> None:
@@ -238,6 +241,7 @@ def _finish(
     module.save(folder, prepared.tokenizer)
     statistics = _statistics(prepared, quiet=quiet)
     log = trainer.state.log_history
+    last: dict[str, Any] = next((entry for entry in reversed(log) if "loss" in entry), {})
     facts = prepared.sequences.corpus.facts
     metrics: dict[str, Any] = {
         "objective": recipe.objective,
@@ -245,18 +249,19 @@ def _finish(
         "steps": trainer.state.global_step,
         "training_seconds": round(seconds, 2),
         "corpus": {name: getattr(facts, name) for name in ("texts", "empty", "cut", "sequences", "tokens")},
-        "last": {
-            key: value for key, value in _last_logged(log).items() if key.startswith(("loss", "masked_"))
-        },
+        "last": {key: value for key, value in last.items() if key.startswith(("loss", "masked_"))},
         "statistics": {key: value for key, value in asdict(statistics).items() if key != "corrected"},
         "environment": environment(),
     }
-    save_curves(log, folder / "curves.png")
-    write_pretraining_report(
+    curves = curves_figure(_panels(log))
+    save_png(curves or new_figure(5.0, 3.4), folder / "curves.png")
+    write_page(
         folder / "report.html",
+        "pretraining/templates/report.html",
         title=f"{recipe.objective} with correction {recipe.correction} on {recipe.texts}",
+        subtitle="pre-training",
         figures=_figures(metrics, log),
-        training_log=log,
+        curves=curves and svg(curves),
         corrected=statistics.corrected,
         recipe_yaml=recipe.to_yaml(),
     )
@@ -269,13 +274,12 @@ def _finish(
 
 def _statistics(prepared: Prepared, *, quiet: bool) -> MaskedStatistics:
     module, sequences = prepared.module, prepared.sequences
-    model = module.model if isinstance(module, MaskedLanguageModelling) else module.generator
     rows = np.random.default_rng(prepared.recipe.seed).permutation(len(sequences))[:_STATISTICS_SEQUENCES]
     # As in the paper: 80 % of the chosen tokens masked, 10 % random, 10 % kept.
     stock = replace(sequences.masking, masked=0.8, random=0.1)
     with text_counter("counting", quiet=quiet) as progress:
         return masked_statistics(
-            model,
+            module.head.model,
             MaskedSequences(sequences.corpus, stock, sequences.pad_id),
             module.corrections.table,
             rows=rows,
@@ -284,10 +288,6 @@ def _statistics(prepared: Prepared, *, quiet: bool) -> MaskedStatistics:
             tokenizer=prepared.tokenizer,
             progress=progress,
         )
-
-
-def _last_logged(log: list[dict[str, Any]]) -> dict[str, Any]:
-    return next((entry for entry in reversed(log) if "loss" in entry), {})
 
 
 def _figures(metrics: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -305,3 +305,13 @@ def _figures(metrics: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[s
             ("sequences with one", f"{100 * statistics['iteration_level']:.2f} %"),
         ]
     return figures
+
+
+def _panels(log: list[dict[str, Any]]) -> list[tuple[str, dict[str, list[tuple[float, float]]]]]:
+    """Returns the title and the curves of each panel, as (epoch, value) points."""
+
+    def points(key: str) -> list[tuple[float, float]]:
+        factor = 100.0 if key in _PER_CENT else 1.0
+        return [(entry["epoch"], factor * entry[key]) for entry in log if key in entry]
+
+    return [(caption, {name: points(key) for key, name in keys.items()}) for caption, keys in _CURVES]

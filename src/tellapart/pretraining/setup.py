@@ -30,7 +30,6 @@ from tellapart.pretraining.language_model import (
 from tellapart.pretraining.masking import masking_for
 from tellapart.pretraining.mlm import MaskedLanguageModelling
 from tellapart.pretraining.recipe import NEW, PretrainRecipe
-from tellapart.pretraining.synonyms import SynonymTable
 from tellapart.pretraining.tables import WORDNET, synonym_table
 from tellapart.pretraining.terms import Corrections, PretrainingModel
 from tellapart.pretraining.texts import TextSource, open_texts
@@ -51,15 +50,7 @@ _NEW_DEFAULTS = {"vocabulary_size": 8000, "lowercase": True, "hidden_size": 256,
 
 @dataclass(frozen=True)
 class Prepared:
-    """A resolved recipe with its corpus and model.
-
-    Args:
-        recipe: The recipe, with a value for every setting.
-        sequences: The masked sequences.
-        tokenizer: The model's tokeniser.
-        module: The model with its losses, on the training device.
-        notes: Remarks on the texts and the encoder.
-    """
+    """A resolved recipe with its corpus, its model with losses on the training device, and remarks for the user."""
 
     recipe: PretrainRecipe
     sequences: MaskedSequences
@@ -71,14 +62,8 @@ class Prepared:
 def prepare(recipe: PretrainRecipe, folder: Path, *, resumed: bool, quiet: bool) -> Prepared:
     """Reads the texts, loads or creates the model and resolves the recipe.
 
-    Args:
-        recipe: The recipe.
-        folder: The run folder; tokens and a new tokeniser are kept beside its checkpoints.
-        resumed: Whether the corpus must be that of an interrupted run.
-        quiet: Whether to hide progress.
-
-    Raises:
-        UserError: The texts, the encoder or the synonyms cannot be used.
+    Tokens and a new tokeniser are kept beside the checkpoints in the run folder; `resumed` requires that the corpus
+    is that of the interrupted run.
     """
     use_cpu = default_device() == "cpu"
     source = open_texts(str(recipe.texts), text=recipe.text)
@@ -94,7 +79,9 @@ def prepare(recipe: PretrainRecipe, folder: Path, *, resumed: bool, quiet: bool)
         loaded = load(recipe.encoder)
         check_length(loaded.model, recipe.encoder, recipe.max_length)
     notes += loaded.notes
-    table = _table(recipe, loaded.tokenizer)
+    synonyms = recipe.synonyms or (WORDNET if "hard" in recipe.correction else None)
+    recipe = recipe.model_copy(update={"synonyms": synonyms})
+    table = None if synonyms is None else synonym_table(synonyms, loaded.tokenizer)
     with processes.main_process_first(), text_counter("tokenising", quiet=quiet) as progress:
         corpus = build_corpus(
             source,
@@ -123,8 +110,7 @@ def prepare(recipe: PretrainRecipe, folder: Path, *, resumed: bool, quiet: bool)
 
 
 def _described(recipe: PretrainRecipe) -> PretrainRecipe:
-    given = {name: getattr(recipe, name) for name in _NEW_DEFAULTS}
-    decided = {name: _NEW_DEFAULTS[name] if value is None else value for name, value in given.items()}
+    decided = {name: value for name, value in _NEW_DEFAULTS.items() if getattr(recipe, name) is None}
     family = recipe.family or ("electra" if recipe.objective == "electra" else "bert")
     return recipe.model_copy(update={**decided, "family": family})
 
@@ -132,7 +118,6 @@ def _described(recipe: PretrainRecipe) -> PretrainRecipe:
 def _new_model(recipe: PretrainRecipe, source: TextSource, folder: Path, *, quiet: bool) -> Loaded:
     """Creates a model, and its tokeniser unless an interrupted run has saved one."""
     assert recipe.vocabulary_size is not None
-    notes: tuple[str, ...] = ()
     if (folder / "tokenizer.json").is_file():
         tokenizer = AutoTokenizer.from_pretrained(folder)
     else:
@@ -146,10 +131,8 @@ def _new_model(recipe: PretrainRecipe, source: TextSource, folder: Path, *, quie
             )
         with replacing(folder) as temporary:
             tokenizer.save_pretrained(temporary)
-    if len(tokenizer) < recipe.vocabulary_size:
-        notes = (
-            f"The texts yield a vocabulary of {len(tokenizer):,} tokens instead of {recipe.vocabulary_size:,}.",
-        )
+    note = f"The texts yield a vocabulary of {len(tokenizer):,} tokens instead of {recipe.vocabulary_size:,}."
+    notes = (note,) if len(tokenizer) < recipe.vocabulary_size else ()
     sizes: dict[str, Any] = {name: getattr(recipe, name) for name in ("hidden_size", "layers", "heads")}
     if recipe.objective == "electra":
         model: Any = new_discriminator(len(tokenizer), recipe.max_length, **sizes)
@@ -159,12 +142,6 @@ def _new_model(recipe: PretrainRecipe, source: TextSource, folder: Path, *, quie
     else:
         model = new_bert(len(tokenizer), recipe.max_length, **sizes)
     return Loaded(model, tokenizer, notes)
-
-
-def _table(recipe: PretrainRecipe, tokenizer: Any) -> SynonymTable | None:
-    hard = recipe.correction in ("hard", "hard+soft")
-    source = recipe.synonyms or (WORDNET if hard else None)
-    return None if source is None else synonym_table(source, tokenizer)
 
 
 def _module(
@@ -214,6 +191,5 @@ def _decided(recipe: PretrainRecipe, corpus: Corpus, processes: PartialState) ->
             "learning_rate": recipe.learning_rate or rate,
             "precision": "bf16" if use_bf16(recipe.precision, processes.device) else "fp32",
             "save_every": None if recipe.save_at else recipe.save_every or max(1, -(-steps // 10)),
-            "synonyms": recipe.synonyms or (WORDNET if "hard" in recipe.correction else None),
         }
     )

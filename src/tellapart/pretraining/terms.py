@@ -17,6 +17,7 @@ from tellapart.pretraining.corrections import (
     sentence_regularisation,
     soft_regularisation,
 )
+from tellapart.pretraining.language_model import MaskedHead, load_weights, save_checkpoint
 from tellapart.pretraining.recipe import CorrectionName
 from tellapart.pretraining.synonyms import SynonymTable
 
@@ -86,7 +87,12 @@ class PretrainingModel(nn.Module):
     Attributes:
         terms: Weight and denominator of each term, by name.
         rates: Correction rates since the last reset, if there is a table.
+        head: The vocabulary head of the model that predicts the masked tokens.
+        checkpoints: The models to save, by their folder.
     """
+
+    head: MaskedHead
+    checkpoints: dict[str, Any]
 
     def __init__(self, corrections: Corrections, **terms: Term) -> None:
         super().__init__()
@@ -101,15 +107,10 @@ class PretrainingModel(nn.Module):
     def masked_terms(
         self, losses: Tensor, labels: Tensor, predictions: Tensor, embeddings: Tensor, *, tied: bool = False
     ) -> dict[str, Tensor]:
-        """Returns the sums of `mlm` and, if requested, `soft` over this batch's masked positions.
+        """Returns the sums of `mlm` and, if requested, `soft` over this batch's P masked positions.
 
-        Args:
-            losses: Cross entropy at each position, (P,).
-            labels: Gold ids (P,).
-            predictions: Predicted ids (P,).
-            embeddings: Weights of the input embeddings (V, d).
-            tied: Whether the head shares these weights. Their gradient is then dense in any case, and autograd adds
-                the sparse gradient of `soft` in place.
+        If the head shares the embeddings (`tied`), their gradient is dense in any case, and autograd adds the sparse
+        gradient of `soft` in place.
         """
         table = self.corrections.hard_table
         if table is None:
@@ -128,11 +129,7 @@ class PretrainingModel(nn.Module):
     ) -> Tensor:
         """Returns the sum of `sentence` over this batch's tokens.
 
-        Args:
-            base_model: The encoder.
-            hidden: Its last hidden states of the sentences with the predictions filled in, (B, L, d).
-            original: The original ids (B, L).
-            attention_mask: 1 for a token and 0 for padding, (B, L).
+        `hidden` (B, L, d) are the last hidden states of the sentences with the predictions filled in.
         """
         detach = self.corrections.detach_original
         with torch.set_grad_enabled(torch.is_grad_enabled() and not detach):
@@ -150,11 +147,13 @@ class PretrainingModel(nn.Module):
 
     def save(self, folder: str | Path, tokenizer: Any) -> None:
         """Writes plain Transformers checkpoints with the tokeniser into a folder, each atomically."""
-        raise NotImplementedError
+        for name, model in self.checkpoints.items():
+            save_checkpoint(model, Path(folder) / name, tokenizer)
 
     def load(self, folder: str | Path) -> None:
         """Restores the weights written by `save`, bit for bit."""
-        raise NotImplementedError
+        for name, model in self.checkpoints.items():
+            load_weights(model, Path(folder) / name)
 
 
 def _masked_over_left(kept: Tensor) -> Tensor:

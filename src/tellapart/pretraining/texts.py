@@ -43,11 +43,7 @@ class TextSource:
     notes: tuple[str, ...] = ()
 
     def documents(self) -> Iterator[Iterator[str]]:
-        """Yields each document (a file, or a row of a table) as its lines with line ends.
-
-        Raises:
-            DataError: A file is not UTF-8 text.
-        """
+        """Yields each document (a file, or a row of a table) as its lines with line ends."""
         for path in self.files:
             yield _lines(path)
         if self.column is not None:
@@ -57,11 +53,7 @@ class TextSource:
                         yield iter(() if text is None else (text,))
 
     def lines(self) -> Iterator[str]:
-        """Yields each line of the files, or each row of the table, stripped, including empty ones.
-
-        Raises:
-            DataError: A file is not UTF-8 text.
-        """
+        """Yields each line of the files, or each row of the table, stripped, including empty ones."""
         for document in self.documents():
             for line in document:
                 yield line.strip()

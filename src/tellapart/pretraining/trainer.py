@@ -106,13 +106,9 @@ class PretrainingTrainer(transformers.Trainer):
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> dict[str, float]:
         """Counts the masked positions and the tokens of a step on all ranks, the denominators of its terms."""
-        counts = torch.tensor(
-            [
-                sum(len(batch["labels"]) for batch in batch_samples),
-                sum(int(batch["attention_mask"].sum()) for batch in batch_samples),
-            ],
-            dtype=torch.float64,
-        )
+        masked = sum(len(batch["labels"]) for batch in batch_samples)
+        tokens = sum(int(batch["attention_mask"].sum()) for batch in batch_samples)
+        counts = torch.tensor([masked, tokens], dtype=torch.float64)
         if self.args.world_size > 1:
             counts = self.accelerator.reduce(counts.float().to(device)).double()
         masked, tokens = counts.tolist()

@@ -12,7 +12,7 @@ from tellapart.question_answering.squad import SquadExample
 from tellapart.question_answering.statements import statement
 from tellapart.wordnet.reader import WordNet
 
-_NUMBER_WORDS = (
+_NUMBER_WORDS = [
     "one",
     "two",
     "three",
@@ -25,7 +25,7 @@ _NUMBER_WORDS = (
     "ten",
     "eleven",
     "twelve",
-)
+]
 _NUMBER = re.compile(rf"\d+(?:,\d{{3}})*|\b(?:{'|'.join(_NUMBER_WORDS)})\b", re.IGNORECASE)
 _NAME = re.compile(r"(?<!\w)[A-Z][\w.-]*\w(?:\s+(?:of\s+|the\s+|de\s+|van\s+|von\s+)?[A-Z][\w.-]*\w)*")
 _SENTENCE_END = re.compile(r"(?<=[a-z0-9)\]”\"]{2}[.!?])\s+(?=[\"“(\[]?[A-Z0-9])")

@@ -81,26 +81,19 @@ def qa_metrics(examples: Sequence[SquadExample], predictions: Mapping[str, str])
         some have none, also the means of each kind: `answerable_exact_match`, `answerable_f1`,
         `unanswerable_exact_match` and `unanswerable_f1`.
     """
-    scores = np.array([_scores(example, predictions.get(example.id)) for example in examples])  # (N, 2)
-    answerable = np.array([any(map(normalise_answer, _texts(example))) for example in examples])
+    gold = [[answer.text for answer in example.answers] for example in examples]
+    found = [predictions.get(example.id) for example in examples]
+    scores = np.zeros((len(examples), 2))
+    for row, (predicted, texts) in enumerate(zip(found, gold, strict=True)):
+        if predicted is not None:
+            scores[row] = exact_match(predicted, texts), token_f1(predicted, texts)
+    answerable = np.array([any(map(normalise_answer, texts)) for texts in gold])
     metrics = dict(zip(("exact_match", "f1"), scores.mean(axis=0).tolist(), strict=True))
     if 0 < answerable.sum() < len(examples):
         for name, rows in (("answerable", answerable), ("unanswerable", ~answerable)):
             match, f1 = scores[rows].mean(axis=0).tolist()
             metrics |= {f"{name}_exact_match": match, f"{name}_f1": f1}
-    missing = sum(example.id not in predictions for example in examples)
-    return {**metrics, "total": len(examples), "missing": missing}
-
-
-def _scores(example: SquadExample, predicted: str | None) -> tuple[float, float]:
-    if predicted is None:
-        return 0.0, 0.0
-    gold = _texts(example)
-    return exact_match(predicted, gold), token_f1(predicted, gold)
-
-
-def _texts(example: SquadExample) -> list[str]:
-    return [answer.text for answer in example.answers]
+    return {**metrics, "total": len(examples), "missing": found.count(None)}
 
 
 def evaluate_squad(dataset_json: str | Path, predictions_json: str | Path) -> dict[str, float]:

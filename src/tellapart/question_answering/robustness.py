@@ -12,9 +12,8 @@ from tellapart.errors import RecipeError, did_you_mean
 from tellapart.evaluation.robustness import ATTACKS, Answers, Attack, Robustness, compare_answers
 from tellapart.fitting.folder import claim_folder
 from tellapart.question_answering.attacks import attacked_examples
-from tellapart.question_answering.loading import load_qa_model
 from tellapart.question_answering.metrics import exact_match, qa_metrics
-from tellapart.question_answering.runs import answer
+from tellapart.question_answering.runs import answer, load_qa_model
 from tellapart.question_answering.squad import SquadExample, read_squad
 from tellapart.runs.robustness import answer_names, source_name, write_robustness
 from tellapart.wordnet.reader import WordNet

@@ -118,15 +118,10 @@ def _table_examples(source: str, split: str | None) -> Iterator[SquadExample]:
             raise DataError(
                 f"{place} has {len(texts)} answers and {len(starts)} places of answers", "correct that row"
             )
-        yield SquadExample(
-            id=_value(row, "id", str, place),
-            question=_value(row, "question", str, place),
-            context=context,
-            answers=tuple(
-                _answer({"text": text, "answer_start": start}, context, f"{place}, answers {one}")
-                for one, (text, start) in enumerate(zip(texts, starts, strict=True), start=1)
-            ),
-        )
+        row["answers"] = [
+            {"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)
+        ]
+        yield _example(row, context, place)
 
 
 def _examples(content: Any, where: str) -> Iterator[SquadExample]:
@@ -134,14 +129,16 @@ def _examples(content: Any, where: str) -> Iterator[SquadExample]:
         for paragraph, below in _listed(article, "paragraphs", place):
             context = _value(paragraph, "context", str, below)
             for question, here in _listed(paragraph, "qas", below):
-                yield SquadExample(
-                    id=_value(question, "id", str, here),
-                    question=_value(question, "question", str, here),
-                    context=context,
-                    answers=tuple(
-                        _answer(answer, context, spot) for answer, spot in _listed(question, "answers", here)
-                    ),
-                )
+                yield _example(question, context, here)
+
+
+def _example(question: Any, context: str, place: str) -> SquadExample:
+    return SquadExample(
+        id=_value(question, "id", str, place),
+        question=_value(question, "question", str, place),
+        context=context,
+        answers=tuple(_answer(answer, context, spot) for answer, spot in _listed(question, "answers", place)),
+    )
 
 
 def _answer(answer: Any, context: str, place: str) -> SquadAnswer:

@@ -104,7 +104,8 @@ def qa_windows(
     for window, mapping in enumerate(encoded["offset_mapping"]):
         of_text = np.array([part == 1 for part in encoded.sequence_ids(window)])
         offsets.append(np.where(of_text[:, None], np.array(mapping, dtype=np.int64), -1))
-    no_answer = np.array([_no_answer(ids, tokenizer.cls_token_id) for ids in encoded["input_ids"]])
+    cls = tokenizer.cls_token_id
+    no_answer = np.array([ids.index(cls) if cls in ids else 0 for ids in encoded["input_ids"]])
     positions = None
     if with_answers:
         found = [
@@ -130,10 +131,6 @@ def qa_windows(
 def _cut(question: str, tokenizer: Any, longest: int) -> str:
     mapping = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     return question if len(mapping) <= longest else question[: mapping[longest - 1][1]]
-
-
-def _no_answer(ids: Sequence[int], cls_token_id: int | None) -> int:
-    return next((place for place, token in enumerate(ids) if token == cls_token_id), 0)
 
 
 def _positions(example: SquadExample, offsets: np.ndarray, no_answer: int) -> tuple[int, int]:

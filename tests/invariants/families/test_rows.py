@@ -16,7 +16,7 @@ from tellapart.data.examples import TextSplit
 from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.pooling import _LAYOUTS, Pooling
 from tellapart.encoders.transformer import save_classifier
-from tellapart.question_answering.loading import load_qa_encoder
+from tellapart.question_answering.runs import load_qa_encoder
 
 TWO_TYPES = ("bert", "albert", "electra")
 

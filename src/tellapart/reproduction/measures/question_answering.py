@@ -10,9 +10,8 @@ from typing import Any
 
 from tellapart.errors import DataError
 from tellapart.files import replacing
-from tellapart.question_answering.loading import load_qa_model
 from tellapart.question_answering.metrics import qa_metrics
-from tellapart.question_answering.runs import answer, train_qa
+from tellapart.question_answering.runs import answer, load_qa_model, train_qa
 from tellapart.question_answering.squad import SquadExample, questions_fingerprint, read_squad
 from tellapart.reproduction.measures.base import (
     PRETRAINED,

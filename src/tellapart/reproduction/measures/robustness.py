@@ -7,9 +7,8 @@ from typing import Any
 
 from tellapart.errors import DataError
 from tellapart.question_answering.attacks import attacked_examples
-from tellapart.question_answering.loading import load_qa_model
 from tellapart.question_answering.metrics import qa_metrics
-from tellapart.question_answering.runs import answer
+from tellapart.question_answering.runs import answer, load_qa_model
 from tellapart.reproduction.measures import question_answering
 from tellapart.reproduction.measures.base import (
     Cell,
