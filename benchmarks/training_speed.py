@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ import transformers
 
 from evidence import RESULTS
 from pairs import command_of, earlier, now, write
-from tellapart.data.batches.batching import LengthBucketBatchSampler, TokenisedDataset, padding_share
+from tellapart.data.batches.batching import LengthBucketBatchSampler, TokenisedDataset
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.data.reading.rows import read_data
@@ -59,6 +59,16 @@ class Task:
     def accuracy(self, model: Any) -> float:
         assert self.test.labels is not None
         return float((score(model, self.test).argmax(1) == self.test.labels.numpy()).mean())
+
+
+def padding_share(dataset: TokenisedDataset, batches: Iterable[Sequence[int]]) -> float:
+    """Returns the share of padding tokens in the batches."""
+    real = total = 0
+    for rows in batches:
+        lengths = dataset.lengths[torch.as_tensor(rows)]
+        real += int(lengths.sum())
+        total += int(lengths.max()) * len(rows)
+    return 1 - real / total
 
 
 def stock(task: Task, device: str, seed: int) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,3 +24,15 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
         return folder
 
     return write
+
+
+@pytest.fixture
+def padding_share() -> Callable[[Any, Iterable[Sequence[int]]], float]:
+    """Returns the share of padding tokens in batches of a tokenised data set."""
+
+    def share(dataset: Any, batches: Iterable[Sequence[int]]) -> float:
+        longest = [(int(dataset.lengths[list(rows)].max()), rows) for rows in batches]
+        real = sum(int(dataset.lengths[list(rows)].sum()) for _, rows in longest)
+        return 1 - real / sum(length * len(rows) for length, rows in longest)
+
+    return share

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from tellapart.errors import ModelError
-from tellapart.files import replacing
+from tellapart.files import write_json
 
 MANIFEST_FILE = "export.json"
 
@@ -65,8 +65,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    with replacing(folder / MANIFEST_FILE) as temporary:
-        temporary.write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
+    write_json(folder / MANIFEST_FILE, asdict(manifest))
 
 
 def read_manifest(folder: Path) -> Manifest:

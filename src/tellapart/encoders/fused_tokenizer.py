@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, BatchEncoding
 
 from tellapart.data.batches.batching import part_suffix
 from tellapart.errors import ModelError
-from tellapart.files import replacing
+from tellapart.files import replacing, write_text
 
 TOKENIZER_FILE = "fused_tokenizer.json"
 
@@ -93,8 +93,7 @@ class FusedTokenizer:
         for number, part in enumerate(self.parts, start=1):
             with replacing(Path(folder) / f"tokenizer-{number}") as temporary:
                 part.save_pretrained(temporary)
-        with replacing(Path(folder) / TOKENIZER_FILE) as temporary:
-            temporary.write_text(json.dumps({"parts": len(self.parts)}) + "\n", encoding="utf-8")
+        write_text(Path(folder) / TOKENIZER_FILE, json.dumps({"parts": len(self.parts)}) + "\n")
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> FusedTokenizer:

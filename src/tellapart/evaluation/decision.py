@@ -12,7 +12,7 @@ import numpy as np
 
 from tellapart.data.examples import LabelSpace
 from tellapart.errors import DataError, ModelError
-from tellapart.files import replacing
+from tellapart.files import write_json
 
 DECISION_FILE = "tellapart.json"
 DEFAULT_THRESHOLD = 0.5
@@ -92,8 +92,7 @@ def write_decision(folder: str | Path, decision: Decision, labels: LabelSpace) -
     if not content:
         path.unlink(missing_ok=True)
         return
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, content)
 
 
 def read_decision(path: str | Path, labels: LabelSpace) -> tuple[Decision, LabelSpace]:

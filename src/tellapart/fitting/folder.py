@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from tellapart.evaluation.calibration import ReliabilityBin, reliability_bins
 from tellapart.evaluation.metrics import confidences, finite_logits, per_class, predicted_ids
 from tellapart.evaluation.predictions import predicted_columns, prediction_table
 from tellapart.evaluation.task import seen_note
-from tellapart.files import replacing
+from tellapart.files import write_json, write_text
 from tellapart.fitting.fitted import Fitted
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.inspection.report import WrongPrediction, write_report, write_target_report
@@ -97,16 +96,14 @@ def write_run(
     """
     assert fitted.recipe is not None
     fitted.save(folder / "model")
-    with replacing(folder / "recipe.yaml") as temporary:
-        temporary.write_text(fitted.recipe.to_yaml(), encoding="utf-8")
+    write_text(folder / "recipe.yaml", fitted.recipe.to_yaml())
     shown = "test" if "test" in logits else "validation"
     if shown in logits:
         split = data.splits[shown]
         table = prediction_table(fitted.labels, split, logits[shown], fitted.decision.applied_thresholds)
         write_table(table, folder / "predictions.parquet")
         _write_report(folder / "report.html", fitted, split, logits[shown], metrics, shown)
-    with replacing(folder / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / "metrics.json", metrics)
 
 
 def _write_report(

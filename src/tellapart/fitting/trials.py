@@ -15,7 +15,7 @@ import yaml
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.task import task_metrics, unseen_metrics
-from tellapart.files import replacing
+from tellapart.files import write_text
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
@@ -148,8 +148,7 @@ def write_trial(trial: dict[str, Any], recipe: Recipe, folder: Path) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    with replacing(trial_file(recipe, folder)) as temporary:
-        temporary.write_text(json.dumps(trial, ensure_ascii=False), encoding="utf-8")
+    write_text(trial_file(recipe, folder), json.dumps(trial, ensure_ascii=False))
 
 
 def evaluated_split(data: TextData) -> TextSplit:

@@ -19,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from tellapart.encoders.precision import default_device
 from tellapart.errors import RecipeError
-from tellapart.files import replacing
+from tellapart.files import write_json, write_text
 from tellapart.fitting.environment import environment, is_main_process
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder
 from tellapart.fitting.stages import trainer_options
@@ -138,8 +138,7 @@ def _claim_recipe(path: Path, recipe: PretrainRecipe, *, resumed: bool) -> None:
                 f"the interrupted run has {key}: {before.get(key)}, but now it is {now[key]}",
                 "repeat the same command, or start again with --overwrite",
             )
-    with replacing(path) as temporary:
-        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+    write_text(path, recipe.to_yaml())
 
 
 # ---- Training ----
@@ -204,8 +203,7 @@ class LogFile(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Writes the log up to the checkpoint."""
         if state.is_world_process_zero:
-            with replacing(self.path) as temporary:
-                temporary.write_text("".join(map(_json_line, state.log_history)), encoding="utf-8")
+            write_text(self.path, "".join(map(_json_line, state.log_history)))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **_: Any) -> None:
         """Appends a line."""
@@ -265,8 +263,7 @@ def _finish(
         corrected=statistics.corrected,
         recipe_yaml=recipe.to_yaml(),
     )
-    with replacing(folder / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "metrics.json", metrics)
     for name in (CORPUS, TOKENIZER) if recipe.keep_checkpoints else (CHECKPOINTS,):
         shutil.rmtree(folder / name, ignore_errors=True)
     return metrics

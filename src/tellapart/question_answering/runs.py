@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.encoders.transformer import parameter_count, position_limit, readable, without_reports
 from tellapart.errors import DataError, ModelError, RecipeError
-from tellapart.files import replacing
+from tellapart.files import replacing, write_json
 from tellapart.fitting.environment import environment
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder
 from tellapart.question_answering.metrics import answers, qa_metrics
@@ -190,9 +189,9 @@ def train_qa(
     if held_out is not None:
         predictions = answer(model, tokenizer, held_out, quiet=quiet)
         metrics["validation"] = qa_metrics(held_out, predictions)
-        _write_json(folder / "predictions.json", predictions)
+        write_json(folder / "predictions.json", predictions)
     metrics["environment"] = environment()
-    _write_json(folder / "metrics.json", metrics)
+    write_json(folder / "metrics.json", metrics)
     return metrics
 
 
@@ -217,7 +216,7 @@ def predict_qa(
     examples = read_squad(source)
     loaded, tokenizer = load_qa_model(model)
     predictions = answer(loaded, tokenizer, examples, quiet=quiet)
-    _write_json(Path(output), predictions)
+    write_json(Path(output), predictions)
     return predictions
 
 
@@ -258,8 +257,3 @@ def answer(
 def _well_placed(example: SquadExample) -> bool:
     """Whether the first answer, if any, is at its `answer_start`."""
     return all(example.context.startswith(first.text, first.start) for first in example.answers[:1])
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.errors import OutputError, TellapartError
-from tellapart.files import replacing
+from tellapart.files import write_text
 from tellapart.reproduction.measures import classification, corrections, question_answering, robustness
 from tellapart.reproduction.measures.base import Cell, ColumnRows, Measure
 from tellapart.reproduction.request import TableRequest
@@ -109,8 +109,7 @@ def failed_cell(cell: Cell, reason: str) -> CellResult:
     Raises:
         OutputError: The file cannot be written.
     """
-    with replacing(_failure_file(cell)) as temporary:
-        temporary.write_text(json.dumps({"error": reason}, ensure_ascii=False), encoding="utf-8")
+    write_text(_failure_file(cell), json.dumps({"error": reason}, ensure_ascii=False))
     return CellResult(error=reason)
 
 

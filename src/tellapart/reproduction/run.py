@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 
 from tellapart.data.benchmarks.registry import registered
 from tellapart.errors import TellapartError, UserError
-from tellapart.files import replacing
+from tellapart.files import write_json, write_text
 from tellapart.fitting.environment import environment
 from tellapart.fitting.folder import claim_folder
 from tellapart.reproduction.cells import (
@@ -331,9 +330,6 @@ def _outcome(cell: Cell, result: CellResult | None) -> str:
 
 
 def _write(folder: Path, result: Reproduction) -> None:
-    with replacing(folder / f"{result.table}.json") as temporary:
-        text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-    with replacing(folder / f"{result.table}.md") as temporary:
-        temporary.write_text(reproduction_markdown(result), encoding="utf-8")
+    write_json(folder / f"{result.table}.json", result.to_dict())
+    write_text(folder / f"{result.table}.md", reproduction_markdown(result))
     write_reproduction_report(folder / f"{result.table}.html", result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
 from tellapart.evaluation.metrics import find_metric, main_metric
 from tellapart.evaluation.task import is_ranking
-from tellapart.files import replacing
+from tellapart.files import write_json
 from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.folder import claim_folder
 from tellapart.fitting.objectives import check_objectives
@@ -147,9 +146,7 @@ _TRIAL_KEYS = ("seed", "score", "metrics", "seconds", "seen_rows", "unseen_score
 def _write(
     folder: Path, comparison: Comparison, cells: dict[str, list[dict[str, Any]]], labels: LabelSpace
 ) -> None:
-    with replacing(folder / "comparison.json") as temporary:
-        text = json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "comparison.json", comparison.to_dict())
     write_comparison_report(folder / "comparison.html", comparison)
     save_comparison_plot(comparison, folder / "comparison.png")
     for method, its_cells in cells.items() if not labels.regression else ():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from tellapart.evaluation.predictions import predicted_columns
 from tellapart.evaluation.robustness import Answers, Robustness, compare_answers
 from tellapart.evaluation.synonym_swaps import SynonymSwaps, label_words
 from tellapart.evaluation.task import task_metrics
-from tellapart.files import replacing
+from tellapart.files import write_json
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.folder import claim_folder
 from tellapart.fitting.loading import load_fitted
@@ -149,6 +148,4 @@ def write_robustness(folder: Path, result: Robustness) -> None:
         OutputError: A file cannot be written.
     """
     write_robustness_report(folder / "robustness.html", result)
-    with replacing(folder / "robustness.json") as temporary:
-        text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "robustness.json", result.to_dict())

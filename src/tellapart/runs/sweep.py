@@ -33,7 +33,7 @@ from tellapart.evaluation.sweeps import (
     value_text,
 )
 from tellapart.evaluation.task import is_ranking, task_metrics
-from tellapart.files import replacing
+from tellapart.files import replacing, write_json
 from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.fit import fit
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder
@@ -325,9 +325,7 @@ def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
 
 
 def _write(folder: Path, result: SweepResult, recipe: Recipe) -> None:
-    with replacing(folder / "sweep.json") as temporary:
-        text = json.dumps(result.to_dict(), indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "sweep.json", result.to_dict())
     with replacing(folder / "best.yaml") as temporary:
         found = f"# The best of {len(result.trials)} trials: {parameters_text(result, result.best)}\n"
         best = with_parameters(recipe, result.best.parameters)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tellapart.data.batches.balancing import ClassBalancedBatchSampler
-from tellapart.data.batches.batching import LengthBucketBatchSampler, TokenisedDataset, padding_share
+from tellapart.data.batches.batching import LengthBucketBatchSampler, TokenisedDataset
 from tellapart.errors import DataError, RecipeError
 
 
@@ -122,7 +122,7 @@ def test_an_epoch_has_as_many_steps_as_in_any_other_order(size, accumulation, dr
     assert len(list(balanced)) == len(balanced)
 
 
-def test_rows_of_similar_length_come_together():
+def test_rows_of_similar_length_come_together(padding_share):
     random = np.random.default_rng(0)
     labels, lengths = random.integers(0, 8, 2000), random.geometric(0.03, 2000).clip(1, 128)
     dataset = TokenisedDataset({"input_ids": np.ones(lengths.sum(), int)}, lengths)

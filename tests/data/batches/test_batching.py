@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from tellapart.data.batches.batching import (
     LengthBucketBatchSampler,
     TokenisedDataset,
-    padding_share,
     token_budget_batches,
 )
 from tellapart.errors import DataError
@@ -88,7 +87,7 @@ def test_the_arrangement_follows_from_seed_and_epoch():
     assert len(together[0] & together[1]) < 0.5 * len(together[0])
 
 
-def test_buckets_save_most_of_the_padding():
+def test_buckets_save_most_of_the_padding(padding_share):
     lengths = np.random.default_rng(0).geometric(0.03, 3000).clip(1, 128)
     dataset = _dataset([[1] * length for length in lengths])
     shuffled = np.array_split(np.random.default_rng(1).permutation(3000), 94)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -244,16 +244,6 @@ def token_budget_batches(
         batches.append(order[start : start + count])
         start += count
     return batches
-
-
-def padding_share(dataset: TokenisedDataset, batches: Iterable[Sequence[int]]) -> float:
-    """Returns the share of padding tokens in the batches."""
-    real = total = 0
-    for rows in batches:
-        lengths = dataset.lengths[torch.as_tensor(rows)]
-        real += int(lengths.sum())
-        total += int(lengths.max()) * len(rows)
-    return 1 - real / total
 
 
 def identity(batch: Any) -> Any:

@@ -25,19 +25,7 @@ from tellapart.files import cache_folder, replacing
 if TYPE_CHECKING:
     import arxiv
 
-ARCHIVES = (
-    "astro-ph",
-    "cond-mat",
-    "cs",
-    "econ",
-    "eess",
-    "math",
-    "nlin",
-    "physics",
-    "q-bio",
-    "q-fin",
-    "stat",
-)
+ARCHIVES = ("astro-ph", "cond-mat", "cs", "econ", "eess", "math", "nlin", "physics", "q-bio", "q-fin", "stat")
 """The archives that are divided into several categories."""
 
 PAGE_SIZE = 500

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from filelock import FileLock
 
 from tellapart.errors import RecipeError, did_you_mean
-from tellapart.files import replacing
+from tellapart.files import write_text
 from tellapart.fitting.environment import environment
 from tellapart.fitting.trials import TRIALS
 from tellapart.pretraining.recipe import PretrainRecipe
@@ -119,11 +119,9 @@ class Measure(Protocol):
         Raises:
             TellapartError: It cannot be used, or does not have the metrics of the column.
         """
-        ...
 
     def finished(self, cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
         """Returns the content of a cell's trial, if it was run with the same settings on the same rows."""
-        ...
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """Runs a cell and whatever it depends on, writes its trial, and returns the trial's content.
@@ -131,11 +129,9 @@ class Measure(Protocol):
         Raises:
             TellapartError: It cannot be run, or the file cannot be written.
         """
-        ...
 
     def forget(self) -> None:
         """Clears the cache of `describe`."""
-        ...
 
 
 def check_metrics(cell: Cell, known: Sequence[str]) -> None:
@@ -211,8 +207,7 @@ def write_trial(
         "settings": settings_fingerprint(cell),
         "fingerprint": fingerprint(cell, rows),
     }
-    with replacing(cell.trial_file) as temporary:
-        temporary.write_text(json.dumps(trial, ensure_ascii=False), encoding="utf-8")
+    write_text(cell.trial_file, json.dumps(trial, ensure_ascii=False))
     return trial
 
 
@@ -233,8 +228,7 @@ def pretrain_row(cell: Cell) -> Path:
     with locked(folder):
         same = written.is_file() and written.read_text(encoding="utf-8") == recipe.to_yaml()
         if not (same and (folder / "metrics.json").is_file()):
-            with replacing(written) as temporary:
-                temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+            write_text(written, recipe.to_yaml())
             pretrain(recipe, folder, resume=same, overwrite=not same, quiet=cell.quiet)
     return folder
 

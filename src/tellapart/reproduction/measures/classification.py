@@ -15,7 +15,7 @@ from tellapart.data.fingerprints import rows_fingerprint
 from tellapart.errors import DataError
 from tellapart.evaluation.metrics import METRICS, find_metric
 from tellapart.evaluation.task import is_ranking, task_metrics
-from tellapart.files import replacing
+from tellapart.files import write_text
 from tellapart.fitting.fit import fit
 from tellapart.fitting.rows import read_rows, split_data
 from tellapart.fitting.trials import finished_trial, run_trial
@@ -141,8 +141,7 @@ def _select(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:
     scores = [_validation_score(cell, with_values(seeded, one), data) for one in cell.choices]
     selected = list(cell.choices[max(range(len(scores)), key=lambda place: sign * scores[place])])
     content = {"asked": _selection_key(cell, recipe), "chosen": selected, "validation": scores}
-    with replacing(_selection_file(cell)) as temporary:
-        temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    write_text(_selection_file(cell), json.dumps(content, ensure_ascii=False))
     return selected
 
 

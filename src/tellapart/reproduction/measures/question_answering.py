@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.errors import DataError
-from tellapart.files import replacing
+from tellapart.files import write_text
 from tellapart.question_answering.metrics import qa_metrics
 from tellapart.question_answering.runs import answer, load_qa_model, train_qa
 from tellapart.question_answering.squad import SquadExample, questions_fingerprint, read_squad
@@ -106,8 +106,7 @@ def trained_model(cell: Cell) -> tuple[Path, float]:
         written = json.dumps(content, indent=2)
         same = asked.is_file() and asked.read_text(encoding="utf-8") == written
         if not (same and (folder / "metrics.json").is_file()):
-            with replacing(asked) as temporary:
-                temporary.write_text(written, encoding="utf-8")
+            write_text(asked, written)
             train_qa(training_source, folder, encoder=encoder, overwrite=True, quiet=cell.quiet, **settings)
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return folder, metrics["training_seconds"]
