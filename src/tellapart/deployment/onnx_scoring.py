@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tellapart.encoders.precision import Precision
 from tellapart.encoders.scoring import TOKENS_A_BATCH, in_batches
 from tellapart.encoders.transformer import position_limit, readable
 from tellapart.errors import MissingDependencyError, ModelError, UserError
+from tellapart.training.progress import Progress
 
 
 class OnnxClassifier:
@@ -41,9 +41,7 @@ class OnnxClassifier:
         self._session = _session(path)
         self.inputs = [each.name for each in self._session.get_inputs()]
 
-    def scores(
-        self, dataset: TokenisedDataset, *, progress: Callable[[int], None] | None = None
-    ) -> np.ndarray:
+    def scores(self, dataset: TokenisedDataset, *, progress: Progress = None) -> np.ndarray:
         """Returns the logits of every row, float32 (N, K).
 
         Args:
@@ -89,14 +87,9 @@ class ExportedScorer:
         return tokenise(split, self.tokenizer, max_length=self.max_length)
 
     def scores(
-        self,
-        split: TextSplit,
-        rows: TokenisedDataset | None = None,
-        *,
-        bf16: bool = False,
-        progress: Callable[[int], Any] | None = None,
+        self, split: TextSplit, rows: TokenisedDataset | None = None, *, progress: Progress = None
     ) -> np.ndarray:
-        """Computes logits, float32 (N, K); `bf16` has no effect."""
+        """Computes logits, float32 (N, K)."""
         return self.model.scores(self.tokenised(split) if rows is None else rows, progress=progress)
 
     def in_precision(self, precision: Precision, *, regression: bool) -> ExportedScorer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, get_args
@@ -23,7 +22,7 @@ from tellapart.files import replacing
 from tellapart.fitting.models import check_readable
 from tellapart.objectives import Objective
 from tellapart.recipes import Recipe
-from tellapart.training.progress import rows_bar
+from tellapart.training.progress import Progress, rows_bar
 from tellapart.training.tfidf import CONFIG_FILE as TFIDF_CONFIG
 
 
@@ -50,12 +49,7 @@ class Scorer(Protocol):
         """Tokenises a split; None for models that read plain texts."""
 
     def scores(
-        self,
-        split: TextSplit,
-        rows: TokenisedDataset | None = None,
-        *,
-        bf16: bool = False,
-        progress: Callable[[int], Any] | None = None,
+        self, split: TextSplit, rows: TokenisedDataset | None = None, *, progress: Progress = None
     ) -> np.ndarray:
         """Computes the logits of a split, float32 (N, K); `rows` is the same split tokenised, if it has been."""
 
@@ -94,16 +88,11 @@ class TransformersScorer:
         return tokenise(split, self.tokenizer, max_length=self.max_length)
 
     def scores(
-        self,
-        split: TextSplit,
-        rows: TokenisedDataset | None = None,
-        *,
-        bf16: bool = False,
-        progress: Callable[[int], Any] | None = None,
+        self, split: TextSplit, rows: TokenisedDataset | None = None, *, progress: Progress = None
     ) -> np.ndarray:
         """Computes logits, float32 (N, K)."""
         rows = self.tokenised(split) if rows is None else rows
-        return score(self.model, rows, bf16=bf16, progress=progress)
+        return score(self.model, rows, progress=progress)
 
     def in_precision(self, precision: Precision, *, regression: bool) -> TransformersScorer:
         """Returns the scorer with bf16 weights if requested, or if `auto` and it is faster without losing accuracy.
@@ -197,23 +186,21 @@ class Fitted:
         split: TextSplit,
         *,
         rows: TokenisedDataset | None = None,
-        bf16: bool = False,
         quiet: bool = True,
-        progress: Callable[[int], Any] | None = None,
+        progress: Progress = None,
     ) -> np.ndarray:
         """Computes calibrated logits, float32 (N, K); for regression the predicted values (N, 1) in the label's unit.
 
         Args:
             split: The rows.
             rows: The same rows from `tokenised`, if already tokenised.
-            bf16: Whether to run under bf16 autocast.
             quiet: Whether to hide the progress bar.
             progress: Called with the number of rows done, instead of a bar.
         """
         rows = self.tokenised(split) if rows is None else rows
         hidden = quiet or progress is not None or rows is None
         with rows_bar(len(split), quiet=hidden) as bar:
-            logits = self.scorer.scores(split, rows, bf16=bf16, progress=progress or bar)
+            logits = self.scorer.scores(split, rows, progress=progress or bar)
         return self.decision.calibrated(logits)
 
     def save(self, folder: str | Path) -> None:

@@ -7,17 +7,6 @@ import importlib
 from tellapart.data.examples import LabelSpace
 from tellapart.objectives.base import Objective
 from tellapart.objectives.options import ClassificationOptions, ObjectiveOptions
-from tellapart.recipes import Recipe
-
-
-def check_objectives(recipe: Recipe, labels: LabelSpace) -> None:
-    """Refuses objectives that do not fit the labels, before anything is trained.
-
-    Raises:
-        RecipeError: With the reason.
-    """
-    for stage in recipe.stages:
-        build_objective(stage.objective, labels)
 
 
 def build_objective(options: ObjectiveOptions, labels: LabelSpace) -> Objective:

@@ -185,15 +185,7 @@ def write_target_report(
 
 
 def write_comparison_report(path: Path | str, comparison: Comparison) -> None:
-    """Writes the report of a comparison of methods.
-
-    Args:
-        path: The file to write.
-        comparison: The comparison.
-
-    Raises:
-        OutputError: The file could not be written.
-    """
+    """Writes the report of a comparison of methods; raises `OutputError` if the file cannot be written."""
     failures = [
         [method, trial.seed, trial.error]
         for method, result in comparison.methods.items()
@@ -220,15 +212,7 @@ def write_comparison_report(path: Path | str, comparison: Comparison) -> None:
 
 
 def write_sweep_report(path: Path | str, result: SweepResult) -> None:
-    """Writes the report of a sweep.
-
-    Args:
-        path: The file to write.
-        result: The sweep.
-
-    Raises:
-        OutputError: The file could not be written.
-    """
+    """Writes the report of a sweep; raises `OutputError` if the file cannot be written."""
     best, names = result.best, space_names(result.spaces)
     assert best.mean is not None
     values = [(names[space], value_text(value)) for space, value in best.parameters.items()]
@@ -249,15 +233,7 @@ def write_sweep_report(path: Path | str, result: SweepResult) -> None:
 
 
 def write_robustness_report(path: Path | str, result: Robustness) -> None:
-    """Writes the report of an attack: metrics before and after, and texts whose prediction changed.
-
-    Args:
-        path: The file to write.
-        result: The metrics and predictions.
-
-    Raises:
-        OutputError: The file could not be written.
-    """
+    """Writes the report of an attack: metrics before and after, and changed predictions (`OutputError` on failure)."""
     header, figures = robustness_rows(result)
     changed = (
         ("Right before, wrong after", result.became_wrong, result.flips.lost),

@@ -53,15 +53,7 @@ def reproduction_markdown(result: Reproduction) -> str:
 
 
 def write_reproduction_report(path: Path | str, result: Reproduction) -> None:
-    """Writes the page as a single HTML file without scripts or external assets.
-
-    Args:
-        path: The file to write.
-        result: The reproduction.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
+    """Writes the page as one HTML file without scripts or external assets; raises `OutputError` if it cannot."""
     subtitle = " · ".join(filter(None, [result.protocol.paper, result.protocol.table]))
     write_page(
         path,

@@ -9,6 +9,9 @@ from typing import Any
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+Progress = Callable[[int], Any] | None
+"""Called with the number of rows done; None for no reports."""
+
 
 class ProgressBar(TrainerCallback):
     """Shows steps, the last loss and the last validation metric on one line of stderr.

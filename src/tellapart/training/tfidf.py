@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from sklearn.svm import LinearSVC
 
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError, ModelError, UserError
+from tellapart.training.progress import Progress
 
 CONFIG_FILE = "tfidf.json"
 WEIGHTS_FILE = "tfidf.safetensors"
@@ -105,14 +105,7 @@ class TfidfClassifier:
     def tokenised(self, split: TextSplit) -> None:
         """Returns None: plain texts are scored."""
 
-    def scores(
-        self,
-        split: TextSplit,
-        rows: Any = None,
-        *,
-        bf16: bool = False,
-        progress: Callable[[int], Any] | None = None,
-    ) -> np.ndarray:
+    def scores(self, split: TextSplit, rows: Any = None, *, progress: Progress = None) -> np.ndarray:
         """Computes the SVM's uncalibrated margins or the predicted numbers, float32 (N, K)."""
         if progress is not None:
             progress(len(split))
