@@ -233,7 +233,7 @@ def write_sweep_report(path: Path | str, result: SweepResult) -> None:
 
 
 def write_robustness_report(path: Path | str, result: Robustness) -> None:
-    """Writes the report of an attack: metrics before and after, and changed predictions (`OutputError` on failure)."""
+    """Writes the report of an attack: metrics before and after, changed texts (`OutputError` on failure)."""
     header, figures = robustness_rows(result)
     changed = (
         ("Right before, wrong after", result.became_wrong, result.flips.lost),
