@@ -7,6 +7,7 @@ metadata were taken out, which only held paths of the machine.
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -67,6 +68,28 @@ def test_trials_are_taken_up_and_not_run_again(written, monkeypatch):
     assert (
         main_code("compare", "tickets.csv", *arguments, "--quiet", "--output", "comparison", "--resume") == 0
     )
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("data.squad", "read_squad"),
+        ("data.tokenising", "tokenise"),
+        ("encoders.resolve", "resolve_encoder"),
+        ("encoders.transformer", "load_encoder load_tokenizer"),
+        ("evaluation.spans", "evaluate_squad exact_match token_f1"),
+        ("objectives.base", "EncodedBatch Requirements"),
+        ("objectives.distance_matrices", "ordinal_distance"),
+        ("pretraining.corrections", "CorrectionRates hard_correction soft_regularisation"),
+        ("pretraining.synonyms", "build_table"),
+        ("pretraining.tables", "synonym_table"),
+        ("recipes", "validated"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_names_that_its_documentation_imported_are_still_there(module, names):
+    found = importlib.import_module(f"tellapart.{module}")
+    assert all(hasattr(found, name) for name in names.split())
 
 
 def main_code(*arguments: str) -> int:

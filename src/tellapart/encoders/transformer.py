@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,3 +207,10 @@ def without_reports() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bar:
             transformers_logging.enable_progress_bar()
+
+
+def __getattr__(name: str) -> Any:
+    """Names that documentation of 0.1 imported from here, and that are in `tellapart.encoders.loading` now."""
+    if name in ("load_encoder", "load_tokenizer"):
+        return getattr(importlib.import_module("tellapart.encoders.loading"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
