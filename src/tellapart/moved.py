@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.machinery
 import sys
 import warnings
@@ -18,8 +17,11 @@ MOVED = {
 """Old path to new path."""
 
 
-class MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Import hook that loads a moved module from its new path; both paths give the same module object."""
+class MovedModules:
+    """Import hook that loads a moved module from its new path; both paths give the same module object.
+
+    It has the methods of `importlib.abc.MetaPathFinder` and `Loader`, whose import would slow down `--help`.
+    """
 
     def __init__(self) -> None:
         self._specs: dict[str, importlib.machinery.ModuleSpec | None] = {}
@@ -28,7 +30,7 @@ class MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """Returns a spec for the paths in `MOVED`, None for all others."""
-        return importlib.machinery.ModuleSpec(fullname, self) if fullname in MOVED else None
+        return importlib.machinery.ModuleSpec(fullname, self) if fullname in MOVED else None  # type: ignore[arg-type]
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         """Imports the module from its new path."""
