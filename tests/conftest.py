@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -48,12 +49,14 @@ def ticket_file(tickets: list[tuple[str, str]], tmp_path_factory: pytest.TempPat
 def tiny_encoder(tickets: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a BERT of two layers and 32 dimensions with random weights, whose words are the tickets'."""
     import torch
-    from tokenizers.implementations import BertWordPieceTokenizer
     from transformers import BertConfig, BertModel, BertTokenizer
 
-    learned = BertWordPieceTokenizer()
-    learned.train_from_iterator([text for text, _ in tickets], vocab_size=200, show_progress=False)
-    tokenizer = BertTokenizer(vocab=learned.get_vocab())
+    # Written out: the ids of a vocabulary that is learned differ from process to process, and with them the runs.
+    words = sorted({word for text, _ in tickets for word in re.findall(r"\w+|[^\w\s]", text)})
+    letters = sorted(set("".join(words)))
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    tokens += [word for word in words if len(word) > 1]
+    tokenizer = BertTokenizer(vocab={token: number for number, token in enumerate(tokens)})
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(tokenizer),

@@ -66,7 +66,7 @@ def test_statistics_are_a_table_or_json(tellapart, texts, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "no texts were given"),
+        ([], "no texts are named"),
         (["missing.txt"], "there is no file missing.txt"),
         (["TEXTS", "--correction", "softer"], "correction cannot be 'softer'"),
         (["TEXTS", "--layers", "3"], "layers applies to a new model"),

@@ -247,7 +247,7 @@ def test_an_encoder_without_dropout_gets_some_for_the_stage_and_keeps_its_config
     rates = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     (folder / "config.json").write_text(json.dumps(config | rates))
     quiet = with_values(method_recipe("r-drop", recipe), [f"encoder.name={folder}"])
-    with pytest.raises(ModelError, match=r"without dropout.*views_dropout=0\.1"):
+    with pytest.raises(ModelError, match=r"no dropout.*views_dropout=0\.1"):
         fit(quiet, load_data(quiet), tmp_path / "a", quiet=True)
     given = with_values(quiet, ["stages.0.views_dropout=0.1", "stages.0.epochs=1"])
     fitted = fit(given, load_data(given), tmp_path / "b", quiet=True)

@@ -104,5 +104,5 @@ def test_accumulated_batches_give_the_step_of_a_whole_batch(rows, tmp_path):
 
 def test_an_encoder_without_dropout_cannot_be_compared_with_itself(rows, tmp_path):
     model = _model("textcnn", embedding_dropout=0.0)
-    with pytest.raises(ModelError, match="without dropout"):
+    with pytest.raises(ModelError, match="has no dropout"):
         _train(model, 0.5 * CrossEntropy() + 0.5 * LabelDistance("uniform"), rows(), tmp_path)

@@ -236,7 +236,7 @@ def test_settings_that_would_do_something_else_are_refused(tiny_model, rows, tmp
         Trainer(tiny_model(), _arguments(tmp_path, label_smoothing_factor=0.1), train_dataset=data)
     with pytest.raises(RecipeError, match="write an Objective"):
         Trainer(tiny_model(), _arguments(tmp_path), train_dataset=data, compute_loss_func=lambda *_: None)
-    with pytest.raises(ModelError, match="without dropout"):
+    with pytest.raises(ModelError, match="no dropout"):
         Trainer(tiny_model(dropout=0.0), _arguments(tmp_path), objective=RDrop(), train_dataset=data)
     for options, message in (
         ({"batches": "random"}, "no batches called"),

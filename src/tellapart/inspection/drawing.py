@@ -83,6 +83,7 @@ def save_png(figure: Figure, path: Path | str, title: str = "", note: str = "") 
         figure.suptitle(title, fontsize=12, weight="bold", color=INK, **properties)
     if note:
         figure.supxlabel(note, fontsize=9, color=MUTED, **properties)
+    _warn_of_boxes(figure)
     with replacing(path) as temporary, _missing_glyphs_ignored():
         figure.savefig(temporary, format="png", facecolor=PAPER, bbox_inches="tight", pad_inches=0.2)
 
@@ -116,24 +117,30 @@ def text_properties(texts: Sequence[str]) -> dict[str, Any]:
 
     The default font comes first; matplotlib takes the letters that it lacks from the second.
     """
+    missing = _missing_letters("".join(texts))
+    family = _family_covering(missing) if missing else None
+    return {"parse_math": False} | ({"fontfamily": ["DejaVu Sans", family]} if family else {})
+
+
+def _missing_letters(text: str) -> frozenset[str]:
     from matplotlib.font_manager import findfont, get_font
 
     default = get_font(findfont("DejaVu Sans")).get_charmap()
-    missing = frozenset(
-        letter for letter in "".join(texts) if ord(letter) not in default and not letter.isspace()
-    )
-    if not missing:
-        return {"parse_math": False}
-    family = _family_covering(missing)
-    if family is None:
+    return frozenset(letter for letter in text if ord(letter) not in default and not letter.isspace())
+
+
+def _warn_of_boxes(figure: Figure) -> None:
+    """Warns that a PNG shows boxes for letters that no installed font has; browsers have fonts of their own."""
+    from matplotlib.text import Text
+
+    missing = _missing_letters("".join(text.get_text() for text in figure.findobj(Text)))
+    if missing and _family_covering(missing) is None:
         warnings.warn(
             f"no installed font has the letters {''.join(sorted(missing)[:8])}: figures show boxes instead; "
             "install a font such as Noto Sans CJK.",
             TellapartWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
-        return {"parse_math": False}
-    return {"parse_math": False, "fontfamily": ["DejaVu Sans", family]}
 
 
 @lru_cache(maxsize=32)
