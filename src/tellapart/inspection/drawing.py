@@ -67,17 +67,7 @@ def add_legend(axes: Axes) -> None:
 
 
 def save_png(figure: Figure, path: Path | str, title: str = "", note: str = "") -> None:
-    """Writes a figure as PNG.
-
-    Args:
-        figure: The figure.
-        path: The file to write.
-        title: Heading above the figure.
-        note: Explanation below it.
-
-    Raises:
-        OutputError: The file could not be written.
-    """
+    """Writes a figure as PNG, with a title above and a note below it; raises `OutputError` if it cannot."""
     properties: dict[str, Any] = text_properties([title, note]) | {"x": 0.01, "ha": "left"}
     if title:
         figure.suptitle(title, fontsize=12, weight="bold", color=INK, **properties)
