@@ -51,7 +51,7 @@ contracts: install
 	$(BIN)/deptry src
 
 pytest: install
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 bench: install
 	$(BIN)/python benchmarks/run_all.py $(BENCH_FLAGS)
