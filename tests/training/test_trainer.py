@@ -240,7 +240,7 @@ def test_settings_that_would_do_something_else_are_refused(tiny_model, rows, tmp
         Trainer(tiny_model(dropout=0.0), _arguments(tmp_path), objective=RDrop(), train_dataset=data)
     for options, message in (
         ({"batches": "random"}, "no batches called"),
-        ({"batches": "balanced", "texts_per_class": 3}, "cannot be shared evenly"),
+        ({"batches": "balanced", "texts_per_class": 3}, "cannot hold two or more classes"),
     ):
         with pytest.raises(RecipeError, match=message):
             Trainer(tiny_model(), _arguments(tmp_path, **options), train_dataset=data)
