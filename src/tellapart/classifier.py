@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,7 @@ from tellapart import __version__
 from tellapart.arrays import Target, texts_of
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.data.splits import complete_splits
+from tellapart.data.unlabelled import unlabelled_rows
 from tellapart.errors import DataError, ModelError, OutputError, RecipeError, did_you_mean
 from tellapart.evaluation.decision import DECISION_FILE
 from tellapart.recipes import Recipe, method_recipe, validated, with_values
@@ -63,6 +65,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         classes_: The classes in the type of `y`, sorted, (K,); column indices for an indicator matrix.
         recipe_: The recipe of the run, with every value filled in.
         history_: The training log, one dict per entry.
+        self_training_: With unlabelled texts: the number of texts used per class, and their mean confidence, for each
+            of the `rounds`; else None.
 
     Example:
         >>> classifier = TextClassifier("label-distance", epochs=10)
@@ -97,13 +101,23 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.settings = settings
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, *, validation_data: tuple[Any, Any] | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        validation_data: tuple[Any, Any] | None = None,
+        unlabelled: Any = None,
+    ) -> Self:
         """Trains the model, starting from the pre-trained encoder.
 
         Args:
             X: N texts: a list, an array or a Series; for pair tasks (N, 2), or a list of pairs.
             y: N classes of one type; for multi-label tasks an indicator matrix (N, K) or a list of lists.
             validation_data: X and y for choosing the best state of the model.
+            unlabelled: Further texts without labels, in the form of X, for self-training: the most confident
+                predictions become labels of a second model. Empty ones and rows of X are left out. The keys of
+                `self_training` go into `settings`: `{"self_training.rounds": 2}`.
 
         Returns:
             The estimator.
@@ -124,11 +138,17 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             test_share=0.0,
             seed=recipe.seed,
         )
+        if unlabelled is not None:
+            texts, _ = unlabelled_rows(
+                TextSplit(*texts_of(unlabelled)), data.train, data.validation, test=None
+            )
+            data = replace(data, unlabelled=texts)
         with tempfile.TemporaryDirectory() as folder:
             self._fitted = fit(recipe, data, folder, quiet=not self.verbose)
         self._target, self._pairs = target, data.train.text_pairs is not None
         self.recipe_: Recipe = self._fitted.recipe or recipe
         self.history_ = self._fitted.history
+        self.self_training_ = self._fitted.self_training
         self.classes_ = target.classes
         return self
 
@@ -194,6 +214,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             "pairs": self._pairs,
             "recipe": self.recipe_.model_dump(mode="json"),
             "history": self.history_,
+            "self_training": self.self_training_,
         }
         try:
             content = json.dumps(description, indent=2, default=_plain)
@@ -235,6 +256,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             estimator._pairs = description["pairs"]
             estimator.recipe_ = validated(description["recipe"])
             estimator.history_ = description["history"]
+            estimator.self_training_ = description.get("self_training")  # files of 0.1 have none
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 f"{folder} holds no saved TextClassifier (no readable {_DESCRIPTION})",

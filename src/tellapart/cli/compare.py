@@ -60,6 +60,7 @@ def compare(
         resume=resume,
         overwrite=overwrite,
         quiet=quiet,
+        pretrainer=o.pretrainer_of(chosen),
     )
     if json:
         print_json(comparison.to_dict())

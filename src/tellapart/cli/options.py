@@ -19,6 +19,8 @@ from tellapart.recipes.reading import assignment
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from tellapart.fitting.self_training import Pretrainer
+
 _DATA, _MODEL, _TRAINING, _OUTPUT = "Data", "Model", "Training", "Output"
 
 Places = Mapping[str, Mapping[str, str]]
@@ -36,6 +38,7 @@ RECIPE_PLACES: Places = {
         "ordered": "data.order",
         "hierarchy": "data.hierarchy_separator",
         "few_shot": "data.few_shot",
+        "unlabelled": "data.unlabelled",
     },
     _MODEL: {
         "encoder": "encoder.name",
@@ -56,7 +59,13 @@ RECIPE_PLACES: Places = {
     },
 }
 EXAMPLE = "stages.0.objective.tau=3"
-_METAVARS = {"data": "DATA", "texts": "TEXTS", "ordered": "NAMES", "hierarchy": "SEPARATOR"}
+_METAVARS = {
+    "data": "DATA",
+    "texts": "TEXTS",
+    "ordered": "NAMES",
+    "hierarchy": "SEPARATOR",
+    "unlabelled": "FILE",
+}
 
 
 def field_at(model: type[BaseModel], path: str) -> FieldInfo:
@@ -228,6 +237,15 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
     from tellapart.fitting.resolve import resolve_method  # imports torch: after the checks that need none
 
     return resolve_method(recipe)
+
+
+def pretrainer_of(recipe: Recipe) -> Pretrainer | None:
+    """Returns the function that pre-trains the encoder of a run, if the recipe asks for it."""
+    if recipe.self_training.pretrain == "none":
+        return None
+    from tellapart.pretraining.further import pretrain_encoder
+
+    return pretrain_encoder
 
 
 def names(written: str | None) -> list[str]:

@@ -79,6 +79,7 @@ def sweep(
         resume=resume,
         overwrite=overwrite,
         quiet=quiet,
+        pretrainer=o.pretrainer_of(chosen),
     )
     if json:
         print_json(result.to_dict())

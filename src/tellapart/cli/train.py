@@ -38,7 +38,9 @@ def train(
 
     chosen = o.recipe_from(context.params)
     folder = output or o.default_output(str(chosen.data.source), chosen.method)
-    result = run(chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet)
+    result = run(
+        chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet, pretrainer=o.pretrainer_of(chosen)
+    )
     if not is_main_process():  # under torchrun, only one process reports
         return
     if not quiet:

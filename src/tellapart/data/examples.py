@@ -194,6 +194,19 @@ class TextSplit:
         }  # one object per class, shared by its rows
         return [single[name] for name in self.labels]
 
+    def joined(self, other: TextSplit) -> TextSplit:
+        """Returns the rows of both splits, which have the same columns; those of `other` come last."""
+
+        def both(column: list | None, more: list | None) -> list | None:
+            return None if column is None or more is None else [*column, *more]
+
+        return TextSplit(
+            texts=[*self.texts, *other.texts],
+            text_pairs=both(self.text_pairs, other.text_pairs),
+            labels=both(self.labels, other.labels),
+            question_ids=both(self.question_ids, other.question_ids),
+        )
+
     def select(self, indices: Iterable[int]) -> TextSplit:
         """Returns the rows at `indices`, in that order."""
         chosen = [int(index) for index in indices]
@@ -222,6 +235,7 @@ class TextData:
         source: The source as named by the user: a path, a registered name, a Hub name.
         notes: Remarks on reading, for the run's log.
         metric: The metric of a benchmark set, if it is not the main metric of its task.
+        unlabelled: Further texts for self-training, or None. Labels in it are never used for training.
     """
 
     train: TextSplit
@@ -231,6 +245,7 @@ class TextData:
     source: str = "memory"
     notes: tuple[str, ...] = ()
     metric: str | None = None
+    unlabelled: TextSplit | None = None
 
     @property
     def splits(self) -> dict[str, TextSplit]:

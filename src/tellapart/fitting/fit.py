@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import transformers
 from transformers import TrainerCallback
 
@@ -20,6 +21,7 @@ from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.fitting.heads import start_at_frequencies
 from tellapart.fitting.models import input_length, load_model, windows_in_use
 from tellapart.fitting.resolve import ResolvedRun, resolve
+from tellapart.fitting.self_training import Pretrainer, self_train
 from tellapart.fitting.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
 from tellapart.fitting.tasks import Task
 from tellapart.recipes import Recipe
@@ -35,8 +37,9 @@ def fit(
     resumable: bool = False,
     quiet: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
+    pretrainer: Pretrainer | None = None,
 ) -> Fitted:
-    """Trains a recipe's method on data in memory.
+    """Trains a recipe's method on data in memory; with unlabelled texts also on these, by self-training.
 
     Args:
         recipe: Encoder, stages, decision and seed; from its `data` section only the class relations are used.
@@ -46,10 +49,48 @@ def fit(
         resumable: Whether to write checkpoints from which a killed run can continue.
         quiet: Whether to show no progress.
         callbacks: Transformers callbacks for the stages that train by steps.
+        pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
 
     Raises:
         UserError: The recipe does not fit the data or the encoder.
     """
+
+    def train(recipe: Recipe, data: TextData, folder: Path, targets: np.ndarray | None = None) -> Fitted:
+        return _fit_labelled(
+            recipe,
+            data,
+            folder,
+            resume=resume,
+            resumable=resumable,
+            quiet=quiet,
+            callbacks=callbacks,
+        )
+
+    if data.unlabelled is None:
+        return train(recipe, data, Path(folder))
+    return self_train(
+        resolve(recipe, data).recipe,
+        data,
+        Path(folder),
+        train,
+        pretrainer=pretrainer,
+        resume=resume,
+        resumable=resumable,
+        quiet=quiet,
+    )
+
+
+def _fit_labelled(
+    recipe: Recipe,
+    data: TextData,
+    folder: Path,
+    *,
+    resume: bool,
+    resumable: bool,
+    quiet: bool,
+    callbacks: Sequence[TrainerCallback],
+) -> Fitted:
+    """Trains a recipe's method on the labelled rows; arguments as for `fit`."""
     run = resolve(recipe, data)
     if run.recipe.encoder.name == "tfidf":
         tfidf = TfidfClassifier.fit(run.data.train, run.data.labels, seed=run.recipe.seed)

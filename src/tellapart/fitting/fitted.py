@@ -132,6 +132,8 @@ class Fitted:
         notes: Remarks from building the encoder and tokenising the rows.
         truncated: Split name to the share of its rows that were longer than `max_length`, for the splits that the
             stages read.
+        self_training: Report on the unlabelled texts that were used, see `tellapart.fitting.self_training`; None
+            for a run without.
     """
 
     scorer: Scorer
@@ -142,6 +144,7 @@ class Fitted:
     decision: Decision = field(default_factory=Decision)
     notes: tuple[str, ...] = ()
     truncated: dict[str, float] = field(default_factory=dict)
+    self_training: dict[str, Any] | None = None
 
     @property
     def model(self) -> Any:

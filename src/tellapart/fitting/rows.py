@@ -8,7 +8,9 @@ from typing import Any
 from tellapart.data.examples import TextData
 from tellapart.data.reading.columns import ColumnNames
 from tellapart.data.reading.rows import read_task
+from tellapart.data.reading.unlabelled import read_unlabelled
 from tellapart.data.splits import prepare_splits, sample
+from tellapart.data.unlabelled import REST, undrawn_rows, unlabelled_rows
 from tellapart.errors import RecipeError
 from tellapart.evaluation.task import RELEVANT, is_ranking
 from tellapart.objectives.relations import with_relations
@@ -33,6 +35,9 @@ def read_rows(recipe: Recipe) -> TextData:
             "use --set data.train_rows=N in place of --few-shot",
         )
     data = dataclasses.replace(data, labels=with_relations(data.labels, given))
+    if given.unlabelled is not None and given.unlabelled != REST:
+        texts, notes = read_unlabelled(given.unlabelled, names, multi_label=data.labels.multi_label)
+        data = dataclasses.replace(data, unlabelled=texts, notes=(*data.notes, *notes))
     if not is_ranking(data.labels, data.train):
         return data
     note = (
@@ -42,7 +47,13 @@ def read_rows(recipe: Recipe) -> TextData:
 
 
 def split_data(recipe: Recipe, data: TextData) -> TextData:
-    """Splits and samples rows by the recipe's seed, shares and row counts."""
+    """Splits and samples rows by the recipe's seed, shares and row counts.
+
+    Unlabelled texts that are rows of a split are left out.
+
+    Raises:
+        DataError: No unlabelled text is left.
+    """
     given = recipe.data
     prepared = prepare_splits(
         data,
@@ -51,6 +62,7 @@ def split_data(recipe: Recipe, data: TextData) -> TextData:
         test_share=given.test_share,
         seed=recipe.seed,
     )
+    whole = prepared
     asked = {"train": given.train_rows, "validation": given.validation_rows, "test": given.test_rows}
     for name, rows in asked.items():
         split = prepared.splits.get(name)
@@ -59,7 +71,24 @@ def split_data(recipe: Recipe, data: TextData) -> TextData:
             note = f"{len(drawn)} of {len(split)} {name} rows were drawn."
             changes: dict[str, Any] = {name: drawn, "notes": (*prepared.notes, note)}
             prepared = dataclasses.replace(prepared, **changes)
-    return prepared
+    return prepared if given.unlabelled is None else _with_unlabelled(given.unlabelled, data, whole, prepared)
+
+
+def _with_unlabelled(source: str, read: TextData, whole: TextData, drawn: TextData) -> TextData:
+    """Returns the drawn rows with the unlabelled texts.
+
+    Args:
+        source: The key `data.unlabelled`.
+        read: The rows as read.
+        whole: The splits before validation and test rows are sampled: the others must not be trained on either.
+        drawn: The splits of the run.
+    """
+    others = drawn.train, whole.validation, whole.test
+    texts = undrawn_rows(read.train, *others) if source == REST else read.unlabelled
+    assert texts is not None
+    where = "the training rows that are not drawn" if source == REST else source
+    texts, notes = unlabelled_rows(texts, *others, where=where)
+    return dataclasses.replace(drawn, unlabelled=texts, notes=(*drawn.notes, *notes))
 
 
 def load_data(recipe: Recipe) -> TextData:

@@ -19,6 +19,7 @@ from tellapart.files import write_text
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.self_training import Pretrainer
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.objectives import LabelDistance
 from tellapart.recipes import Recipe
@@ -34,6 +35,7 @@ _LATER_KEYS = {
     "regression": None,
     "validation_rows": None,
     "warm_up": 0.2,
+    "unlabelled": None,
 }
 
 
@@ -57,7 +59,14 @@ def finished_trial(recipe: Recipe, source: str, folder: Path) -> dict[str, Any] 
     return done if done.get("fingerprint") == _fingerprint(recipe, source) else None
 
 
-def run_trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: bool) -> dict[str, Any]:
+def run_trial(
+    recipe: Recipe,
+    data: TextData,
+    folder: Path,
+    metric: str,
+    quiet: bool,
+    pretrainer: Pretrainer | None = None,
+) -> dict[str, Any]:
     """Trains and evaluates a method with one seed, or reads the result if it is finished already.
 
     Args:
@@ -66,10 +75,12 @@ def run_trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: 
         folder: Folder of the trial files, written atomically.
         metric: Name of the metric stored as `score`.
         quiet: Whether to show no progress.
+        pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
 
     Returns:
         The content of the file: `method`, `seed`, `score`, `metrics`, `seconds`, the metrics on unseen texts, the
-        correct rows, the confusion matrix, the final label distances, the environment.
+        correct rows, the confusion matrix, the final label distances, the environment; with unlabelled texts also
+        `self_training`.
 
     Raises:
         TellapartError: The method cannot be trained, or the file cannot be written.
@@ -80,7 +91,7 @@ def run_trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: 
     scratch = folder / f".{recipe.method}-seed{recipe.seed}"
     start = time.perf_counter()
     try:
-        fitted = fit(recipe, data, scratch, quiet=quiet)
+        fitted = fit(recipe, data, scratch, quiet=quiet, pretrainer=pretrainer)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     split = evaluated_split(data)
@@ -93,6 +104,8 @@ def run_trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: 
         start=start,
         cuts=fitted.decision.applied_thresholds,
     ) | {"label_distance": _label_distances(fitted)}
+    if fitted.self_training is not None:
+        trial["self_training"] = fitted.self_training
     write_trial(trial, recipe, folder)
     return trial
 
@@ -188,6 +201,8 @@ def _packed(right: np.ndarray) -> str:
 def _fingerprint(recipe: Recipe, source: str) -> str:
     """SHA-256 of settings and source; later keys at their neutral value are left out, so older trials stay valid."""
     content = recipe.model_dump(mode="json")
+    if content["data"]["unlabelled"] is None:
+        del content["self_training"]
     stages = content["stages"]
     objectives = [stage["objective"] for stage in stages]
     for section in (content["data"], content["encoder"], *stages, *objectives):

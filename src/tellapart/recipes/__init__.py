@@ -20,7 +20,14 @@ from tellapart.recipes.methods import (
     with_stages_of,
 )
 from tellapart.recipes.reading import validated, with_values
-from tellapart.recipes.schema import DataRecipe, DecisionRecipe, EncoderRecipe, Recipe, StageRecipe
+from tellapart.recipes.schema import (
+    DataRecipe,
+    DecisionRecipe,
+    EncoderRecipe,
+    Recipe,
+    SelfTrainingRecipe,
+    StageRecipe,
+)
 
 __all__ = [
     "REGRESSION_METHOD",
@@ -28,6 +35,7 @@ __all__ = [
     "DecisionRecipe",
     "EncoderRecipe",
     "Recipe",
+    "SelfTrainingRecipe",
     "StageRecipe",
     "load_recipe",
     "method_recipe",

@@ -127,7 +127,9 @@ def with_stages_of(path: str | Path, base: Recipe) -> Recipe:
     shared = {key: value for key, value in (content.get("stages") or [{}])[0].items() if key != "objective"}
     given = load_recipe(path).model_dump(exclude_unset=True)
     first, *others = given.get("stages") or [{}]
-    sections = {name: content.get(name, {}) | given.get(name, {}) for name in ("encoder", "decision")}
+    sections = {
+        name: content.get(name, {}) | given.get(name, {}) for name in ("encoder", "decision", "self_training")
+    }
     return validated(content | sections | {"method": Path(path).stem, "stages": [shared | first, *others]})
 
 

@@ -59,6 +59,11 @@ class DataRecipe(Settings):
         0.1, "Share of the training rows to split off if there is no validation split.", gt=0, lt=1
     )
     test_share: float = setting(0.2, "Share of all rows to split off if there is no test split.", gt=0, lt=1)
+    unlabelled: str | None = setting(
+        None,
+        "Further texts without labels, for self-training: a file, folder or name as for DATA, a text file with one "
+        "text per line, or `rest`, the training rows that `few_shot` or `train_rows` leaves out. Labels are ignored.",
+    )
 
 
 class EncoderRecipe(Settings):
@@ -227,6 +232,41 @@ class DecisionRecipe(Settings):
     )
 
 
+class SelfTrainingRecipe(Settings):
+    """Use of the unlabelled texts; without effect if `data.unlabelled` is not set."""
+
+    rounds: int = setting(
+        1,
+        "Rounds of self-training: the classifier labels the unlabelled texts, and a new one is trained on them too. "
+        "0 for further pre-training alone.",
+        ge=0,
+        le=3,
+    )
+    share: float = setting(0.7, "Share of the unlabelled texts to use, the most confident ones.", gt=0, le=1)
+    balanced: bool = setting(
+        True,
+        "Use as many texts of each predicted class as there are, up to the same number; else the most confident "
+        "texts, whatever their class.",
+    )
+    soft: bool = setting(
+        True, "Train on the predicted probabilities; else on the predicted labels. `tfidf` takes labels."
+    )
+    epochs: float | None = setting(
+        None,
+        "Maximum number of passes over labelled and pseudo-labelled rows, in place of `epochs` of the stages. "
+        "Default: by the number of rows.",
+        gt=0,
+    )
+    pretrain: Literal["none", "hard"] = setting(
+        "none",
+        "Further pre-training of the encoder on the unlabelled and the training texts, before anything else: `hard`, "
+        "masked language modelling with hard correction.",
+    )
+    pretrain_steps: int | None = setting(
+        None, "Optimiser steps of pre-training. Default: three passes over the texts.", ge=1
+    )
+
+
 class Recipe(Settings):
     """A whole run."""
 
@@ -244,6 +284,9 @@ class Recipe(Settings):
         description="How logits become labels, after training.", factory=DecisionRecipe
     )
     seed: int = setting(0, "Seed of splits, initial weights, order of the rows and dropout.")
+    self_training: SelfTrainingRecipe = setting(
+        description="Use of the unlabelled texts.", factory=SelfTrainingRecipe
+    )
 
     def to_yaml(self) -> str:
         """Returns the recipe as YAML, with every key."""

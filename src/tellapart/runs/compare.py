@@ -19,6 +19,7 @@ from tellapart.fitting.folder import claim_folder
 from tellapart.fitting.objectives import build_objective
 from tellapart.fitting.resolve import resolve_method
 from tellapart.fitting.rows import read_rows, split_data
+from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.trials import TRIALS, evaluated_split, run_trial, unpacked
 from tellapart.inspection.figures import (
     save_comparison_plot,
@@ -39,6 +40,7 @@ def compare(
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    pretrainer: Pretrainer | None = None,
 ) -> Comparison:
     """Trains every method over the same seeds and compares them pairwise.
 
@@ -48,14 +50,15 @@ def compare(
 
     Args:
         recipe: Data, encoder and schedule for all; seeds count up from its `seed`.
-        methods: Names from `tellapart.recipes.methods()`, or recipe files, which contribute stages, encoder and
-            decision under the file's name; the first is the baseline.
+        methods: Names from `tellapart.recipes.methods()`, or recipe files, which contribute stages, encoder,
+            decision and self-training under the file's name; the first is the baseline.
         output: The folder for `comparison.json`, `comparison.html` and the figures.
         trials: Seeds per method.
         settings: `path=value` changes, such as `stages.0.objective.tau=3`, for the methods that have the path.
         resume: Whether to keep existing seed runs.
         overwrite: Whether to delete them.
         quiet: Whether to show no progress.
+        pretrainer: Pre-trains the encoder, for `self_training.pretrain`, as for `train`.
 
     Raises:
         RecipeError: A method is unknown or named twice, or there are fewer than one trial.
@@ -95,7 +98,7 @@ def compare(
         texts[seed] = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
         for method, its_recipe in recipes.items():
             seeded = its_recipe.model_copy(update={"seed": seed})
-            cells[method].append(run_trial(seeded, data, folder / TRIALS, metric, quiet))
+            cells[method].append(run_trial(seeded, data, folder / TRIALS, metric, quiet, pretrainer))
     comparison = build_comparison(
         {
             method: [Trial(**{key: cell[key] for key in _TRIAL_KEYS if key in cell}) for cell in its_cells]

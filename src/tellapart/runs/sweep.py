@@ -39,6 +39,7 @@ from tellapart.fitting.fit import fit
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder
 from tellapart.fitting.resolve import resolve_method
 from tellapart.fitting.rows import read_rows, split_data
+from tellapart.fitting.self_training import Pretrainer
 from tellapart.inspection.report import write_sweep_report
 from tellapart.inspection.sweep_figure import save_sweep_plot
 from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
@@ -70,6 +71,7 @@ def sweep(
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    pretrainer: Pretrainer | None = None,
 ) -> SweepResult:
     """Trains a recipe with each combination of values and scores it on the validation rows.
 
@@ -90,6 +92,7 @@ def sweep(
         resume: Whether to continue an interrupted sweep; `trials` may have changed.
         overwrite: Whether to delete an earlier run.
         quiet: Whether to show no progress.
+        pretrainer: Pre-trains the encoder, for `self_training.pretrain`, as for `train`.
 
     Raises:
         RecipeError: A search space, the baseline or a number is invalid.
@@ -114,7 +117,7 @@ def sweep(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made ({error.strerror})", "choose another --output") from error
-    runs = _Runs(recipe, rows, folder / CHECKPOINTS, seeds, quiet)
+    runs = _Runs(recipe, rows, folder / CHECKPOINTS, seeds, quiet, pretrainer)
     with open_study(
         folder / "study.db",
         greater_is_better=runs.metric.greater_is_better,
@@ -230,8 +233,17 @@ class _Rows:
 class _Runs:
     """Runs recipes over the seeds of a sweep, each in a temporary folder."""
 
-    def __init__(self, recipe: Recipe, rows: _Rows, scratch: Path, seeds: int, quiet: bool) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        rows: _Rows,
+        scratch: Path,
+        seeds: int,
+        quiet: bool,
+        pretrainer: Pretrainer | None,
+    ) -> None:
         self.recipe, self.rows, self.scratch, self.quiet = recipe, rows, scratch, quiet
+        self.pretrainer = pretrainer
         self.seeds = tuple(range(recipe.seed, recipe.seed + seeds))
         self.metric = METRICS[rows.metric]
 
@@ -275,9 +287,11 @@ class _Runs:
     def _score_seeds(self, trial: OpenTrial, scores: dict[int, float]) -> None:
         """Fills in the score of each seed; raises TrialPruned if the trial should stop."""
         recipe = with_parameters(self.recipe, trial.parameters)
+        fits = 1 if recipe.data.unlabelled is None else 1 + recipe.self_training.rounds
         for seed in self.seeds:
             before = list(scores.values())
-            callback = PruningCallback(trial.handle, self.rows.metric, before, len(recipe.stages))
+            stages = fits * len(recipe.stages)
+            callback = PruningCallback(trial.handle, self.rows.metric, before, stages)
             scores[seed] = self._score(recipe, seed, [callback])
             if len(scores) < len(self.seeds):
                 _report(trial.handle, float(np.mean(list(scores.values()))), STEPS_A_SEED * len(scores))
@@ -287,7 +301,14 @@ class _Runs:
         seeded = recipe.model_copy(update={"seed": seed})
         data = self.rows.of(seeded)
         try:
-            fitted = fit(seeded, data, self.scratch, quiet=self.quiet, callbacks=callbacks)
+            fitted = fit(
+                seeded,
+                data,
+                self.scratch,
+                quiet=self.quiet,
+                callbacks=callbacks,
+                pretrainer=self.pretrainer,
+            )
         finally:
             shutil.rmtree(self.scratch, ignore_errors=True)
         assert data.validation is not None

@@ -19,6 +19,7 @@ from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder, write_run
 from tellapart.fitting.rows import load_data
+from tellapart.fitting.self_training import Pretrainer
 from tellapart.recipes import Recipe
 
 
@@ -46,6 +47,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    pretrainer: Pretrainer | None = None,
 ) -> RunResult:
     """Trains a recipe and writes a run folder.
 
@@ -57,6 +59,8 @@ def train(
         resume: Whether to continue an interrupted run.
         overwrite: Whether to delete an earlier run.
         quiet: Whether to show no progress.
+        pretrainer: Pre-trains the encoder, for `self_training.pretrain`:
+            `tellapart.pretraining.further.pretrain_encoder`.
 
     Raises:
         UserError: The folder is in use, or the recipe or the data cannot be used.
@@ -72,11 +76,14 @@ def train(
     data = load_data(recipe)
     checkpoints = folder / CHECKPOINTS
     start = time.perf_counter()
-    fitted = fit(recipe, data, checkpoints, resume=resume, resumable=True, quiet=quiet)
+    fitted = fit(recipe, data, checkpoints, resume=resume, resumable=True, quiet=quiet, pretrainer=pretrainer)
     seconds = time.perf_counter() - start
     assert fitted.recipe is not None
     metrics = {"method": fitted.recipe.method, "training_seconds": round(seconds, 2)}
     metrics["rows"] = {name: len(split) for name, split in data.splits.items()}
+    if data.unlabelled is not None:
+        metrics["rows"]["unlabelled"] = len(data.unlabelled)
+        metrics["self_training"] = fitted.self_training
     logits, notes, cut = {}, [*data.notes, *fitted.notes], dict(fitted.truncated)
     for name in ("validation", "test"):
         split = data.splits.get(name)

@@ -1,0 +1,94 @@
+"""Reads unlabelled texts: a table of any source, or a text file with one text per line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from tellapart.data.examples import TextSplit
+from tellapart.data.reading.columns import LABELS, ColumnNames, find_columns, is_string, written_name
+from tellapart.data.reading.rows import read_splits
+from tellapart.data.reading.textfiles import explain
+from tellapart.data.reading.values import read_examples
+from tellapart.errors import DataError
+
+TEXT_SUFFIXES = (".txt", ".text")
+
+
+def read_unlabelled(
+    source: str, names: ColumnNames, *, multi_label: bool = False
+) -> tuple[TextSplit, tuple[str, ...]]:
+    """Reads texts without regard to labels.
+
+    A source with several splits is read for its training rows. If it has a column of labels, they are kept for
+    measuring pseudo-labels; labels that cannot be read are dropped.
+
+    Args:
+        source: A text file with one text per line, or anything that `read_splits` takes.
+        names: The columns that the user named; those of labels and question ids need not exist.
+        multi_label: Whether a row has several labels.
+
+    Returns:
+        The texts, and notes for the run's log.
+
+    Raises:
+        DataError: The source does not exist or cannot be read, or the text column is missing or ambiguous.
+    """
+    path = Path(source).expanduser()
+    if path.suffix.lower() in TEXT_SUFFIXES:
+        return _read_lines(path), ()
+    found = read_splits(source)
+    split = "train" if "train" in found.tables else next(iter(found.tables))
+    table, notes = found.tables[split], []
+    others = [name for name in found.tables if name != split]
+    if others:
+        notes.append(f"Of {found.name} only the {split} rows are read, not {' and '.join(others)}.")
+    wanted = replace(
+        names,
+        text=names.text or _only_text(table),
+        label=_present(table, names.label),
+        question_id=_present(table, names.question_id),
+    )
+    columns = find_columns(table.schema, wanted, labelled=False, where=found.name)
+    texts = read_examples(table, columns, where=found.name)
+    label = wanted.label or next((name for usual in LABELS if (name := _present(table, usual))), None)
+    if label is None or label in (columns.text, columns.text_pair):
+        return texts, tuple(notes)
+    notes.append(
+        f'The labels of {found.name} (column "{label}") are not used for training, only to measure pseudo-labels.'
+    )
+    try:
+        labelled = read_examples(
+            table,
+            replace(columns, label=label),
+            label_delimiter=names.label_delimiter,
+            multi_label=multi_label,
+            where=found.name,
+        )
+    except DataError:  # such as missing labels: they are for information alone
+        return texts, tuple(notes)
+    return labelled, tuple(notes)
+
+
+def _read_lines(path: Path) -> TextSplit:
+    if not path.is_file():
+        raise DataError(f"there is no file {path}", "check the path")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise explain(path, "text", "", error) from error
+    if not lines:
+        raise DataError(f"{path} is empty", "give a file with one text per line")
+    return TextSplit([line.strip() for line in lines])
+
+
+def _present(table: pa.Table, name: str | None) -> str | None:
+    return None if name is None else written_name(table.schema, name)
+
+
+def _only_text(table: pa.Table) -> str | None:
+    """The single column of strings, if there is no other."""
+    strings = [field.name for field in table.schema if is_string(field.type)]
+    return strings[0] if len(strings) == 1 else None

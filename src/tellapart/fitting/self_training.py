@@ -1,0 +1,313 @@
+"""Self-training: a classifier labels unlabelled texts, and a new one is trained on them too, in rounds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tellapart.data.examples import TextData
+from tellapart.encoders.resolve import FROM_SCRATCH
+from tellapart.errors import RecipeError
+from tellapart.evaluation.metrics import main_metric
+from tellapart.evaluation.task import is_ranking, task_metrics
+from tellapart.files import replacing
+from tellapart.fitting.environment import is_main_process, wait_for_all
+from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.pseudo_labels import PseudoLabels, pseudo_labelled
+from tellapart.recipes import Recipe
+
+_SCORED, _LOGITS, _THRESHOLDS, _DESCRIPTION = "scored", "logits.npy", "thresholds.npy", "teacher.json"
+
+
+class Pretrainer(Protocol):
+    """Pre-trains an encoder on raw texts; `tellapart.pretraining.further.pretrain_encoder` is one."""
+
+    def __call__(
+        self,
+        encoder: str,
+        texts: Sequence[str],
+        folder: Path,
+        *,
+        steps: int | None,
+        max_length: int | None,
+        seed: int,
+        resume: bool,
+        quiet: bool,
+    ) -> str:
+        """Returns the folder of the encoder.
+
+        Args:
+            encoder: The encoder to start from.
+            texts: The texts.
+            folder: For the model and checkpoints.
+            steps: Optimiser steps; None for the default.
+            max_length: Longest input in tokens; None for the default.
+            seed: Seed of all randomness.
+            resume: Whether to continue from what the folder holds.
+            quiet: Whether to hide progress.
+        """
+
+
+class Training(Protocol):
+    """Trains a recipe on labelled rows: `fit` without unlabelled texts."""
+
+    def __call__(
+        self, recipe: Recipe, data: TextData, folder: Path, targets: np.ndarray | None = None
+    ) -> Fitted:
+        """Returns the classifier; `targets` are probabilities (N, K) to learn in place of the labels."""
+
+
+def check_self_training(recipe: Recipe, data: TextData, pretrainer: Pretrainer | None) -> None:
+    """Checks before training that the unlabelled texts can be used.
+
+    Raises:
+        RecipeError: The task has no classes, or the encoder cannot be pre-trained.
+    """
+    if data.labels.regression:
+        raise RecipeError(
+            "self-training takes the texts whose class is most certain, but the labels are numeric targets",
+            "leave out --unlabelled",
+        )
+    if recipe.self_training.pretrain == "none":
+        return
+    encoder = recipe.encoder
+    if encoder.name in (*FROM_SCRATCH, "tfidf"):
+        raise RecipeError(
+            f"{encoder.name} has no pre-trained encoder to train further",
+            "leave out self_training.pretrain, or choose an encoder such as minilm",
+        )
+    if encoder.second is not None:
+        raise RecipeError(
+            "two fused encoders cannot be pre-trained in one run",
+            "leave out self_training.pretrain, and give encoders that tellapart pretrain wrote",
+        )
+    if pretrainer is None:
+        raise RecipeError(
+            "self_training.pretrain needs the function that pre-trains",
+            "give pretrainer=tellapart.pretraining.further.pretrain_encoder, or pre-train first and give the folder "
+            "as the encoder",
+        )
+
+
+def self_train(
+    recipe: Recipe,
+    data: TextData,
+    folder: Path,
+    train: Training,
+    *,
+    pretrainer: Pretrainer | None = None,
+    resume: bool = False,
+    resumable: bool = False,
+    quiet: bool = False,
+) -> Fitted:
+    """Trains a classifier on labelled rows and on unlabelled texts that it labels itself.
+
+    Each round trains a teacher, first on the labelled rows alone, and selects the unlabelled texts on which it is
+    most confident. The next classifier, the student, starts from the original (or further pre-trained) encoder and
+    learns from the labelled rows and the selected texts; it is the teacher of the next round. Validation rows select
+    its weights as in any run. Equal seeds give equal results.
+
+    Args:
+        recipe: The run.
+        data: The splits and the unlabelled texts.
+        folder: For checkpoints and finished rounds.
+        train: Trains one classifier in a folder.
+        pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
+        resume: Whether to continue from finished steps in `folder`.
+        resumable: Whether to keep them.
+        quiet: Whether to hide progress.
+
+    Returns:
+        The last student, with a report in `self_training` and notes.
+
+    Raises:
+        RecipeError: The unlabelled texts cannot be used.
+
+    References:
+        - Scudder 1965, Probability of Error of Some Adaptive Pattern-Recognition Machines: self-training.
+        - Xie et al. 2020, Self-training with Noisy Student improves ImageNet classification: soft pseudo-labels, a
+          new student with dropout.
+    """
+    check_self_training(recipe, data, pretrainer)
+    settings, name = recipe.self_training, recipe.encoder.name
+    report: dict[str, Any] = {"rounds": []}
+    if settings.pretrain != "none":
+        assert pretrainer is not None
+        texts = _all_texts(data)
+        encoder = pretrainer(
+            name,
+            texts,
+            folder / "pretraining",
+            steps=settings.pretrain_steps,
+            max_length=recipe.encoder.max_length,
+            seed=recipe.seed,
+            resume=resume,
+            quiet=quiet,
+        )
+        report["pretraining"] = {"correction": settings.pretrain, "texts": len(texts)}
+        recipe = _with_encoder(recipe, encoder)
+    student, targets, taught = recipe, None, data
+    for number in range(settings.rounds):
+        pseudo = _round(
+            student,
+            taught,
+            data,
+            targets,
+            folder / f"round-{number}",
+            train,
+            resume=resume,
+            resumable=resumable,
+        )
+        report["rounds"].append(pseudo.report)
+        student = _student_recipe(recipe)
+        taught = replace(data, train=data.train.joined(pseudo.split))
+        targets = _targets(data, pseudo) if settings.soft and name != "tfidf" else None
+    fitted = train(student, taught, folder / f"round-{settings.rounds}", targets)
+    assert fitted.recipe is not None
+    return replace(
+        fitted,
+        recipe=_with_encoder(fitted.recipe, name),
+        notes=(*fitted.notes, *_notes(report)),
+        self_training=report,
+    )
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What a teacher predicts: logits (N, K) of the unlabelled texts, its thresholds and validation metric."""
+
+    logits: np.ndarray
+    thresholds: float | np.ndarray
+    validation: dict[str, float] | None
+
+
+def _round(
+    recipe: Recipe,
+    taught: TextData,
+    data: TextData,
+    targets: np.ndarray | None,
+    folder: Path,
+    train: Training,
+    *,
+    resume: bool,
+    resumable: bool,
+) -> PseudoLabels:
+    """Trains a teacher on `taught`, or reads what a finished one predicts, and selects from `data.unlabelled`."""
+    assert data.unlabelled is not None
+    kept = folder / _SCORED
+    if not (resume and (kept / _DESCRIPTION).is_file()):
+        teacher = train(recipe, taught, folder, targets)
+        scored = _scored(teacher, data)
+        if not resumable:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            wait_for_all()
+            if is_main_process():
+                _keep(scored, kept)
+                for path in folder.iterdir():
+                    if path != kept:
+                        shutil.rmtree(path, ignore_errors=True)
+            wait_for_all()
+    if resumable:  # also right after writing: all processes then select the same rows
+        scored = _read(kept)
+    settings = recipe.self_training
+    pseudo = pseudo_labelled(
+        data.unlabelled,
+        data.labels,
+        scored.logits,
+        share=settings.share,
+        balanced=settings.balanced,
+        thresholds=scored.thresholds,
+    )
+    if scored.validation is not None:
+        pseudo.report["teacher_validation"] = scored.validation
+    return pseudo
+
+
+def _scored(teacher: Fitted, data: TextData) -> _Scored:
+    assert data.unlabelled is not None
+    assert teacher.recipe is not None
+    thresholds = teacher.decision.applied_thresholds
+    validation, metrics = data.validation, None
+    if validation is not None and validation.labels is not None:
+        name = data.metric or main_metric(data.labels, ranking=is_ranking(data.labels, data.train))
+        measured = task_metrics(
+            data.labels,
+            validation,
+            teacher.scores(validation),
+            thresholds,
+            without_positive=teacher.recipe.data.without_positive,
+        )
+        metrics = {name: measured[name]}
+    return _Scored(teacher.scores(data.unlabelled), thresholds, metrics)
+
+
+def _keep(scored: _Scored, folder: Path) -> None:
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        np.save(temporary / _LOGITS, scored.logits, allow_pickle=False)
+        np.save(temporary / _THRESHOLDS, np.asarray(scored.thresholds), allow_pickle=False)
+        (temporary / _DESCRIPTION).write_text(json.dumps(scored.validation), encoding="utf-8")
+
+
+def _read(folder: Path) -> _Scored:
+    thresholds = np.load(folder / _THRESHOLDS, allow_pickle=False)
+    return _Scored(
+        np.load(folder / _LOGITS, allow_pickle=False),
+        thresholds if thresholds.ndim else float(thresholds),
+        json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8")),
+    )
+
+
+def _all_texts(data: TextData) -> list[str]:
+    """The unlabelled and the training texts, and their second texts."""
+    splits = [split for split in (data.unlabelled, data.train) if split is not None]
+    return [text for split in splits for text in (*split.texts, *(split.text_pairs or ()))]
+
+
+def _with_encoder(recipe: Recipe, name: str) -> Recipe:
+    return recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update={"name": name})})
+
+
+def _student_recipe(recipe: Recipe) -> Recipe:
+    """The recipe with the number of epochs for labelled and pseudo-labelled rows together."""
+    epochs = recipe.self_training.epochs
+    stages = [
+        stage if stage.learns == "head" else stage.model_copy(update={"epochs": epochs})
+        for stage in recipe.stages
+    ]
+    return recipe.model_copy(update={"stages": stages})
+
+
+def _targets(data: TextData, pseudo: PseudoLabels) -> np.ndarray:
+    """Target probabilities (N + n, K): certain ones of the labelled rows, then those of the pseudo-labels."""
+    assert data.train.labels is not None
+    gold = data.labels.encode(data.train.labels)
+    certain = gold if data.labels.multi_label else np.eye(len(data.labels))[gold]
+    return np.concatenate([certain, pseudo.targets])
+
+
+def _notes(report: dict[str, Any]) -> list[str]:
+    notes = []
+    if "pretraining" in report:
+        notes.append(f"The encoder was pre-trained further on {report['pretraining']['texts']} texts.")
+    for number, one in enumerate(report["rounds"], start=1):
+        counts = one["per_class"].values()
+        note = (
+            f"Round {number} of self-training: {one['used']} of {one['texts']} unlabelled texts were used, "
+            f"{min(counts)} to {max(counts)} per class, with a mean confidence of {one['mean_confidence']:.2f}."
+        )
+        if "known_labels" in one:
+            known = one["known_labels"]
+            note += (
+                f" For information: {100 * known['accuracy']:.1f} % of the {known['rows']} pseudo-labels whose text "
+                "has a known label are right; known labels are not used."
+            )
+        notes.append(note)
+    return notes
