@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import transformers
 from transformers import TrainerCallback
 
@@ -35,6 +36,7 @@ def fit(
     resumable: bool = False,
     quiet: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
+    targets: np.ndarray | None = None,
 ) -> Fitted:
     """Trains a recipe's method on data in memory.
 
@@ -46,6 +48,7 @@ def fit(
         resumable: Whether to write checkpoints from which a killed run can continue.
         quiet: Whether to show no progress.
         callbacks: Transformers callbacks for the stages that train by steps.
+        targets: Target probabilities (N, K) of the training rows, for stages whose objective is `soft-targets`.
 
     Raises:
         UserError: The recipe does not fit the data or the encoder.
@@ -59,7 +62,7 @@ def fit(
     model, tokenizer, notes = load_model(recipe.encoder, data, recipe.seed)
     model.to(default_device())
     max_length = input_length(recipe.encoder, model)
-    task = Task.of(data, tokenizer, max_length, recipe.data.without_positive)
+    task = Task.of(data, tokenizer, max_length, recipe.data.without_positive, targets)
     check_stages(recipe.stages, run.objectives, model, task)
     if data.labels.multi_label and recipe.stages[0].start == "random":
         start_at_frequencies(model, task)
