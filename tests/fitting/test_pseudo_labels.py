@@ -23,7 +23,7 @@ def test_the_share_is_selected_once_each_in_order(rows, share, balanced):
     chosen = select_confident(confidence, predicted, share, balanced=balanced)
     assert len(chosen) == max(1, round(share * len(rows)))
     assert (np.diff(chosen) > 0).all()
-    assert 0 <= chosen.min()
+    assert chosen.min() >= 0
     assert chosen.max() < len(rows)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,3 +85,11 @@ def test_more_labels_always_mean_more_entropy(k, more, share):
 def test_probabilities_above_one_have_no_entropy():
     with pytest.raises(ValueError, match="gamma"):
         entropy(4, 0.4)
+
+
+def test_soft_targets_leave_the_auxiliary_outputs_without_probability(make_batch, prepared):
+    batch = make_batch([0, 1], logits=torch.randn(2, 4, dtype=torch.float64), dtype=torch.float64)
+    targets = torch.tensor([[0.7, 0.3], [0.1, 0.9]], dtype=torch.float64)
+    loss = prepared(AuxiliaryLabels(4))(replace(batch, targets=targets))["auxiliary_labels"]
+    logs = batch.logits.log_softmax(dim=1)[:, :2]
+    assert loss.item() == pytest.approx(-(targets * logs).sum().item() / 2)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,3 +134,26 @@ def test_balanced_weights_of_sets_need_the_number_of_rows(make_batch, prepared):
     objective = prepared(CrossEntropy("balanced"), class_counts=torch.tensor([1.0, 2.0]))
     with pytest.raises(RecipeError, match="num_rows"):
         objective(make_batch([[1, 0], [1, 1]]))
+
+
+def test_soft_targets_take_the_place_of_labels(make_batch, prepared):
+    logits = torch.randn(4, 3, dtype=torch.float64)
+    batch = make_batch([0, 2, 1, 1], logits=logits, dtype=torch.float64)
+    targets = torch.tensor([[0.6, 0.3, 0.1], [0.0, 0.0, 1.0], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1]])
+    loss = prepared(CrossEntropy([1.0, 2.0, 0.5]), num_labels=3)(replace(batch, targets=targets))
+    expected = 0.0
+    for row, target in zip(logits.tolist(), targets.tolist(), strict=True):
+        total = math.log(sum(map(math.exp, row)))
+        expected -= sum(
+            weight * share * (score - total)
+            for score, share, weight in zip(row, target, [1, 2, 0.5], strict=True)
+        )
+    assert loss["cross_entropy"].item() == pytest.approx(expected / 4, rel=1e-6)
+
+
+def test_certain_targets_are_labels(make_batch, prepared):
+    for labels, targets in (([0, 2], [[1.0, 0, 0], [0, 0, 1.0]]), ([[1, 0, 1]], [[1.0, 0, 1.0]])):
+        batch = make_batch(labels, logits=torch.randn(len(labels), 3))
+        for objective in (CrossEntropy(label_smoothing=0.1), CrossEntropy(focal_gamma=2.0)):
+            soft = prepared(objective, num_labels=3)(replace(batch, targets=torch.tensor(targets)))
+            assert torch.allclose(soft["cross_entropy"], objective(batch)["cross_entropy"])

@@ -79,6 +79,5 @@ def test_a_constructor_and_a_recipe_allow_the_same_values(name, key, value, allo
 
 def test_an_objective_with_a_summary_is_a_method_of_the_same_name():
     for name, options in OBJECTIVES.items():
-        assert name in methods()
         if options.summary:
             assert methods()[name] == options.summary

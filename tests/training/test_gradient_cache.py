@@ -12,6 +12,7 @@ from tellapart.objectives import (
     NegativeSupervisionCrossEntropy,
     NegativeSupervisionMargin,
     RDrop,
+    SoftTargets,
     SupervisedContrastive,
 )
 from tellapart.training.arguments import TrainingArguments
@@ -31,6 +32,7 @@ OBJECTIVES = {
     "r-drop": lambda: CrossEntropy(both_views=True) + 2.0 * RDrop(),
     "supcon": lambda: 0.1 * CrossEntropy() + 0.9 * SupervisedContrastive(),
     "auxiliary labels": lambda: AuxiliaryLabels(total=5) + 0.5 * SupervisedContrastive(),
+    "soft targets": lambda: SoftTargets(2.0) + RDrop(),
     "representations only": lambda: 1.0 * SupervisedContrastive(),
 }
 
@@ -49,6 +51,10 @@ def prepared(tiny_model, rows, tmp_path):
             **options,
         )
         data = rows(multi_label=multi_label)
+        if objective.requirements.targets:
+            data = data.with_targets(
+                torch.randn(len(data), 3, generator=torch.Generator().manual_seed(0)).softmax(1).numpy()
+            )
         trainer = Trainer(model, arguments, objective=objective, train_dataset=data)
         # Rows sorted by length, as batches are; 20 are not a multiple of the chunk.
         batch = data.batch(torch.argsort(data.lengths)[:40:2].tolist())

@@ -125,7 +125,8 @@ def in_batches(
     results: np.ndarray | None = None
     for places in token_budget_batches(dataset.lengths[numbers], tokens):
         batch = dataset.batch(numbers[places])
-        batch.pop("labels", None)
+        for answers in ("labels", "targets"):
+            batch.pop(answers, None)
         values = compute(batch)
         if results is None:
             results = allocate((len(numbers), values.shape[1]))

@@ -38,6 +38,7 @@ def fit(
     quiet: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
     pretrainer: Pretrainer | None = None,
+    targets: np.ndarray | None = None,
 ) -> Fitted:
     """Trains a recipe's method on data in memory; with unlabelled texts also on these, by self-training.
 
@@ -50,6 +51,8 @@ def fit(
         quiet: Whether to show no progress.
         callbacks: Transformers callbacks for the stages that train by steps.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
+        targets: Target probabilities (N, K) of the training rows, which cross entropy and `soft-targets` learn; the
+            unlabelled texts are not used then.
 
     Raises:
         UserError: The recipe does not fit the data or the encoder.
@@ -64,10 +67,11 @@ def fit(
             resumable=resumable,
             quiet=quiet,
             callbacks=callbacks,
+            targets=targets,
         )
 
-    if data.unlabelled is None:
-        return train(recipe, data, Path(folder))
+    if data.unlabelled is None or targets is not None:
+        return train(recipe, data, Path(folder), targets)
     return self_train(
         resolve(recipe, data).recipe,
         data,
@@ -89,6 +93,7 @@ def _fit_labelled(
     resumable: bool,
     quiet: bool,
     callbacks: Sequence[TrainerCallback],
+    targets: np.ndarray | None,
 ) -> Fitted:
     """Trains a recipe's method on the labelled rows; arguments as for `fit`."""
     run = resolve(recipe, data)
@@ -100,7 +105,7 @@ def _fit_labelled(
     model, tokenizer, notes = load_model(recipe.encoder, data, recipe.seed)
     model.to(default_device())
     max_length = input_length(recipe.encoder, model)
-    task = Task.of(data, tokenizer, max_length, recipe.data.without_positive)
+    task = Task.of(data, tokenizer, max_length, recipe.data.without_positive, targets)
     check_stages(recipe.stages, run.objectives, model, task)
     if data.labels.multi_label and recipe.stages[0].start == "random":
         start_at_frequencies(model, task)

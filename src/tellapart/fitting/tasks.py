@@ -43,9 +43,25 @@ class Task:
 
     @classmethod
     def of(
-        cls, data: TextData, tokenizer: Any, max_length: int, without_positive: WithoutPositive = "skip"
+        cls,
+        data: TextData,
+        tokenizer: Any,
+        max_length: int,
+        without_positive: WithoutPositive = "skip",
+        targets: np.ndarray | None = None,
     ) -> Task:
-        """Tokenises the training and validation rows once and standardises regression targets."""
+        """Tokenises the training and validation rows once and standardises regression targets.
+
+        Args:
+            data: The splits.
+            tokenizer: That of the model.
+            max_length: Longest input in tokens.
+            without_positive: How questions without a relevant row are counted.
+            targets: Soft targets of the training rows, probabilities (N, K); see `TokenisedDataset.with_targets`.
+
+        Raises:
+            DataError: A label is unknown, or the targets do not fit the rows.
+        """
         scale = TargetScale.of(data.train) if data.labels.regression else None
 
         def tokenised(split: TextSplit) -> TokenisedDataset:
@@ -53,9 +69,10 @@ class Task:
                 split = scale.standardised(split)
             return tokenise(split, tokenizer, max_length=max_length, labels=data.labels)
 
+        train = tokenised(data.train)
         return cls(
             labels=data.labels,
-            train=tokenised(data.train),
+            train=train if targets is None else train.with_targets(targets),
             validation=None if data.validation is None else tokenised(data.validation),
             validation_split=data.validation,
             ranking=is_ranking(data.labels, data.train),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
         NegativeSupervisionMargin as NegativeSupervisionMargin,
     )
     from tellapart.objectives.r_drop import RDrop as RDrop
+    from tellapart.objectives.soft_targets import SoftTargets as SoftTargets
     from tellapart.objectives.supervised_contrastive import SupervisedContrastive as SupervisedContrastive
 
 _NAMES = {
@@ -43,6 +44,7 @@ _NAMES = {
     "mean_squared_error": "MeanSquaredError",
     "negative_supervision": "NegativeSupervision NegativeSupervisionCrossEntropy NegativeSupervisionMargin",
     "r_drop": "RDrop",
+    "soft_targets": "SoftTargets",
     "supervised_contrastive": "SupervisedContrastive",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

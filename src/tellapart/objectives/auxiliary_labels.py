@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,11 +70,12 @@ class AuxiliaryLabels(CrossEntropy):
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
         """Returns the mean cross entropy over the rows, from logits (B, K + j) and labels below K."""
-        if not batch.multi_label:
-            return super().forward(batch)
-        auxiliary = batch.logits.shape[1] - batch.labels.shape[1]
-        labels = functional.pad(batch.labels, (0, auxiliary))
-        return super().forward(EncodedBatch(batch.logits, batch.representation, labels, batch.views))
+        labels, targets = batch.labels, batch.targets
+        if batch.multi_label:
+            labels = functional.pad(labels, (0, batch.logits.shape[1] - labels.shape[1]))
+        if targets is not None:
+            targets = functional.pad(targets, (0, batch.logits.shape[1] - targets.shape[1]))
+        return super().forward(replace(batch, labels=labels, targets=targets))
 
 
 def check_total(total: int, classes: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +20,15 @@ class EncodedBatch:
         labels: Class ids, int64 (B,); multi-hot, float32 (B, K); or targets of a regression, float32 (B,).
         views: View of each row, int64 (B,): all 0 unless an objective requires two views, where rows i and
             i + B/2 are two passes over the same text.
+        targets: Target probabilities of the K classes, float32 (B, K), for objectives that learn from soft targets
+            beside or instead of labels; None for rows without.
     """
 
     logits: Tensor
     representation: Tensor
     labels: Tensor
     views: Tensor
+    targets: Tensor | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -39,10 +42,12 @@ class EncodedBatch:
 
     def view(self, index: int) -> EncodedBatch:
         """Returns the rows of one view."""
-        chosen = self.views == index
-        return EncodedBatch(
-            self.logits[chosen], self.representation[chosen], self.labels[chosen], self.views[chosen]
-        )
+        return self.select(self.views == index)
+
+    def select(self, rows: Tensor) -> EncodedBatch:
+        """Returns some rows, by a mask (B,) or by their numbers."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value[rows] for name, value in columns.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Requirements:
         regression: Whether it is defined for numeric labels.
         outputs: Number of outputs, K or more; those beyond the classes are auxiliary labels, which exist only
             during this stage. None: K.
+        targets: Whether the rows need soft targets.
     """
 
     views: int = 1
@@ -67,6 +73,7 @@ class Requirements:
     classes: bool = True
     regression: bool = False
     outputs: int | None = None
+    targets: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,6 +190,7 @@ class WeightedSum(Objective):
             classes=all(need.classes for need in needs),
             regression=all(need.regression for need in needs),
             outputs=max((need.outputs for need in needs if need.outputs is not None), default=None),
+            targets=any(need.targets for need in needs),
         )
 
     def prepare(self, run: RunFacts) -> None:

@@ -24,6 +24,9 @@ class CrossEntropy(Objective):
     the plain mean over the rows, also with class weights, where `torch.nn.CrossEntropyLoss` divides by the
     batch's sum of weights: eight batches of 4 thus give the gradient of one batch of 32.
 
+    Where the batch has soft targets, these take the place of one-hot (multi-hot) labels; the focal factor remains
+    that of the labels.
+
     Args:
         class_weight: None; one weight per class, as a sequence of K or a mapping from class id (missing
             classes have 1); or `balanced`, from the training rows. Single-label: weights of the gold classes;
@@ -93,7 +96,7 @@ class CrossEntropy(Objective):
     def _softmax_losses(self, batch: EncodedBatch) -> Tensor:
         losses = functional.cross_entropy(
             batch.logits,
-            batch.labels,
+            batch.labels if batch.targets is None else batch.targets.to(batch.logits.dtype),
             weight=self._weights_like(batch.logits, self.class_weights),
             label_smoothing=self.label_smoothing,
             reduction="none",
@@ -105,9 +108,10 @@ class CrossEntropy(Objective):
 
     def _binary_losses(self, batch: EncodedBatch) -> Tensor:
         labels = batch.labels.to(batch.logits.dtype)
+        targets = labels if batch.targets is None else batch.targets.to(batch.logits.dtype)
         losses = functional.binary_cross_entropy_with_logits(
             batch.logits,
-            labels * (1 - self.label_smoothing) + self.label_smoothing / 2,
+            targets * (1 - self.label_smoothing) + self.label_smoothing / 2,
             pos_weight=self._weights_like(batch.logits, self.positive_weights),
             reduction="none",
         )

@@ -242,6 +242,16 @@ class SupervisedContrastiveOptions(ClassificationOptions):
     temperature: float = setting(0.3, "Divisor of the cosines.", gt=0, allow_inf_nan=False)
 
 
+class SoftTargetsOptions(ObjectiveOptions):
+    """Divergence from target probabilities that come with the rows, as in `--merge distil`."""
+
+    module = "soft_targets"
+    name: Literal["soft-targets"] = "soft-targets"
+    temperature: float = setting(
+        1.0, "Temperature at which targets and predictions are compared.", gt=0, allow_inf_nan=False
+    )
+
+
 AnyObjective = (
     CrossEntropyOptions
     | AuxiliaryLabelsOptions
@@ -252,6 +262,7 @@ AnyObjective = (
     | MeanSquaredErrorOptions
     | RDropOptions
     | SupervisedContrastiveOptions
+    | SoftTargetsOptions
 )
 OBJECTIVES: dict[str, type[ObjectiveOptions]] = {
     kind.model_fields["name"].default: kind for kind in get_args(AnyObjective)

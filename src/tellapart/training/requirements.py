@@ -69,6 +69,11 @@ def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset 
         )
     if dataset is None or dataset.labels is None:
         return
+    if needs.targets and dataset.targets is None:
+        raise RecipeError(
+            "this objective learns from soft targets, and the training rows have none",
+            "use --merge distil, or give them some with TokenisedDataset.with_targets",
+        )
     if has_numbers(dataset.labels):
         if not needs.regression:
             raise RecipeError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -27,9 +28,13 @@ class TokenisedDataset(Dataset):
         padding: Padding id of each column.
         pad_left: Whether to pad on the left.
         cut: Whether each row was truncated, bool (N,); None if unknown.
+
+    Attributes:
+        targets: Target probabilities of the classes, float32 (N, K), set by `with_targets`; else None.
     """
 
     cut: Tensor | None = None
+    targets: Tensor | None = None
 
     def __init__(
         self,
@@ -64,8 +69,34 @@ class TokenisedDataset(Dataset):
         """Returns the rows as one padded batch (what a DataLoader calls)."""
         return self.batch(indices)
 
+    def with_targets(self, targets: np.ndarray) -> Self:
+        """Returns the same rows with soft targets, for the objective `SoftTargets`.
+
+        Args:
+            targets: Probabilities (N, K); rows sum to 1, unless the labels are multi-hot.
+
+        Raises:
+            DataError: They are not one row of probabilities for each row.
+        """
+        given = torch.as_tensor(np.asarray(targets), dtype=torch.float32)
+        hot = self.labels is not None and self.labels.dim() == 2
+        if given.dim() != 2 or len(given) != len(self):
+            raise DataError(
+                f"the soft targets have the shape {tuple(given.shape)}, but there are {len(self)} rows",
+                "give one row of probabilities for each row",
+            )
+        inside = bool(((given >= 0) & (given <= 1 + 1e-3)).all())  # False for NaN
+        if not inside or not (hot or bool(((given.sum(1) - 1).abs() < 1e-3).all())):
+            raise DataError(
+                "the soft targets are not probabilities",
+                "give numbers from 0 to 1" + ("" if hot else " whose sum over the classes is 1"),
+            )
+        rows = copy.copy(self)
+        rows.targets = given
+        return rows
+
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Returns padded int64 tensors (B, L) with L the length of the longest row, and `labels` if there are any."""
+        """Returns padded int64 tensors (B, L) with L the longest row, and `labels` and `targets` if there are any."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         lengths = self.lengths[chosen]
         width = int(lengths.max())
@@ -79,9 +110,12 @@ class TokenisedDataset(Dataset):
             padded = torch.full((len(chosen), width), self.padding.get(name, 0), dtype=torch.int64)
             padded[mask] = column[where].long()
             batch[name] = padded
-        if self.labels is not None:
-            batch["labels"] = self.labels[chosen]
-        return batch
+        return batch | self._answers(chosen)
+
+    def _answers(self, chosen: Tensor) -> dict[str, Tensor]:
+        """The columns of a batch that are no inputs of the classifier."""
+        columns = {"labels": self.labels, "targets": self.targets}
+        return {name: column[chosen] for name, column in columns.items() if column is not None}
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns the lengths and columns by name, without labels, for fingerprints of the rows."""
@@ -121,16 +155,14 @@ class JointDataset(TokenisedDataset):
         self.cut = torch.stack(cuts).any(0) if cuts else None
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Returns `input_ids`, `attention_mask` … (B, L₁), `input_ids_2` … (B, L₂) and so on, and `labels`."""
+        """Returns `input_ids`, `attention_mask` … (B, L₁), `input_ids_2` … (B, L₂) and so on, `labels`, `targets`."""
         batch = {
             name + part_suffix(number): values
             for number, part in enumerate(self.parts)
             for name, values in part.batch(indices).items()
             if name != "labels"
         }
-        if self.labels is not None:
-            batch["labels"] = self.labels[torch.as_tensor(indices, dtype=torch.int64)]
-        return batch
+        return batch | self._answers(torch.as_tensor(indices, dtype=torch.int64))
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns the lengths and columns of all parts by name, without labels."""
