@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tellapart.data.examples import TextSplit
+from tellapart.errors import RecipeError
+from tellapart.fitting import fit as fitting
+from tellapart.fitting import self_training
+from tellapart.fitting.fit import fit
+from tellapart.fitting.rows import load_data
+from tellapart.recipes import Recipe, method_recipe, with_values
+from tellapart.runs.train import train
+
+FAST = [
+    "data.few_shot=4",
+    "data.unlabelled=rest",
+    "data.test_rows=9",
+    "stages.0.epochs=2",
+    "stages.0.evaluations=2",
+    "self_training.epochs=1",
+]
+
+
+@pytest.fixture
+def few(recipe) -> Recipe:
+    """A few tickets per class, the others without labels."""
+    return with_values(recipe, FAST)
+
+
+def _weights(model: Any) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _equal(first: Any, second: Any) -> bool:
+    before, after = _weights(first), _weights(second)
+    return before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.fixture
+def trained(monkeypatch) -> list[tuple[Recipe, TextSplit, np.ndarray | None]]:
+    """What each classifier of a run was trained on: its recipe, training rows and targets."""
+    calls: list[Any] = []
+    original = fitting._fit_labelled
+
+    def watched(recipe: Recipe, data: Any, *rest: Any, targets: Any, **options: Any) -> Any:
+        calls.append((recipe, data.train, targets))
+        return original(recipe, data, *rest, targets=targets, **options)
+
+    monkeypatch.setattr(fitting, "_fit_labelled", watched)
+    return calls
+
+
+def test_each_round_learns_from_the_labelled_rows_and_what_its_teacher_predicts(few, trained, tmp_path):
+    data = load_data(few)
+    fitted = fit(with_values(few, ["self_training.rounds=2"]), data, tmp_path, quiet=True)
+    teacher, *students = trained
+    assert teacher[1] == data.train
+    assert teacher[2] is None
+    assert len(students) == 2
+    texts, rows = set(data.unlabelled.texts), len(data.train)
+    for (recipe, split, targets), report in zip(students, fitted.self_training["rounds"], strict=True):
+        used = split.texts[rows:]
+        assert split.select(range(rows)) == data.train
+        assert texts.issuperset(used)
+        assert len(set(used)) == len(used) == report["used"] == round(0.7 * len(texts))
+        assert targets.shape == (len(split), 3)
+        assert (targets[:rows].argmax(1) == data.labels.encode(data.train.labels)).all()
+        assert (targets[:rows].max(1) == 1).all()
+        assert (targets[rows:].argmax(1) == data.labels.encode(split.labels[rows:])).all()
+        assert recipe.stages[0].epochs == 1
+        counts = [split.labels[rows:].count(name) for name in data.labels.names]
+        assert counts == list(report["per_class"].values())
+        assert report["mean_confidence"] == pytest.approx(targets[rows:].max(1).mean())
+    assert fitted.recipe.encoder.name == few.encoder.name
+    assert not any(path.name.startswith("round-0") for path in tmp_path.iterdir())
+
+
+def test_labels_of_unlabelled_texts_change_nothing_but_the_report(few, tmp_path):
+    data = load_data(few)
+    known = fit(few, data, tmp_path / "known", quiet=True)
+    hidden = dataclasses.replace(data.unlabelled, labels=None)
+    unknown = fit(few, dataclasses.replace(data, unlabelled=hidden), tmp_path / "unknown", quiet=True)
+    assert _equal(known.model, unknown.model)
+    (report,), (without,) = known.self_training["rounds"], unknown.self_training["rounds"]
+    measured = report.pop("known_labels")
+    assert report == without
+    assert measured["rows"] == report["used"]
+    assert 1 / 3 < measured["accuracy"] <= 1
+    assert any("known labels are not used" in note for note in known.notes)
+
+
+def test_hard_labels_and_no_rounds(few, trained, tmp_path):
+    data = load_data(few)
+    fit(with_values(few, ["self_training.soft=false"]), data, tmp_path / "hard", quiet=True)
+    assert [targets for _, _, targets in trained] == [None, None]
+    none = fit(with_values(few, ["self_training.rounds=0"]), data, tmp_path / "none", quiet=True)
+    plain = fit(few, dataclasses.replace(data, unlabelled=None), tmp_path / "plain", quiet=True)
+    assert _equal(none.model, plain.model)
+    assert none.self_training == {"rounds": []}
+    assert plain.self_training is None
+
+
+class KilledError(Exception):
+    """The end of a process."""
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_killed_run_resumes_to_the_same_model(few, kept, monkeypatch, tmp_path):
+    rounds = with_values(few, ["self_training.rounds=2"])
+    whole = train(rounds, tmp_path / "whole", quiet=True)
+    original, calls = fitting._fit_labelled, []
+
+    def killed(*arguments: Any, **options: Any) -> Any:
+        if len(calls) == kept:
+            raise KilledError
+        calls.append(arguments)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(fitting, "_fit_labelled", killed)
+    with pytest.raises(KilledError):
+        train(rounds, tmp_path / "run", quiet=True)
+    seen: list[Path] = []
+
+    def counted(recipe: Recipe, data: Any, folder: Path, **options: Any) -> Any:
+        seen.append(folder)
+        return original(recipe, data, folder, **options)
+
+    monkeypatch.setattr(fitting, "_fit_labelled", counted)
+    resumed = train(rounds, tmp_path / "run", resume=True, quiet=True)
+    assert [folder.name for folder in seen] == ["round-0", "round-1", "round-2"][kept:]
+    assert resumed.metrics["self_training"] == whole.metrics["self_training"]
+    assert resumed.metrics["test"] == whole.metrics["test"]
+    models = [tmp_path / name / "model" / "model.safetensors" for name in ("whole", "run")]
+    assert models[0].read_bytes() == models[1].read_bytes()
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_run_killed_in_the_middle_of_a_teacher_resumes_to_the_same_model(few, monkeypatch, tmp_path):
+    whole = train(few, tmp_path / "whole", quiet=True)
+    from tellapart.training.trainer import Trainer
+
+    original = Trainer.training_step
+    steps: list[int] = []
+
+    def killed(self: Any, *arguments: Any, **options: Any) -> Any:
+        steps.append(1)
+        if len(steps) == 2:
+            raise KilledError
+        return original(self, *arguments, **options)
+
+    monkeypatch.setattr(Trainer, "training_step", killed)
+    with pytest.raises(KilledError):
+        train(few, tmp_path / "run", quiet=True)
+    monkeypatch.setattr(Trainer, "training_step", original)
+    resumed = train(few, tmp_path / "run", resume=True, quiet=True)
+    assert resumed.metrics["self_training"] == whole.metrics["self_training"]
+    models = [tmp_path / name / "model" / "model.safetensors" for name in ("whole", "run")]
+    assert models[0].read_bytes() == models[1].read_bytes()
+
+
+@pytest.mark.parametrize("method", ["tfidf", "frozen", "auxiliary-labels", "label-distance"])
+def test_every_kind_of_method_takes_unlabelled_texts(few, method, tmp_path):
+    chosen = method_recipe(method, few)
+    fitted = fit(chosen, load_data(chosen), tmp_path, quiet=True)
+    (report,) = fitted.self_training["rounds"]
+    assert sum(report["per_class"].values()) == report["used"] > 0
+    assert list(report["teacher_validation"]) == ["accuracy"]
+
+
+def test_several_labels_a_text(few, tmp_path):
+    data = load_data(few)
+
+    def several(split: TextSplit) -> TextSplit:
+        labels = [
+            [name, "today"] if "today" in text else [name]
+            for text, name in zip(split.texts, split.labels, strict=True)
+        ]
+        return dataclasses.replace(split, labels=labels)
+
+    from tellapart.data.reading.rows import label_space
+
+    train_rows = several(data.train)
+    tagged = dataclasses.replace(
+        data,
+        train=train_rows,
+        validation=several(data.validation),
+        test=None,
+        unlabelled=several(data.unlabelled),
+        labels=label_space(train_rows, multi_label=True),
+    )
+    fitted = fit(few, tagged, tmp_path, quiet=True)
+    (report,) = fitted.self_training["rounds"]
+    assert list(report["per_class"]) == ["expired", "lost", "stolen", "today"]
+    assert 0 <= report["known_labels"]["accuracy"] <= 1
+
+
+def test_the_encoder_is_pre_trained_first_and_named_as_given(few, trained, tiny_encoder, tmp_path):
+    given: dict[str, Any] = {}
+
+    def pretrainer(encoder: str, texts: list[str], folder: Path, **options: Any) -> str:
+        given.update(encoder=encoder, texts=texts, folder=folder, **options)
+        return f"{encoder}/"
+
+    data = load_data(few)
+    chosen = with_values(few, ["self_training.pretrain=hard", "self_training.pretrain_steps=7", "seed=3"])
+    fitted = fit(chosen, data, tmp_path, quiet=True, pretrainer=pretrainer)
+    assert given.pop("texts") == [*data.unlabelled.texts, *data.train.texts]
+    assert given == {
+        "encoder": tiny_encoder,
+        "folder": tmp_path / "pretraining",
+        "steps": 7,
+        "max_length": 24,
+        "seed": 3,
+        "resume": False,
+        "quiet": True,
+    }
+    assert {recipe.encoder.name for recipe, _, _ in trained} == {f"{tiny_encoder}/"}
+    assert fitted.recipe.encoder.name == tiny_encoder
+    assert fitted.self_training["pretraining"] == {"correction": "hard", "texts": len(data.unlabelled) + 12}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["encoder.name=textcnn"], "textcnn has no pre-trained encoder"),
+        (["encoder.name=tfidf"], "tfidf has no pre-trained encoder"),
+        (["encoder.second=minilm"], "two fused encoders cannot be pre-trained"),
+        ([], "needs the function that pre-trains"),
+    ],
+)
+def test_what_cannot_be_pre_trained_is_refused(few, settings, sentence, tmp_path):
+    chosen = with_values(few, ["self_training.pretrain=hard", *settings])
+    with pytest.raises(RecipeError, match=sentence):
+        fit(chosen, load_data(few), tmp_path, quiet=True)
+
+
+def test_numeric_labels_are_refused(recipe, scored, tmp_path):
+    from tellapart.data.examples import TextData
+    from tellapart.data.reading.rows import score_space
+
+    rows = TextSplit([text for text, _ in scored], labels=[score for _, score in scored])
+    data = TextData(rows, None, None, score_space(rows), unlabelled=TextSplit(["a card"]))
+    with pytest.raises(RecipeError, match="numeric targets"):
+        fit(method_recipe("mean-squared-error", recipe), data, tmp_path, quiet=True)
+
+
+def test_what_a_teacher_predicted_is_kept_without_pickle(few, tmp_path, monkeypatch):
+    written: dict[str, Any] = {}
+    original = self_training._keep
+
+    def watched(scored: Any, folder: Path) -> None:
+        original(scored, folder)
+        written.update(
+            {path.name: path.read_bytes() for path in folder.iterdir()}, again=self_training._read(folder)
+        )
+
+    monkeypatch.setattr(self_training, "_keep", watched)
+    train(few, tmp_path / "run", quiet=True)
+    again = written.pop("again")
+    assert set(written) == {"logits.npy", "thresholds.npy", "teacher.json"}
+    assert json.loads(written["teacher.json"]) == again.validation
+    assert again.thresholds == 0.5
