@@ -216,3 +216,26 @@ def test_a_misspelt_parameter_is_named_with_the_closest_one():
 def test_data_that_cannot_be_learned_from_are_a_value_error(X, y, message):
     with pytest.raises(ValueError, match=message):
         TextClassifier().fit(X, y)
+
+
+def test_unlabelled_texts_are_used_by_self_training_and_kept_in_its_report(tickets, tiny_encoder, tmp_path):
+    texts, labels = map(list, zip(*tickets[::8], strict=True))
+    more = [text for text, _ in tickets[1::4]]
+    classifier = TextClassifier(
+        encoder=tiny_encoder,
+        max_length=24,
+        epochs=2,
+        learning_rate=0.005,
+        validation_share=None,
+        settings={"self_training.share": 0.5, "self_training.epochs": 1, "stages.0.evaluations": 1},
+    )
+    classifier.fit(texts, labels, unlabelled=[*more, *texts, ""])
+    (report,) = classifier.self_training_["rounds"]
+    assert report["texts"] == len(more)
+    assert report["used"] == sum(report["per_class"].values()) == len(more) // 2
+    classifier.save(tmp_path)
+    assert TextClassifier.load(tmp_path).self_training_ == classifier.self_training_
+    with pytest.raises(DataError, match="no text of the unlabelled texts can be used"):
+        classifier.fit(texts, labels, unlabelled=texts)
+    with pytest.raises(RecipeError, match="pre-trains"):
+        classifier.set_params(settings={"self_training.pretrain": "hard"}).fit(texts, labels, unlabelled=more)

@@ -18,7 +18,14 @@ from tellapart.cli.options import RECIPE_PLACES, field_at, help_text
 from tellapart.cli.pretrain import PRETRAIN_PLACES
 from tellapart.objectives.options import OBJECTIVES, ClassificationOptions
 from tellapart.pretraining.recipe import PretrainRecipe
-from tellapart.recipes import DataRecipe, DecisionRecipe, EncoderRecipe, Recipe, StageRecipe
+from tellapart.recipes import (
+    DataRecipe,
+    DecisionRecipe,
+    EncoderRecipe,
+    Recipe,
+    SelfTrainingRecipe,
+    StageRecipe,
+)
 
 RECIPES = Path(__file__).with_name("recipes.md")
 COMMANDS = Path(__file__).with_name("command-line.md")
@@ -28,6 +35,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "encoder": EncoderRecipe,
     "stages": StageRecipe,
     "decision": DecisionRecipe,
+    "self_training": SelfTrainingRecipe,
     "every objective": ClassificationOptions,
     **{f"objective {name}": kind for name, kind in OBJECTIVES.items()},
     "pretrain": PretrainRecipe,

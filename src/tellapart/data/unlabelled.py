@@ -69,7 +69,7 @@ def unlabelled_rows(
     )
     if not kept:
         raise DataError(
-            f"no text of {where} can be used: of {len(texts)} rows {reasons or 'there are none'}",
+            f"no text of {where} can be used: of {len(texts)} rows, {reasons or 'there are none'}",
             "give texts that are in no other split, or leave out --unlabelled",
         )
     note = f"{len(kept)} of {len(texts)} unlabelled texts can be used"

@@ -17,6 +17,7 @@ from tellapart.evaluation.predictions import predicted_columns, prediction_table
 from tellapart.evaluation.task import seen_note
 from tellapart.files import write_json, write_text
 from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.self_training import self_training_notes
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.inspection.report import WrongPrediction, write_report, write_target_report
 
@@ -134,6 +135,8 @@ def _write_report(
         errors=_errors(labels, split, gold, logits, decision.applied_thresholds),
         reliability=_reliability(fitted, gold, logits),
         thresholds=decision.to_dict(labels).get("thresholds"),
+        self_training=fitted.self_training,
+        self_training_note=" ".join(self_training_notes(fitted.self_training or {})),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -173,7 +173,7 @@ def self_train(
     return replace(
         fitted,
         recipe=_with_encoder(fitted.recipe, name),
-        notes=(*fitted.notes, *_notes(report)),
+        notes=(*fitted.notes, *self_training_notes(report)),
         self_training=report,
     )
 
@@ -293,11 +293,12 @@ def _targets(data: TextData, pseudo: PseudoLabels) -> np.ndarray:
     return np.concatenate([certain, pseudo.targets])
 
 
-def _notes(report: dict[str, Any]) -> list[str]:
+def self_training_notes(report: Mapping[str, Any]) -> list[str]:
+    """Returns the report of a run on its unlabelled texts as sentences, one per step."""
     notes = []
     if "pretraining" in report:
         notes.append(f"The encoder was pre-trained further on {report['pretraining']['texts']} texts.")
-    for number, one in enumerate(report["rounds"], start=1):
+    for number, one in enumerate(report.get("rounds", ()), start=1):
         counts = one["per_class"].values()
         note = (
             f"Round {number} of self-training: {one['used']} of {one['texts']} unlabelled texts were used, "

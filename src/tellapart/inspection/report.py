@@ -83,6 +83,8 @@ def write_report(
     note: str = "",
     reliability: Mapping[str, Sequence[ReliabilityBin]] | None = None,
     thresholds: Mapping[str, float] | None = None,
+    self_training: Mapping[str, Any] | None = None,
+    self_training_note: str = "",
 ) -> None:
     """Writes the report of one training run on rows with classes.
 
@@ -100,6 +102,8 @@ def write_report(
         reliability: Name to bins, from `tellapart.evaluation.calibration.reliability_bins`: those of the model, or
             those before and after temperature scaling.
         thresholds: Label to its probability threshold, where these are not all 0.5.
+        self_training: The section of `metrics.json` on unlabelled texts; None for a run without.
+        self_training_note: The same in sentences.
 
     Raises:
         OutputError: The file could not be written.
@@ -125,6 +129,8 @@ def write_report(
         worst=[_error_row(error, _TEXT_LENGTH) for error in errors[:ERRORS_SHOWN]],
         worst_note=f"{min(len(errors), ERRORS_SHOWN)} of {len(errors)}",
         classes=_class_rows(per_class, thresholds or {}),
+        unlabelled=_pseudo_label_rows(self_training or {}),
+        unlabelled_note=self_training_note,
         recipe_yaml=recipe_yaml,
     )
 
@@ -332,6 +338,17 @@ def _class_rows(per_class: Sequence[ClassMetrics], thresholds: Mapping[str, floa
             ]
         )
     return rows
+
+
+def _pseudo_label_rows(self_training: Mapping[str, Any]) -> list[list[object]]:
+    """The number of used unlabelled texts by predicted class, one column per round; empty without any round."""
+    rounds = self_training.get("rounds", [])
+    if not rounds:
+        return []
+    header: list[object] = ["predicted class", *(f"round {number}" for number in range(1, len(rounds) + 1))]
+    most = max(1, *(max(one["per_class"].values()) for one in rounds))
+    counts = {name: [one["per_class"][name] for one in rounds] for name in rounds[0]["per_class"]}
+    return [header, *([name, *(Bar(str(n), n / most) for n in row)] for name, row in counts.items())]
 
 
 def _pair_rows(pairs: Sequence[ConfusablePair]) -> list[list[object]]:

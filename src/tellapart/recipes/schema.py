@@ -249,7 +249,9 @@ class SelfTrainingRecipe(Settings):
         "texts, whatever their class.",
     )
     soft: bool = setting(
-        True, "Train on the predicted probabilities; else on the predicted labels. `tfidf` takes labels."
+        True,
+        "Train on the predicted probabilities; else on the predicted labels. `tfidf`, `frozen` and other stages that "
+        "train only the head take labels.",
     )
     epochs: float | None = setting(
         None,
