@@ -36,6 +36,7 @@ RECIPE_PLACES: Places = {
         "ordered": "data.order",
         "hierarchy": "data.hierarchy_separator",
         "few_shot": "data.few_shot",
+        "label_texts": "data.label_texts",
     },
     _MODEL: {
         "encoder": "encoder.name",
@@ -56,7 +57,13 @@ RECIPE_PLACES: Places = {
     },
 }
 EXAMPLE = "stages.0.objective.tau=3"
-_METAVARS = {"data": "DATA", "texts": "TEXTS", "ordered": "NAMES", "hierarchy": "SEPARATOR"}
+_METAVARS = {
+    "data": "DATA",
+    "texts": "TEXTS",
+    "ordered": "NAMES",
+    "hierarchy": "SEPARATOR",
+    "label_texts": "names|auto|none|FILE",
+}
 
 
 def field_at(model: type[BaseModel], path: str) -> FieldInfo:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import print_notes
 from tellapart.recipes import Recipe
 
 _SWEEP = "Sweep"
@@ -79,6 +80,7 @@ def sweep(
         resume=resume,
         overwrite=overwrite,
         quiet=quiet,
+        announce=None if quiet else print_notes,
     )
     if json:
         print_json(result.to_dict())

@@ -222,6 +222,8 @@ class TextData:
         source: The source as named by the user: a path, a registered name, a Hub name.
         notes: Remarks on reading, for the run's log.
         metric: The metric of a benchmark set, if it is not the main metric of its task.
+        label_texts: Texts that describe the classes, each labelled with its class; None for none. They are further
+            training rows and belong to no split.
     """
 
     train: TextSplit
@@ -231,6 +233,7 @@ class TextData:
     source: str = "memory"
     notes: tuple[str, ...] = ()
     metric: str | None = None
+    label_texts: TextSplit | None = None
 
     @property
     def splits(self) -> dict[str, TextSplit]:

@@ -17,13 +17,12 @@ from tellapart.encoders.windowed import window_notes
 from tellapart.fitting.decisions import decide
 from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted, TransformersScorer
-from tellapart.fitting.heads import start_at_frequencies
+from tellapart.fitting.heads import fit_tfidf, start_at_frequencies
 from tellapart.fitting.models import input_length, load_model, windows_in_use
 from tellapart.fitting.resolve import ResolvedRun, resolve
 from tellapart.fitting.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
 from tellapart.fitting.tasks import Task
 from tellapart.recipes import Recipe
-from tellapart.training.tfidf import TfidfClassifier
 
 
 def fit(
@@ -39,7 +38,8 @@ def fit(
     """Trains a recipe's method on data in memory.
 
     Args:
-        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations are used.
+        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations and the label
+            texts are used.
         data: The splits as they are; without validation rows the last weights are the result.
         folder: For checkpoints.
         resume: Whether to continue from the newest checkpoint there.
@@ -52,7 +52,7 @@ def fit(
     """
     run = resolve(recipe, data)
     if run.recipe.encoder.name == "tfidf":
-        tfidf = TfidfClassifier.fit(run.data.train, run.data.labels, seed=run.recipe.seed)
+        tfidf = fit_tfidf(run.recipe.stages[0], run.data, run.recipe.seed)
         return _with_decision(Fitted(tfidf, run.data.labels, run.recipe), run)
     recipe, data = run.recipe, run.data
     transformers.set_seed(recipe.seed)

@@ -30,6 +30,7 @@ class Task:
         without_positive: How questions without a relevant row are counted.
         metric: The official metric of a benchmark set, or None.
         scale: For regression: the standardisation of the targets in `train` and `validation`.
+        label_rows: Label texts with their classes, further training rows that count nowhere else; or None.
     """
 
     labels: LabelSpace
@@ -40,6 +41,7 @@ class Task:
     without_positive: WithoutPositive = "skip"
     metric: str | None = None
     scale: TargetScale | None = None
+    label_rows: TokenisedDataset | None = None
 
     @classmethod
     def of(
@@ -62,7 +64,12 @@ class Task:
             without_positive=without_positive,
             metric=data.metric,
             scale=scale,
+            label_rows=None if data.label_texts is None else tokenised(data.label_texts),
         )
+
+    def weighted_label_rows(self, weight: float) -> TokenisedDataset | None:
+        """Returns the label texts as rows of a loss in which they have a weight; None with weight 0."""
+        return self.label_rows if weight > 0 else None
 
     @property
     def cut_shares(self) -> dict[str, float]:

@@ -34,6 +34,9 @@ _LATER_KEYS = {
     "regression": None,
     "validation_rows": None,
     "warm_up": 0.2,
+    "label_texts": "none",
+    "label_text_weight": 1.0,
+    "label_text_anchors": False,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ class AuxiliaryLabels(CrossEntropy):
             return super().forward(batch)
         auxiliary = batch.logits.shape[1] - batch.labels.shape[1]
         labels = functional.pad(batch.labels, (0, auxiliary))
-        return super().forward(EncodedBatch(batch.logits, batch.representation, labels, batch.views))
+        return super().forward(replace(batch, labels=labels))
 
 
 def check_total(total: int, classes: int) -> None:

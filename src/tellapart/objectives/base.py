@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from tellapart.objectives.similarity import mean_where
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,14 @@ class EncodedBatch:
         labels: Class ids, int64 (B,); multi-hot, float32 (B, K); or targets of a regression, float32 (B,).
         views: View of each row, int64 (B,): all 0 unless an objective requires two views, where rows i and
             i + B/2 are two passes over the same text.
+        weights: Weight of each row in losses that are means over rows, float32 (B,); None if all are 1.
     """
 
     logits: Tensor
     representation: Tensor
     labels: Tensor
     views: Tensor
+    weights: Tensor | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -39,10 +45,31 @@ class EncodedBatch:
 
     def view(self, index: int) -> EncodedBatch:
         """Returns the rows of one view."""
-        chosen = self.views == index
-        return EncodedBatch(
-            self.logits[chosen], self.representation[chosen], self.labels[chosen], self.views[chosen]
-        )
+        return self.select(self.views == index)
+
+    def select(self, chosen: Tensor) -> EncodedBatch:
+        """Returns the rows with the given numbers, or under a mask (B,)."""
+        return self.mapped(lambda column: column[chosen])
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> EncodedBatch:
+        """Returns a batch of changed tensors; those that are None stay so."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed: Any = {name: None if column is None else change(column) for name, column in columns.items()}
+        return EncodedBatch(**changed)
+
+    def mean(self, losses: Tensor, *, both_views: bool = False) -> Tensor:
+        """Returns the mean of the rows' losses, each times the row's weight: the sum divided by the number of rows.
+
+        As with class weights, the divisor is not the sum of the weights, so that accumulated batches give the
+        gradient of one batch.
+
+        Args:
+            losses: One loss per row, float (B,).
+            both_views: Whether the rows of a second view count as well as those of the first.
+        """
+        if self.weights is not None:
+            losses = losses * self.weights.to(losses.dtype)
+        return losses.mean() if both_views else mean_where(losses, self.views == 0)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,11 @@ class DataRecipe(Settings):
         0.1, "Share of the training rows to split off if there is no validation split.", gt=0, lt=1
     )
     test_share: float = setting(0.2, "Share of all rows to split off if there is no test split.", gt=0, lt=1)
+    label_texts: str | dict[str, str | list[str]] = setting(
+        "none",
+        "Texts of the classes as further training rows: `names`, the class names as words; a file with one or more "
+        "descriptions per class (in a recipe also a mapping); `auto`, the names if they are words; or `none`.",
+    )
 
 
 class EncoderRecipe(Settings):
@@ -206,6 +211,13 @@ class StageRecipe(Settings):
     )
     trainer: dict[str, Any] = setting(
         description="Any other option of `transformers.TrainingArguments`.", factory=dict
+    )
+    label_text_weight: float = setting(
+        1.0,
+        "Weight of a label text in losses that are means over rows, and in the regression of `l-bfgs` or `probe`; 0 "
+        "leaves label texts out. No effect without `data.label_texts`.",
+        ge=0,
+        allow_inf_nan=False,
     )
 
 

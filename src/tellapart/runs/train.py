@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    announce: Callable[[Sequence[str]], None] | None = None,
 ) -> RunResult:
     """Trains a recipe and writes a run folder.
 
@@ -57,6 +59,7 @@ def train(
         resume: Whether to continue an interrupted run.
         overwrite: Whether to delete an earlier run.
         quiet: Whether to show no progress.
+        announce: Called with the notes on the data before training begins.
 
     Raises:
         UserError: The folder is in use, or the recipe or the data cannot be used.
@@ -70,6 +73,8 @@ def train(
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         return RunResult(folder, metrics, recipe, ("the run was finished already",))
     data = load_data(recipe)
+    if announce is not None:
+        announce(data.notes)
     checkpoints = folder / CHECKPOINTS
     start = time.perf_counter()
     fitted = fit(recipe, data, checkpoints, resume=resume, resumable=True, quiet=quiet)
@@ -77,6 +82,8 @@ def train(
     assert fitted.recipe is not None
     metrics = {"method": fitted.recipe.method, "training_seconds": round(seconds, 2)}
     metrics["rows"] = {name: len(split) for name, split in data.splits.items()}
+    if data.label_texts is not None:
+        metrics["label_texts"] = len(data.label_texts)
     logits, notes, cut = {}, [*data.notes, *fitted.notes], dict(fitted.truncated)
     for name in ("validation", "test"):
         split = data.splits.get(name)

@@ -68,6 +68,7 @@ class ObjectiveModel(nn.Module):
         self,
         labels: Tensor | None = None,
         *,
+        weights: Tensor | None = None,
         encode_only: bool = False,
         encoded: EncodedBatch | None = None,
         gradients: OutputGradients | None = None,
@@ -77,6 +78,7 @@ class ObjectiveModel(nn.Module):
 
         Args:
             labels: Class ids (B,) or multi-hot (B, K); required in training.
+            weights: Weights of the rows in losses that are means over rows (B,); None if all are 1.
             encode_only: Whether to return after the classifier.
             encoded: Rows of this rank that the classifier has already encoded; it is not run.
             gradients: Precomputed gradients that replace the objective.
@@ -92,7 +94,7 @@ class ObjectiveModel(nn.Module):
         if encoded is None:
             if not self.training or labels is None:
                 return {"logits": self.model(**inputs).logits}
-            outputs["logits"], encoded = self._encode(labels, inputs)
+            outputs["logits"], encoded = self._encode(labels, weights, inputs)
             if encode_only:
                 return {"encoded": encoded}
             if gradients is not None:
@@ -110,7 +112,9 @@ class ObjectiveModel(nn.Module):
         """Returns the objective's trainable parameters."""
         return [parameter for parameter in self.objective.parameters() if parameter.requires_grad]
 
-    def _encode(self, labels: Tensor, inputs: dict[str, Tensor]) -> tuple[Tensor, EncodedBatch]:
+    def _encode(
+        self, labels: Tensor, weights: Tensor | None, inputs: dict[str, Tensor]
+    ) -> tuple[Tensor, EncodedBatch]:
         """Returns the classifier's logits of all rows and views, and the objective's input."""
         views = self.objective.requirements.views
         if views > 1:
@@ -124,6 +128,7 @@ class ObjectiveModel(nn.Module):
             _at_least_float32(representation),
             labels.repeat(views, *[1] * (labels.dim() - 1)),
             torch.arange(views, device=labels.device).repeat_interleave(len(labels)),
+            None if weights is None else weights.repeat(views),
         )
 
     def _surrogate_loss(self, batch: EncodedBatch, gradients: OutputGradients) -> Tensor:
@@ -191,20 +196,23 @@ def gathered(batch: EncodedBatch) -> EncodedBatch:
     if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
         return batch
     sizes = _sizes(len(batch.labels), batch.labels.device)
-    return _by_view(*(_gather_rows(getattr(batch, field.name), sizes) for field in fields(batch)))
+    return _by_view(batch.mapped(lambda column: _gather_rows(column, sizes)))
 
 
 def joined(batches: Sequence[EncodedBatch]) -> EncodedBatch:
     """Concatenates batches, as if all texts had been encoded together."""
-    return _by_view(
-        *(torch.cat([getattr(batch, field.name) for batch in batches]) for field in fields(EncodedBatch))
-    )
+    columns: dict[str, list[Any]] = {
+        field.name: [getattr(batch, field.name) for batch in batches] for field in fields(EncodedBatch)
+    }
+    together: dict[str, Any] = {
+        name: None if parts[0] is None else torch.cat(parts) for name, parts in columns.items()
+    }
+    return _by_view(EncodedBatch(**together))
 
 
-def _by_view(logits: Tensor, representation: Tensor, labels: Tensor, views: Tensor) -> EncodedBatch:
+def _by_view(batch: EncodedBatch) -> EncodedBatch:
     """Sorts rows by view, so that row i and row i + B/2 are the same text."""
-    order = torch.argsort(views, stable=True)
-    return EncodedBatch(logits[order], representation[order], labels[order], views[order])
+    return batch.select(torch.argsort(batch.views, stable=True))
 
 
 def _sizes(rows: int, device: torch.device) -> list[int]:

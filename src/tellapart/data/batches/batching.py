@@ -27,18 +27,22 @@ class TokenisedDataset(Dataset):
         padding: Padding id of each column.
         pad_left: Whether to pad on the left.
         cut: Whether each row was truncated, bool (N,); None if unknown.
+
+    Attributes:
+        weights: Weight of each row in losses that are means over rows, float32 (N,); None if all are 1.
     """
 
     cut: Tensor | None = None
+    weights: Tensor | None = None
 
     def __init__(
         self,
-        columns: Mapping[str, np.ndarray],
-        lengths: np.ndarray,
-        labels: np.ndarray | None = None,
+        columns: Mapping[str, np.ndarray] | Mapping[str, Tensor],
+        lengths: np.ndarray | Tensor,
+        labels: np.ndarray | Tensor | None = None,
         padding: Mapping[str, int] | None = None,
         pad_left: bool = False,
-        cut: np.ndarray | None = None,
+        cut: np.ndarray | Tensor | None = None,
     ) -> None:
         self.columns = {name: torch.as_tensor(column, dtype=torch.int32) for name, column in columns.items()}
         self.lengths = torch.as_tensor(lengths, dtype=torch.int64)
@@ -65,7 +69,7 @@ class TokenisedDataset(Dataset):
         return self.batch(indices)
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Returns padded int64 tensors (B, L) with L the length of the longest row, and `labels` if there are any."""
+        """Returns padded int64 tensors (B, L), L the length of the longest row; `labels` and `weights` if known."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         lengths = self.lengths[chosen]
         width = int(lengths.max())
@@ -79,9 +83,12 @@ class TokenisedDataset(Dataset):
             padded = torch.full((len(chosen), width), self.padding.get(name, 0), dtype=torch.int64)
             padded[mask] = column[where].long()
             batch[name] = padded
-        if self.labels is not None:
-            batch["labels"] = self.labels[chosen]
-        return batch
+        return batch | self._of_rows(chosen)
+
+    def _of_rows(self, chosen: Tensor) -> dict[str, Tensor]:
+        """Returns what rows have one value of, beside their tokens."""
+        columns = {"labels": self.labels, "weights": self.weights}
+        return {name: column[chosen] for name, column in columns.items() if column is not None}
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns the lengths and columns by name, without labels, for fingerprints of the rows."""
@@ -121,16 +128,14 @@ class JointDataset(TokenisedDataset):
         self.cut = torch.stack(cuts).any(0) if cuts else None
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Returns `input_ids`, `attention_mask` … (B, L₁), `input_ids_2` … (B, L₂) and so on, and `labels`."""
+        """Returns `input_ids`, `attention_mask` … (B, L₁), `input_ids_2` … (B, L₂) …, `labels` and `weights`."""
         batch = {
             name + part_suffix(number): values
             for number, part in enumerate(self.parts)
             for name, values in part.batch(indices).items()
             if name != "labels"
         }
-        if self.labels is not None:
-            batch["labels"] = self.labels[torch.as_tensor(indices, dtype=torch.int64)]
-        return batch
+        return batch | self._of_rows(torch.as_tensor(indices, dtype=torch.int64))
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns the lengths and columns of all parts by name, without labels."""

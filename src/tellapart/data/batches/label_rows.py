@@ -1,0 +1,73 @@
+"""Training rows followed by label texts, as one data set: further rows of their classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from tellapart.data.batches.batching import JointDataset, TokenisedDataset
+from tellapart.errors import DataError
+
+
+def with_label_rows(train: TokenisedDataset, label_rows: TokenisedDataset, weight: float) -> TokenisedDataset:
+    """Returns the training rows followed by the label texts.
+
+    Args:
+        train: The training rows, with labels.
+        label_rows: The label texts, with labels of the same kind.
+        weight: Weight of a label text in losses that are means over rows; with 1 the data set has no weights.
+
+    Raises:
+        DataError: Labels are missing, or numeric targets, or of two kinds; or the inputs differ.
+    """
+    _check(train, label_rows)
+    rows = concatenated([train, label_rows])
+    if weight != 1.0:
+        rows.weights = torch.cat([torch.ones(len(train)), torch.full((len(label_rows),), float(weight))])
+    return rows
+
+
+def concatenated(parts: Sequence[TokenisedDataset]) -> TokenisedDataset:
+    """Returns the rows of data sets of the same tokeniser one after the other; of fused encoders part by part.
+
+    Args:
+        parts: With the same columns and padding, and with labels of one type.
+    """
+    first = parts[0]
+    if isinstance(first, JointDataset):
+        return JointDataset(
+            [
+                concatenated([part.parts[number] for part in parts if isinstance(part, JointDataset)])
+                for number in range(len(first.parts))
+            ]
+        )
+    labels = [part.labels for part in parts if part.labels is not None]
+    cuts = [part.cut for part in parts if part.cut is not None]
+    return TokenisedDataset(
+        {name: torch.cat([part.columns[name] for part in parts]) for name in first.columns},
+        torch.cat([part.lengths for part in parts]),
+        torch.cat(labels) if len(labels) == len(parts) else None,
+        first.padding,
+        first.pad_left,
+        torch.cat(cuts) if len(cuts) == len(parts) else None,
+    )
+
+
+def _check(train: TokenisedDataset, label_rows: TokenisedDataset) -> None:
+    labels = [train.labels, label_rows.labels]
+    if any(one is None or (one.dim() == 1 and one.is_floating_point()) for one in labels):
+        raise DataError(
+            "label texts and training rows need classes as labels",
+            "give both with labels, or leave out label_texts",
+        )
+    kinds = [tuple(one.shape[1:]) for one in labels if one is not None]
+    if kinds[0] != kinds[1] or _inputs(train) != _inputs(label_rows):
+        raise DataError(
+            "the label texts are tokenised in another way than the training rows, or have labels of another form",
+            "prepare both by the same steps",
+        )
+
+
+def _inputs(rows: TokenisedDataset) -> list[str]:
+    return sorted(name for name in rows.tensors() if not name.startswith("lengths"))

@@ -1,0 +1,32 @@
+"""The batches of training rows that the training arguments ask for."""
+
+from __future__ import annotations
+
+from torch.utils.data import Sampler
+
+from tellapart.data.batches.balancing import ClassBalancedBatchSampler
+from tellapart.data.batches.batching import LengthBucketBatchSampler, TokenisedDataset
+from tellapart.training.arguments import TrainingArguments
+
+
+def training_batches(args: TrainingArguments, rows: TokenisedDataset, batch_size: int) -> Sampler[list[int]]:
+    """Returns the sampler of this rank's share of the batches.
+
+    Args:
+        args: The training arguments.
+        rows: The training rows.
+        batch_size: Rows per batch and rank.
+    """
+    options = {
+        "seed": args.seed if args.data_seed is None else args.data_seed,
+        "accumulation": args.gradient_accumulation_steps,
+        "ranks": args.world_size,
+        "rank": args.process_index,
+        "drop_last": args.dataloader_drop_last,
+    }
+    if args.batches == "balanced":
+        assert rows.labels is not None
+        return ClassBalancedBatchSampler(
+            rows.labels, rows.lengths, batch_size, texts_per_class=args.texts_per_class, **options
+        )
+    return LengthBucketBatchSampler(rows.lengths, batch_size, window=args.bucket_window, **options)
