@@ -17,6 +17,7 @@ from tellapart.fitting.tasks import check_rankable
 from tellapart.objectives import Objective
 from tellapart.objectives.relations import with_relations
 from tellapart.recipes import Recipe, regression_recipe
+from tellapart.training.requirements import check_anchors
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
     texts = decided(recipe.data.label_texts, data.label_texts)
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"label_texts": texts})})
     objectives = [build_objective(stage.objective, data.labels) for stage in recipe.stages]
+    _check_anchors(recipe, objectives)
     check_decision(recipe.decision, data)
     if recipe.encoder.name == "tfidf":
         _check_tfidf(recipe)
@@ -90,6 +92,18 @@ def _with_random_start(recipe: Recipe) -> Recipe:
             "choose a method that trains the encoder, or give the folder of a trained one as the encoder",
         )
     return recipe.model_copy(update={"stages": [first.model_copy(update={"start": "random"}), *others]})
+
+
+def _check_anchors(recipe: Recipe, objectives: Sequence[Objective]) -> None:
+    for stage, objective in zip(recipe.stages, objectives, strict=True):
+        if not stage.label_text_anchors:
+            continue
+        if stage.learns == "head":
+            raise RecipeError(
+                "a stage that trains only the head compares no texts, so label texts as anchors have no effect",
+                "set label_text_anchors for a stage that trains the encoder",
+            )
+        check_anchors(objective)
 
 
 def _check_tfidf(recipe: Recipe) -> None:

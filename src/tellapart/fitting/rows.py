@@ -62,7 +62,7 @@ def with_label_texts(data: TextData, recipe: Recipe) -> TextData:
 
 
 def _uses_label_texts(recipe: Recipe) -> bool:
-    used = any(stage.label_text_weight > 0 for stage in recipe.stages)
+    used = any(stage.label_text_weight > 0 or stage.label_text_anchors for stage in recipe.stages)
     return used and recipe.data.label_texts != NONE
 
 

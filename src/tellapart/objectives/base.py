@@ -23,8 +23,10 @@ class EncodedBatch:
         representation: The input of the final linear layer, before its dropout, float32 (B, d).
         labels: Class ids, int64 (B,); multi-hot, float32 (B, K); or targets of a regression, float32 (B,).
         views: View of each row, int64 (B,): all 0 unless an objective requires two views, where rows i and
-            i + B/2 are two passes over the same text.
-        weights: Weight of each row in losses that are means over rows, float32 (B,); None if all are 1.
+            i + B/2 are two passes over the same text. Anchors, texts that describe the classes of the batch, come
+            last and have view −1: only terms that compare rows use them.
+        weights: Weight of each row in losses that are means over rows, float32 (B,); None if all are 1 and there
+            are no anchors.
     """
 
     logits: Tensor
@@ -51,6 +53,10 @@ class EncodedBatch:
         """Returns the rows with the given numbers, or under a mask (B,)."""
         return self.mapped(lambda column: column[chosen])
 
+    def without_anchors(self) -> EncodedBatch:
+        """Returns the rows of all views; `view` leaves anchors out too."""
+        return self if self.weights is None else self.select(self.views >= 0)
+
     def mapped(self, change: Callable[[Tensor], Tensor]) -> EncodedBatch:
         """Returns a batch of changed tensors; those that are None stay so."""
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -60,16 +66,17 @@ class EncodedBatch:
     def mean(self, losses: Tensor, *, both_views: bool = False) -> Tensor:
         """Returns the mean of the rows' losses, each times the row's weight: the sum divided by the number of rows.
 
-        As with class weights, the divisor is not the sum of the weights, so that accumulated batches give the
-        gradient of one batch.
+        Anchors are left out. As with class weights, the divisor is not the sum of the weights, so that accumulated
+        batches give the gradient of one batch.
 
         Args:
             losses: One loss per row, float (B,).
             both_views: Whether the rows of a second view count as well as those of the first.
         """
-        if self.weights is not None:
-            losses = losses * self.weights.to(losses.dtype)
-        return losses.mean() if both_views else mean_where(losses, self.views == 0)
+        if self.weights is None:
+            return losses.mean() if both_views else mean_where(losses, self.views == 0)
+        losses = losses * self.weights.to(losses.dtype)
+        return mean_where(losses, self.views >= 0 if both_views else self.views == 0)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class RDrop(Objective):
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
         """Returns the mean divergence over the texts."""
+        batch = batch.without_anchors()
         if len(batch.logits) % 2:
             raise RecipeError(
                 "the batch does not hold two views of each text", "give rows i and i + B/2 as views"

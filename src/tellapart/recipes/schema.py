@@ -219,6 +219,11 @@ class StageRecipe(Settings):
         ge=0,
         allow_inf_nan=False,
     )
+    label_text_anchors: bool = setting(
+        False,
+        "Add the label texts of its classes to each batch as anchors: further rows of the terms that compare texts "
+        "(AAN, AM, ACE, CLLD, SupCon), not of the classification loss.",
+    )
 
 
 Probability = Annotated[float, Field(gt=0, lt=1)]

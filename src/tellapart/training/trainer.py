@@ -17,7 +17,7 @@ from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 from transformers.training_args import OptimizerNames
 
 from tellapart.data.batches.batching import BucketDataLoader, TokenisedDataset
-from tellapart.data.batches.label_rows import with_label_rows
+from tellapart.data.batches.label_rows import anchor_count, with_anchors, with_label_rows
 from tellapart.data.batches.tokenising import tokenised_rows
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.transformer import final_linear
@@ -30,6 +30,7 @@ from tellapart.training.gradient_cache import GradientCache
 from tellapart.training.module import ObjectiveModel
 from tellapart.training.perturbation import embedding_perturbation
 from tellapart.training.requirements import (
+    check_anchors,
     check_batches,
     check_gradient_cache,
     check_objective,
@@ -58,7 +59,9 @@ class Trainer(transformers.Trainer):
         train_dataset: A `TokenisedDataset`, or rows with `input_ids` and `labels`.
         label_texts: Likewise, texts that describe the classes, labelled with their class: further training rows,
             which count neither as training rows for the objective nor in evaluations.
-        label_text_weight: Weight of a label text in losses that are means over rows; 0 leaves label texts out.
+        label_text_weight: Weight of a label text in losses that are means over rows, from 0 up; 0 leaves them out.
+        label_text_anchors: Whether each batch also has the label texts of its classes as anchors, only for terms of
+            the objective that compare rows.
         eval_dataset: As `train_dataset`.
         processing_class: The tokeniser; provides padding ids and is saved with the model.
         compute_metrics: Takes an `EvalPrediction` of logits and labels, as in Transformers.
@@ -87,6 +90,7 @@ class Trainer(transformers.Trainer):
         train_dataset: Any = None,
         label_texts: Any = None,
         label_text_weight: float = 1.0,
+        label_text_anchors: bool = False,
         eval_dataset: Any = None,
         processing_class: Any = None,
         compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
@@ -101,7 +105,9 @@ class Trainer(transformers.Trainer):
         check_objective(objective, model, train_dataset)
         check_batches(args, train_dataset)
         check_gradient_cache(args.gradient_cache, args.per_device_train_batch_size)
-        rows = self._with_label_texts(train_dataset, label_texts, label_text_weight)
+        label_rows, rows = self._tokenised(label_texts), train_dataset
+        if label_rows is not None:
+            rows = with_label_rows(train_dataset, label_rows, label_text_weight)
         objective.prepare(
             RunFacts(
                 num_labels=model.config.num_labels,
@@ -111,6 +117,9 @@ class Trainer(transformers.Trainer):
                 num_rows=None if train_dataset is None else len(train_dataset),
             )
         )
+        if label_rows is not None and label_text_anchors:
+            check_anchors(objective)
+            rows = with_anchors(rows, label_rows)
         args.remove_unused_columns = False
         args.label_names = ["labels"]
         super().__init__(
@@ -161,13 +170,6 @@ class Trainer(transformers.Trainer):
         if isinstance(dataset, dict):
             raise RecipeError("several evaluation sets at once are not supported", "evaluate them one by one")
         return tokenised_rows(dataset, self._tokenizer)
-
-    def _with_label_texts(self, train: TokenisedDataset | None, label_texts: Any, weight: float) -> Any:
-        if weight < 0:
-            raise RecipeError(f"label_text_weight is {weight}", "give a weight from 0 up")
-        if train is None or label_texts is None or weight == 0:
-            return train
-        return with_label_rows(train, self._tokenised(label_texts), weight)
 
     def get_train_dataloader(self) -> DataLoader:
         """Returns a loader of this rank's share of the bucketed batches."""
@@ -235,7 +237,8 @@ class Trainer(transformers.Trainer):
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Any:
         """Returns the number of texts of an optimiser step on all ranks, over which the loss is averaged."""
-        rows = torch.tensor(sum(len(batch["input_ids"]) for batch in batch_samples), device=device)
+        texts = sum(len(batch["input_ids"]) - anchor_count(batch) for batch in batch_samples)
+        rows = torch.tensor(texts, device=device)
         return int(self.accelerator.gather(rows).sum()) if self.args.world_size > 1 else int(rows)
 
     def compute_loss(
@@ -320,7 +323,9 @@ class Trainer(transformers.Trainer):
 
     def floating_point_ops(self, inputs: dict[str, Tensor]) -> int:
         """Returns 6 · parameters · tokens, without iterating over the parameters at every step."""
-        return self._flos_per_token * inputs["input_ids"].numel() * self.objective.requirements.views
+        rows, width = inputs["input_ids"].shape
+        passes = (rows - anchor_count(inputs)) * self.objective.requirements.views + anchor_count(inputs)
+        return self._flos_per_token * width * passes
 
     # ---- Evaluation ----
 

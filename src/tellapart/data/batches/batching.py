@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from tellapart.data.batches.anchors import BatchAnchors, rank_share
 from tellapart.errors import DataError
 
 # Inputs with one value per token, and their padding values unless the tokeniser defines others.
@@ -30,10 +31,13 @@ class TokenisedDataset(Dataset):
 
     Attributes:
         weights: Weight of each row in losses that are means over rows, float32 (N,); None if all are 1.
+        anchors: Whether a row is an anchor, bool (N,): a label text that batches have beside their rows (see
+            `tellapart.data.batches.anchors`). Anchors are the last rows, with weight 0; None if there are none.
     """
 
     cut: Tensor | None = None
     weights: Tensor | None = None
+    anchors: Tensor | None = None
 
     def __init__(
         self,
@@ -69,7 +73,10 @@ class TokenisedDataset(Dataset):
         return self.batch(indices)
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Returns padded int64 tensors (B, L), L the length of the longest row; `labels` and `weights` if known."""
+        """Returns padded int64 tensors (B, L) by name, L the length of the longest row, and the values of rows.
+
+        These are `labels`, `weights` and `anchors`, as far as the data set has them.
+        """
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         lengths = self.lengths[chosen]
         width = int(lengths.max())
@@ -87,7 +94,7 @@ class TokenisedDataset(Dataset):
 
     def _of_rows(self, chosen: Tensor) -> dict[str, Tensor]:
         """Returns what rows have one value of, beside their tokens."""
-        columns = {"labels": self.labels, "weights": self.weights}
+        columns = {"labels": self.labels, "weights": self.weights, "anchors": self.anchors}
         return {name: column[chosen] for name, column in columns.items() if column is not None}
 
     def tensors(self) -> dict[str, Tensor]:
@@ -128,7 +135,7 @@ class JointDataset(TokenisedDataset):
         self.cut = torch.stack(cuts).any(0) if cuts else None
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Returns `input_ids`, `attention_mask` … (B, L₁), `input_ids_2` … (B, L₂) …, `labels` and `weights`."""
+        """Returns `input_ids`, `attention_mask` … (B, L₁), `input_ids_2` … (B, L₂) …, and `labels` as in a part."""
         batch = {
             name + part_suffix(number): values
             for number, part in enumerate(self.parts)
@@ -164,6 +171,7 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         ranks: Number of processes.
         rank: Rank of this process.
         drop_last: Whether to drop a smaller last global batch.
+        anchors: Adds the anchors of its classes to each batch, dealt out over the ranks; None adds none.
     """
 
     def __init__(
@@ -177,7 +185,9 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         ranks: int = 1,
         rank: int = 0,
         drop_last: bool = False,
+        anchors: BatchAnchors | None = None,
     ) -> None:
+        self.anchors = anchors
         self.lengths = np.asarray(lengths)
         self.batch_size, self.seed, self.window = batch_size, seed, window
         self.accumulation, self.ranks, self.rank, self.drop_last = accumulation, ranks, rank, drop_last
@@ -204,7 +214,7 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         for rows in self.global_batches():
             # Even shares, so that every rank has rows and none waits for another.
             for share in np.array_split(rows, self._steps(len(rows))):
-                yield np.array_split(share, self.ranks)[self.rank].tolist()
+                yield rank_share(share, self.epoch, ranks=self.ranks, rank=self.rank, anchors=self.anchors)
 
     def _steps(self, rows: int) -> int:
         """Returns the number of batches per rank into which a global batch is dealt out."""

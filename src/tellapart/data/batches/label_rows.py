@@ -1,31 +1,59 @@
-"""Training rows followed by label texts, as one data set: further rows of their classes."""
+"""Training rows followed by label texts, as one data set: further rows of their classes, or anchors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from tellapart.data.batches.batching import JointDataset, TokenisedDataset
 from tellapart.errors import DataError
 
 
-def with_label_rows(train: TokenisedDataset, label_rows: TokenisedDataset, weight: float) -> TokenisedDataset:
-    """Returns the training rows followed by the label texts.
+def with_label_rows(
+    train: TokenisedDataset, label_rows: TokenisedDataset | None, weight: float
+) -> TokenisedDataset:
+    """Returns the training rows followed by the label texts; only the training rows with weight 0.
 
     Args:
         train: The training rows, with labels.
-        label_rows: The label texts, with labels of the same kind.
+        label_rows: The label texts, with labels of the same kind; or None.
         weight: Weight of a label text in losses that are means over rows; with 1 the data set has no weights.
 
     Raises:
         DataError: Labels are missing, or numeric targets, or of two kinds; or the inputs differ.
     """
+    if label_rows is None or weight == 0:
+        return train
     _check(train, label_rows)
     rows = concatenated([train, label_rows])
     if weight != 1.0:
         rows.weights = torch.cat([torch.ones(len(train)), torch.full((len(label_rows),), float(weight))])
     return rows
+
+
+def with_anchors(rows: TokenisedDataset, label_rows: TokenisedDataset) -> TokenisedDataset:
+    """Returns rows followed by label texts as anchors, which only belong to a batch in addition to its rows.
+
+    Args:
+        rows: Training rows, perhaps with label texts among them.
+        label_rows: The label texts, with labels of the same kind.
+
+    Raises:
+        DataError: As `with_label_rows`.
+    """
+    _check(rows, label_rows)
+    weights = torch.ones(len(rows)) if rows.weights is None else rows.weights
+    anchored = concatenated([rows, label_rows])
+    anchored.weights = torch.cat([weights, torch.zeros(len(label_rows))])
+    anchored.anchors = torch.arange(len(anchored)) >= len(rows)
+    return anchored
+
+
+def anchor_count(batch: Mapping[str, Tensor]) -> int:
+    """Returns the number of anchors in a batch of inputs."""
+    return int(batch["anchors"].sum()) if "anchors" in batch else 0
 
 
 def concatenated(parts: Sequence[TokenisedDataset]) -> TokenisedDataset:
