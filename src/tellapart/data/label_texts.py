@@ -81,7 +81,7 @@ def read_label_texts(given: LabelTexts, labels: LabelSpace, *, pairs: bool = Fal
     else:
         texts, where = _of_file(given, labels), str(given)
         remedy = "describe every class by words of its own"
-    texts = {name if name in labels.label2id else name.strip(): several for name, several in texts.items()}
+    texts = _trimmed(texts, labels)
     _check(texts, labels, where, remedy)
     rows = [(text, name) for name in labels.names for text in dict.fromkeys(texts[name])]
     return TextSplit(
@@ -239,6 +239,14 @@ def _of_table(file: Path, labels: LabelSpace) -> dict[str, list[str]]:
         for added, values in _of_mapping({name: text}, str(file)).items():
             texts.setdefault(added, []).extend(values)
     return texts
+
+
+def _trimmed(texts: dict[str, list[str]], labels: LabelSpace) -> dict[str, list[str]]:
+    """Removes the spaces around class names that the data have without them."""
+    trimmed: dict[str, list[str]] = {}
+    for name, several in texts.items():
+        trimmed.setdefault(name if name in labels.label2id else name.strip(), []).extend(several)
+    return trimmed
 
 
 def _check(texts: dict[str, list[str]], labels: LabelSpace, where: str, remedy: str) -> None:

@@ -106,7 +106,7 @@ class Trainer(transformers.Trainer):
         check_batches(args, train_dataset)
         check_gradient_cache(args.gradient_cache, args.per_device_train_batch_size)
         label_rows, rows = self._tokenised(label_texts), train_dataset
-        if label_rows is not None:
+        if rows is not None:
             rows = with_label_rows(train_dataset, label_rows, label_text_weight)
         objective.prepare(
             RunFacts(
@@ -117,7 +117,7 @@ class Trainer(transformers.Trainer):
                 num_rows=None if train_dataset is None else len(train_dataset),
             )
         )
-        if label_rows is not None and label_text_anchors:
+        if rows is not None and label_rows is not None and label_text_anchors:
             check_anchors(objective)
             rows = with_anchors(rows, label_rows)
         args.remove_unused_columns = False

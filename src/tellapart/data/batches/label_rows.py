@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tellapart.data.batches.batching import JointDataset, TokenisedDataset
-from tellapart.errors import DataError
+from tellapart.errors import DataError, RecipeError
 
 
 def with_label_rows(
@@ -22,8 +22,11 @@ def with_label_rows(
         weight: Weight of a label text in losses that are means over rows; with 1 the data set has no weights.
 
     Raises:
+        RecipeError: The weight is negative.
         DataError: Labels are missing, or numeric targets, or of two kinds; or the inputs differ.
     """
+    if weight < 0:
+        raise RecipeError(f"label_text_weight is {weight}", "give a weight from 0 up")
     if label_rows is None or weight == 0:
         return train
     _check(train, label_rows)
