@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
@@ -36,6 +37,7 @@ ESTIMATOR_PLACES = {
     "batch_size": "stages.0.batch_size",
     "learning_rate": "stages.0.learning_rate",
     "validation_share": "data.validation_share",
+    "label_texts": "data.label_texts",
     "random_state": "seed",
 }
 """Parameters of the estimator and their keys in a recipe, which has the same defaults."""
@@ -57,6 +59,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         learning_rate: Learning rate of the encoder.
         validation_share: Share of the rows to split off, stratified, for choosing the best state of the model;
             0 or None trains on all rows. Ignored when `validation_data` is given.
+        label_texts: Texts of the classes as further training rows: `names`, the class names as words; `auto`, the
+            same if they are words; a mapping from class to one or several texts; the path of a file with them; or
+            `none`.
         random_state: Seed of all randomness: an int, a `RandomState`, or None for a new seed each time.
         settings: Any other key of a recipe by its path, as for `--set`: `{"stages.0.objective.tau": 3}`.
         verbose: Whether to show progress.
@@ -85,6 +90,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         batch_size: int = 32,
         learning_rate: float | None = None,
         validation_share: float | None = 0.1,
+        label_texts: str | Mapping[Any, str | Sequence[str]] = "none",
         random_state: int | np.random.RandomState | None = 0,
         settings: dict[str, Any] | None = None,
         verbose: bool = False,
@@ -97,6 +103,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.validation_share = validation_share
+        self.label_texts = label_texts
         self.random_state = random_state
         self.settings = settings
         self.verbose = verbose
@@ -297,6 +304,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         )
         values = {path: getattr(self, name) for name, path in ESTIMATOR_PLACES.items() if name != "method"}
         values |= {"data.validation_share": self.validation_share or None, "seed": seed}
+        if isinstance(self.label_texts, Mapping):
+            values["data.label_texts"] = {str(label): texts for label, texts in self.label_texts.items()}
         if self.method == "tfidf":
             del values["encoder.name"]
         given = {path: value for path, value in values.items() if value is not None} | (self.settings or {})

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -251,19 +250,41 @@ def test_numeric_labels_are_refused(recipe, scored, tmp_path):
         fit(method_recipe("mean-squared-error", recipe), data, tmp_path, quiet=True)
 
 
-def test_what_a_teacher_predicted_is_kept_without_pickle(few, tmp_path, monkeypatch):
-    written: dict[str, Any] = {}
-    original = self_training._keep
+def test_what_a_teacher_predicted_is_kept_without_pickle(tmp_path):
+    for thresholds in (0.5, np.array([0.25, 0.75])):
+        scored = self_training._Scored(np.eye(2, dtype=np.float32), thresholds, {"micro_f1": 0.5})
+        (tmp_path / "stage-0").mkdir()
+        self_training._keep(scored, tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["scored"]
+        again = self_training._read(tmp_path)
+        assert np.array_equal(again.logits, scored.logits)
+        assert np.array_equal(again.thresholds, thresholds)
+        assert again.validation == scored.validation
+    assert self_training._read(tmp_path / "nothing") is None
 
-    def watched(scored: Any, folder: Path) -> None:
-        original(scored, folder)
-        written.update(
-            {path.name: path.read_bytes() for path in folder.iterdir()}, again=self_training._read(folder)
-        )
 
-    monkeypatch.setattr(self_training, "_keep", watched)
-    train(few, tmp_path / "run", quiet=True)
-    again = written.pop("again")
-    assert set(written) == {"logits.npy", "thresholds.npy", "teacher.json"}
-    assert json.loads(written["teacher.json"]) == again.validation
-    assert again.thresholds == 0.5
+def test_pseudo_labelled_rows_have_their_weight(few, monkeypatch, tmp_path):
+    data, seen = load_data(few), []
+    original = fitting._fit_labelled
+
+    def watched(*arguments: Any, weights: Any, **options: Any) -> Any:
+        seen.append(weights)
+        return original(*arguments, weights=weights, **options)
+
+    monkeypatch.setattr(fitting, "_fit_labelled", watched)
+    light = fit(with_values(few, ["self_training.weight=0.1"]), data, tmp_path / "light", quiet=True)
+    used = light.self_training["rounds"][0]["used"]
+    assert seen[0] is None
+    assert seen[1].tolist() == [1.0] * 12 + [0.1] * used
+    assert not _equal(light.model, fit(few, data, tmp_path / "full", quiet=True).model)
+    assert seen[3] is None
+    sparse = with_values(method_recipe("tfidf", few), ["self_training.weight=0.1"])
+    assert fit(sparse, data, tmp_path / "sparse", quiet=True).self_training
+
+
+def test_label_texts_are_rows_of_every_classifier(few, tmp_path):
+    named = with_values(few, ["data.label_texts=names", "stages.0.label_text_weight=0.5"])
+    data = load_data(named)
+    fitted = fit(named, data, tmp_path, quiet=True)
+    assert len(data.label_texts) == 3
+    assert fitted.self_training["rounds"][0]["used"] > 0

@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
 from tellapart.errors import RecipeError
-from tellapart.objectives import CrossEntropy
+from tellapart.objectives import CrossEntropy, EncodedBatch, RunFacts
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -157,3 +157,47 @@ def test_certain_targets_are_labels(make_batch, prepared):
         for objective in (CrossEntropy(label_smoothing=0.1), CrossEntropy(focal_gamma=2.0)):
             soft = prepared(objective, num_labels=3)(replace(batch, targets=torch.tensor(targets)))
             assert torch.allclose(soft["cross_entropy"], objective(batch)["cross_entropy"])
+
+
+def test_weights_of_rows_multiply_their_losses_and_the_divisor_stays_the_number_of_rows(make_batch):
+    logits = [[2.0, 0.0], [0.0, 1.0], [3.0, -1.0]]
+    plain = make_batch([0, 0, 1], logits=logits, dtype=torch.float64)
+    losses = [math.log1p(math.exp(-2)), math.log1p(math.exp(1)), math.log1p(math.exp(4))]
+    weighted = replace(plain, weights=torch.tensor([1.0, 0.5, 0.0]))
+    found = CrossEntropy()(weighted)["cross_entropy"].item()
+    assert found == pytest.approx((losses[0] + 0.5 * losses[1]) / 3, rel=1e-9)
+    ones = replace(plain, weights=torch.ones(3))
+    assert CrossEntropy()(ones)["cross_entropy"].item() == pytest.approx(sum(losses) / 3, rel=1e-9)
+
+
+def test_weights_of_rows_hold_for_sets_of_labels_focal_loss_and_class_weights(make_batch):
+    logits = torch.randn(2, 2, dtype=torch.float64)
+    for labels in ([0, 1], [[1, 0], [1, 1]]):
+        objective = CrossEntropy(class_weight=[2.0, 3.0], focal_gamma=2.0, label_smoothing=0.1)
+        objective.prepare(RunFacts(2, 1))
+        alone = [
+            objective(make_batch(labels[row : row + 1], logits=logits[row : row + 1], dtype=torch.float64))
+            for row in range(2)
+        ]
+        both = replace(
+            make_batch(labels, logits=logits, dtype=torch.float64), weights=torch.tensor([1.0, 0.25])
+        )
+        expected = (alone[0]["cross_entropy"] + 0.25 * alone[1]["cross_entropy"]) / 2
+        torch.testing.assert_close(objective(both)["cross_entropy"], expected)
+
+
+@pytest.mark.parametrize("both_views", [False, True])
+def test_anchors_take_no_part(make_batch, both_views):
+    logits = torch.randn(4, 2)
+    batch = make_batch([0, 1, 0, 1], logits=logits, views=2)
+    anchored = EncodedBatch(
+        torch.cat([logits, torch.full((1, 2), 50.0)]),
+        torch.zeros(5, 1),
+        torch.tensor([0, 1, 0, 1, 0]),
+        torch.tensor([0, 0, 1, 1, -1]),
+        torch.tensor([1.0, 1, 1, 1, 0]),
+    )
+    objective = CrossEntropy(both_views=both_views)
+    torch.testing.assert_close(objective(anchored)["cross_entropy"], objective(batch)["cross_entropy"])
+    assert len(anchored.view(0).labels) == 2
+    assert len(anchored.without_anchors().labels) == 4

@@ -39,6 +39,7 @@ RECIPE_PLACES: Places = {
         "hierarchy": "data.hierarchy_separator",
         "few_shot": "data.few_shot",
         "unlabelled": "data.unlabelled",
+        "label_texts": "data.label_texts",
     },
     _MODEL: {
         "encoder": "encoder.name",
@@ -65,6 +66,7 @@ _METAVARS = {
     "ordered": "NAMES",
     "hierarchy": "SEPARATOR",
     "unlabelled": "FILE",
+    "label_texts": "names|auto|none|FILE",
 }
 
 

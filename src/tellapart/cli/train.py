@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -38,13 +39,26 @@ def train(
 
     chosen = o.recipe_from(context.params)
     folder = output or o.default_output(str(chosen.data.source), chosen.method)
+    announced: list[str] = []
+
+    def announce(notes: Sequence[str]) -> None:
+        if is_main_process() and not quiet:
+            print_notes(notes)
+            announced.extend(notes)
+
     result = run(
-        chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet, pretrainer=o.pretrainer_of(chosen)
+        chosen,
+        folder,
+        resume=resume,
+        overwrite=overwrite,
+        quiet=quiet,
+        pretrainer=o.pretrainer_of(chosen),
+        announce=announce,
     )
     if not is_main_process():  # under torchrun, only one process reports
         return
     if not quiet:
-        print_notes(result.notes)
+        print_notes(note for note in result.notes if note not in announced)
     if json:
         print_json({"folder": str(result.folder), **result.metrics})
     else:

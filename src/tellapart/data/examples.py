@@ -236,6 +236,8 @@ class TextData:
         notes: Remarks on reading, for the run's log.
         metric: The metric of a benchmark set, if it is not the main metric of its task.
         unlabelled: Further texts for self-training, or None. Labels in it are never used for training.
+        label_texts: Texts that describe the classes, each labelled with its class; None for none. They are further
+            training rows and belong to no split.
     """
 
     train: TextSplit
@@ -246,6 +248,7 @@ class TextData:
     notes: tuple[str, ...] = ()
     metric: str | None = None
     unlabelled: TextSplit | None = None
+    label_texts: TextSplit | None = None
 
     @property
     def splits(self) -> dict[str, TextSplit]:

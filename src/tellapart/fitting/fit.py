@@ -18,14 +18,13 @@ from tellapart.encoders.windowed import window_notes
 from tellapart.fitting.decisions import decide
 from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted, TransformersScorer
-from tellapart.fitting.heads import start_at_frequencies
+from tellapart.fitting.heads import fit_tfidf, start_at_frequencies
 from tellapart.fitting.models import input_length, load_model, windows_in_use
 from tellapart.fitting.resolve import ResolvedRun, resolve
 from tellapart.fitting.self_training import Pretrainer, self_train
 from tellapart.fitting.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
 from tellapart.fitting.tasks import Task
 from tellapart.recipes import Recipe
-from tellapart.training.tfidf import TfidfClassifier
 
 
 def fit(
@@ -43,7 +42,8 @@ def fit(
     """Trains a recipe's method on data in memory; with unlabelled texts also on these, by self-training.
 
     Args:
-        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations are used.
+        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations and the label
+            texts are used.
         data: The splits as they are; without validation rows the last weights are the result.
         folder: For checkpoints.
         resume: Whether to continue from the newest checkpoint there.
@@ -58,7 +58,13 @@ def fit(
         UserError: The recipe does not fit the data or the encoder.
     """
 
-    def train(recipe: Recipe, data: TextData, folder: Path, targets: np.ndarray | None = None) -> Fitted:
+    def train(
+        recipe: Recipe,
+        data: TextData,
+        folder: Path,
+        targets: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+    ) -> Fitted:
         return _fit_labelled(
             recipe,
             data,
@@ -68,6 +74,7 @@ def fit(
             quiet=quiet,
             callbacks=callbacks,
             targets=targets,
+            weights=weights,
         )
 
     if data.unlabelled is None or targets is not None:
@@ -94,18 +101,19 @@ def _fit_labelled(
     quiet: bool,
     callbacks: Sequence[TrainerCallback],
     targets: np.ndarray | None,
+    weights: np.ndarray | None,
 ) -> Fitted:
-    """Trains a recipe's method on the labelled rows; arguments as for `fit`."""
+    """Trains a recipe's method on the labelled rows, which may have weights (N,); other arguments as for `fit`."""
     run = resolve(recipe, data)
     if run.recipe.encoder.name == "tfidf":
-        tfidf = TfidfClassifier.fit(run.data.train, run.data.labels, seed=run.recipe.seed)
+        tfidf = fit_tfidf(run.recipe.stages[0], run.data, run.recipe.seed, weights)
         return _with_decision(Fitted(tfidf, run.data.labels, run.recipe), run)
     recipe, data = run.recipe, run.data
     transformers.set_seed(recipe.seed)
     model, tokenizer, notes = load_model(recipe.encoder, data, recipe.seed)
     model.to(default_device())
     max_length = input_length(recipe.encoder, model)
-    task = Task.of(data, tokenizer, max_length, recipe.data.without_positive, targets)
+    task = Task.of(data, tokenizer, max_length, recipe.data.without_positive, targets, weights)
     check_stages(recipe.stages, run.objectives, model, task)
     if data.labels.multi_label and recipe.stages[0].start == "random":
         start_at_frequencies(model, task)

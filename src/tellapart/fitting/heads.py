@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from tellapart.data.batches.batching import TokenisedDataset
+from tellapart.data.examples import TextData
+from tellapart.data.label_texts import with_rows
 from tellapart.encoders.cache import cached_representations
 from tellapart.encoders.precision import use_bf16
 from tellapart.encoders.scoring import represent
@@ -22,6 +26,7 @@ from tellapart.training.evaluating import evaluation_loss
 from tellapart.training.head import Head, train_head
 from tellapart.training.probe import fit_linear
 from tellapart.training.requirements import class_counts
+from tellapart.training.tfidf import TfidfClassifier
 
 # Largest number of rows for the initial regression: more cost time and improve nothing.
 PROBE_ROWS = 10_000
@@ -36,11 +41,13 @@ def fit_start(stage: StageRecipe, model: Any, task: Task, seed: int) -> None:
     rows = np.random.default_rng(seed).permutation(len(task.train))[:PROBE_ROWS]
     vectors = represent(model, task.train, bf16=bf16, rows=rows)
     assert task.train.labels is not None
-    labels = task.train.labels.numpy()[rows]
-    weight, bias = fit_linear(
-        vectors, labels, len(task.labels), regularisation=stage.regularisation, seed=seed
-    )
-    _set_classifier(model, Head(weight, bias))
+    labels = task.train.labels[rows]
+    further = task.weighted_label_rows(stage.label_text_weight)
+    weights = None if task.train.weights is None else task.train.weights[rows]
+    if further is not None:
+        vectors = np.concatenate([vectors, represent(model, further, bf16=bf16)])
+        labels, weights = _with_label_rows(labels, weights, further, stage.label_text_weight)
+    _set_classifier(model, _by_regression(stage, len(task.labels), vectors, labels, weights, seed))
 
 
 def start_at_frequencies(model: Any, task: Task) -> None:
@@ -90,6 +97,14 @@ def train_fresh_head(
     bf16 = use_bf16(stage.precision, next(model.parameters()).device)
     vectors = folder / f"vectors-{process_number()}"  # each process needs all, and none may share a file
     train = cached_representations(model, task.train, vectors / "train", bf16=bf16)
+    assert task.train.labels is not None
+    labels, weights = task.train.labels, task.train.weights
+    further = task.weighted_label_rows(stage.label_text_weight)
+    if further is not None:
+        train = np.concatenate(
+            [train, cached_representations(model, further, vectors / "label-texts", bf16=bf16)]
+        )
+        labels, weights = _with_label_rows(labels, weights, further, stage.label_text_weight)
     validation = None
     if task.validation is not None:
         validation = cached_representations(model, task.validation, vectors / "validation", bf16=bf16)
@@ -103,9 +118,9 @@ def train_fresh_head(
     fits = {}
     for solver in _solvers(stage, validated=validation is not None):
         if solver == "l-bfgs":
-            fits[solver] = _by_regression(stage, task, train, seed)
+            fits[solver] = _by_regression(stage, len(task.labels), train, labels, weights, seed)
         else:
-            fits[solver] = _by_epochs(stage, objective, task, train, validation, seed)
+            fits[solver] = _by_epochs(stage, objective, task, train, labels, weights, validation, seed)
     chosen = next(iter(fits))
     if validation is not None:
         chosen = max(fits, key=lambda solver: _judged(stage, task, fits[solver].logits(validation)))
@@ -165,10 +180,27 @@ def _is_plain(objective: ObjectiveOptions) -> bool:
     )
 
 
-def _by_regression(stage: StageRecipe, task: Task, train: np.ndarray, seed: int) -> Head:
-    assert task.train.labels is not None
+def _with_label_rows(
+    labels: Tensor, weights: Tensor | None, label_rows: TokenisedDataset, weight: float
+) -> tuple[Tensor, Tensor | None]:
+    """Returns the labels of training rows followed by label texts, and their weights unless all are 1."""
+    assert label_rows.labels is not None
+    if weight != 1.0 or weights is not None:
+        own = torch.ones(len(labels)) if weights is None else weights
+        weights = torch.cat([own, torch.full((len(label_rows),), float(weight))])
+    return torch.cat([labels, label_rows.labels]), weights
+
+
+def _by_regression(
+    stage: StageRecipe, classes: int, train: np.ndarray, labels: Tensor, weights: Tensor | None, seed: int
+) -> Head:
     weight, bias = fit_linear(
-        train, task.train.labels.numpy(), len(task.labels), regularisation=stage.regularisation, seed=seed
+        train,
+        labels.numpy(),
+        classes,
+        regularisation=stage.regularisation,
+        seed=seed,
+        weights=None if weights is None else weights.numpy(),
     )
     return Head(weight, bias)
 
@@ -178,10 +210,11 @@ def _by_epochs(
     objective: Objective,
     task: Task,
     train: np.ndarray,
+    labels: Tensor,
+    weights: Tensor | None,
     validation: np.ndarray | None,
     seed: int,
 ) -> Head:
-    assert task.train.labels is not None
     assert stage.epochs is not None
     assert stage.head_learning_rate is not None
     objective.prepare(
@@ -194,7 +227,7 @@ def _by_epochs(
     )
     return train_head(
         train,
-        task.train.labels,
+        labels,
         len(task.labels),
         objective,
         epochs=max(1, round(stage.epochs)),
@@ -204,7 +237,21 @@ def _by_epochs(
         seed=seed,
         judge=None if validation is None else lambda logits: _judged(stage, task, logits),
         validation=validation,
+        weights=weights,
     )
+
+
+def fit_tfidf(
+    stage: StageRecipe, data: TextData, seed: int, weights: np.ndarray | None = None
+) -> TfidfClassifier:
+    """Fits TF-IDF features and a linear SVM to the training rows, with weights (N,), and the label texts."""
+    rows = data.train
+    if data.label_texts is not None and stage.label_text_weight > 0:
+        rows = with_rows(data.train, data.label_texts)
+        if stage.label_text_weight != 1.0 or weights is not None:
+            own = np.ones(len(data.train)) if weights is None else weights
+            weights = np.append(own, np.full(len(data.label_texts), stage.label_text_weight))
+    return TfidfClassifier.fit(rows, data.labels, seed=seed, weights=weights)
 
 
 def _judged(stage: StageRecipe, task: Task, logits: np.ndarray) -> tuple[float, float]:

@@ -122,7 +122,7 @@ def _from_scratch(encoder: EncoderRecipe, data: TextData, seed: int) -> BuiltEnc
     return build_encoder(
         encoder.name,
         data.labels,
-        texts_of(data.train),
+        [*texts_of(data.train), *texts_of(data.label_texts)],
         further_texts=texts_of(data.validation),
         embeddings=encoder.embeddings,
         embedding_size=encoder.embedding_size,

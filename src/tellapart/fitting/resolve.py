@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tellapart.data.examples import TextData
+from tellapart.data.label_texts import decided
 from tellapart.data.reading.rows import is_regression_set
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.errors import RecipeError, UserError
 from tellapart.fitting.decisions import check_decision
 from tellapart.fitting.objectives import build_objective
+from tellapart.fitting.rows import with_label_texts
 from tellapart.fitting.tasks import check_rankable
 from tellapart.objectives import Objective
 from tellapart.objectives.relations import with_relations
 from tellapart.recipes import Recipe, regression_recipe
+from tellapart.training.requirements import check_anchors
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,12 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
     """Decides everything that is open before a model is loaded.
 
     Args:
-        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations are used.
+        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations and the label
+            texts are used.
         data: The splits.
 
     Raises:
-        DataError: A split of a ranking task cannot be ranked.
+        DataError: A split of a ranking task cannot be ranked, or the label texts do not fit the classes.
         RecipeError: The recipe does not fit the data or contradicts itself.
         UserError: The training rows have no labels.
     """
@@ -49,7 +53,11 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
     recipe = resolve_method(recipe, data)
     check_rankable(data, recipe.data.without_positive)
     data = replace(data, labels=with_relations(data.labels, recipe.data))
+    data = with_label_texts(data, recipe)
+    texts = decided(recipe.data.label_texts, data.label_texts)
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"label_texts": texts})})
     objectives = [build_objective(stage.objective, data.labels) for stage in recipe.stages]
+    _check_anchors(recipe, objectives)
     check_decision(recipe.decision, data)
     if recipe.encoder.name == "tfidf":
         _check_tfidf(recipe)
@@ -84,6 +92,18 @@ def _with_random_start(recipe: Recipe) -> Recipe:
             "choose a method that trains the encoder, or give the folder of a trained one as the encoder",
         )
     return recipe.model_copy(update={"stages": [first.model_copy(update={"start": "random"}), *others]})
+
+
+def _check_anchors(recipe: Recipe, objectives: Sequence[Objective]) -> None:
+    for stage, objective in zip(recipe.stages, objectives, strict=True):
+        if not stage.label_text_anchors:
+            continue
+        if stage.learns == "head":
+            raise RecipeError(
+                "a stage that trains only the head compares no texts, so label texts as anchors have no effect",
+                "set label_text_anchors for a stage that trains the encoder",
+            )
+        check_anchors(objective)
 
 
 def _check_tfidf(recipe: Recipe) -> None:

@@ -6,12 +6,13 @@ import dataclasses
 from typing import Any
 
 from tellapart.data.examples import TextData
+from tellapart.data.label_texts import NONE, label_text_note, read_label_texts
 from tellapart.data.reading.columns import ColumnNames
 from tellapart.data.reading.rows import read_task
 from tellapart.data.reading.unlabelled import read_unlabelled
 from tellapart.data.splits import prepare_splits, sample
 from tellapart.data.unlabelled import REST, undrawn_rows, unlabelled_rows
-from tellapart.errors import RecipeError
+from tellapart.errors import DataError, RecipeError
 from tellapart.evaluation.task import RELEVANT, is_ranking
 from tellapart.objectives.relations import with_relations
 from tellapart.recipes import Recipe
@@ -34,7 +35,10 @@ def read_rows(recipe: Recipe) -> TextData:
             "few-shot sampling takes rows per class, but the labels are numeric targets",
             "use --set data.train_rows=N in place of --few-shot",
         )
-    data = dataclasses.replace(data, labels=with_relations(data.labels, given))
+    data = with_label_texts(dataclasses.replace(data, labels=with_relations(data.labels, given)), recipe)
+    if _uses_label_texts(recipe):
+        text_note = label_text_note(given.label_texts, data.label_texts, data.labels)
+        data = dataclasses.replace(data, notes=(*data.notes, text_note))
     if given.unlabelled is not None and given.unlabelled != REST:
         texts, notes = read_unlabelled(given.unlabelled, names, multi_label=data.labels.multi_label)
         data = dataclasses.replace(data, unlabelled=texts, notes=(*data.notes, *notes))
@@ -44,6 +48,27 @@ def read_rows(recipe: Recipe) -> TextData:
         f'Answers are ranked by question; the right ones are those labelled "{data.labels.names[RELEVANT]}".'
     )
     return dataclasses.replace(data, notes=(*data.notes, note))
+
+
+def with_label_texts(data: TextData, recipe: Recipe) -> TextData:
+    """Returns the data with the label texts that a recipe asks for; without, if no stage uses them.
+
+    Raises:
+        DataError: The label texts do not fit the classes, or the task is a ranking.
+    """
+    given = recipe.data.label_texts
+    if given != NONE and is_ranking(data.labels, data.train):
+        raise DataError(
+            "answers that are ranked by question have no label texts",
+            "leave out --label-texts (data.label_texts)",
+        )
+    texts = read_label_texts(given, data.labels, pairs=data.train.text_pairs is not None)
+    return dataclasses.replace(data, label_texts=texts if _uses_label_texts(recipe) else None)
+
+
+def _uses_label_texts(recipe: Recipe) -> bool:
+    used = any(stage.label_text_weight > 0 or stage.label_text_anchors for stage in recipe.stages)
+    return used and recipe.data.label_texts != NONE
 
 
 def split_data(recipe: Recipe, data: TextData) -> TextData:

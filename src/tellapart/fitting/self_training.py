@@ -58,9 +58,22 @@ class Training(Protocol):
     """Trains a recipe on labelled rows: `fit` without unlabelled texts."""
 
     def __call__(
-        self, recipe: Recipe, data: TextData, folder: Path, targets: np.ndarray | None = None
+        self,
+        recipe: Recipe,
+        data: TextData,
+        folder: Path,
+        targets: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
     ) -> Fitted:
-        """Returns the classifier; `targets` are probabilities (N, K) to learn in place of the labels."""
+        """Returns the classifier.
+
+        Args:
+            recipe: The run.
+            data: The splits.
+            folder: For checkpoints.
+            targets: Probabilities (N, K) to learn in place of the labels of the N training rows.
+            weights: Weights of the training rows (N,); None if all are 1.
+        """
 
 
 def check_self_training(recipe: Recipe, data: TextData, pretrainer: Pretrainer | None) -> None:
@@ -152,29 +165,54 @@ def self_train(
         )
         report["pretraining"] = {"correction": settings.pretrain, "texts": len(texts)}
         recipe = _with_encoder(recipe, encoder)
-    student, targets, taught = recipe, None, data
+    lesson = _Lesson(recipe, data)
     for number in range(settings.rounds):
-        pseudo = _round(
-            student,
-            taught,
-            data,
-            targets,
-            folder / f"round-{number}",
-            train,
-            resume=resume,
-            resumable=resumable,
-        )
+        place = folder / f"round-{number}"
+        scored = _read(place) if resume else None
+        if scored is None:
+            scored = _scored(lesson.taught(train, place), data)
+            if resumable:
+                _keep(scored, place)
+                scored = _read(place) or scored  # of the main process: all select the same texts
+            else:
+                shutil.rmtree(place, ignore_errors=True)
+        pseudo = _selected(scored, recipe, data)
         report["rounds"].append(pseudo.report)
-        student = _student_recipe(recipe)
-        taught = replace(data, train=data.train.joined(pseudo.split))
-        targets = _targets(data, pseudo) if settings.soft and name != "tfidf" else None
-    fitted = train(student, taught, folder / f"round-{settings.rounds}", targets)
+        lesson = _lesson(recipe, data, pseudo)
+    fitted = lesson.taught(train, folder / f"round-{settings.rounds}")
     assert fitted.recipe is not None
     return replace(
         fitted,
         recipe=_with_encoder(fitted.recipe, name),
         notes=(*fitted.notes, *self_training_notes(report)),
         self_training=report,
+    )
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """What one classifier is trained on: a recipe and rows, whose targets and weights may differ."""
+
+    recipe: Recipe
+    data: TextData
+    targets: np.ndarray | None = None
+    weights: np.ndarray | None = None
+
+    def taught(self, train: Training, folder: Path) -> Fitted:
+        """Trains the classifier."""
+        return train(self.recipe, self.data, folder, self.targets, self.weights)
+
+
+def _lesson(recipe: Recipe, data: TextData, pseudo: PseudoLabels) -> _Lesson:
+    """The labelled rows, then the selected texts."""
+    settings, weights = recipe.self_training, None
+    if settings.weight != 1.0:
+        weights = np.repeat([1.0, settings.weight], [len(data.train), len(pseudo.split)])
+    return _Lesson(
+        _student_recipe(recipe),
+        replace(data, train=data.train.joined(pseudo.split)),
+        _targets(data, pseudo) if settings.soft and recipe.encoder.name != "tfidf" else None,
+        weights,
     )
 
 
@@ -187,35 +225,8 @@ class _Scored:
     validation: dict[str, float] | None
 
 
-def _round(
-    recipe: Recipe,
-    taught: TextData,
-    data: TextData,
-    targets: np.ndarray | None,
-    folder: Path,
-    train: Training,
-    *,
-    resume: bool,
-    resumable: bool,
-) -> PseudoLabels:
-    """Trains a teacher on `taught`, or reads what a finished one predicts, and selects from `data.unlabelled`."""
+def _selected(scored: _Scored, recipe: Recipe, data: TextData) -> PseudoLabels:
     assert data.unlabelled is not None
-    kept = folder / _SCORED
-    if not (resume and (kept / _DESCRIPTION).is_file()):
-        teacher = train(recipe, taught, folder, targets)
-        scored = _scored(teacher, data)
-        if not resumable:
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
-            wait_for_all()
-            if is_main_process():
-                _keep(scored, kept)
-                for path in folder.iterdir():
-                    if path != kept:
-                        shutil.rmtree(path, ignore_errors=True)
-            wait_for_all()
-    if resumable:  # also right after writing: all processes then select the same rows
-        scored = _read(kept)
     settings = recipe.self_training
     pseudo = pseudo_labelled(
         data.unlabelled,
@@ -249,19 +260,30 @@ def _scored(teacher: Fitted, data: TextData) -> _Scored:
 
 
 def _keep(scored: _Scored, folder: Path) -> None:
-    with replacing(folder) as temporary:
-        temporary.mkdir()
-        np.save(temporary / _LOGITS, scored.logits, allow_pickle=False)
-        np.save(temporary / _THRESHOLDS, np.asarray(scored.thresholds), allow_pickle=False)
-        (temporary / _DESCRIPTION).write_text(json.dumps(scored.validation), encoding="utf-8")
+    """Writes what a teacher predicts, which ends its round, and deletes the teacher."""
+    wait_for_all()
+    if is_main_process():
+        with replacing(folder / _SCORED) as temporary:
+            temporary.mkdir()
+            np.save(temporary / _LOGITS, scored.logits, allow_pickle=False)
+            np.save(temporary / _THRESHOLDS, np.asarray(scored.thresholds), allow_pickle=False)
+            (temporary / _DESCRIPTION).write_text(json.dumps(scored.validation), encoding="utf-8")
+        for path in folder.iterdir():
+            if path.name != _SCORED:
+                shutil.rmtree(path, ignore_errors=True)
+    wait_for_all()
 
 
-def _read(folder: Path) -> _Scored:
-    thresholds = np.load(folder / _THRESHOLDS, allow_pickle=False)
+def _read(folder: Path) -> _Scored | None:
+    """Reads what the teacher of a finished round predicts; None if the round is not finished."""
+    kept = folder / _SCORED
+    if not (kept / _DESCRIPTION).is_file():
+        return None
+    thresholds = np.load(kept / _THRESHOLDS, allow_pickle=False)
     return _Scored(
-        np.load(folder / _LOGITS, allow_pickle=False),
+        np.load(kept / _LOGITS, allow_pickle=False),
         thresholds if thresholds.ndim else float(thresholds),
-        json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8")),
+        json.loads((kept / _DESCRIPTION).read_text(encoding="utf-8")),
     )
 
 

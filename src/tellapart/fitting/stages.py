@@ -150,8 +150,8 @@ def run_stage(
         objective: Built from the stage's recipe.
         model: A classifier in training form.
         tokenizer: Saved with checkpoints.
-        task: The training rows, and the validation rows that select the best checkpoint; without validation rows
-            the last weights are kept.
+        task: The training rows, the label texts, and the validation rows that select the best checkpoint; without
+            validation rows the last weights are kept.
         folder: For checkpoints and cached vectors.
         seed: Seed of row order and dropout.
         title: Title of the progress bar.
@@ -174,7 +174,9 @@ def run_stage(
         fit_start(stage, model, task, seed)
     stage = _decided(stage, model, task)
     evaluated = task.validation is not None
-    arguments = _arguments(stage, len(task.train), evaluated, greater_is_better, folder, seed, resumable)
+    label_rows = task.weighted_label_rows(stage.label_text_weight)
+    rows = len(task.train) + (0 if label_rows is None else len(label_rows))
+    arguments = _arguments(stage, rows, evaluated, greater_is_better, folder, seed, resumable)
     learns = None if isinstance(stage.learns, str) else stage.learns
     with trainable_parameters(model, learns), encoder_dropout(model, stage.views_dropout):
         trainer = Trainer(
@@ -182,6 +184,9 @@ def run_stage(
             arguments,
             objective=objective,
             train_dataset=task.train,
+            label_texts=task.label_rows,
+            label_text_weight=stage.label_text_weight,
+            label_text_anchors=stage.label_text_anchors,
             eval_dataset=task.validation,
             processing_class=tokenizer,
             compute_metrics=task.metrics_of_prediction,

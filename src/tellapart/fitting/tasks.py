@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import EvalPrediction
 
 from tellapart.data.batches.batching import TokenisedDataset
@@ -30,6 +31,7 @@ class Task:
         without_positive: How questions without a relevant row are counted.
         metric: The official metric of a benchmark set, or None.
         scale: For regression: the standardisation of the targets in `train` and `validation`.
+        label_rows: Label texts with their classes, further training rows that count nowhere else; or None.
     """
 
     labels: LabelSpace
@@ -40,6 +42,7 @@ class Task:
     without_positive: WithoutPositive = "skip"
     metric: str | None = None
     scale: TargetScale | None = None
+    label_rows: TokenisedDataset | None = None
 
     @classmethod
     def of(
@@ -49,6 +52,7 @@ class Task:
         max_length: int,
         without_positive: WithoutPositive = "skip",
         targets: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
     ) -> Task:
         """Tokenises the training and validation rows once and standardises regression targets.
 
@@ -58,6 +62,7 @@ class Task:
             max_length: Longest input in tokens.
             without_positive: How questions without a relevant row are counted.
             targets: Soft targets of the training rows, probabilities (N, K); see `TokenisedDataset.with_targets`.
+            weights: Weights of the training rows in losses that are means over rows (N,); None if all are 1.
 
         Raises:
             DataError: A label is unknown, or the targets do not fit the rows.
@@ -70,6 +75,8 @@ class Task:
             return tokenise(split, tokenizer, max_length=max_length, labels=data.labels)
 
         train = tokenised(data.train)
+        if weights is not None:
+            train.weights = torch.as_tensor(weights, dtype=torch.float32)
         return cls(
             labels=data.labels,
             train=train if targets is None else train.with_targets(targets),
@@ -79,7 +86,12 @@ class Task:
             without_positive=without_positive,
             metric=data.metric,
             scale=scale,
+            label_rows=None if data.label_texts is None else tokenised(data.label_texts),
         )
+
+    def weighted_label_rows(self, weight: float) -> TokenisedDataset | None:
+        """Returns the label texts as rows of a loss in which they have a weight; None with weight 0."""
+        return self.label_rows if weight > 0 else None
 
     @property
     def cut_shares(self) -> dict[str, float]:

@@ -36,6 +36,9 @@ _LATER_KEYS = {
     "validation_rows": None,
     "warm_up": 0.2,
     "unlabelled": None,
+    "label_texts": "none",
+    "label_text_weight": 1.0,
+    "label_text_anchors": False,
 }
 
 

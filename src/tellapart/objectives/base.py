@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from tellapart.objectives.similarity import mean_where
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,10 @@ class EncodedBatch:
         representation: The input of the final linear layer, before its dropout, float32 (B, d).
         labels: Class ids, int64 (B,); multi-hot, float32 (B, K); or targets of a regression, float32 (B,).
         views: View of each row, int64 (B,): all 0 unless an objective requires two views, where rows i and
-            i + B/2 are two passes over the same text.
+            i + B/2 are two passes over the same text. Anchors, texts that describe the classes of the batch, come
+            last and have view −1: only terms that compare rows use them.
+        weights: Weight of each row in losses that are means over rows, float32 (B,); None if all are 1 and there
+            are no anchors.
         targets: Target probabilities of the K classes, float32 (B, K), for objectives that learn from soft targets
             beside or instead of labels; None for rows without.
     """
@@ -28,6 +35,7 @@ class EncodedBatch:
     representation: Tensor
     labels: Tensor
     views: Tensor
+    weights: Tensor | None = None
     targets: Tensor | None = None
 
     @property
@@ -44,10 +52,34 @@ class EncodedBatch:
         """Returns the rows of one view."""
         return self.select(self.views == index)
 
-    def select(self, rows: Tensor) -> EncodedBatch:
-        """Returns some rows, by a mask (B,) or by their numbers."""
+    def select(self, chosen: Tensor) -> EncodedBatch:
+        """Returns the rows with the given numbers, or under a mask (B,)."""
+        return self.mapped(lambda column: column[chosen])
+
+    def without_anchors(self) -> EncodedBatch:
+        """Returns the rows of all views; `view` leaves anchors out too."""
+        return self if self.weights is None else self.select(self.views >= 0)
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> EncodedBatch:
+        """Returns a batch of changed tensors; those that are None stay so."""
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: value[rows] for name, value in columns.items() if value is not None})
+        changed: Any = {name: None if column is None else change(column) for name, column in columns.items()}
+        return EncodedBatch(**changed)
+
+    def mean(self, losses: Tensor, *, both_views: bool = False) -> Tensor:
+        """Returns the mean of the rows' losses, each times the row's weight: the sum divided by the number of rows.
+
+        Anchors are left out. As with class weights, the divisor is not the sum of the weights, so that accumulated
+        batches give the gradient of one batch.
+
+        Args:
+            losses: One loss per row, float (B,).
+            both_views: Whether the rows of a second view count as well as those of the first.
+        """
+        if self.weights is None:
+            return losses.mean() if both_views else mean_where(losses, self.views == 0)
+        losses = losses * self.weights.to(losses.dtype)
+        return mean_where(losses, self.views >= 0 if both_views else self.views == 0)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from torch.nn import functional
 from tellapart.errors import RecipeError
 from tellapart.objectives.base import EncodedBatch, Objective, RunFacts
 from tellapart.objectives.options import ClassificationOptions
-from tellapart.objectives.similarity import mean_where
 
 ClassWeight = Literal["balanced"] | Mapping[int, float] | Sequence[float]
 
@@ -22,7 +21,8 @@ class CrossEntropy(Objective):
 
     Single-label: softmax cross entropy. Multi-label: binary cross entropy, summed over the labels. The loss is
     the plain mean over the rows, also with class weights, where `torch.nn.CrossEntropyLoss` divides by the
-    batch's sum of weights: eight batches of 4 thus give the gradient of one batch of 32.
+    batch's sum of weights: eight batches of 4 thus give the gradient of one batch of 32. Weights of rows
+    (`EncodedBatch.weights`) multiply their losses likewise.
 
     Where the batch has soft targets, these take the place of one-hot (multi-hot) labels; the focal factor remains
     that of the labels.
@@ -91,7 +91,7 @@ class CrossEntropy(Objective):
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
         """Returns the mean loss over the rows of the first view, or of both views."""
         losses = self._binary_losses(batch) if batch.multi_label else self._softmax_losses(batch)  # (B,)
-        return {self.name: losses.mean() if self.both_views else mean_where(losses, batch.views == 0)}
+        return {self.name: batch.mean(losses, both_views=self.both_views)}
 
     def _softmax_losses(self, batch: EncodedBatch) -> Tensor:
         losses = functional.cross_entropy(

@@ -8,7 +8,6 @@ from tellapart.data.examples import LabelSpace
 from tellapart.errors import RecipeError
 from tellapart.objectives.base import EncodedBatch, Objective, Requirements
 from tellapart.objectives.options import MeanSquaredErrorOptions
-from tellapart.objectives.similarity import mean_where
 
 
 class MeanSquaredError(Objective):
@@ -49,7 +48,7 @@ class MeanSquaredError(Objective):
                 "use cross entropy for classes, and a model with num_labels=1 for numbers",
             )
         errors = (batch.logits.squeeze(1) - batch.labels.to(batch.logits.dtype)) ** 2  # (B,)
-        return {self.name: errors.mean() if self.both_views else mean_where(errors, batch.views == 0)}
+        return {self.name: batch.mean(errors, both_views=self.both_views)}
 
 
 def build(options: MeanSquaredErrorOptions, labels: LabelSpace) -> MeanSquaredError:

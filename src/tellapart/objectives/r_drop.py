@@ -44,20 +44,28 @@ class RDrop(Objective):
 
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
         """Returns the mean divergence over the texts."""
+        batch = batch.without_anchors()
         if len(batch.logits) % 2:
             raise RecipeError(
                 "the batch does not hold two views of each text", "give rows i and i + B/2 as views"
             )
         if batch.regression:
             first, second = batch.logits.squeeze(1).chunk(2)  # (B/2,) each
-            return {self.name: ((first - second) ** 2).mean()}
+            return {self.name: _mean((first - second) ** 2, batch)}
         logs = batch.logits if batch.multi_label else batch.logits.log_softmax(dim=1)
         probabilities = logs.sigmoid() if batch.multi_label else logs.exp()
         p, q = probabilities.chunk(2)  # (B/2, K) each
         log_p, log_q = logs.chunk(2)
         # KL + KL' = sum (p - q)(log p - log q). The two outcomes of a Bernoulli distribution collect into one
         # such term, with the logarithms of the odds, which are the logits, for those of the probabilities.
-        return {self.name: ((p - q) * (log_p - log_q)).sum(dim=1).mean() / 2}
+        return {self.name: _mean(((p - q) * (log_p - log_q)).sum(dim=1), batch) / 2}
+
+
+def _mean(divergences: Tensor, batch: EncodedBatch) -> Tensor:
+    """Returns the mean over the texts (B/2,), each times the weight of its row."""
+    if batch.weights is not None:
+        divergences = divergences * batch.weights[: len(divergences)].to(divergences.dtype)
+    return divergences.mean()
 
 
 def build(options: RDropOptions, labels: LabelSpace) -> Objective:

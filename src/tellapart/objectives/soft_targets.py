@@ -10,7 +10,6 @@ from tellapart.data.examples import LabelSpace
 from tellapart.errors import RecipeError
 from tellapart.objectives.base import EncodedBatch, Objective, Requirements
 from tellapart.objectives.options import SoftTargetsOptions
-from tellapart.objectives.similarity import mean_where
 
 
 class SoftTargets(Objective):
@@ -57,7 +56,7 @@ class SoftTargets(Objective):
         targets = batch.targets.to(batch.logits.dtype)  # (B, K)
         logits = batch.logits[:, : targets.shape[1]]  # auxiliary outputs are never a target
         losses = self._binary(logits, targets) if batch.multi_label else self._softmax(logits, targets)
-        return {self.name: losses.mean() if self.both_views else mean_where(losses, batch.views == 0)}
+        return {self.name: batch.mean(losses, both_views=self.both_views)}
 
     def _softmax(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Divergence of each row (B,)."""

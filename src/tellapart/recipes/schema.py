@@ -64,6 +64,11 @@ class DataRecipe(Settings):
         "Further texts without labels, for self-training: a file, folder or name as for DATA, a text file with one "
         "text per line, or `rest`, the training rows that `few_shot` or `train_rows` leaves out. Labels are ignored.",
     )
+    label_texts: str | dict[str, str | list[str]] = setting(
+        "none",
+        "Texts of the classes as further training rows: `names`, the class names as words; a file with one or more "
+        "descriptions per class (in a recipe also a mapping); `auto`, the names if they are words; or `none`.",
+    )
 
 
 class EncoderRecipe(Settings):
@@ -212,6 +217,18 @@ class StageRecipe(Settings):
     trainer: dict[str, Any] = setting(
         description="Any other option of `transformers.TrainingArguments`.", factory=dict
     )
+    label_text_weight: float = setting(
+        1.0,
+        "Weight of a label text in losses that are means over rows, and in the regression of `l-bfgs` or `probe`; 0 "
+        "leaves label texts out. No effect without `data.label_texts`.",
+        ge=0,
+        allow_inf_nan=False,
+    )
+    label_text_anchors: bool = setting(
+        False,
+        "Add the label texts of its classes to each batch as anchors: further rows of the terms that compare texts "
+        "(AAN, AM, ACE, CLLD, SupCon), not of the classification loss.",
+    )
 
 
 Probability = Annotated[float, Field(gt=0, lt=1)]
@@ -266,6 +283,9 @@ class SelfTrainingRecipe(Settings):
     )
     pretrain_steps: int | None = setting(
         None, "Optimiser steps of pre-training. Default: three passes over the texts.", ge=1
+    )
+    weight: float = setting(
+        1.0, "Weight of a pseudo-labelled row in losses that are means over rows; a labelled row has 1.", gt=0
     )
 
 

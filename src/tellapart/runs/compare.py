@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.folder import claim_folder
 from tellapart.fitting.objectives import build_objective
 from tellapart.fitting.resolve import resolve_method
-from tellapart.fitting.rows import read_rows, split_data
+from tellapart.fitting.rows import read_rows, split_data, with_label_texts
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.trials import TRIALS, evaluated_split, run_trial, unpacked
 from tellapart.inspection.figures import (
@@ -41,6 +41,7 @@ def compare(
     overwrite: bool = False,
     quiet: bool = False,
     pretrainer: Pretrainer | None = None,
+    announce: Callable[[Sequence[str]], None] | None = None,
 ) -> Comparison:
     """Trains every method over the same seeds and compares them pairwise.
 
@@ -59,6 +60,7 @@ def compare(
         overwrite: Whether to delete them.
         quiet: Whether to show no progress.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`, as for `train`.
+        announce: Called with the notes on the data before training begins.
 
     Raises:
         RecipeError: A method is unknown or named twice, or there are fewer than one trial.
@@ -79,6 +81,7 @@ def compare(
     recipes = {method: resolve_method(its_recipe) for method, its_recipe in recipes.items()}
     rows = read_rows(recipe)
     for its_recipe in recipes.values():
+        with_label_texts(rows, its_recipe)
         for stage in its_recipe.stages:
             build_objective(
                 stage.objective, rows.labels
@@ -87,6 +90,8 @@ def compare(
     metric = recipe.stages[0].metric or rows.metric or main_metric(rows.labels, ranking=ranking)
     find_metric(rows.labels, metric, ranking=ranking)  # an unknown one is refused before anything is trained
     folder = claim_folder(output, resume=resume, overwrite=overwrite)
+    if announce is not None:
+        announce(rows.notes)
     cells: dict[str, list[dict[str, Any]]] = {method: [] for method in recipes}
     sizes: dict[str, int] = {}
     texts: dict[int, np.ndarray] = {}

@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,7 @@ def sweep(
     overwrite: bool = False,
     quiet: bool = False,
     pretrainer: Pretrainer | None = None,
+    announce: Callable[[Sequence[str]], None] | None = None,
 ) -> SweepResult:
     """Trains a recipe with each combination of values and scores it on the validation rows.
 
@@ -93,6 +94,7 @@ def sweep(
         overwrite: Whether to delete an earlier run.
         quiet: Whether to show no progress.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`, as for `train`.
+        announce: Called with the notes on the data before training begins.
 
     Raises:
         RecipeError: A search space, the baseline or a number is invalid.
@@ -117,6 +119,8 @@ def sweep(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made ({error.strerror})", "choose another --output") from error
+    if announce is not None:
+        announce(rows.read.notes)
     runs = _Runs(recipe, rows, folder / CHECKPOINTS, seeds, quiet, pretrainer)
     with open_study(
         folder / "study.db",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def train(
     overwrite: bool = False,
     quiet: bool = False,
     pretrainer: Pretrainer | None = None,
+    announce: Callable[[Sequence[str]], None] | None = None,
 ) -> RunResult:
     """Trains a recipe and writes a run folder.
 
@@ -61,6 +63,7 @@ def train(
         quiet: Whether to show no progress.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`:
             `tellapart.pretraining.further.pretrain_encoder`.
+        announce: Called with the notes on the data before training begins.
 
     Raises:
         UserError: The folder is in use, or the recipe or the data cannot be used.
@@ -74,6 +77,8 @@ def train(
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         return RunResult(folder, metrics, recipe, ("the run was finished already",))
     data = load_data(recipe)
+    if announce is not None:
+        announce(data.notes)
     checkpoints = folder / CHECKPOINTS
     start = time.perf_counter()
     fitted = fit(recipe, data, checkpoints, resume=resume, resumable=True, quiet=quiet, pretrainer=pretrainer)
@@ -84,6 +89,8 @@ def train(
     if data.unlabelled is not None:
         metrics["rows"]["unlabelled"] = len(data.unlabelled)
         metrics["self_training"] = fitted.self_training
+    if data.label_texts is not None:
+        metrics["label_texts"] = len(data.label_texts)
     logits, notes, cut = {}, [*data.notes, *fitted.notes], dict(fitted.truncated)
     for name in ("validation", "test"):
         split = data.splits.get(name)

@@ -55,6 +55,7 @@ def train_head(
     seed: int = 0,
     judge: Callable[[np.ndarray], tuple[float, float]] | None = None,
     validation: np.ndarray | None = None,
+    weights: Tensor | None = None,
 ) -> Head:
     """Trains a linear layer by AdamW with a linearly decaying learning rate and keeps its best epoch.
 
@@ -71,6 +72,7 @@ def train_head(
         judge: Maps validation logits to two numbers by which epochs are ranked, larger is better; the earlier of
             equal epochs is kept.
         validation: Validation vectors; without them the last epoch is kept.
+        weights: Weight of each row in losses that are means over rows (N,); None if all are 1.
 
     Raises:
         RecipeError: The objective needs more than fixed vectors.
@@ -96,7 +98,7 @@ def train_head(
     for epoch in range(1, epochs + 1):
         total = 0.0
         for rows in torch.randperm(len(vectors), generator=generator).split(batch_size):
-            batch = _batch(layer, vectors, labels, rows)
+            batch = _batch(layer, vectors, labels, weights, rows)
             loss = objective.total(objective(batch))
             optimizer.zero_grad()
             loss.backward()
@@ -116,6 +118,14 @@ def train_head(
     return Head(best[1].weight, best[1].bias, best[1].epochs, tuple(log))
 
 
-def _batch(layer: nn.Linear, vectors: np.ndarray, labels: Tensor, rows: Tensor) -> EncodedBatch:
+def _batch(
+    layer: nn.Linear, vectors: np.ndarray, labels: Tensor, weights: Tensor | None, rows: Tensor
+) -> EncodedBatch:
     representation = torch.from_numpy(np.asarray(vectors[rows.numpy()]))  # (B, d)
-    return EncodedBatch(layer(representation), representation, labels[rows], torch.zeros_like(rows))
+    return EncodedBatch(
+        layer(representation),
+        representation,
+        labels[rows],
+        torch.zeros_like(rows),
+        None if weights is None else weights[rows],
+    )

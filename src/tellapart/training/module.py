@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch
 import torch.distributed as distributed
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tellapart.encoders.transformer import RepresentationTap, final_linear, save_classifier
 from tellapart.objectives.base import EncodedBatch, Objective
@@ -69,6 +70,8 @@ class ObjectiveModel(nn.Module):
         labels: Tensor | None = None,
         *,
         targets: Tensor | None = None,
+        weights: Tensor | None = None,
+        anchors: Tensor | None = None,
         encode_only: bool = False,
         encoded: EncodedBatch | None = None,
         gradients: OutputGradients | None = None,
@@ -79,6 +82,8 @@ class ObjectiveModel(nn.Module):
         Args:
             labels: Class ids (B,) or multi-hot (B, K); required in training.
             targets: Target probabilities (B, K), for objectives that learn from soft targets.
+            weights: Weights of the rows in losses that are means over rows (B,); None if all are 1.
+            anchors: Whether a row is an anchor (B,), which are the last rows; None if none is.
             encode_only: Whether to return after the classifier.
             encoded: Rows of this rank that the classifier has already encoded; it is not run.
             gradients: Precomputed gradients that replace the objective.
@@ -94,7 +99,7 @@ class ObjectiveModel(nn.Module):
         if encoded is None:
             if not self.training or labels is None:
                 return {"logits": self.model(**inputs).logits}
-            outputs["logits"], encoded = self._encode(labels, targets, inputs)
+            outputs["logits"], encoded = self._encode(labels, targets, weights, anchors, inputs)
             if encode_only:
                 return {"encoded": encoded}
             if gradients is not None:
@@ -105,7 +110,7 @@ class ObjectiveModel(nn.Module):
         return outputs | {
             "loss": self.objective.total(terms),
             "terms": {name: term.detach() for name, term in terms.items()},
-            "rows": len(batch.labels) // self.objective.requirements.views,
+            "rows": len(batch.without_anchors().labels) // self.objective.requirements.views,
         }
 
     def objective_parameters(self) -> list[nn.Parameter]:
@@ -113,12 +118,23 @@ class ObjectiveModel(nn.Module):
         return [parameter for parameter in self.objective.parameters() if parameter.requires_grad]
 
     def _encode(
-        self, labels: Tensor, targets: Tensor | None, inputs: dict[str, Tensor]
+        self,
+        labels: Tensor,
+        targets: Tensor | None,
+        weights: Tensor | None,
+        anchors: Tensor | None,
+        inputs: dict[str, Tensor],
     ) -> tuple[Tensor, EncodedBatch]:
         """Returns the classifier's logits of all rows and views, and the objective's input."""
         views = self.objective.requirements.views
+        texts = len(labels) if anchors is None else len(labels) - int(anchors.sum())
+
+        def in_views(value: Tensor) -> Tensor:
+            repeated = value[:texts].repeat(views, *[1] * (value.dim() - 1))
+            return repeated if texts == len(value) else torch.cat([repeated, value[texts:]])
+
         if views > 1:
-            inputs = {name: value.repeat(views, *[1] * (value.dim() - 1)) for name, value in inputs.items()}
+            inputs = {name: in_views(value) for name, value in inputs.items()}
         logits = all_logits = self.model(**inputs).logits
         representation, classifier_input = self._tap.take_both()
         if self.auxiliary is not None:
@@ -126,9 +142,14 @@ class ObjectiveModel(nn.Module):
         return logits, EncodedBatch(
             _at_least_float32(all_logits),
             _at_least_float32(representation),
-            labels.repeat(views, *[1] * (labels.dim() - 1)),
-            torch.arange(views, device=labels.device).repeat_interleave(len(labels)),
-            None if targets is None else targets.repeat(views, 1),
+            in_views(labels),
+            functional.pad(
+                torch.arange(views, device=labels.device).repeat_interleave(texts),
+                (0, len(labels) - texts),
+                value=-1,
+            ),
+            weights=None if weights is None else in_views(weights),
+            targets=None if targets is None else in_views(targets),
         )
 
     def _surrogate_loss(self, batch: EncodedBatch, gradients: OutputGradients) -> Tensor:
@@ -196,20 +217,24 @@ def gathered(batch: EncodedBatch) -> EncodedBatch:
     if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
         return batch
     sizes = _sizes(len(batch.labels), batch.labels.device)
-    columns = (getattr(batch, field.name) for field in fields(batch))
-    return _by_view(*(None if column is None else _gather_rows(column, sizes) for column in columns))
+    return _by_view(batch.mapped(lambda column: _gather_rows(column, sizes)))
 
 
 def joined(batches: Sequence[EncodedBatch]) -> EncodedBatch:
     """Concatenates batches, as if all texts had been encoded together."""
-    columns = ([getattr(batch, field.name) for batch in batches] for field in fields(EncodedBatch))
-    return _by_view(*(None if column[0] is None else torch.cat(column) for column in columns))
+    columns: dict[str, list[Any]] = {
+        field.name: [getattr(batch, field.name) for batch in batches] for field in fields(EncodedBatch)
+    }
+    together: dict[str, Any] = {
+        name: None if parts[0] is None else torch.cat(parts) for name, parts in columns.items()
+    }
+    return _by_view(EncodedBatch(**together))
 
 
-def _by_view(*columns: Any) -> EncodedBatch:
-    """Sorts the columns of a batch by view, so that row i and row i + B/2 are the same text."""
-    batch = EncodedBatch(*columns)
-    return batch.select(torch.argsort(batch.views, stable=True))
+def _by_view(batch: EncodedBatch) -> EncodedBatch:
+    """Sorts rows by view, anchors last, so that row i and row i + B/2 are the same text."""
+    last = torch.iinfo(batch.views.dtype).max
+    return batch.select(torch.argsort(batch.views.masked_fill(batch.views < 0, last), stable=True))
 
 
 def _sizes(rows: int, device: torch.device) -> list[int]:

@@ -16,7 +16,13 @@ _PENALTIES = np.logspace(-4, 3, 15)
 
 
 def fit_linear(
-    vectors: np.ndarray, labels: np.ndarray, classes: int, *, regularisation: float = 1.0, seed: int = 0
+    vectors: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    *,
+    regularisation: float = 1.0,
+    seed: int = 0,
+    weights: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fits a multinomial logistic regression (L-BFGS), one binary regression per label, or a ridge regression.
 
@@ -28,6 +34,7 @@ def fit_linear(
         regularisation: scikit-learn's C; larger means less regularisation. Ridge regression chooses its penalty by
             leave-one-out cross-validation instead.
         seed: Of the solver.
+        weights: Weight of each row (N,); None if all are 1.
 
     Returns:
         Weights (K, d) and biases (K,) of a linear layer on the unscaled vectors, float32.
@@ -35,12 +42,15 @@ def fit_linear(
     scale = float(np.sqrt(np.mean(np.sum(vectors.astype(np.float64) ** 2, axis=1)))) or 1.0
     scaled = vectors / scale
     if labels.ndim == 2:
-        rows = [_fit_binary(scaled, labels[:, index] > 0.5, regularisation, seed) for index in range(classes)]
+        rows = [
+            _fit_binary(scaled, labels[:, index] > 0.5, regularisation, seed, weights)
+            for index in range(classes)
+        ]
         weight, bias = np.stack([row[0] for row in rows]), np.array([row[1] for row in rows])
     elif np.issubdtype(labels.dtype, np.floating):
-        weight, bias = _fit_numbers(scaled, labels)
+        weight, bias = _fit_numbers(scaled, labels, weights)
     else:
-        weight, bias = _fit_classes(scaled, labels, classes, regularisation, seed)
+        weight, bias = _fit_classes(scaled, labels, classes, regularisation, seed, weights)
     return (weight / scale).astype(np.float32), bias.astype(np.float32)
 
 
@@ -49,7 +59,12 @@ def _regression(regularisation: float, seed: int) -> LogisticRegression:
 
 
 def _fit_classes(
-    vectors: np.ndarray, labels: np.ndarray, classes: int, regularisation: float, seed: int
+    vectors: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    regularisation: float,
+    seed: int,
+    weights: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     present = np.unique(labels)
     weight, bias = np.zeros((classes, vectors.shape[1])), np.full(classes, -_CERTAIN)
@@ -59,7 +74,7 @@ def _fit_classes(
     model = _regression(regularisation, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(vectors, labels)
+        model.fit(vectors, labels, weights)
     if len(present) == 2:  # scikit-learn has one row for two classes: split it symmetrically
         weight[present] = np.vstack([-model.coef_, model.coef_]) / 2
         bias[present] = np.concatenate([-model.intercept_, model.intercept_]) / 2
@@ -68,15 +83,18 @@ def _fit_classes(
     return weight, bias
 
 
-def _fit_numbers(vectors: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    model = RidgeCV(alphas=_PENALTIES).fit(vectors.astype(np.float64), numbers.astype(np.float64))
+def _fit_numbers(
+    vectors: np.ndarray, numbers: np.ndarray, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    model = RidgeCV(alphas=_PENALTIES)
+    model.fit(vectors.astype(np.float64), numbers.astype(np.float64), weights)
     return model.coef_[None, :], np.array([model.intercept_])
 
 
 def _fit_binary(
-    vectors: np.ndarray, positive: np.ndarray, regularisation: float, seed: int
+    vectors: np.ndarray, positive: np.ndarray, regularisation: float, seed: int, weights: np.ndarray | None
 ) -> tuple[np.ndarray, float]:
     if positive.all() or not positive.any():
         return np.zeros(vectors.shape[1]), _CERTAIN if positive.all() else -_CERTAIN
-    model = _regression(regularisation, seed).fit(vectors, positive)
+    model = _regression(regularisation, seed).fit(vectors, positive, weights)
     return model.coef_[0], float(model.intercept_[0])

@@ -94,6 +94,15 @@ def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset 
         )
 
 
+def check_anchors(objective: Objective) -> None:
+    """Raises an error for an objective that has no use for label texts as anchors."""
+    if objective.requirements.classes_per_batch < 2:
+        raise RecipeError(
+            "label texts as anchors need an objective with a term that compares texts of different classes",
+            "leave out label_text_anchors, or choose a method such as supcon, label-distance or negative-supervision",
+        )
+
+
 def check_batches(args: TrainingArguments, dataset: TokenisedDataset | None) -> None:
     """Raises an error if the batches that the arguments name cannot be formed."""
     kind = args.batches

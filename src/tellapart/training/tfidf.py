@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
+from sklearn import config_context
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.multiclass import OneVsRestClassifier
@@ -56,7 +57,13 @@ class TfidfClassifier:
 
     @classmethod
     def fit(
-        cls, split: TextSplit, labels: LabelSpace, *, regularisation: float = 1.0, seed: int = 0
+        cls,
+        split: TextSplit,
+        labels: LabelSpace,
+        *,
+        regularisation: float = 1.0,
+        seed: int = 0,
+        weights: np.ndarray | None = None,
     ) -> TfidfClassifier:
         """Fits the model to a labelled split.
 
@@ -65,6 +72,7 @@ class TfidfClassifier:
             labels: The classes.
             regularisation: The SVM's C; for regression the inverse of the ridge penalty.
             seed: Of the solver.
+            weights: Weight of each row (N,); None if all are 1.
 
         Raises:
             DataError: The texts contain no words.
@@ -80,17 +88,17 @@ class TfidfClassifier:
         svm = LinearSVC(C=regularisation, random_state=seed)
         weight, bias = np.zeros((len(labels), features.shape[1])), np.full(len(labels), -1.0)
         if labels.regression:
-            ridge = Ridge(alpha=1 / regularisation).fit(features, gold.astype(np.float64))
+            ridge = Ridge(alpha=1 / regularisation).fit(features, gold.astype(np.float64), weights)
             weight[:], bias[:] = ridge.coef_, ridge.intercept_
         elif labels.multi_label:
             present = np.flatnonzero((gold.sum(0) > 0) & (gold.sum(0) < len(gold)))
             bias[gold.all(0)] = 1.0
             if len(present):
-                fitted = OneVsRestClassifier(svm).fit(features, gold[:, present])
+                fitted = _one_vs_rest(svm, features, gold[:, present], weights)
                 weight[present] = np.vstack([part.coef_ for part in fitted.estimators_])
                 bias[present] = np.concatenate([part.intercept_ for part in fitted.estimators_])
         else:
-            svm.fit(features, gold)
+            svm.fit(features, gold, weights)
             pair = len(svm.classes_) == 2  # scikit-learn has one row for two classes
             weight[svm.classes_] = np.vstack([-svm.coef_, svm.coef_]) if pair else svm.coef_
             bias[svm.classes_] = np.concatenate([-svm.intercept_, svm.intercept_]) if pair else svm.intercept_
@@ -159,6 +167,16 @@ class TfidfClassifier:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(f"{folder} holds no readable TF-IDF model", "train it again") from error
+
+
+def _one_vs_rest(
+    svm: LinearSVC, features: Any, gold: np.ndarray, weights: np.ndarray | None
+) -> OneVsRestClassifier:
+    if weights is None:
+        return OneVsRestClassifier(svm).fit(features, gold)
+    with config_context(enable_metadata_routing=True):
+        model = OneVsRestClassifier(svm.set_fit_request(sample_weight=True))
+        return model.fit(features, gold, sample_weight=weights)
 
 
 def _vectoriser(analyser: str, vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 import transformers
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput, EvalPrediction
 from transformers.training_args import OptimizerNames
 
-from tellapart.data.batches.balancing import ClassBalancedBatchSampler
-from tellapart.data.batches.batching import BucketDataLoader, LengthBucketBatchSampler, TokenisedDataset
+from tellapart.data.batches.batching import BucketDataLoader, TokenisedDataset
+from tellapart.data.batches.label_rows import anchor_count, with_anchors, with_label_rows
 from tellapart.data.batches.tokenising import tokenised_rows
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.transformer import final_linear
@@ -30,6 +30,7 @@ from tellapart.training.gradient_cache import GradientCache
 from tellapart.training.module import ObjectiveModel
 from tellapart.training.perturbation import embedding_perturbation
 from tellapart.training.requirements import (
+    check_anchors,
     check_batches,
     check_gradient_cache,
     check_objective,
@@ -38,6 +39,7 @@ from tellapart.training.requirements import (
     refuse_arguments,
     total_evaluations,
 )
+from tellapart.training.sampling import training_batches
 from tellapart.training.trimmed_embeddings import TrimmedEmbedding, follow_weight_decay, trimmed_embeddings
 
 
@@ -55,7 +57,12 @@ class Trainer(transformers.Trainer):
         objective: The loss to minimise; by default cross entropy, or mean squared error for a model whose
             `problem_type` is `regression`.
         train_dataset: A `TokenisedDataset`, or rows with `input_ids` and `labels`.
-        eval_dataset: Likewise.
+        label_texts: Likewise, texts that describe the classes, labelled with their class: further training rows,
+            which count neither as training rows for the objective nor in evaluations.
+        label_text_weight: Weight of a label text in losses that are means over rows, from 0 up; 0 leaves them out.
+        label_text_anchors: Whether each batch also has the label texts of its classes as anchors, only for terms of
+            the objective that compare rows.
+        eval_dataset: As `train_dataset`.
         processing_class: The tokeniser; provides padding ids and is saved with the model.
         compute_metrics: Takes an `EvalPrediction` of logits and labels, as in Transformers.
         callbacks: Transformers callbacks.
@@ -81,6 +88,9 @@ class Trainer(transformers.Trainer):
         *,
         objective: Objective | None = None,
         train_dataset: Any = None,
+        label_texts: Any = None,
+        label_text_weight: float = 1.0,
+        label_text_anchors: bool = False,
         eval_dataset: Any = None,
         processing_class: Any = None,
         compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
@@ -95,21 +105,27 @@ class Trainer(transformers.Trainer):
         check_objective(objective, model, train_dataset)
         check_batches(args, train_dataset)
         check_gradient_cache(args.gradient_cache, args.per_device_train_batch_size)
+        label_rows, rows = self._tokenised(label_texts), train_dataset
+        if rows is not None:
+            rows = with_label_rows(train_dataset, label_rows, label_text_weight)
         objective.prepare(
             RunFacts(
                 num_labels=model.config.num_labels,
                 hidden_size=final_linear(model).in_features,
                 class_counts=class_counts(train_dataset, model.config.num_labels),
-                total_evaluations=total_evaluations(args, train_dataset),
+                total_evaluations=total_evaluations(args, rows),
                 num_rows=None if train_dataset is None else len(train_dataset),
             )
         )
+        if rows is not None and label_rows is not None and label_text_anchors:
+            check_anchors(objective)
+            rows = with_anchors(rows, label_rows)
         args.remove_unused_columns = False
         args.label_names = ["labels"]
         super().__init__(
             model=ObjectiveModel(model, objective),
             args=args,
-            train_dataset=train_dataset,
+            train_dataset=rows,
             eval_dataset=self._tokenised(eval_dataset),
             processing_class=processing_class,
             compute_metrics=compute_metrics,
@@ -162,32 +178,11 @@ class Trainer(transformers.Trainer):
         args = self.args
         return BucketDataLoader(
             self.train_dataset,
-            self._train_batches(),
+            training_batches(args, self.train_dataset, self._train_batch_size),
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory and args.device.type == "cuda",
             persistent_workers=args.dataloader_persistent_workers,
             prefetch_factor=args.dataloader_prefetch_factor,
-        )
-
-    def _train_batches(self) -> Sampler[list[int]]:
-        args, rows = self.args, self.train_dataset
-        options = {
-            "seed": args.seed if args.data_seed is None else args.data_seed,
-            "accumulation": args.gradient_accumulation_steps,
-            "ranks": args.world_size,
-            "rank": args.process_index,
-            "drop_last": args.dataloader_drop_last,
-        }
-        if args.batches == "balanced":
-            return ClassBalancedBatchSampler(
-                rows.labels,
-                rows.lengths,
-                self._train_batch_size,
-                texts_per_class=args.texts_per_class,
-                **options,
-            )
-        return LengthBucketBatchSampler(
-            rows.lengths, self._train_batch_size, window=args.bucket_window, **options
         )
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
@@ -242,7 +237,8 @@ class Trainer(transformers.Trainer):
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Any:
         """Returns the number of texts of an optimiser step on all ranks, over which the loss is averaged."""
-        rows = torch.tensor(sum(len(batch["input_ids"]) for batch in batch_samples), device=device)
+        texts = sum(len(batch["input_ids"]) - anchor_count(batch) for batch in batch_samples)
+        rows = torch.tensor(texts, device=device)
         return int(self.accelerator.gather(rows).sum()) if self.args.world_size > 1 else int(rows)
 
     def compute_loss(
@@ -327,7 +323,9 @@ class Trainer(transformers.Trainer):
 
     def floating_point_ops(self, inputs: dict[str, Tensor]) -> int:
         """Returns 6 · parameters · tokens, without iterating over the parameters at every step."""
-        return self._flos_per_token * inputs["input_ids"].numel() * self.objective.requirements.views
+        rows, width = inputs["input_ids"].shape
+        passes = (rows - anchor_count(inputs)) * self.objective.requirements.views + anchor_count(inputs)
+        return self._flos_per_token * width * passes
 
     # ---- Evaluation ----
 

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from tellapart.data.batches.anchors import BatchAnchors, rank_share
 from tellapart.errors import DataError, RecipeError
 
 
@@ -37,6 +38,7 @@ class ClassBalancedBatchSampler(Sampler[list[int]]):
         ranks: Number of processes.
         rank: Rank of this process.
         drop_last: Whether to drop the last step if the rows do not fill it.
+        anchors: Adds the anchors of its classes to each batch, dealt out over the ranks; None adds none.
 
     Raises:
         RecipeError: Rows have several labels or numeric targets, or a batch does not hold two or more whole groups.
@@ -56,7 +58,9 @@ class ClassBalancedBatchSampler(Sampler[list[int]]):
         ranks: int = 1,
         rank: int = 0,
         drop_last: bool = False,
+        anchors: BatchAnchors | None = None,
     ) -> None:
+        self.anchors = anchors
         gold = np.asarray(labels)
         check_balanced(gold, batch_size * ranks, texts_per_class)
         self.lengths = np.asarray(lengths)
@@ -79,7 +83,7 @@ class ClassBalancedBatchSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         for rows in self.global_batches():
             for share in np.split(rows, self.accumulation):
-                yield np.split(share, self.ranks)[self.rank].tolist()
+                yield rank_share(share, self.epoch, ranks=self.ranks, rank=self.rank, anchors=self.anchors)
 
     def global_batches(self) -> list[np.ndarray]:
         """Returns the epoch's row numbers, one array for each optimiser step, batch after batch."""

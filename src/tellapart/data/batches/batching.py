@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from tellapart.data.batches.anchors import BatchAnchors, rank_share
 from tellapart.errors import DataError
 
 # Inputs with one value per token, and their padding values unless the tokeniser defines others.
@@ -31,19 +32,24 @@ class TokenisedDataset(Dataset):
 
     Attributes:
         targets: Target probabilities of the classes, float32 (N, K), set by `with_targets`; else None.
+        weights: Weight of each row in losses that are means over rows, float32 (N,); None if all are 1.
+        anchors: Whether a row is an anchor, bool (N,): a label text that batches have beside their rows (see
+            `tellapart.data.batches.anchors`). Anchors are the last rows, with weight 0; None if there are none.
     """
 
     cut: Tensor | None = None
     targets: Tensor | None = None
+    weights: Tensor | None = None
+    anchors: Tensor | None = None
 
     def __init__(
         self,
-        columns: Mapping[str, np.ndarray],
-        lengths: np.ndarray,
-        labels: np.ndarray | None = None,
+        columns: Mapping[str, np.ndarray] | Mapping[str, Tensor],
+        lengths: np.ndarray | Tensor,
+        labels: np.ndarray | Tensor | None = None,
         padding: Mapping[str, int] | None = None,
         pad_left: bool = False,
-        cut: np.ndarray | None = None,
+        cut: np.ndarray | Tensor | None = None,
     ) -> None:
         self.columns = {name: torch.as_tensor(column, dtype=torch.int32) for name, column in columns.items()}
         self.lengths = torch.as_tensor(lengths, dtype=torch.int64)
@@ -96,7 +102,10 @@ class TokenisedDataset(Dataset):
         return rows
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Returns padded int64 tensors (B, L) with L the longest row, and `labels` and `targets` if there are any."""
+        """Returns padded int64 tensors (B, L) by name, L the length of the longest row, and the values of rows.
+
+        These are `labels`, `targets`, `weights` and `anchors`, as far as the data set has them.
+        """
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         lengths = self.lengths[chosen]
         width = int(lengths.max())
@@ -110,11 +119,16 @@ class TokenisedDataset(Dataset):
             padded = torch.full((len(chosen), width), self.padding.get(name, 0), dtype=torch.int64)
             padded[mask] = column[where].long()
             batch[name] = padded
-        return batch | self._answers(chosen)
+        return batch | self._of_rows(chosen)
 
-    def _answers(self, chosen: Tensor) -> dict[str, Tensor]:
-        """The columns of a batch that are no inputs of the classifier."""
-        columns = {"labels": self.labels, "targets": self.targets}
+    def _of_rows(self, chosen: Tensor) -> dict[str, Tensor]:
+        """Returns what rows have one value of, beside their tokens."""
+        columns = {
+            "labels": self.labels,
+            "targets": self.targets,
+            "weights": self.weights,
+            "anchors": self.anchors,
+        }
         return {name: column[chosen] for name, column in columns.items() if column is not None}
 
     def tensors(self) -> dict[str, Tensor]:
@@ -155,14 +169,14 @@ class JointDataset(TokenisedDataset):
         self.cut = torch.stack(cuts).any(0) if cuts else None
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Returns `input_ids`, `attention_mask` … (B, L₁), `input_ids_2` … (B, L₂) and so on, `labels`, `targets`."""
+        """Returns `input_ids`, `attention_mask` … (B, L₁), `input_ids_2` … (B, L₂) …, and `labels` as in a part."""
         batch = {
             name + part_suffix(number): values
             for number, part in enumerate(self.parts)
             for name, values in part.batch(indices).items()
             if name != "labels"
         }
-        return batch | self._answers(torch.as_tensor(indices, dtype=torch.int64))
+        return batch | self._of_rows(torch.as_tensor(indices, dtype=torch.int64))
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns the lengths and columns of all parts by name, without labels."""
@@ -191,6 +205,7 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         ranks: Number of processes.
         rank: Rank of this process.
         drop_last: Whether to drop a smaller last global batch.
+        anchors: Adds the anchors of its classes to each batch, dealt out over the ranks; None adds none.
     """
 
     def __init__(
@@ -204,7 +219,9 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         ranks: int = 1,
         rank: int = 0,
         drop_last: bool = False,
+        anchors: BatchAnchors | None = None,
     ) -> None:
+        self.anchors = anchors
         self.lengths = np.asarray(lengths)
         self.batch_size, self.seed, self.window = batch_size, seed, window
         self.accumulation, self.ranks, self.rank, self.drop_last = accumulation, ranks, rank, drop_last
@@ -231,7 +248,7 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         for rows in self.global_batches():
             # Even shares, so that every rank has rows and none waits for another.
             for share in np.array_split(rows, self._steps(len(rows))):
-                yield np.array_split(share, self.ranks)[self.rank].tolist()
+                yield rank_share(share, self.epoch, ranks=self.ranks, rank=self.rank, anchors=self.anchors)
 
     def _steps(self, rows: int) -> int:
         """Returns the number of batches per rank into which a global batch is dealt out."""
