@@ -288,3 +288,26 @@ def test_label_texts_are_rows_of_every_classifier(few, tmp_path):
     fitted = fit(named, data, tmp_path, quiet=True)
     assert len(data.label_texts) == 3
     assert fitted.self_training["rounds"][0]["used"] > 0
+
+
+@pytest.mark.parametrize("settings", [[], ["encoder.name=tfidf"]])
+def test_label_texts_and_unlabelled_texts_need_no_labelled_row(few, settings, trained, tmp_path):
+    none = with_values(few, ["data.few_shot=0", "data.label_texts=names", *settings])
+    result = train(none, tmp_path / "run", quiet=True)
+    assert result.metrics["rows"]["train"] == 0
+    teacher, student = trained
+    assert len(teacher[1]) == 0
+    report = result.metrics["self_training"]["rounds"][0]
+    assert len(student[1]) == report["used"] > 0
+    assert result.metrics["test"]["accuracy"] >= 0
+
+
+def test_without_labelled_rows_the_label_texts_are_the_training_rows(few, tmp_path):
+    none = with_values(few, ["data.few_shot=0", "data.label_texts=names", "data.unlabelled=null"])
+    data = load_data(none)
+    fitted = fit(none, data, tmp_path / "none", quiet=True)
+    alone = dataclasses.replace(data, train=data.label_texts, label_texts=None)
+    given = fit(with_values(none, ["data.label_texts=none"]), alone, tmp_path / "alone", quiet=True)
+    assert _equal(fitted.model, given.model)
+    with pytest.raises(RecipeError, match="no labelled training rows"):
+        fit(with_values(none, ["data.label_texts=none"]), data, tmp_path, quiet=True)

@@ -35,7 +35,7 @@ def prepare_splits(
         seed: Seed of every draw.
 
     Raises:
-        UserError: A share is outside [0, 1), or `few_shot` is below 1.
+        UserError: A share is outside [0, 1), or `few_shot` is negative.
     """
     if few_shot is None:
         return complete_splits(data, validation_share=validation_share, test_share=test_share, seed=seed)
@@ -81,14 +81,14 @@ def draw_few_shot(data: TextData, per_class: int, *, seed: int = 0) -> TextData:
 
     Args:
         data: The task.
-        per_class: Rows per class; smaller classes keep all their rows.
+        per_class: Rows per class, or 0 for no labelled row; smaller classes keep all their rows.
         seed: Seed of the draw; the same on every machine.
 
     Raises:
-        UserError: `per_class` is below 1.
+        UserError: `per_class` is negative.
     """
-    if per_class < 1:
-        raise UserError(f"the number of rows per class is {per_class}", "give at least 1")
+    if per_class < 0:
+        raise UserError(f"the number of rows per class is {per_class}", "give at least 0")
     sets = data.train.label_sets()
     drawn = _draw(sets, range(len(sets)), per_class, _generator(seed, _FEW_SHOT))
     notes = [f"{len(drawn)} of {len(sets)} training rows are kept: {per_class} of each class (seed {seed})."]

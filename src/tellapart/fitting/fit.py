@@ -104,7 +104,7 @@ def _fit_labelled(
     weights: np.ndarray | None,
 ) -> Fitted:
     """Trains a recipe's method on the labelled rows, which may have weights (N,); other arguments as for `fit`."""
-    run = resolve(recipe, data)
+    run = _with_training_rows(resolve(recipe, data))
     if run.recipe.encoder.name == "tfidf":
         tfidf = fit_tfidf(run.recipe.stages[0], run.data, run.recipe.seed, weights)
         return _with_decision(Fitted(tfidf, run.data.labels, run.recipe), run)
@@ -166,6 +166,14 @@ def _fit_labelled(
         truncated=task.cut_shares,
     )
     return _with_decision(fitted, run)
+
+
+def _with_training_rows(run: ResolvedRun) -> ResolvedRun:
+    """Without labelled rows, as in a zero-shot draw, the label texts are the training rows."""
+    if len(run.data.train):
+        return run
+    assert run.data.label_texts is not None
+    return replace(run, data=replace(run.data, train=run.data.label_texts, label_texts=None))
 
 
 def _with_decision(fitted: Fitted, run: ResolvedRun) -> Fitted:

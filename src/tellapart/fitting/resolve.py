@@ -56,6 +56,11 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
     data = with_label_texts(data, recipe)
     texts = decided(recipe.data.label_texts, data.label_texts)
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"label_texts": texts})})
+    if not len(data.train) and data.label_texts is None:
+        raise RecipeError(
+            "there are no labelled training rows, and no texts that describe the classes",
+            "add --label-texts names (or FILE), or draw rows: --few-shot 1 or more",
+        )
     objectives = [build_objective(stage.objective, data.labels) for stage in recipe.stages]
     _check_anchors(recipe, objectives)
     check_decision(recipe.decision, data)

@@ -48,7 +48,9 @@ class DataRecipe(Settings):
         None, "Separator of the levels in class names that are paths, `.` for `comp.sys.mac`."
     )
     few_shot: int | None = setting(
-        None, "Training rows per class, and as many validation rows if there is no validation split.", ge=1
+        None,
+        "Training rows per class, and as many validation rows if there is no validation split. 0 with label texts.",
+        ge=0,
     )
     train_rows: int | None = setting(None, "Maximum number of training rows, a stratified sample.", ge=2)
     validation_rows: int | None = setting(

@@ -119,3 +119,21 @@ def test_balanced_batches_have_anchors_too():
     for batch in ClassBalancedBatchSampler(labels, [1] * 24, 8, anchors=anchors):
         assert len(batch) == 10
         assert {[*labels, 0, 1, 2][row] for row in batch[8:]} == set(labels[batch[:8]])
+
+
+def test_label_texts_beside_soft_targets_are_certain():
+    train = _dataset([[1, 2], [3]], np.array([0, 2])).with_targets(np.array([[0.7, 0.2, 0.1], [0, 0.5, 0.5]]))
+    rows = with_label_rows(train, _dataset([[4]], np.array([1])), 1.0)
+    assert torch.equal(rows.targets, torch.tensor([[0.7, 0.2, 0.1], [0, 0.5, 0.5], [0, 1, 0]]))
+    assert rows.batch([2, 0])["targets"].tolist() == [[0, 1, 0], pytest.approx([0.7, 0.2, 0.1])]
+    hot = _dataset([[1]], np.array([[1.0, 0.0]], dtype=np.float32))
+    joined = with_label_rows(hot.with_targets(np.array([[0.6, 0.4]])), hot, 1.0)
+    assert torch.equal(joined.targets, torch.tensor([[0.6, 0.4], [1, 0]]))
+
+
+def test_weights_of_training_rows_stay():
+    train = _dataset([[1, 2], [3]], np.array([0, 1]))
+    train.weights = torch.tensor([1.0, 0.5])
+    assert with_label_rows(train, _dataset([[4]], np.array([1])), 1.0).weights.tolist() == [1, 0.5, 1]
+    anchored = with_anchors(train, _dataset([[4]], np.array([1])))
+    assert anchored.weights.tolist() == [1, 0.5, 0]
