@@ -136,6 +136,11 @@ def check_head_stage(stage: StageRecipe) -> None:
             "a stage that trains only the head never runs the encoder, so a perturbation has no effect",
             "set it for a stage that trains the encoder",
         )
+    if stage.selection == "average":
+        raise RecipeError(
+            "a stage that trains only the head has no weights to average over training",
+            "set selection: average for a stage that trains the encoder",
+        )
     if stage.gradient_cache is not None:
         raise RecipeError(
             "a stage that trains only the head never runs the encoder, so a gradient cache has no effect",

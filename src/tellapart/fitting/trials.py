@@ -34,6 +34,9 @@ _LATER_KEYS = {
     "regression": None,
     "validation_rows": None,
     "warm_up": 0.2,
+    "selection": None,
+    "averaging": 0.2,
+    "validation_in_training": False,
 }
 
 

@@ -184,6 +184,15 @@ class StageRecipe(Settings):
     patience: int | None = setting(
         None, "Evaluations without improvement after which training stops. Default: never.", ge=1
     )
+    selection: Literal["best", "last", "average"] | None = setting(
+        None,
+        "Weights to keep: `best`, those of the best evaluation (of equal ones that with the lowest validation loss, "
+        "then the latest); `last`, those of the last step; `average`, an exponential moving average of the weights, "
+        "which evaluations see as well. Default: `best` with validation rows, else `last`.",
+    )
+    averaging: float = setting(
+        0.2, "For `selection: average`: share of the steps that counts, the last ones.", gt=0, le=1
+    )
     metric: str | None = setting(
         None,
         "Metric that selects the best evaluation. Default: that of the benchmark set; else accuracy, micro F1 for "
