@@ -36,6 +36,7 @@ RECIPE_PLACES: Places = {
         "ordered": "data.order",
         "hierarchy": "data.hierarchy_separator",
         "few_shot": "data.few_shot",
+        "validation_in_training": "data.validation_in_training",
     },
     _MODEL: {
         "encoder": "encoder.name",

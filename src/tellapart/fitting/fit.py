@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,13 @@ from tellapart.encoders.precision import default_device
 from tellapart.encoders.scratch import truncation_notes
 from tellapart.encoders.transformer import final_linear, pooling_in_use
 from tellapart.encoders.windowed import window_notes
+from tellapart.errors import RecipeError
 from tellapart.fitting.decisions import decide
 from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.fitting.heads import start_at_frequencies
 from tellapart.fitting.models import input_length, load_model, windows_in_use
+from tellapart.fitting.refit import refit_recipe, refitted, with_validation_rows
 from tellapart.fitting.resolve import ResolvedRun, resolve
 from tellapart.fitting.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
 from tellapart.fitting.tasks import Task
@@ -37,11 +39,13 @@ def fit(
     quiet: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
     targets: np.ndarray | None = None,
+    order_seed: int | None = None,
 ) -> Fitted:
     """Trains a recipe's method on data in memory.
 
     Args:
-        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations are used.
+        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations,
+            `without_positive` and `validation_in_training` are used.
         data: The splits as they are; without validation rows the last weights are the result.
         folder: For checkpoints.
         resume: Whether to continue from the newest checkpoint there.
@@ -49,30 +53,63 @@ def fit(
         quiet: Whether to show no progress.
         callbacks: Transformers callbacks for the stages that train by steps.
         targets: Target probabilities (N, K) of the training rows, for stages whose objective is `soft-targets`.
+        order_seed: Seed of row order and dropout; by default the recipe's, which decides everything else.
 
     Raises:
         UserError: The recipe does not fit the data or the encoder.
     """
     run = resolve(recipe, data)
-    if run.recipe.encoder.name == "tfidf":
-        tfidf = TfidfClassifier.fit(run.data.train, run.data.labels, seed=run.recipe.seed)
-        return _with_decision(Fitted(tfidf, run.data.labels, run.recipe), run)
+    options = _Options(resume, resumable, quiet, callbacks, targets, order_seed)
+    fitted = _train(run, Path(folder), options)
+    fitted = replace(fitted, decision=decide(run.recipe.decision, fitted, run.data.validation))
+    if not run.recipe.data.validation_in_training:
+        return fitted
+    assert run.data.validation is not None
+    assert fitted.recipe is not None
+    if targets is not None:
+        raise RecipeError(
+            "the validation rows have no soft targets to train on", "leave out validation_in_training"
+        )
+    logits = fitted.scores(run.data.validation)
+    again = resolve(refit_recipe(fitted.recipe), with_validation_rows(run.data))
+    second = _train(again, Path(folder) / "refit", replace(options, until=fitted.shares))
+    return refitted(fitted, second, run.data, logits)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """Arguments of `fit`; `until` holds the share of its schedule for which each stage is trained, all by default."""
+
+    resume: bool
+    resumable: bool
+    quiet: bool
+    callbacks: Sequence[TrainerCallback]
+    targets: np.ndarray | None
+    order_seed: int | None
+    until: Sequence[float] = ()
+
+
+def _train(run: ResolvedRun, folder: Path, options: _Options) -> Fitted:
+    """Trains all stages; the result has the plain decision."""
     recipe, data = run.recipe, run.data
+    if recipe.encoder.name == "tfidf":
+        return Fitted(TfidfClassifier.fit(data.train, data.labels, seed=recipe.seed), data.labels, recipe)
     transformers.set_seed(recipe.seed)
     model, tokenizer, notes = load_model(recipe.encoder, data, recipe.seed)
     model.to(default_device())
     max_length = input_length(recipe.encoder, model)
-    task = Task.of(data, tokenizer, max_length, recipe.data.without_positive, targets)
+    task = Task.of(data, tokenizer, max_length, recipe.data.without_positive, options.targets)
     check_stages(recipe.stages, run.objectives, model, task)
     if data.labels.multi_label and recipe.stages[0].start == "random":
         start_at_frequencies(model, task)
     notes += (
         truncation_notes(model, task.train) + window_notes(model, task.train) + task.cut_notes(max_length)
     )
-    stages, history, trained_objective = [], [], None
+    stages, history, shares, trained_objective = [], [], [], None
+    order_seed = recipe.seed if options.order_seed is None else options.order_seed
     for number, (stage, objective) in enumerate(zip(recipe.stages, run.objectives, strict=True)):
-        stage_folder = Path(folder) / f"stage-{number}"
-        result = finished_stage(stage_folder, model) if resume else None
+        stage_folder = folder / f"stage-{number}"
+        result = finished_stage(stage_folder, model) if options.resume else None
         if result is None:
             if number:  # a stage's random draws must not depend on whether earlier stages ran in this process
                 transformers.set_seed(recipe.seed + number)
@@ -83,17 +120,20 @@ def fit(
                 tokenizer,
                 task,
                 folder=stage_folder,
-                seed=recipe.seed + number * STAGE_SEEDS,
-                title=_title(recipe, number),
-                resume=resume,
-                resumable=resumable,
-                quiet=quiet,
-                callbacks=callbacks,
+                seed=order_seed + number * STAGE_SEEDS,
+                start_seed=recipe.seed + number * STAGE_SEEDS,
+                title=_title(recipe, number, order_seed),
+                resume=options.resume,
+                resumable=options.resumable,
+                quiet=options.quiet,
+                callbacks=options.callbacks,
+                until=options.until[number] if options.until else 1.0,
             )
             wait_for_all()
-            if resumable and is_main_process():
+            if options.resumable and is_main_process():
                 finish_stage(stage_folder, model, tokenizer, result)
         stages.append(result.recipe)
+        shares.append(result.share)
         history += [{**entry, "stage": number} for entry in result.history]
         trained_objective = result.objective or trained_objective
     if task.scale is not None:
@@ -105,7 +145,7 @@ def fit(
             **windows_in_use(recipe.encoder, model),
         }
     )
-    fitted = Fitted(
+    return Fitted(
         TransformersScorer(model.eval(), tokenizer, max_length),
         data.labels,
         recipe.model_copy(update={"stages": stages, "encoder": encoder}),
@@ -113,14 +153,10 @@ def fit(
         trained_objective,
         notes=notes,
         truncated=task.cut_shares,
+        shares=tuple(shares),
     )
-    return _with_decision(fitted, run)
 
 
-def _with_decision(fitted: Fitted, run: ResolvedRun) -> Fitted:
-    return replace(fitted, decision=decide(run.recipe.decision, fitted, run.data.validation))
-
-
-def _title(recipe: Recipe, number: int) -> str:
+def _title(recipe: Recipe, number: int, seed: int) -> str:
     stages = f", stage {number + 1} of {len(recipe.stages)}" if len(recipe.stages) > 1 else ""
-    return f"{recipe.method}, seed {recipe.seed}{stages}"
+    return f"{recipe.method}, seed {seed}{stages}"

@@ -132,6 +132,10 @@ class Fitted:
         notes: Remarks from building the encoder and tokenising the rows.
         truncated: Split name to the share of its rows that were longer than `max_length`, for the splits that the
             stages read.
+        remarks: Remarks on what the metrics mean, for the log and the report.
+        shares: Share of the schedule after which each stage's weights were reached, 0 to 1.
+        validation_logits: If the model was trained on the validation rows too: their logits by a model that was not,
+            float32 (N, K); else None.
     """
 
     scorer: Scorer
@@ -142,6 +146,9 @@ class Fitted:
     decision: Decision = field(default_factory=Decision)
     notes: tuple[str, ...] = ()
     truncated: dict[str, float] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+    validation_logits: np.ndarray | None = None
 
     @property
     def model(self) -> Any:
@@ -202,6 +209,10 @@ class Fitted:
         with rows_bar(len(split), quiet=hidden) as bar:
             logits = self.scorer.scores(split, rows, progress=progress or bar)
         return self.decision.calibrated(logits)
+
+    def validation_scores(self, split: TextSplit, **options: Any) -> np.ndarray:
+        """As `scores`, for the validation rows: never those of a model that was trained on them."""
+        return self.scores(split, **options) if self.validation_logits is None else self.validation_logits
 
     def save(self, folder: str | Path) -> None:
         """Writes a plain checkpoint atomically.

@@ -11,6 +11,7 @@ from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.errors import RecipeError, UserError
 from tellapart.fitting.decisions import check_decision
 from tellapart.fitting.objectives import build_objective
+from tellapart.fitting.refit import check_refit
 from tellapart.fitting.tasks import check_rankable
 from tellapart.objectives import Objective
 from tellapart.objectives.relations import with_relations
@@ -36,7 +37,8 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
     """Decides everything that is open before a model is loaded.
 
     Args:
-        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations are used.
+        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations and
+            `validation_in_training` are used.
         data: The splits.
 
     Raises:
@@ -51,6 +53,7 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
     data = replace(data, labels=with_relations(data.labels, recipe.data))
     objectives = [build_objective(stage.objective, data.labels) for stage in recipe.stages]
     check_decision(recipe.decision, data)
+    check_refit(recipe, objectives, data)
     if recipe.encoder.name == "tfidf":
         _check_tfidf(recipe)
         return ResolvedRun(recipe.model_copy(update={"stages": recipe.stages[-1:]}), data, ())

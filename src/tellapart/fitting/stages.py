@@ -21,7 +21,7 @@ from tellapart.encoders.transformer import parameter_count, save_classifier
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.files import replacing
 from tellapart.fitting.environment import process_count
-from tellapart.fitting.heads import check_head_stage, fit_start, train_fresh_head
+from tellapart.fitting.heads import HEAD_EPOCHS, check_head_stage, fit_start, train_fresh_head
 from tellapart.fitting.objectives import total_outputs
 from tellapart.fitting.tasks import Task
 from tellapart.objectives import Objective
@@ -154,6 +154,8 @@ def run_stage(
     resumable: bool = True,
     quiet: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
+    until: float = 1.0,
+    start_seed: int | None = None,
 ) -> StageResult:
     """Trains a model in place.
 
@@ -171,6 +173,8 @@ def run_stage(
         resumable: Whether checkpoints hold the full training state, or only the best weights.
         quiet: Whether to show no progress.
         callbacks: Further Transformers callbacks for stages of several steps.
+        until: Share of the schedule after which training stops, above 0 and at most 1.
+        start_seed: Seed of the initial classifier; by default `seed`.
 
     Raises:
         RecipeError: The task has no such metric, or a trainer option is unknown.
@@ -179,11 +183,13 @@ def run_stage(
     greater_is_better = task.find_metric(metric).greater_is_better
     stage = stage.model_copy(update={"metric": metric})
     if stage.learns == "head":
-        done, history = train_fresh_head(stage, objective, model, task, folder, seed)
-        return StageResult(done, history, None)
+        if until < 1:
+            stage = stage.model_copy(update={"epochs": until * (stage.epochs or HEAD_EPOCHS)})
+        done, history, share = train_fresh_head(stage, objective, model, task, folder, seed)
+        return StageResult(done, history, None, share)
     checkpoint = last_checkpoint(folder) if resume else None
     if stage.start == "probe" and checkpoint is None:
-        fit_start(stage, model, task, seed)
+        fit_start(stage, model, task, seed if start_seed is None else start_seed)
     stage = _decided(stage, model, task)
     evaluated = task.validation is not None
     arguments = _arguments(stage, len(task.train), evaluated, greater_is_better, folder, seed, resumable)
@@ -197,7 +203,7 @@ def run_stage(
             eval_dataset=task.validation,
             processing_class=tokenizer,
             compute_metrics=task.metrics_of_prediction,
-            callbacks=[*_callbacks(stage, evaluated, title, metric, quiet), *callbacks],
+            callbacks=[*_callbacks(stage, evaluated, title, metric, quiet), StopAt(until), *callbacks],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=checkpoint)
@@ -331,6 +337,23 @@ class _EvaluateLastStep(TrainerCallback):
         if state.global_step >= state.max_steps:
             control.should_evaluate = True
             control.should_save = args.save_strategy == "steps"
+
+
+class StopAt(TrainerCallback):
+    """Stops training after a share of the schedule, whose learning rates stay those of the whole.
+
+    Args:
+        share: Above 0 and at most 1.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Stops after the last step; it is not saved, since a resumed run would train one step more."""
+        if self.share < 1 and state.global_step >= max(1, round(self.share * state.max_steps)):
+            control.should_training_stop = True
+            control.should_save = False
 
 
 def _callbacks(
