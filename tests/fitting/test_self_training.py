@@ -48,9 +48,9 @@ def trained(monkeypatch) -> list[tuple[Recipe, TextSplit, np.ndarray | None]]:
     calls: list[Any] = []
     original = fitting._fit_labelled
 
-    def watched(recipe: Recipe, data: Any, *rest: Any, targets: Any, **options: Any) -> Any:
-        calls.append((recipe, data.train, targets))
-        return original(recipe, data, *rest, targets=targets, **options)
+    def watched(recipe: Recipe, data: Any, folder: Path, options: Any) -> Any:
+        calls.append((recipe, data.train, options.targets))
+        return original(recipe, data, folder, options)
 
     monkeypatch.setattr(fitting, "_fit_labelled", watched)
     return calls
@@ -127,9 +127,9 @@ def test_a_killed_run_resumes_to_the_same_model(few, kept, monkeypatch, tmp_path
         train(rounds, tmp_path / "run", quiet=True)
     seen: list[Path] = []
 
-    def counted(recipe: Recipe, data: Any, folder: Path, **options: Any) -> Any:
+    def counted(recipe: Recipe, data: Any, folder: Path, options: Any) -> Any:
         seen.append(folder)
-        return original(recipe, data, folder, **options)
+        return original(recipe, data, folder, options)
 
     monkeypatch.setattr(fitting, "_fit_labelled", counted)
     resumed = train(rounds, tmp_path / "run", resume=True, quiet=True)
@@ -267,9 +267,9 @@ def test_pseudo_labelled_rows_have_their_weight(few, monkeypatch, tmp_path):
     data, seen = load_data(few), []
     original = fitting._fit_labelled
 
-    def watched(*arguments: Any, weights: Any, **options: Any) -> Any:
-        seen.append(weights)
-        return original(*arguments, weights=weights, **options)
+    def watched(*arguments: Any) -> Any:
+        seen.append(arguments[-1].weights)
+        return original(*arguments)
 
     monkeypatch.setattr(fitting, "_fit_labelled", watched)
     light = fit(with_values(few, ["self_training.weight=0.1"]), data, tmp_path / "light", quiet=True)
@@ -311,3 +311,17 @@ def test_without_labelled_rows_the_label_texts_are_the_training_rows(few, tmp_pa
     assert _equal(fitted.model, given.model)
     with pytest.raises(RecipeError, match="no labelled training rows"):
         fit(with_values(none, ["data.label_texts=none"]), data, tmp_path, quiet=True)
+
+
+def test_only_the_last_student_is_trained_on_the_validation_rows_in_the_end(few, trained, tmp_path):
+    chosen = with_values(few, ["data.validation_in_training=true", "self_training.weight=0.5"])
+    data = load_data(chosen)
+    fitted = fit(chosen, data, tmp_path, quiet=True)
+    assert [recipe.data.validation_in_training for recipe, _, _ in trained] == [False, True]
+    assert fitted.validation_logits is not None
+    assert fitted.self_training["rounds"][0]["used"] > 0
+
+
+def test_runs_with_unlabelled_texts_are_not_merged(few, tmp_path):
+    with pytest.raises(RecipeError, match="not merged"):
+        train(few, tmp_path / "run", trials=2, merge="soup", quiet=True)

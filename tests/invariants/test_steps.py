@@ -99,13 +99,25 @@ def test_a_batch_in_chunks_steps_like_one_pass_on_one_process_and_on_two(
     _assert_same(weights(tmp_path / "whole"), weights(tmp_path / "ranks"))
 
 
-@pytest.mark.parametrize("method", ["cross-entropy", "label-distance", "auxiliary-labels"])
-def test_a_killed_run_resumes_to_the_same_bits(command, tiny_encoder, ticket_file, tmp_path, method):
-    """With dropout, AdamW, an adaptive distance and the choice of the best evaluation."""
+@pytest.mark.parametrize(
+    ("method", "selection"),
+    [
+        ("cross-entropy", "best"),
+        ("label-distance", "best"),
+        ("auxiliary-labels", "best"),
+        ("label-distance", "average"),
+        ("cross-entropy", "last"),
+    ],
+)
+def test_a_killed_run_resumes_to_the_same_bits(
+    command, tiny_encoder, ticket_file, tmp_path, method, selection
+):
+    """With dropout, AdamW, an adaptive distance and the choice of the weights."""
     options = [
         *("train", str(ticket_file), "--encoder", tiny_encoder, f"--method={method}", "--max-length=24"),
         *("--epochs=24", "--batch-size=4", "--learning-rate=1e-3", "--quiet"),
         "--set=stages.0.evaluations=24",
+        f"--set=stages.0.selection={selection}",
     ]
     command(*options, "--output", tmp_path / "whole")
     killed = tmp_path / "killed"

@@ -40,6 +40,7 @@ RECIPE_PLACES: Places = {
         "few_shot": "data.few_shot",
         "unlabelled": "data.unlabelled",
         "label_texts": "data.label_texts",
+        "validation_in_training": "data.validation_in_training",
     },
     _MODEL: {
         "encoder": "encoder.name",

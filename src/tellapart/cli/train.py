@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,6 +15,19 @@ from tellapart.recipes import Recipe
 @o.takes_settings(Recipe, o.RECIPE_PLACES, example=o.EXAMPLE)
 def train(
     context: typer.Context,
+    trials: Annotated[
+        int,
+        o.option("--trials", "Models to train and merge, one per seed.", "Merging", min=1),
+    ] = 1,
+    merge: Annotated[
+        Literal["soup", "distil"] | None,
+        o.option(
+            "--merge",
+            "[bold]soup[/], the mean of their weights; [bold]distil[/], one more model that learns the mean of their "
+            "probabilities. They share rows and initial weights.",
+            "Merging",
+        ),
+    ] = None,
     output: o.Output = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
@@ -32,6 +45,7 @@ def train(
     tellapart train tickets.csv --text body --label queue --output runs/queue
     tellapart train r8 --method label-distance --set stages.0.objective.tau=3
     tellapart train banking77 --few-shot 8 --epochs 20 --seed 1
+    tellapart train banking77 --few-shot 8 --trials 3 --merge soup
     """
     from tellapart.cli.tables import print_json, show_run
     from tellapart.fitting.environment import is_main_process
@@ -49,6 +63,8 @@ def train(
     result = run(
         chosen,
         folder,
+        trials=trials,
+        merge=merge,
         resume=resume,
         overwrite=overwrite,
         quiet=quiet,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,9 @@ from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.fitting.heads import fit_tfidf, start_at_frequencies
 from tellapart.fitting.models import input_length, load_model, windows_in_use
+from tellapart.fitting.refit import refit_recipe, refitted, with_validation_rows
 from tellapart.fitting.resolve import ResolvedRun, resolve
-from tellapart.fitting.self_training import Pretrainer, self_train
+from tellapart.fitting.self_training import Pretrainer, certain_targets, self_train
 from tellapart.fitting.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
 from tellapart.fitting.tasks import Task
 from tellapart.recipes import Recipe
@@ -38,12 +39,13 @@ def fit(
     callbacks: Sequence[TrainerCallback] = (),
     pretrainer: Pretrainer | None = None,
     targets: np.ndarray | None = None,
+    order_seed: int | None = None,
 ) -> Fitted:
     """Trains a recipe's method on data in memory; with unlabelled texts also on these, by self-training.
 
     Args:
-        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations and the label
-            texts are used.
+        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations, the label
+            texts, `without_positive` and `validation_in_training` are used.
         data: The splits as they are; without validation rows the last weights are the result.
         folder: For checkpoints.
         resume: Whether to continue from the newest checkpoint there.
@@ -53,10 +55,12 @@ def fit(
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
         targets: Target probabilities (N, K) of the training rows, which cross entropy and `soft-targets` learn; the
             unlabelled texts are not used then.
+        order_seed: Seed of row order and dropout; by default the recipe's, which decides everything else.
 
     Raises:
         UserError: The recipe does not fit the data or the encoder.
     """
+    options = _Options(resume, resumable, quiet, callbacks, order_seed)
 
     def train(
         recipe: Recipe,
@@ -65,17 +69,7 @@ def fit(
         targets: np.ndarray | None = None,
         weights: np.ndarray | None = None,
     ) -> Fitted:
-        return _fit_labelled(
-            recipe,
-            data,
-            folder,
-            resume=resume,
-            resumable=resumable,
-            quiet=quiet,
-            callbacks=callbacks,
-            targets=targets,
-            weights=weights,
-        )
+        return _fit_labelled(recipe, data, folder, replace(options, targets=targets, weights=weights))
 
     if data.unlabelled is None or targets is not None:
         return train(recipe, data, Path(folder), targets)
@@ -91,39 +85,68 @@ def fit(
     )
 
 
-def _fit_labelled(
-    recipe: Recipe,
-    data: TextData,
-    folder: Path,
-    *,
-    resume: bool,
-    resumable: bool,
-    quiet: bool,
-    callbacks: Sequence[TrainerCallback],
-    targets: np.ndarray | None,
-    weights: np.ndarray | None,
-) -> Fitted:
-    """Trains a recipe's method on the labelled rows, which may have weights (N,); other arguments as for `fit`."""
+@dataclass(frozen=True)
+class _Options:
+    """Arguments of `fit`, and those of one training.
+
+    Of the latter, `targets` (N, K) and `weights` (N,) are those of the training rows, and `until` holds the share of
+    its schedule for which each stage is trained, all by default.
+    """
+
+    resume: bool
+    resumable: bool
+    quiet: bool
+    callbacks: Sequence[TrainerCallback]
+    order_seed: int | None
+    targets: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    until: Sequence[float] = ()
+
+
+def _fit_labelled(recipe: Recipe, data: TextData, folder: Path, options: _Options) -> Fitted:
+    """Trains on the labelled rows, in the end with the validation rows if the recipe says so."""
     run = _with_training_rows(resolve(recipe, data))
-    if run.recipe.encoder.name == "tfidf":
-        tfidf = fit_tfidf(run.recipe.stages[0], run.data, run.recipe.seed, weights)
-        return _with_decision(Fitted(tfidf, run.data.labels, run.recipe), run)
+    fitted = _train(run, folder, options)
+    fitted = replace(fitted, decision=decide(run.recipe.decision, fitted, run.data.validation))
+    if not run.recipe.data.validation_in_training:
+        return fitted
+    assert run.data.validation is not None
+    assert fitted.recipe is not None
+    targets, weights = options.targets, options.weights
+    if targets is not None:
+        targets = np.concatenate([targets, certain_targets(run.data.validation, run.data.labels)])
+    if weights is not None:
+        weights = np.append(weights, np.ones(len(run.data.validation)))
+    logits = fitted.scores(run.data.validation)
+    again = resolve(refit_recipe(fitted.recipe), with_validation_rows(run.data))
+    further = replace(options, targets=targets, weights=weights, until=fitted.shares)
+    return refitted(fitted, _train(again, folder / "refit", further), run.data, logits)
+
+
+def _train(run: ResolvedRun, folder: Path, options: _Options) -> Fitted:
+    """Trains all stages; the result has the plain decision."""
     recipe, data = run.recipe, run.data
+    if recipe.encoder.name == "tfidf":
+        tfidf = fit_tfidf(recipe.stages[0], data, recipe.seed, options.weights)
+        return Fitted(tfidf, data.labels, recipe)
     transformers.set_seed(recipe.seed)
     model, tokenizer, notes = load_model(recipe.encoder, data, recipe.seed)
     model.to(default_device())
     max_length = input_length(recipe.encoder, model)
-    task = Task.of(data, tokenizer, max_length, recipe.data.without_positive, targets, weights)
+    task = Task.of(
+        data, tokenizer, max_length, recipe.data.without_positive, options.targets, options.weights
+    )
     check_stages(recipe.stages, run.objectives, model, task)
     if data.labels.multi_label and recipe.stages[0].start == "random":
         start_at_frequencies(model, task)
     notes += (
         truncation_notes(model, task.train) + window_notes(model, task.train) + task.cut_notes(max_length)
     )
-    stages, history, trained_objective = [], [], None
+    stages, history, shares, trained_objective = [], [], [], None
+    order_seed = recipe.seed if options.order_seed is None else options.order_seed
     for number, (stage, objective) in enumerate(zip(recipe.stages, run.objectives, strict=True)):
-        stage_folder = Path(folder) / f"stage-{number}"
-        result = finished_stage(stage_folder, model) if resume else None
+        stage_folder = folder / f"stage-{number}"
+        result = finished_stage(stage_folder, model) if options.resume else None
         if result is None:
             if number:  # a stage's random draws must not depend on whether earlier stages ran in this process
                 transformers.set_seed(recipe.seed + number)
@@ -134,17 +157,20 @@ def _fit_labelled(
                 tokenizer,
                 task,
                 folder=stage_folder,
-                seed=recipe.seed + number * STAGE_SEEDS,
-                title=_title(recipe, number),
-                resume=resume,
-                resumable=resumable,
-                quiet=quiet,
-                callbacks=callbacks,
+                seed=order_seed + number * STAGE_SEEDS,
+                start_seed=recipe.seed + number * STAGE_SEEDS,
+                title=_title(recipe, number, order_seed),
+                resume=options.resume,
+                resumable=options.resumable,
+                quiet=options.quiet,
+                callbacks=options.callbacks,
+                until=options.until[number] if options.until else 1.0,
             )
             wait_for_all()
-            if resumable and is_main_process():
+            if options.resumable and is_main_process():
                 finish_stage(stage_folder, model, tokenizer, result)
         stages.append(result.recipe)
+        shares.append(result.share)
         history += [{**entry, "stage": number} for entry in result.history]
         trained_objective = result.objective or trained_objective
     if task.scale is not None:
@@ -156,7 +182,7 @@ def _fit_labelled(
             **windows_in_use(recipe.encoder, model),
         }
     )
-    fitted = Fitted(
+    return Fitted(
         TransformersScorer(model.eval(), tokenizer, max_length),
         data.labels,
         recipe.model_copy(update={"stages": stages, "encoder": encoder}),
@@ -164,8 +190,8 @@ def _fit_labelled(
         trained_objective,
         notes=notes,
         truncated=task.cut_shares,
+        shares=tuple(shares),
     )
-    return _with_decision(fitted, run)
 
 
 def _with_training_rows(run: ResolvedRun) -> ResolvedRun:
@@ -176,10 +202,6 @@ def _with_training_rows(run: ResolvedRun) -> ResolvedRun:
     return replace(run, data=replace(run.data, train=run.data.label_texts, label_texts=None))
 
 
-def _with_decision(fitted: Fitted, run: ResolvedRun) -> Fitted:
-    return replace(fitted, decision=decide(run.recipe.decision, fitted, run.data.validation))
-
-
-def _title(recipe: Recipe, number: int) -> str:
+def _title(recipe: Recipe, number: int, seed: int) -> str:
     stages = f", stage {number + 1} of {len(recipe.stages)}" if len(recipe.stages) > 1 else ""
-    return f"{recipe.method}, seed {recipe.seed}{stages}"
+    return f"{recipe.method}, seed {seed}{stages}"

@@ -134,6 +134,10 @@ class Fitted:
             stages read.
         self_training: Report on the unlabelled texts that were used, see `tellapart.fitting.self_training`; None
             for a run without.
+        remarks: Remarks on what the metrics mean, for the log and the report.
+        shares: Share of the schedule after which each stage's weights were reached, 0 to 1.
+        validation_logits: If the model was trained on the validation rows too: their logits by a model that was not,
+            float32 (N, K); else None.
     """
 
     scorer: Scorer
@@ -145,6 +149,9 @@ class Fitted:
     notes: tuple[str, ...] = ()
     truncated: dict[str, float] = field(default_factory=dict)
     self_training: dict[str, Any] | None = None
+    remarks: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+    validation_logits: np.ndarray | None = None
 
     @property
     def model(self) -> Any:
@@ -205,6 +212,10 @@ class Fitted:
         with rows_bar(len(split), quiet=hidden) as bar:
             logits = self.scorer.scores(split, rows, progress=progress or bar)
         return self.decision.calibrated(logits)
+
+    def validation_scores(self, split: TextSplit, **options: Any) -> np.ndarray:
+        """As `scores`, for the validation rows: never those of a model that was trained on them."""
+        return self.scores(split, **options) if self.validation_logits is None else self.validation_logits
 
     def save(self, folder: str | Path) -> None:
         """Writes a plain checkpoint atomically.

@@ -114,12 +114,13 @@ def _write_report(
     assert split.labels is not None
     labels, decision = fitted.labels, fitted.decision
     unseen = metrics.get("test_unseen") if shown == "test" else None
+    remarks = [seen_note(len(split), unseen)] if unseen else []
     described: dict[str, Any] = {
         "title": f"{fitted.recipe.method} on {fitted.recipe.data.source or 'data'}",
         "metrics": metrics[shown],
         "training_log": fitted.history,
         "recipe_yaml": fitted.recipe.to_yaml(),
-        "note": seen_note(len(split), unseen) if unseen else "",
+        "note": " ".join([*remarks, *fitted.remarks]),
     }
     if labels.regression:
         write_target_report(path, split=split, predicted=finite_logits(logits)[:, 0], **described)

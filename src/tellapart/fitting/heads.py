@@ -73,7 +73,7 @@ def start_at_frequencies(model: Any, task: Task) -> None:
 
 def train_fresh_head(
     stage: StageRecipe, objective: Objective, model: Any, task: Task, folder: Path, seed: int
-) -> tuple[StageRecipe, list[dict[str, float]]]:
+) -> tuple[StageRecipe, list[dict[str, float]], float]:
     """Trains a new final layer on representations that are computed once.
 
     Every text is encoded once, in evaluation mode. All other weights stay bit-identical.
@@ -87,7 +87,8 @@ def train_fresh_head(
         seed: Seed of the layer's weights and the order of the rows.
 
     Returns:
-        The stage with all defaults filled in, and one log entry per epoch.
+        The stage with all defaults filled in, one log entry per epoch, and the share of the epochs after which the
+        layer was reached.
 
     Raises:
         RecipeError: The stage has an option without effect, or the solver cannot minimise the objective.
@@ -125,9 +126,9 @@ def train_fresh_head(
     if validation is not None:
         chosen = max(fits, key=lambda solver: _judged(stage, task, fits[solver].logits(validation)))
     _set_classifier(model, fits[chosen])
-    return stage.model_copy(update={"solver": chosen}), [
-        _logged(entry, stage, task) for entry in fits[chosen].log
-    ]
+    head = fits[chosen]
+    log = [_logged(entry, stage, task) for entry in head.log]
+    return stage.model_copy(update={"solver": chosen}), log, head.epochs / len(log) if log else 1.0
 
 
 def _logged(entry: dict[str, float], stage: StageRecipe, task: Task) -> dict[str, float]:
@@ -150,6 +151,11 @@ def check_head_stage(stage: StageRecipe) -> None:
         raise RecipeError(
             "a stage that trains only the head never runs the encoder, so a perturbation has no effect",
             "set it for a stage that trains the encoder",
+        )
+    if stage.selection == "average":
+        raise RecipeError(
+            "a stage that trains only the head has no weights to average over training",
+            "set selection: average for a stage that trains the encoder",
         )
     if stage.gradient_cache is not None:
         raise RecipeError(

@@ -12,6 +12,7 @@ from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.errors import RecipeError, UserError
 from tellapart.fitting.decisions import check_decision
 from tellapart.fitting.objectives import build_objective
+from tellapart.fitting.refit import check_refit
 from tellapart.fitting.rows import with_label_texts
 from tellapart.fitting.tasks import check_rankable
 from tellapart.objectives import Objective
@@ -39,8 +40,8 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
     """Decides everything that is open before a model is loaded.
 
     Args:
-        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations and the label
-            texts are used.
+        recipe: Encoder, stages, decision and seed; from its `data` section only the class relations, the label
+            texts and `validation_in_training` are used.
         data: The splits.
 
     Raises:
@@ -64,6 +65,7 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
     objectives = [build_objective(stage.objective, data.labels) for stage in recipe.stages]
     _check_anchors(recipe, objectives)
     check_decision(recipe.decision, data)
+    check_refit(recipe, objectives, data)
     if recipe.encoder.name == "tfidf":
         _check_tfidf(recipe)
         return ResolvedRun(recipe.model_copy(update={"stages": recipe.stages[-1:]}), data, ())

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tellapart.data.examples import TextData
+from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.errors import RecipeError
 from tellapart.evaluation.metrics import main_metric
@@ -165,7 +165,7 @@ def self_train(
         )
         report["pretraining"] = {"correction": settings.pretrain, "texts": len(texts)}
         recipe = _with_encoder(recipe, encoder)
-    lesson = _Lesson(recipe, data)
+    lesson = _Lesson(_without_validation_rows(recipe) if settings.rounds else recipe, data)
     for number in range(settings.rounds):
         place = folder / f"round-{number}"
         scored = _read(place) if resume else None
@@ -178,7 +178,8 @@ def self_train(
                 shutil.rmtree(place, ignore_errors=True)
         pseudo = _selected(scored, recipe, data)
         report["rounds"].append(pseudo.report)
-        lesson = _lesson(recipe, data, pseudo)
+        last = number + 1 == settings.rounds
+        lesson = _lesson(recipe if last else _without_validation_rows(recipe), data, pseudo)
     fitted = lesson.taught(train, folder / f"round-{settings.rounds}")
     assert fitted.recipe is not None
     return replace(
@@ -297,6 +298,12 @@ def _with_encoder(recipe: Recipe, name: str) -> Recipe:
     return recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update={"name": name})})
 
 
+def _without_validation_rows(recipe: Recipe) -> Recipe:
+    """The recipe of a teacher: its predictions are trained on, so it must not have seen the validation rows."""
+    data = recipe.data.model_copy(update={"validation_in_training": False})
+    return recipe.model_copy(update={"data": data})
+
+
 def _student_recipe(recipe: Recipe) -> Recipe:
     """The recipe with the number of epochs for labelled and pseudo-labelled rows together."""
     epochs = recipe.self_training.epochs
@@ -309,10 +316,14 @@ def _student_recipe(recipe: Recipe) -> Recipe:
 
 def _targets(data: TextData, pseudo: PseudoLabels) -> np.ndarray:
     """Target probabilities (N + n, K): certain ones of the labelled rows, then those of the pseudo-labels."""
-    assert data.train.labels is not None
-    gold = data.labels.encode(data.train.labels)
-    certain = gold if data.labels.multi_label else np.eye(len(data.labels))[gold]
-    return np.concatenate([certain, pseudo.targets])
+    return np.concatenate([certain_targets(data.train, data.labels), pseudo.targets])
+
+
+def certain_targets(split: TextSplit, labels: LabelSpace) -> np.ndarray:
+    """Returns labels as probabilities of 0 and 1, float (N, K)."""
+    assert split.labels is not None
+    gold = labels.encode(split.labels)
+    return gold if labels.multi_label else np.eye(len(labels))[gold]
 
 
 def self_training_notes(report: Mapping[str, Any]) -> list[str]:

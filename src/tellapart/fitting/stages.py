@@ -21,7 +21,7 @@ from tellapart.encoders.transformer import parameter_count, save_classifier
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.files import replacing
 from tellapart.fitting.environment import process_count
-from tellapart.fitting.heads import check_head_stage, fit_start, train_fresh_head
+from tellapart.fitting.heads import HEAD_EPOCHS, check_head_stage, fit_start, train_fresh_head
 from tellapart.fitting.objectives import total_outputs
 from tellapart.fitting.tasks import Task
 from tellapart.objectives import Objective
@@ -33,6 +33,7 @@ from tellapart.training.defaults import (
     default_epochs,
     default_head_learning_rate,
     default_learning_rate,
+    default_selection,
 )
 from tellapart.training.model_overrides import encoder_dropout, matching_parameters, trainable_parameters
 from tellapart.training.progress import ProgressBar
@@ -51,6 +52,8 @@ _OWN_ARGUMENTS = {
     "head_learning_rate": "head_learning_rate",
     "weight_decay": "weight_decay",
     "metric_for_best_model": "metric",
+    "load_best_model_at_end": "selection",
+    "averaging": "selection",
     "batches": "batches",
     "texts_per_class": "texts_per_class",
     "perturbation": "perturbation",
@@ -72,11 +75,13 @@ class StageResult:
         recipe: The stage with all defaults filled in.
         history: Log entries with losses and metrics.
         objective: The objective after training; None for a stage that trained only the head.
+        share: Share of the schedule after which the kept weights were reached, 0 to 1; 1 for `last` and `average`.
     """
 
     recipe: StageRecipe
     history: list[dict[str, float]]
     objective: Objective | None
+    share: float = 1.0
 
 
 def check_stages(
@@ -94,6 +99,11 @@ def check_stages(
         if stage.learns == "head":
             check_head_stage(stage)
             continue
+        if stage.patience is not None and stage.selection in ("last", "average"):
+            raise RecipeError(
+                f"patience stops at the best evaluation, but selection: {stage.selection} keeps other weights",
+                "leave out patience, or choose selection: best",
+            )
         if not isinstance(stage.learns, str):
             matching_parameters(model, stage.learns)
         check_gradient_cache(stage.gradient_cache, stage.batch_size)
@@ -109,7 +119,8 @@ def finish_stage(folder: Path, model: Any, tokenizer: Any, result: StageResult) 
     with replacing(folder / _FINISHED) as temporary:
         save_classifier(model, temporary, tokenizer)
         save_exactly(model, temporary, {})
-        content = {"recipe": result.recipe.model_dump(mode="json"), "history": result.history}
+        recipe = result.recipe.model_dump(mode="json")
+        content = {"recipe": recipe, "history": result.history, "share": result.share}
         (temporary / _RESULT).write_text(json.dumps(content), encoding="utf-8")
     for path in folder.iterdir():
         if path.name != _FINISHED:
@@ -125,7 +136,8 @@ def finished_stage(folder: Path, model: Any) -> StageResult | None:
         return None
     load_exactly(model, folder / _FINISHED)
     content = json.loads((folder / _FINISHED / _RESULT).read_text(encoding="utf-8"))
-    return StageResult(StageRecipe.model_validate(content["recipe"]), content["history"], None)
+    recipe = StageRecipe.model_validate(content["recipe"])
+    return StageResult(recipe, content["history"], None, content.get("share", 1.0))
 
 
 def run_stage(
@@ -142,6 +154,8 @@ def run_stage(
     resumable: bool = True,
     quiet: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
+    until: float = 1.0,
+    start_seed: int | None = None,
 ) -> StageResult:
     """Trains a model in place.
 
@@ -151,7 +165,7 @@ def run_stage(
         model: A classifier in training form.
         tokenizer: Saved with checkpoints.
         task: The training rows, the label texts, and the validation rows that select the best checkpoint; without
-            validation rows the last weights are kept.
+            validation rows the last weights, or their average, are kept.
         folder: For checkpoints and cached vectors.
         seed: Seed of row order and dropout.
         title: Title of the progress bar.
@@ -159,6 +173,8 @@ def run_stage(
         resumable: Whether checkpoints hold the full training state, or only the best weights.
         quiet: Whether to show no progress.
         callbacks: Further Transformers callbacks for stages of several steps.
+        until: Share of the schedule after which training stops, above 0 and at most 1.
+        start_seed: Seed of the initial classifier; by default `seed`.
 
     Raises:
         RecipeError: The task has no such metric, or a trainer option is unknown.
@@ -167,11 +183,13 @@ def run_stage(
     greater_is_better = task.find_metric(metric).greater_is_better
     stage = stage.model_copy(update={"metric": metric})
     if stage.learns == "head":
-        done, history = train_fresh_head(stage, objective, model, task, folder, seed)
-        return StageResult(done, history, None)
+        if until < 1:
+            stage = stage.model_copy(update={"epochs": until * (stage.epochs or HEAD_EPOCHS)})
+        done, history, share = train_fresh_head(stage, objective, model, task, folder, seed)
+        return StageResult(done, history, None, share)
     checkpoint = last_checkpoint(folder) if resume else None
     if stage.start == "probe" and checkpoint is None:
-        fit_start(stage, model, task, seed)
+        fit_start(stage, model, task, seed if start_seed is None else start_seed)
     stage = _decided(stage, model, task)
     evaluated = task.validation is not None
     label_rows = task.weighted_label_rows(stage.label_text_weight)
@@ -190,12 +208,14 @@ def run_stage(
             eval_dataset=task.validation,
             processing_class=tokenizer,
             compute_metrics=task.metrics_of_prediction,
-            callbacks=[*_callbacks(stage, evaluated, title, metric, quiet), *callbacks],
+            callbacks=[*_callbacks(stage, evaluated, title, metric, quiet), StopAt(until), *callbacks],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=checkpoint)
     stage = stage.model_copy(update={"precision": "bf16" if arguments.bf16 else "fp32"})
-    return StageResult(stage, trainer.state.log_history, objective)
+    best = trainer.state.best_global_step if stage.selection == "best" else None
+    share = 1.0 if best is None else best / trainer.state.max_steps
+    return StageResult(stage, trainer.state.log_history, objective, share)
 
 
 def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
@@ -208,8 +228,14 @@ def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
     objective = stage.objective
     if isinstance(objective, ClassificationOptions):
         objective = objective.model_copy(update={"total": total_outputs(objective, task.labels)})
+    selection = stage.selection
+    if task.validation is None:
+        selection = "average" if selection == "average" else "last"
+    elif selection is None:
+        selection = "best" if stage.patience is not None else default_selection(len(task.validation))
     return stage.model_copy(
         update={
+            "selection": selection,
             "objective": objective,
             "learning_rate": rate,
             "head_learning_rate": head_rate,
@@ -246,6 +272,7 @@ def _arguments(
         "bf16": use_bf16(stage.precision, device),
         "perturbation": stage.perturbation,
         "perturbation_size": stage.perturbation_size,
+        "averaging": stage.averaging if stage.selection == "average" else None,
         "disable_tqdm": True,
         "log_level": "error",
         "report_to": "none",
@@ -256,21 +283,21 @@ def _arguments(
     options |= trainer_options(stage.trainer, TrainingArguments, _OWN_ARGUMENTS)
     steps = _total_steps(options, rows)
     options.setdefault("logging_steps", max(1, steps // 50))
+    every = max(1, -(-steps // stage.evaluations))
     if evaluated:
+        options |= {"eval_strategy": "steps", "eval_steps": every, "save_steps": every}
+    if evaluated and stage.selection == "best":
         options |= {
-            "eval_strategy": "steps",
-            "eval_steps": max(1, -(-steps // stage.evaluations)),
             "metric_for_best_model": stage.metric,
             "greater_is_better": greater_is_better,
             "load_best_model_at_end": True,
             "save_total_limit": 2,
+            "save_strategy": "best",
+            "save_only_model": not resumable,
         }
-        options["save_strategy"] = "steps" if resumable else "best"
-        options["save_only_model"] = not resumable
-        options["save_steps"] = options["eval_steps"]
-    elif resumable:
+    if resumable:
         options |= {"save_strategy": "steps", "save_total_limit": 2}
-        options.setdefault("save_steps", max(1, -(-steps // stage.evaluations)))
+        options.setdefault("save_steps", every)
     return TrainingArguments(**options)
 
 
@@ -315,6 +342,23 @@ class _EvaluateLastStep(TrainerCallback):
         if state.global_step >= state.max_steps:
             control.should_evaluate = True
             control.should_save = args.save_strategy == "steps"
+
+
+class StopAt(TrainerCallback):
+    """Stops training after a share of the schedule, whose learning rates stay those of the whole.
+
+    Args:
+        share: Above 0 and at most 1.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Stops after the last step; it is not saved, since a resumed run would train one step more."""
+        if self.share < 1 and state.global_step >= max(1, round(self.share * state.max_steps)):
+            control.should_training_stop = True
+            control.should_save = False
 
 
 def _callbacks(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tellapart.files import write_text
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.objectives import LabelDistance
@@ -39,6 +41,9 @@ _LATER_KEYS = {
     "label_texts": "none",
     "label_text_weight": 1.0,
     "label_text_anchors": False,
+    "selection": None,
+    "averaging": 0.2,
+    "validation_in_training": False,
 }
 
 
@@ -98,11 +103,12 @@ def run_trial(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     split = evaluated_split(data)
+    logits = fitted.validation_scores(split) if split is data.validation else fitted.scores(split)
     trial = trial_content(
         recipe,
-        data,
+        data if data.test is None else replace(data, train=trained_rows(fitted, data)),
         fitted.labels,
-        fitted.scores(split),
+        logits,
         metric,
         start=start,
         cuts=fitted.decision.applied_thresholds,

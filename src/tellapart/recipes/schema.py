@@ -60,6 +60,11 @@ class DataRecipe(Settings):
     validation_share: float = setting(
         0.1, "Share of the training rows to split off if there is no validation split.", gt=0, lt=1
     )
+    validation_in_training: bool = setting(
+        False,
+        "Train once more in the end, on training and validation rows, for the share of the schedule that was "
+        "selected. Thresholds, temperature and validation metrics stay those of the first training.",
+    )
     test_share: float = setting(0.2, "Share of all rows to split off if there is no test split.", gt=0, lt=1)
     unlabelled: str | None = setting(
         None,
@@ -195,6 +200,15 @@ class StageRecipe(Settings):
     )
     patience: int | None = setting(
         None, "Evaluations without improvement after which training stops. Default: never.", ge=1
+    )
+    selection: Literal["best", "last", "average"] | None = setting(
+        None,
+        "Weights to keep: `best`, those of the best evaluation (of equal ones that with the lowest validation loss, "
+        "then the latest); `last`, those of the last step; `average`, an exponential moving average of the weights, "
+        "which evaluations see as well. Default: `best` with validation rows, else `last`.",
+    )
+    averaging: float = setting(
+        0.2, "For `selection: average`: share of the steps that counts, the last ones.", gt=0, le=1
     )
     metric: str | None = setting(
         None,

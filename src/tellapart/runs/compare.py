@@ -17,6 +17,7 @@ from tellapart.files import write_json
 from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.folder import claim_folder
 from tellapart.fitting.objectives import build_objective
+from tellapart.fitting.refit import check_refit
 from tellapart.fitting.resolve import resolve_method
 from tellapart.fitting.rows import read_rows, split_data, with_label_texts
 from tellapart.fitting.self_training import Pretrainer
@@ -82,10 +83,10 @@ def compare(
     rows = read_rows(recipe)
     for its_recipe in recipes.values():
         with_label_texts(rows, its_recipe)
-        for stage in its_recipe.stages:
-            build_objective(
-                stage.objective, rows.labels
-            )  # refuses what does not fit the labels, before any training
+        # refuses what does not fit the labels, before any training
+        check_refit(
+            its_recipe, [build_objective(stage.objective, rows.labels) for stage in its_recipe.stages]
+        )
     ranking = is_ranking(rows.labels, rows.train)
     metric = recipe.stages[0].metric or rows.metric or main_metric(rows.labels, ranking=ranking)
     find_metric(rows.labels, metric, ranking=ranking)  # an unknown one is refused before anything is trained

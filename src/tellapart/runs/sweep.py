@@ -154,8 +154,8 @@ def sweep(
 class PruningCallback(TrainerCallback):
     """Reports the validation score at every evaluation and stops the trial when it lies below the others.
 
-    What is reported is the mean over the seeds that are finished and the best score of the one that runs, which
-    is what it would end with if it stopped there.
+    What is reported is the mean over the seeds that are finished and the best score of the one that runs (the last
+    one, unless the best evaluation is kept), which is what it would end with if it stopped there.
 
     Args:
         trial: Optuna's trial.
@@ -186,7 +186,8 @@ class PruningCallback(TrainerCallback):
         self.scores.append(float(score))
         share = (self.stage + state.global_step / max(1, state.max_steps)) / self.stages
         if share < 1:  # the end is reported with the score of the whole run
-            best = max(self.scores) if METRICS[self.metric].greater_is_better else min(self.scores)
+            scores = self.scores if args.load_best_model_at_end else self.scores[-1:]
+            best = max(scores) if METRICS[self.metric].greater_is_better else min(scores)
             step = int(STEPS_A_SEED * (len(self.before) + share))
             _report(self.trial, float(np.mean([*self.before, best])), step)
 
@@ -302,7 +303,9 @@ class _Runs:
 
     def _score(self, recipe: Recipe, seed: int, callbacks: Sequence[TrainerCallback] = ()) -> float:
         """Trains with one seed and returns the metric on its validation rows."""
-        seeded = recipe.model_copy(update={"seed": seed})
+        # The validation rows score the trials, so that no trial may train on them.
+        unseen = recipe.data.model_copy(update={"validation_in_training": False})
+        seeded = recipe.model_copy(update={"seed": seed, "data": unseen})
         data = self.rows.of(seeded)
         try:
             fitted = fit(

@@ -19,6 +19,8 @@ from tellapart.fitting.environment import environment, is_main_process
 from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder, write_run
+from tellapart.fitting.merging import Merge, check_merge, fit_merged
+from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.rows import load_data
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.recipes import Recipe
@@ -45,6 +47,8 @@ def train(
     recipe: Recipe,
     output: str | Path,
     *,
+    trials: int = 1,
+    merge: Merge | None = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -58,6 +62,8 @@ def train(
     Args:
         recipe: The run.
         output: The folder to write.
+        trials: Models to train and merge into one, see `tellapart.fitting.merging.fit_merged`.
+        merge: `soup` or `distil`; None for a single model.
         resume: Whether to continue an interrupted run.
         overwrite: Whether to delete an earlier run.
         quiet: Whether to show no progress.
@@ -71,6 +77,7 @@ def train(
     """
     quiet = quiet or not is_main_process()
     folder = Path(output)
+    check_merge(recipe, trials, merge)
     if is_main_process():
         claim_folder(output, resume=resume, overwrite=overwrite)
     if resume and (folder / "metrics.json").is_file():
@@ -81,7 +88,13 @@ def train(
         announce(data.notes)
     checkpoints = folder / CHECKPOINTS
     start = time.perf_counter()
-    fitted = fit(recipe, data, checkpoints, resume=resume, resumable=True, quiet=quiet, pretrainer=pretrainer)
+    options: dict[str, Any] = {"resume": resume, "resumable": True, "quiet": quiet}
+    merged = None
+    if merge is None:
+        fitted = fit(recipe, data, checkpoints, pretrainer=pretrainer, **options)
+    else:
+        merged = fit_merged(recipe, data, checkpoints, members=trials, merge=merge, **options)
+        fitted = merged.fitted
     seconds = time.perf_counter() - start
     assert fitted.recipe is not None
     metrics = {"method": fitted.recipe.method, "training_seconds": round(seconds, 2)}
@@ -91,14 +104,20 @@ def train(
         metrics["self_training"] = fitted.self_training
     if data.label_texts is not None:
         metrics["label_texts"] = len(data.label_texts)
-    logits, notes, cut = {}, [*data.notes, *fitted.notes], dict(fitted.truncated)
+    seen = trained_rows(fitted, data)
+    if fitted.validation_logits is not None:
+        metrics["validation_in_training"] = {"rows": len(seen), "shares": list(fitted.shares)}
+    if merged is not None:
+        metrics["merge"] = merged.to_dict()
+    logits, notes, cut = {}, [*data.notes, *fitted.notes, *fitted.remarks], dict(fitted.truncated)
     for name in ("validation", "test"):
         split = data.splits.get(name)
         if split is not None and split.labels is not None:
             rows = fitted.tokenised(split)
             if rows is not None and rows.cut_share is not None:
                 cut[name] = rows.cut_share
-            logits[name] = fitted.scores(split, rows=rows, quiet=quiet)
+            scores = fitted.validation_scores if name == "validation" else fitted.scores
+            logits[name] = scores(split, rows=rows, quiet=quiet)
             metrics[name] = task_metrics(
                 fitted.labels,
                 split,
@@ -112,7 +131,7 @@ def train(
         assert data.test is not None
         unseen = unseen_metrics(
             fitted.labels,
-            data.train,
+            seen,
             data.test,
             logits["test"],
             fitted.decision.applied_thresholds,

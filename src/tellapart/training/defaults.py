@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 # Learning rates by model size: upper limit of the base model's parameters, without embeddings, and the rate.
 RATES = ((30_000_000, 1e-4), (120_000_000, 5e-5), (math.inf, 2e-5))
@@ -53,6 +54,15 @@ def default_epochs(rows: int, rows_a_step: int, *, from_scratch: bool = False) -
     if from_scratch:
         steps, least, most = SCRATCH_MINIMUM_STEPS, SCRATCH_MINIMUM_EPOCHS, SCRATCH_MAXIMUM_EPOCHS
     return min(most, max(least, math.ceil(steps / math.ceil(rows / rows_a_step))))
+
+
+def default_selection(validation_rows: int) -> Literal["best", "last", "average"]:
+    """Returns which weights a stage keeps: those of the best evaluation, if there are rows to evaluate on.
+
+    Args:
+        validation_rows: Labelled validation rows, or 0.
+    """
+    return "best" if validation_rows else "last"
 
 
 def default_max_length(*, from_scratch: bool = False, windowed: bool = False) -> int:

@@ -129,6 +129,13 @@ def refuse_arguments(args: TrainingArguments, options: dict[str, Any]) -> None:
             "label_smoothing_factor belongs to the stock loss, which is not used here",
             "use CrossEntropy(label_smoothing=...), or --set stages.0.objective.label_smoothing=...",
         )
+    if args.averaging is not None and not 0 < args.averaging <= 1:
+        raise RecipeError(f"averaging is {args.averaging}", "give a share above 0 and at most 1, such as 0.2")
+    if args.averaging is not None and args.load_best_model_at_end:
+        raise RecipeError(
+            "with averaging the result is the average at the end, not the best evaluation",
+            "leave out load_best_model_at_end, or averaging",
+        )
     refused = defaultdict(lambda: "leave it out") | {"compute_loss_func": "write an Objective"}
     for name in ("compute_loss_func", "data_collator", "model_init"):
         if options.get(name) is not None:

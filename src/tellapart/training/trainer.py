@@ -24,10 +24,12 @@ from tellapart.encoders.transformer import final_linear
 from tellapart.errors import RecipeError, TellapartError
 from tellapart.objectives.base import Objective, RunFacts
 from tellapart.training.arguments import TrainingArguments
+from tellapart.training.averaging import WeightAverage, averaged_weights
 from tellapart.training.checkpoints import OBJECTIVE_FILE
 from tellapart.training.evaluating import confusion_counts, distributed_logits, evaluation_loss
 from tellapart.training.gradient_cache import GradientCache
 from tellapart.training.module import ObjectiveModel
+from tellapart.training.optimising import AverageWeights, ConstrainWeights, set_head_rate, wins_tie
 from tellapart.training.perturbation import embedding_perturbation
 from tellapart.training.requirements import (
     check_anchors,
@@ -133,7 +135,9 @@ class Trainer(transformers.Trainer):
             **options,
         )
         if hasattr(model, "constrain_"):
-            self.add_callback(_ConstrainWeights(model))
+            self.add_callback(ConstrainWeights(model))
+        self.average: WeightAverage | None = None
+        self.add_callback(AverageWeights(self))
         if args.device.type == "cpu" and args.fast_dropout:
             use_fast_dropout(model)
         # Encoder classifiers accept **kwargs but ignore num_items_in_batch, so that it must not be passed to them.
@@ -200,7 +204,7 @@ class Trainer(transformers.Trainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As `transformers.Trainer.train`; token embeddings that no row uses are left out of optimiser steps."""
-        with self.without_unused_embeddings():
+        with self.without_unused_embeddings(), averaged_weights(self, self._trimmed):
             return super().train(*args, **kwargs)
 
     @contextlib.contextmanager
@@ -312,13 +316,7 @@ class Trainer(transformers.Trainer):
             follow_weight_decay(optimizer, self._trimmed)
         rate = self.args.head_learning_rate
         if rate is not None:
-            encoder = {id(parameter) for parameter in self._module.model.base_model.parameters()}
-            for group in list(optimizer.param_groups):
-                head = [parameter for parameter in group["params"] if id(parameter) not in encoder]
-                group["params"] = [parameter for parameter in group["params"] if id(parameter) in encoder]
-                if head:
-                    rest = {key: value for key, value in group.items() if key not in ("params", "lr")}
-                    optimizer.add_param_group({**rest, "params": head, "lr": rate})
+            set_head_rate(optimizer, self.classifier.base_model.parameters(), rate)
         return optimizer
 
     def floating_point_ops(self, inputs: dict[str, Tensor]) -> int:
@@ -339,7 +337,8 @@ class Trainer(transformers.Trainer):
     ) -> EvalLoopOutput:
         """Evaluates all rows in length-sorted batches, shared by the ranks, in the original order."""
         dataset: TokenisedDataset = dataloader.dataset  # type: ignore[assignment]
-        logits = distributed_logits(self.classifier, dataset, self.accelerator, bf16=self.args.bf16)
+        with contextlib.nullcontext() if self.average is None else self.average.applied():
+            logits = distributed_logits(self.classifier, dataset, self.accelerator, bf16=self.args.bf16)
         labels = None if dataset.labels is None else dataset.labels.numpy()
         metrics: dict[str, float] = {}
         if labels is not None:
@@ -354,6 +353,12 @@ class Trainer(transformers.Trainer):
         return EvalLoopOutput(
             predictions=logits, label_ids=labels, metrics=prefixed, num_samples=len(dataset)
         )
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """As in Transformers, except that the later of two equal evaluations is the best if its loss is no higher."""
+        if super()._determine_best_metric(metrics, trial):
+            return True
+        return wins_tie(self.state, self.args.metric_for_best_model, metrics)
 
     # ---- Checkpoints ----
 
@@ -371,6 +376,8 @@ class Trainer(transformers.Trainer):
             return
         folder.mkdir(parents=True, exist_ok=True)
         self._module.save(folder, self.processing_class)
+        if self.average is not None:
+            self.average.save(folder)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Writes a plain checkpoint, without the objective's state, which only training checkpoints have."""
@@ -380,16 +387,8 @@ class Trainer(transformers.Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self._module.load(resume_from_checkpoint)
+        if self.average is not None:
+            self.average.load(resume_from_checkpoint)
 
     def _load_best_model(self) -> None:
         self._module.load(str(self.state.best_model_checkpoint), objective=False)
-
-
-class _ConstrainWeights(transformers.TrainerCallback):
-    """Applies a model's weight constraints after every optimiser step."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._model.constrain_()

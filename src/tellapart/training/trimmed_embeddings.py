@@ -39,7 +39,9 @@ class TrimmedEmbedding(nn.Module):
         super().__init__()
         self._whole = (whole,)  # in a tuple, so that it is not registered as a submodule and trained
         self._used = used
-        self._decay = 1.0
+        self._decay = self._decay_to_take = 1.0
+        self.rest_scale = 1.0
+        """Factor of the rows that are not in use, as evaluation reads them; see `tellapart.training.averaging`."""
         self.weight = nn.Parameter(whole.weight.detach()[used].clone())
         # Unused ids get an invalid place, so that in training they raise IndexError.
         places = torch.full((whole.num_embeddings,), len(used), dtype=torch.int64, device=used.device)
@@ -67,7 +69,10 @@ class TrimmedEmbedding(nn.Module):
         """Looks up ids of any shape."""
         if self.training:
             return functional.embedding(self.places[ids], self.weight, self._padding)
-        return self.whole(ids)
+        if self.rest_scale == 1.0:
+            return self.whole(ids)
+        unused = (self.places[ids] == len(self._used)).unsqueeze(-1)
+        return torch.where(unused, self.rest_scale * self.whole(ids), self.whole(ids))
 
     def train(self, mode: bool = True) -> Self:
         """As `nn.Module.train`; the whole matrix is updated before evaluation."""
@@ -78,6 +83,12 @@ class TrimmedEmbedding(nn.Module):
     def decay_rest(self, factor: float) -> None:
         """Multiplies the unused rows by a factor, applied when they are next read."""
         self._decay *= factor
+        self._decay_to_take *= factor
+
+    def taken_decay(self) -> float:
+        """Returns the product of the factors of `decay_rest` since the last call."""
+        factor, self._decay_to_take = self._decay_to_take, 1.0
+        return factor
 
     @torch.no_grad()
     def update_whole(self) -> None:

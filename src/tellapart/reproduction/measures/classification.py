@@ -155,7 +155,7 @@ def _validation_score(cell: Cell, recipe: Recipe, data: TextData) -> float:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     rule = recipe.data.without_positive
-    logits = fitted.scores(split)
+    logits = fitted.validation_scores(split)
     metrics = task_metrics(
         fitted.labels, split, logits, fitted.decision.applied_thresholds, without_positive=rule
     )

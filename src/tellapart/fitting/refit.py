@@ -1,0 +1,99 @@
+"""Trains once more with the validation rows among the training rows, for as long as the first fit chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from tellapart.data.examples import TextData, TextSplit
+from tellapart.errors import RecipeError
+from tellapart.fitting.fitted import Fitted
+from tellapart.objectives import Objective
+from tellapart.recipes import DecisionRecipe, Recipe
+
+
+def check_refit(recipe: Recipe, objectives: Sequence[Objective], data: TextData | None = None) -> None:
+    """Checks before training that a recipe can train on the validation rows in the end.
+
+    Args:
+        recipe: The run; without `validation_in_training` everything is allowed.
+        objectives: One objective per stage.
+        data: The splits, or None if they are not known yet.
+
+    Raises:
+        RecipeError: There are no labelled validation rows, or an objective needs some that it does not train on.
+    """
+    if not recipe.data.validation_in_training:
+        return
+    if data is not None and (data.validation is None or data.validation.labels is None):
+        raise RecipeError(
+            "the validation rows cannot be trained on, because there are none",
+            "leave out validation_in_training, or split some off: --set data.validation_share=0.1",
+        )
+    if any(objective.requirements.confusion for objective in objectives):
+        raise RecipeError(
+            "an adaptive label distance counts the confusions of validation rows, and validation_in_training "
+            "leaves none",
+            "leave one of them out, or use --set stages.0.objective.distance=uniform",
+        )
+
+
+def with_validation_rows(data: TextData) -> TextData:
+    """Returns the data with the validation rows behind the training rows, and without a validation split."""
+    train, validation = data.train, data.validation
+    assert validation is not None
+
+    columns = [
+        (field.name, getattr(train, field.name), getattr(validation, field.name)) for field in fields(train)
+    ]
+    joined: dict[str, Any] = {
+        name: None if first is None or second is None else [*first, *second]
+        for name, first, second in columns
+    }
+    return replace(data, train=TextSplit(**joined), validation=None)
+
+
+def refit_recipe(first: Recipe) -> Recipe:
+    """Returns the recipe of the second fit: the first one's with everything it decided, and nothing to select."""
+    stages = [
+        stage.model_copy(
+            update={"selection": "last" if stage.selection == "best" else stage.selection, "patience": None}
+        )
+        for stage in first.stages
+    ]
+    data = first.data.model_copy(update={"validation_in_training": False})
+    return first.model_copy(update={"stages": stages, "data": data, "decision": DecisionRecipe()})
+
+
+def refitted(first: Fitted, second: Fitted, data: TextData, logits: np.ndarray) -> Fitted:
+    """Returns the second fit's model with the first one's decision, history and validation logits.
+
+    Args:
+        first: The fit that has not seen the validation rows.
+        second: The fit that has.
+        data: The splits of the first fit.
+        logits: Those of the first fit on the validation rows (N, K).
+    """
+    assert data.validation is not None
+    if first.decision.folded:
+        second.scorer.divide_by_temperature(first.decision.temperature)
+    shares = f"{', '.join(f'{share:.0%}' for share in first.shares)} of the schedule" if first.shares else ""
+    note = (
+        f"The final weights come from a second training on the {len(data.train)} training and the "
+        f"{len(data.validation)} validation rows{shares and f', {shares}'}. Validation metrics, thresholds and the "
+        "temperature are those of the first training, which has not seen the validation rows."
+    )
+    return replace(first, scorer=second.scorer, validation_logits=logits, remarks=(*first.remarks, note))
+
+
+def trained_rows(fitted: Fitted, data: TextData) -> TextSplit:
+    """Returns the rows that the final model was trained on.
+
+    Args:
+        fitted: The model.
+        data: The splits that `fit` got.
+    """
+    return data.train if fitted.validation_logits is None else with_validation_rows(data).train
