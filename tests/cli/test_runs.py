@@ -46,7 +46,7 @@ def test_train_merges_seeds_and_says_what_each_was_worth(tellapart, ticket_file,
     finished = tellapart("train", ticket_file, *options, *merging, "--output", folder, "--json")
     merge = json.loads(finished.out)["merge"]
     assert [member["seed"] for member in merge["members"]] == [0, 1]
-    assert "The mean of the weights of 2 models (seeds 0 to 1). Validation accuracy: " in finished.err
+    assert "The mean of the weights of 2 models (seeds 0 to 1). Validation accuracy (%): " in finished.err
 
 
 def test_train_uses_the_validation_rows_in_the_end(tellapart, ticket_file, quick, tmp_path):
