@@ -180,6 +180,10 @@ def defaults_page() -> str:
                 ],
                 ["batch size, warm-up, weight decay", "32; 10 % of the steps; 0.01"],
                 ["maximum input length in tokens", f"{defaults.MAX_LENGTH}"],
+                [
+                    "weights that are kept",
+                    "those of the best evaluation on the validation rows; without any, the last (`selection`)",
+                ],
             ]
         ),
         "Encoders that are trained from scratch (`textcnn`, `han`) have other defaults: a learning rate of "

@@ -156,3 +156,19 @@ def test_a_disk_that_is_full_at_the_end_leaves_no_half_of_a_file(
     output = tmp_path / "predicted.parquet"
     message = refused("predict", trained, ticket_file, "--output", output, "--quiet")
     assert "No space left on device" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--trials", "3"], "--merge soup"),
+        (["--merge", "soup"], "--trials 2 or more"),
+        (["--method", "frozen", "--set=stages.0.selection=average"], "no weights to average"),
+        (["--set=stages.0.selection=average", "--set=stages.0.patience=2"], "choose selection: best"),
+        (["--set=stages.0.averaging=0"], "averaging"),
+        (["--set=stages.0.objective={name: soft-targets}"], "the training rows have none"),
+        (["--method", "label-distance", "--validation-in-training"], "adaptive label distance"),
+    ],
+)
+def test_weights_that_cannot_be_selected_averaged_or_merged(train, options, message):
+    assert message in train(ROWS, "data.csv", *options)

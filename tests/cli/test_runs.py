@@ -39,6 +39,24 @@ def test_train_with_json_prints_nothing_else_on_standard_output(tellapart, ticke
     assert "note: " in finished.err  # what splitting the rows did
 
 
+def test_train_merges_seeds_and_says_what_each_was_worth(tellapart, ticket_file, quick, tmp_path):
+    options = [option for option in quick if option != "--quiet"]
+    folder = tmp_path / "run"
+    merging = ("--trials", "2", "--merge", "soup", "--epochs", "2")
+    finished = tellapart("train", ticket_file, *options, *merging, "--output", folder, "--json")
+    merge = json.loads(finished.out)["merge"]
+    assert [member["seed"] for member in merge["members"]] == [0, 1]
+    assert "The mean of the weights of 2 models (seeds 0 to 1). Validation accuracy (%): " in finished.err
+
+
+def test_train_uses_the_validation_rows_in_the_end(tellapart, ticket_file, quick, tmp_path):
+    folder = tmp_path / "run"
+    options = (*quick, "--epochs", "2", "--validation-in-training", "--output", folder, "--json")
+    metrics = json.loads(tellapart("train", ticket_file, *options).out)
+    assert metrics["validation_in_training"]["rows"] == 154
+    assert load_recipe(folder / "recipe.yaml").data.validation_in_training
+
+
 def test_evaluate_prints_the_metrics_of_labelled_rows(tellapart, trained, ticket_file):
     metrics = json.loads(tellapart("evaluate", trained, ticket_file, "--json").out)
     assert metrics["rows"] == 192

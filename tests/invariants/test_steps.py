@@ -51,6 +51,7 @@ def test_eight_accumulated_batches_of_4_step_like_one_of_32(
         ("negative-supervision", ["--set=stages.0.objective.samples=all"]),
         ("r-drop", []),
         ("cross-entropy", ["--set=stages.0.perturbation=fgm", "--set=stages.0.objective.total=5"]),
+        ("cross-entropy", ["--set=stages.0.selection=average", "--set=stages.0.averaging=0.5"]),
     ],
 )
 def test_two_processes_step_like_one(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -71,6 +71,8 @@ def check_merge(recipe: Recipe, members: int, merge: Merge | None) -> None:
                 "merge them with --merge soup or --merge distil, or compare methods over seeds: tellapart compare",
             )
         return
+    if merge not in get_args(Merge):
+        raise RecipeError(f'there is no merge called "{merge}"', "use soup or distil")
     if members < 2:
         raise RecipeError(f"there is nothing to merge in {members} model", "use --trials 2 or more")
     if recipe.encoder.name == "tfidf" or all(stage.learns == "head" for stage in recipe.stages):
