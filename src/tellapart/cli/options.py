@@ -62,7 +62,7 @@ _METAVARS = {
     "texts": "TEXTS",
     "ordered": "NAMES",
     "hierarchy": "SEPARATOR",
-    "label_texts": "names|auto|none|FILE",
+    "label_texts": "SOURCE",
 }
 
 
