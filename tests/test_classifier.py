@@ -239,3 +239,29 @@ def test_unlabelled_texts_are_used_by_self_training_and_kept_in_its_report(ticke
         classifier.fit(texts, labels, unlabelled=texts)
     with pytest.raises(RecipeError, match="pre-trains"):
         classifier.set_params(settings={"self_training.pretrain": "hard"}).fit(texts, labels, unlabelled=more)
+
+
+def test_label_texts_are_given_by_class_or_as_names(make, texts):
+    numbers = [len(text) % 2 for text in texts]
+    given = {0: "an even number of letters", 1: ["an odd number", "not even"]}
+    classifier = make("frozen", label_texts=given).fit(texts, numbers)
+    assert classifier.recipe_.data.label_texts == {
+        "0": "an even number of letters",
+        "1": ["an odd number", "not even"],
+    }
+    plain = make("frozen").fit(texts, numbers)
+    assert not np.array_equal(classifier.decision_function(texts), plain.decision_function(texts))
+    with pytest.raises(DataError, match='no text for the class "1"'):
+        make("frozen", label_texts={0: "even"}).fit(texts, numbers)
+    with pytest.raises(DataError, match="which is no file"):
+        make("frozen", label_texts="nams").fit(texts, numbers)
+
+
+def test_an_estimator_with_label_texts_comes_back_from_disk(make, texts, labels, tmp_path):
+    classifier = make("frozen", label_texts="names").fit(texts, labels)
+    classifier.save(tmp_path / "saved")
+    loaded = TextClassifier.load(tmp_path / "saved")
+    assert loaded.label_texts == "names"
+    np.testing.assert_allclose(
+        loaded.decision_function(texts), classifier.decision_function(texts), atol=1e-5
+    )

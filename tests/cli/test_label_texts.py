@@ -49,7 +49,7 @@ def test_label_texts_that_cannot_be_used_are_one_sentence(
 
 def test_compare_and_sweep_take_them(tellapart, quick, ticket_file, tmp_path):
     (tmp_path / "texts.yaml").write_text("lost: it is gone\nstolen: a thief took it\nexpired: too old\n")
-    common = ["--encoder", quick[1], "--label-texts", tmp_path / "texts.yaml", "--epochs", "1"]
+    common = ["--encoder", quick[1], "--label-texts", tmp_path / "texts.yaml", "--max-length", "24"]
     done = tellapart(
         "compare", ticket_file, *common, "--methods", "frozen,tfidf", "--trials=1", "--output", tmp_path / "c"
     )

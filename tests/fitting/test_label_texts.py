@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.errors import DataError, RecipeError
+from tellapart.evaluation.metrics import main_metric
 from tellapart.fitting.fit import fit
 from tellapart.fitting.resolve import resolve
 from tellapart.fitting.rows import split_data, with_label_texts
@@ -46,7 +47,7 @@ def _tasks(draw) -> TextData:
     few_shot=st.sampled_from(["null", "1", "3"]),
     train_rows=st.sampled_from(["null", "6"]),
 )
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 def test_label_texts_change_no_split_no_count_and_no_scored_row(data, seed, few_shot, train_rows):
     values = [f"seed={seed}", f"data.few_shot={few_shot}", f"data.train_rows={train_rows}"]
     recipes = [_recipe("tfidf", *values, texts=texts) for texts in ("none", "names")]
@@ -62,11 +63,12 @@ def test_label_texts_change_no_split_no_count_and_no_scored_row(data, seed, few_
     if scored is not None:
         logits = fitted.scores(scored)
         assert logits.shape == (len(scored), 3)
-        content = trial_content(recipe, named, fitted.labels, logits, "accuracy", start=0.0)
+        metric = main_metric(data.labels)
+        content = trial_content(recipe, named, fitted.labels, logits, metric, start=0.0)
         assert np.sum(content["confusion"]) == len(scored) or data.labels.multi_label
         assert (
             content["unseen"]
-            == trial_content(recipe, without, fitted.labels, logits, "accuracy", start=0.0)["unseen"]
+            == trial_content(recipe, without, fitted.labels, logits, metric, start=0.0)["unseen"]
         )
 
 
@@ -94,12 +96,22 @@ def test_every_kind_of_run_learns_from_label_texts(task, tiny_encoder, tmp_path,
     values = [value.replace("TINY", tiny_encoder) for value in values]
     fitted = fit(_recipe(method, *base, *values), task, tmp_path, quiet=True)
     scores = fitted.scores(task.validation)
-    unused = [f"stages.{number}.label_text_weight=0" for number in range(len(fitted.recipe.stages))]
     off = [value for value in values if "label_text" not in value]
-    without = fit(_recipe(method, *base, *off, *unused), task, tmp_path / "off", quiet=True)
     plain = fit(_recipe(method, *base, *off, texts="none"), task, tmp_path / "none", quiet=True)
-    np.testing.assert_array_equal(without.scores(task.validation), plain.scores(task.validation))
     assert not np.array_equal(scores, plain.scores(task.validation))
+
+
+def test_a_weight_of_0_is_training_without_to_the_bit(task, tiny_encoder, tmp_path):
+    base = [f"encoder.name={tiny_encoder}", "encoder.max_length=24", "stages.0.epochs=1"]
+    recipes = [
+        _recipe("cross-entropy", *base, "stages.0.label_text_weight=0"),
+        _recipe("cross-entropy", *base, texts="none"),
+    ]
+    one, other = (
+        fit(recipe, task, tmp_path / str(number), quiet=True).scores(task.validation)
+        for number, recipe in enumerate(recipes)
+    )
+    np.testing.assert_array_equal(one, other)
 
 
 def test_pairs_and_sets_of_labels_have_label_texts(task, tiny_encoder, tmp_path):

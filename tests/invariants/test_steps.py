@@ -50,6 +50,14 @@ def test_eight_accumulated_batches_of_4_step_like_one_of_32(
         ("label-distance", ["--set=stages.0.objective.update_every=1"]),
         ("negative-supervision", ["--set=stages.0.objective.samples=all"]),
         ("r-drop", []),
+        (
+            "label-distance",
+            [
+                "--label-texts=names",
+                "--set=stages.0.label_text_weight=0.5",
+                "--set=stages.0.label_text_anchors=true",
+            ],
+        ),
         ("cross-entropy", ["--set=stages.0.perturbation=fgm", "--set=stages.0.objective.total=5"]),
         ("cross-entropy", ["--set=stages.0.selection=average", "--set=stages.0.averaging=0.5"]),
     ],

@@ -22,6 +22,7 @@ from tellapart.training.probe import fit_linear
 from tellapart.training.tfidf import TfidfClassifier
 from tellapart.training.trainer import Trainer
 
+NEVER = 1e-7  # a dropout so rare that two views are equal
 TEXTS = TokenisedDataset(
     {"input_ids": np.array([1, 11, 2, 12, 3, 13, 14])}, np.array([2, 2, 3]), np.arange(3)
 )
@@ -44,7 +45,7 @@ def trained(tiny_model, rows, tmp_path):
             "disable_tqdm": True,
         }
         trainer = Trainer(
-            tiny_model(dropout=0.0, multi_label=multi_label),
+            tiny_model(dropout=NEVER, multi_label=multi_label),
             TrainingArguments(**arguments | options),
             objective=objective or CrossEntropy(),
             train_dataset=data or rows(multi_label=multi_label),

@@ -67,7 +67,7 @@ _METAVARS = {
     "ordered": "NAMES",
     "hierarchy": "SEPARATOR",
     "unlabelled": "FILE",
-    "label_texts": "names|auto|none|FILE",
+    "label_texts": "SOURCE",
 }
 
 

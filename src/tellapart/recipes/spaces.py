@@ -125,7 +125,7 @@ def _check_searchable(path: str) -> None:
         raise RecipeError(
             "the name of the method cannot be searched", "compare methods: tellapart compare --methods a,b"
         )
-    if path.split(".")[0] == "data" and path != "data.train_rows":
+    if path.split(".")[0] == "data" and path not in ("data.train_rows", "data.label_texts"):
         raise RecipeError(
             f'"{path}" can change the rows that trials are scored on, so that their scores are not comparable',
             "search another key, or run one sweep for each value",
