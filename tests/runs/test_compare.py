@@ -9,7 +9,7 @@ import yaml
 from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.comparison import Comparison
 from tellapart.fitting import trials as module
-from tellapart.recipes import with_stages_of, with_values
+from tellapart.recipes import method_recipe, with_stages_of, with_values
 from tellapart.runs.compare import compare
 
 
@@ -120,6 +120,35 @@ def test_a_trial_of_a_version_with_fewer_keys_is_still_one(recipe, tmp_path):
     assert module.finished_trial(recipe, "tickets", tmp_path) == trial
     windowed = with_values(recipe, ["encoder.windows=max"])
     assert module.finished_trial(windowed, "tickets", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "later"),
+    [
+        ("supcon", "temperature=0.1", ("projection_size", "views")),
+        ("label-distance", "projection_size=null", ("distance_as", "temperature")),
+    ],
+)
+def test_a_trial_of_a_version_with_fewer_options_is_still_one(recipe, tmp_path, method, option, later):
+    recipe = with_values(method_recipe(method, recipe), [f"stages.0.objective.{option}"])
+    content = recipe.model_dump(mode="json")
+    for section, keys in {
+        "encoder": ("windows", "window_length", "window_stride"),
+        "data": ("regression", "validation_rows"),
+    }.items():
+        for key in keys:
+            del content[section][key]
+    stage = content["stages"][0]
+    del stage["gradient_cache"]
+    for key in (*later, "warm_up"):
+        stage["objective"].pop(key, None)
+    written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True) + "tickets"
+    trial = {"fingerprint": hashlib.sha256(written.encode()).hexdigest()}
+    module.trial_file(recipe, tmp_path).write_text(json.dumps(trial))
+    assert module.finished_trial(recipe, "tickets", tmp_path) == trial
+    changed = {"supcon": "views=2", "label-distance": "distance_as=weight"}[method]
+    other = with_values(recipe, [f"stages.0.objective.{changed}"])
+    assert module.finished_trial(other, "tickets", tmp_path) is None
 
 
 def test_a_recipe_file_can_stand_for_a_method(recipe, tmp_path):

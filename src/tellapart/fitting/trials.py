@@ -35,6 +35,11 @@ _LATER_KEYS = {
     "validation_rows": None,
     "warm_up": 0.2,
 }
+# Keys that older recipes have in another objective, where their value counts.
+_LATER_OPTIONS: dict[str, dict[str, Any]] = {
+    "label-distance": {"distance_as": "factor", "temperature": 0.1},
+    "supcon": {"projection_size": None, "views": 1},
+}
 
 
 def trial_file(recipe: Recipe, folder: Path) -> Path:
@@ -190,8 +195,12 @@ def _fingerprint(recipe: Recipe, source: str) -> str:
     content = recipe.model_dump(mode="json")
     stages = content["stages"]
     objectives = [stage["objective"] for stage in stages]
-    for section in (content["data"], content["encoder"], *stages, *objectives):
-        for key, changing_nothing in _LATER_KEYS.items():
+    sections = [
+        (section, _LATER_KEYS) for section in (content["data"], content["encoder"], *stages, *objectives)
+    ]
+    sections += [(options, _LATER_OPTIONS.get(options["name"], {})) for options in objectives]
+    for section, later in sections:
+        for key, changing_nothing in later.items():
             if key in section and section[key] == changing_nothing:
                 del section[key]
     written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
