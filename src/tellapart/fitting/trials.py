@@ -15,7 +15,7 @@ import yaml
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.task import task_metrics, unseen_metrics
-from tellapart.files import write_text
+from tellapart.files import file_stem, write_text
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
@@ -43,8 +43,8 @@ _LATER_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def trial_file(recipe: Recipe, folder: Path) -> Path:
-    """Returns the path of a trial file: `<method>-seed<seed>.json`."""
-    return folder / f"{recipe.method}-seed{recipe.seed}.json"
+    """Returns the path of a trial file: `<method>-seed<seed>.json`, the method as `file_stem` writes it."""
+    return folder / f"{file_stem(recipe.method)}-seed{recipe.seed}.json"
 
 
 def finished_trial(recipe: Recipe, source: str, folder: Path) -> dict[str, Any] | None:
@@ -82,7 +82,7 @@ def run_trial(recipe: Recipe, data: TextData, folder: Path, metric: str, quiet: 
     done = finished_trial(recipe, data.source, folder)
     if done is not None:
         return done
-    scratch = folder / f".{recipe.method}-seed{recipe.seed}"
+    scratch = folder / f".{trial_file(recipe, folder).stem}"
     start = time.perf_counter()
     try:
         fitted = fit(recipe, data, scratch, quiet=quiet)

@@ -21,6 +21,7 @@ from tellapart.recipes.methods import (
 )
 from tellapart.recipes.reading import validated, with_values
 from tellapart.recipes.schema import DataRecipe, DecisionRecipe, EncoderRecipe, Recipe, StageRecipe
+from tellapart.recipes.variants import compared_recipes, split_methods
 
 __all__ = [
     "REGRESSION_METHOD",
@@ -29,10 +30,12 @@ __all__ = [
     "EncoderRecipe",
     "Recipe",
     "StageRecipe",
+    "compared_recipes",
     "load_recipe",
     "method_recipe",
     "methods",
     "regression_recipe",
+    "split_methods",
     "validated",
     "with_stages_of",
     "with_values",
