@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tellapart.errors import OutputError
-from tellapart.files import replacing
+from tellapart.files import file_stem, replacing
 
 
 def test_a_file_appears_whole_and_takes_the_place_of_the_old_one(tmp_path):
@@ -41,3 +45,21 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         half_written(OSError(28, "No space left on device"))
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("name", ["cross-entropy", "my recipe (2)", "größe", "a.b_c+d"])
+def test_a_plain_name_is_the_name_of_its_file(name):
+    assert file_stem(name) == name
+
+
+def test_other_names_keep_their_plain_characters():
+    assert file_stem("cross-entropy label_texts=names") == "cross-entropy-label_texts-names-edabf9dd"
+    assert file_stem("a name=/etc/passwd").startswith("a-name-etc-passwd-")
+
+
+@given(st.lists(st.text(), min_size=2, max_size=5, unique=True))
+def test_different_names_have_different_files_that_every_system_allows(names):
+    named = [f"x={name}" for name in names]
+    stems = [file_stem(name) for name in named]
+    assert len(set(stems)) == len(names)
+    assert all(re.fullmatch(r"x[A-Za-z0-9._-]{1,80}", stem) for stem in stems)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +52,21 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, content: Any) -> None:
     """Writes an indented JSON file atomically; raises `OutputError` as `replacing` does."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+_PLAIN_NAME = re.compile(r'[^\x00-\x1f/\\:*?"<>|=]{1,100}')
+
+
+def file_stem(name: str) -> str:
+    """Returns the name of a file for something that users name.
+
+    It is the name itself where it is short and has no character that a file system refuses or `=`; else its plain
+    characters and eight digits of its SHA-256, so that different names have different files.
+    """
+    if _PLAIN_NAME.fullmatch(name):
+        return name
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60].strip("-.")
+    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def cache_folder() -> Path:

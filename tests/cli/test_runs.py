@@ -99,6 +99,43 @@ def test_compare_shows_the_table_the_verdict_the_confused_classes_and_the_files(
     assert json.loads(again.out)["methods"] == content["methods"]
 
 
+def test_compare_takes_variants_of_a_method(tellapart, ticket_file, quick, tmp_path):
+    methods = (
+        "label-distance:stages.0.objective.distance=uniform,"
+        "label-distance-static:stages.0.objective.pairs=[[lost, stolen]]:stages.0.epochs=1,"
+        "tfidf:data.few_shot=2"
+    )
+    arguments = ("compare", ticket_file, *quick, "--few-shot", 4, "--epochs", 2, "--trials", 1)
+    finished = tellapart(*arguments, "--methods", methods, "--output", tmp_path / "out", "--json")
+    assert finished.code == 0
+    names = [
+        "label-distance distance=uniform",
+        "label-distance-static pairs=[[lost, stolen]] epochs=1",
+        "tfidf few_shot=2",
+    ]
+    content = json.loads(finished.out)
+    assert list(content["methods"]) == names
+    shown = tellapart(*arguments, "--methods", methods, "--output", tmp_path / "out", "--resume")
+    assert all(f"{name} against {names[0]}: " in shown.out for name in names[1:])
+    assert sum(name.startswith("label-distance-") for name in shown.out.split()) >= 2
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ("tfidf,tfidf:data.test_rows=5", '"tfidf test_rows=5" would be evaluated on other rows than "tfidf"'),
+        ("tfidf,tfidf:stages.0.epoch=3", 'did you mean "epochs"'),
+        ("tfidf,tfidf:seed=3", "a variant cannot change the seed"),
+    ],
+)
+def test_a_variant_that_cannot_be_compared_is_one_sentence(
+    tellapart, ticket_file, tmp_path, methods, message
+):
+    finished = tellapart("compare", ticket_file, "--methods", methods, "--output", tmp_path / "out")
+    assert finished.code == 2
+    assert message in " ".join(finished.err.split())
+
+
 def test_check_names_what_is_wrong(tellapart, tiny_encoder, tmp_path):
     path = tmp_path / "mixed.csv"
     rows = [f"card {number},{label}" for number in range(10) for label in ("a", "b")]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -58,6 +60,14 @@ def test_a_comparison_with_a_failed_method_is_drawn(tmp_path, comparison):
     figures.save_comparison_plot(comparison, tmp_path / "comparison.png")
     assert _pixels(tmp_path / "comparison.png").std() > 0
     assert [path.name for path in tmp_path.iterdir()] == ["comparison.png"]
+
+
+def test_long_names_of_methods_leave_room_for_the_dots(tmp_path, comparison):
+    name = "label-distance-static pairs=[" + ", ".join(f"[class {i}, other {i}]" for i in range(20)) + "]"
+    results = dict(zip([name, "x" * 200], list(comparison.methods.values())[:2], strict=True))
+    figure = figures.comparison_figure(dataclasses.replace(comparison, methods=results, pairs=()))
+    figures.save_png(figure, tmp_path / "long.png")
+    assert figure.axes[0].get_position().width > 0.5
 
 
 def test_names_are_drawn_as_they_stand_and_not_as_formulas(tmp_path):

@@ -5,11 +5,13 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pytorch_metric_learning.losses import SupConLoss
 from safetensors.torch import load_file, save_file
 
 from tellapart.errors import RecipeError, TellapartWarning
-from tellapart.objectives import LabelDistance, static_distance
+from tellapart.objectives import LabelDistance, SupervisedContrastive, static_distance
 
 EQUAL = [[1.0, 0.0]] * 4
 ORTHOGONAL = [[1.0, 0.0], [0.0, 1.0]] * 2
@@ -91,6 +93,121 @@ def test_an_even_matrix_is_the_supervised_contrastive_loss(make_batch, prepared)
         torch.testing.assert_close(ours, theirs, atol=1e-7, rtol=0)
         gradients = [torch.autograd.grad(loss, h)[0] for loss in (ours, theirs)]
         torch.testing.assert_close(*gradients, atol=1e-7, rtol=0)
+
+
+# The same rows with distances as weights at temperature 1: a positive has the logit c = cos, the two negatives
+# together 2 d exp(cos'), so that the loss is ln(1 + 2 d exp(cos' − c)).
+@pytest.mark.parametrize(
+    ("h", "distance", "expected"),
+    [
+        (EQUAL, 1.0, math.log(3)),
+        (EQUAL, 5.0, math.log(11)),
+        (ORTHOGONAL, 1.0, math.log(1 + 2 / math.e)),
+        (ORTHOGONAL, 5.0, math.log(1 + 10 / math.e)),
+        (ANTIPODAL, 5.0, math.log(1 + 10 / math.e**2)),
+        (ANTIPODAL, 0.0, 0.0),
+    ],
+)
+def test_values_of_distances_as_weights(make_batch, prepared, h, distance, expected):
+    matrix = [[1.0, distance], [distance, 1.0]]
+    objective = prepared(LabelDistance(matrix, projection_size=None, distance_as="weight", temperature=1.0))
+    loss = loss_of(objective, make_batch([0, 1, 0, 1], vectors=h, views=2))
+    assert loss.item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_loss_of_distances_as_weights_agrees_with_a_loop(make_batch, prepared, multi_label, dtype):
+    h = torch.randn(8, 3, dtype=dtype)
+    sets = [{0, 2}, {1}, set(), {2}] * 2 if multi_label else [{0}, {1}, {2}, {1}] * 2
+    labels = [[float(c in s) for c in range(3)] for s in sets] if multi_label else [min(s) for s in sets]
+    matrix = [[1.0, 5.0, 0.0], [5.0, 1.0, 0.5], [0.0, 0.5, 1.0]]
+    units = (h / h.norm(dim=1, keepdim=True)).tolist()
+
+    def weight(i, j):
+        pairs = [matrix[a][b] for a in sets[i] for b in sets[j]]
+        return sum(pairs) / len(pairs) if pairs else 1.0
+
+    def share(i, j):
+        return weight(i, j) * math.exp(sum(a * b for a, b in zip(units[i], units[j], strict=True)) / 0.2)
+
+    total = 0.0
+    for i in range(8):
+        positives = [j for j in range(8) if sets[j] == sets[i] and j != i]
+        whole = sum(share(i, j) for j in range(8) if j != i)
+        z = 1 / len(positives)
+        total += sum(z * math.log(z) - z * math.log(share(i, j) / whole) for j in positives)
+    objective = LabelDistance(matrix, projection_size=None, distance_as="weight", temperature=0.2)
+    batch = make_batch(labels, vectors=h, views=2, dtype=dtype)
+    loss = loss_of(prepared(objective, num_labels=3), batch)
+    assert loss.dtype == dtype
+    assert loss.item() == pytest.approx(total / 8, rel=1e-5 if dtype == torch.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("c", [0.01, 1.0, 7.0])
+def test_even_weights_are_the_supervised_contrastive_loss_with_two_views(make_batch, prepared, c):
+    labels = torch.tensor([0, 1, 2, 0, 0, 1] * 2)
+    positives = torch.tensor([5.0, 3.0, 1.0])[labels]
+    h = torch.randn(12, 4, dtype=torch.float64, requires_grad=True)
+    batch = make_batch(labels, vectors=h, views=2, dtype=torch.float64)
+    even = LabelDistance(torch.full((3, 3), c), projection_size=None, distance_as="weight", temperature=0.15)
+    ours = loss_of(prepared(even, num_labels=3), batch) + positives.double().log().mean()
+    theirs = SupervisedContrastive(0.15, views=2)(batch)["supervised_contrastive"]
+    torch.testing.assert_close(ours, theirs)
+    gradients = [torch.autograd.grad(loss, h)[0] for loss in (ours, theirs)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_a_weight_of_zero_removes_the_pair_also_from_the_positives(make_batch, prepared):
+    h = torch.randn(8, 3, dtype=torch.float64, requires_grad=True)
+    batch = make_batch([0, 1, 2, 1] * 2, vectors=h, views=2, dtype=torch.float64)
+    matrix = torch.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, 2.0], [2.0, 2.0, 0.0]])
+    objective = prepared(LabelDistance(matrix, projection_size=None, distance_as="weight"), num_labels=3)
+    loss = loss_of(objective, batch)
+    (gradient,) = torch.autograd.grad(loss, h)
+    assert loss.isfinite()
+    assert gradient.isfinite().all()
+    # Class 2 has no positive left, so only the rows of classes 0 and 1 are anchors.
+    units = h.detach() / h.detach().norm(dim=1, keepdim=True)
+    labels = batch.labels.tolist()
+    losses = []
+    for i in (0, 1, 3, 4, 5, 7):
+        shares = {
+            j: matrix[labels[i], labels[j]] * (10 * units[i] @ units[j]).exp() for j in range(8) if j != i
+        }
+        same = [j for j in shares if labels[j] == labels[i]]
+        z = 1 / len(same)
+        losses.append(sum(z * math.log(z) - z * (shares[j] / sum(shares.values())).log() for j in same))
+    assert loss.item() == pytest.approx(torch.stack(losses).mean().item())
+
+
+def test_with_weights_of_zero_everywhere_the_loss_is_zero(make_batch, prepared):
+    h = torch.randn(4, 2, requires_grad=True)
+    objective = prepared(LabelDistance(torch.zeros(2, 2), projection_size=None, distance_as="weight"))
+    loss = loss_of(objective, make_batch([0, 1] * 2, vectors=h, views=2))
+    loss.backward()
+    assert loss == 0
+    assert (h.grad == 0).all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seed=st.integers(0, 999),
+    factor=st.floats(1e-3, 1e3),
+    labels=st.lists(st.integers(0, 2), min_size=2, max_size=6),
+)
+def test_only_ratios_of_weights_matter(make_batch, prepared, seed, factor, labels):
+    generator = torch.Generator().manual_seed(seed)
+    h = torch.randn(2 * len(labels), 3, generator=generator, dtype=torch.float64)
+    matrix = torch.rand(3, 3, generator=generator) * 5
+    batch = make_batch(labels * 2, vectors=h, views=2, dtype=torch.float64)
+    one, other = (
+        loss_of(
+            prepared(LabelDistance(each, projection_size=None, distance_as="weight"), num_labels=3), batch
+        )
+        for each in (matrix, matrix * factor)
+    )
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)  # the matrix is float32
 
 
 def test_the_projection_is_trained_with_the_encoder(make_batch, prepared):
@@ -190,6 +307,10 @@ def test_a_batch_of_the_adapted_matrix_pushes_confused_classes_harder(make_batch
         {"scale": 0.0},
         {"warm_up": 1.5},
         {"normalise": "sum"},
+        {"distance_as": "logit"},
+        {"distance_as": "weight", "temperature": 0.0},
+        {"distance_as": "weight", "scale": 2.0},
+        {"temperature": 0.05},
     ],
 )
 def test_options_that_describe_no_distance_are_refused(options):

@@ -30,8 +30,12 @@ OBJECTIVES = {
     "negative-supervision-ace": lambda: NegativeSupervisionCrossEntropy("all", temperature=0.5),
     "label-distance": lambda: LabelDistance("static", pairs=[(0, 1)], projection_size=None),
     "label-distance-projected": lambda: LabelDistance("static", pairs=[(0, 1)], projection_size=4),
+    "label-distance-weight": lambda: LabelDistance(
+        [[1.0, 4.0, 0.0], [4.0, 1.0, 0.5], [0.0, 0.5, 1.0]], projection_size=None, distance_as="weight"
+    ),
     "r-drop": RDrop,
     "supcon": SupervisedContrastive,
+    "supcon-projected": lambda: SupervisedContrastive(0.5, projection_size=4, views=2),
 }
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)
 either_task = pytest.mark.parametrize("multi_label", [False, True])

@@ -61,7 +61,12 @@ def test_constructors_and_options_have_the_same_defaults(name):
         ("negative-supervision", "samples", 1, True),
         ("negative-supervision-am", "samples", 1, False),
         ("negative-supervision-ace", "samples", 1, False),
+        ("label-distance", "temperature", 0.0, False),
+        ("label-distance", "distance_as", "weight", True),
         ("supcon", "temperature", 0.0, False),
+        ("supcon", "projection_size", 0, False),
+        ("supcon", "views", 2, True),
+        ("supcon", "views", 3, False),
     ],
 )
 def test_a_constructor_and_a_recipe_allow_the_same_values(name, key, value, allowed):

@@ -61,6 +61,40 @@ def test_sets_of_labels_are_positives_when_identical(make_batch):
     assert objective(sets) == objective(ids)
 
 
-def test_a_temperature_of_zero_is_refused():
+def test_the_projection_is_compared_and_trained(make_batch, prepared):
+    objective = SupervisedContrastive(0.1, projection_size=7)
+    batch = make_batch([0, 1, 0, 1], vectors=torch.randn(4, 5))
+    with pytest.raises(RecipeError, match="call prepare"):
+        objective(batch)
+    prepared(objective, hidden_size=5)
+    assert [tuple(p.shape) for p in objective.parameters()] == [(5, 5), (5,), (7, 5), (7,)]
+    batch.representation.requires_grad_()
+    loss = objective(batch)["supervised_contrastive"]
+    loss.backward()
+    assert all(p.grad.abs().sum() > 0 for p in objective.parameters())
+    assert batch.representation.grad.abs().sum() > 0
+    projected = make_batch([0, 1, 0, 1], vectors=objective.projection(batch.representation).detach())
+    torch.testing.assert_close(loss, SupervisedContrastive(0.1)(projected)["supervised_contrastive"])
+    before = objective.state_dict()
+    prepared(objective, hidden_size=5)  # on resuming, which must keep the weights
+    assert all(torch.equal(value, before[name]) for name, value in objective.state_dict().items())
+
+
+def test_without_a_projection_there_is_no_state(prepared):
+    assert prepared(SupervisedContrastive()).state_dict() == {}
+
+
+def test_with_two_views_every_anchor_has_a_positive(make_batch):
+    assert SupervisedContrastive().requirements.views == 1
+    assert SupervisedContrastive(views=2).requirements.views == 2
+    vectors = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
+    objective = SupervisedContrastive(1.0, views=2)
+    loss = objective(make_batch([0, 1, 0, 1], vectors=vectors, views=2))["supervised_contrastive"]
+    assert loss.item() == pytest.approx(math.log(1 + 2 / math.e))
+    assert objective(make_batch([0, 1], vectors=vectors[:2]))["supervised_contrastive"] == 0
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"projection_size": 0}, {"views": 3}])
+def test_options_out_of_range_are_refused(options):
     with pytest.raises(RecipeError):
-        SupervisedContrastive(temperature=0.0)
+        SupervisedContrastive(**options)

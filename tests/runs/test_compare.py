@@ -9,7 +9,7 @@ import yaml
 from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.comparison import Comparison
 from tellapart.fitting import trials as module
-from tellapart.recipes import with_stages_of, with_values
+from tellapart.recipes import method_recipe, with_stages_of, with_values
 from tellapart.runs.compare import compare
 
 
@@ -122,6 +122,35 @@ def test_a_trial_of_a_version_with_fewer_keys_is_still_one(recipe, tmp_path):
     assert module.finished_trial(windowed, "tickets", tmp_path) is None
 
 
+@pytest.mark.parametrize(
+    ("method", "option", "later"),
+    [
+        ("supcon", "temperature=0.1", ("projection_size", "views")),
+        ("label-distance", "projection_size=null", ("distance_as", "temperature")),
+    ],
+)
+def test_a_trial_of_a_version_with_fewer_options_is_still_one(recipe, tmp_path, method, option, later):
+    recipe = with_values(method_recipe(method, recipe), [f"stages.0.objective.{option}"])
+    content = recipe.model_dump(mode="json")
+    for section, keys in {
+        "encoder": ("windows", "window_length", "window_stride"),
+        "data": ("regression", "validation_rows"),
+    }.items():
+        for key in keys:
+            del content[section][key]
+    stage = content["stages"][0]
+    del stage["gradient_cache"]
+    for key in (*later, "warm_up"):
+        stage["objective"].pop(key, None)
+    written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True) + "tickets"
+    trial = {"fingerprint": hashlib.sha256(written.encode()).hexdigest()}
+    module.trial_file(recipe, tmp_path).write_text(json.dumps(trial))
+    assert module.finished_trial(recipe, "tickets", tmp_path) == trial
+    changed = {"supcon": "views=2", "label-distance": "distance_as=weight"}[method]
+    other = with_values(recipe, [f"stages.0.objective.{changed}"])
+    assert module.finished_trial(other, "tickets", tmp_path) is None
+
+
 def test_a_recipe_file_can_stand_for_a_method(recipe, tmp_path):
     file = tmp_path / "sharper.yaml"
     file.write_text(
@@ -174,3 +203,71 @@ def test_a_setting_reaches_the_methods_that_know_it(recipe, tmp_path, monkeypatc
     assert seen["frozen"].name == "cross-entropy"
     with pytest.raises(RecipeError, match='no key "tau"'):
         compare(recipe, ["frozen", "tfidf"], tmp_path / "none", settings=setting, quiet=True)
+
+
+def test_variants_stand_beside_their_method(recipe, tmp_path):
+    methods = ["tfidf", "tfidf:data.few_shot=4", "frozen:stages.0.regularisation=1:encoder.max_length=8"]
+    few, weak = "tfidf few_shot=4", "frozen regularisation=1 max_length=8"
+    comparison = compare(recipe, methods, tmp_path / "out", trials=2, quiet=True)
+    assert list(comparison.methods) == ["tfidf", few, weak]
+    assert comparison.pair(few).flips is not None
+    assert few in (tmp_path / "out" / "comparison.html").read_text()
+    assert Comparison.from_dict(json.loads((tmp_path / "out" / "comparison.json").read_text())) == comparison
+    files = sorted(path.name for path in (tmp_path / "out").iterdir() if path.name.startswith("confusion-"))
+    assert len(files) == 3
+    assert files[1].startswith("confusion-tfidf-few_shot-4-")
+    cells = [json.loads(path.read_text()) for path in (tmp_path / "out" / "trials").iterdir()]
+    assert sorted((cell["method"], cell["seed"]) for cell in cells) == [
+        (name, seed) for name in (weak, "tfidf", few) for seed in (0, 1)
+    ]
+    # Each is what its recipe gives alone, on rows of its own.
+    alone = compare(
+        with_values(recipe, ["data.few_shot=4"]), ["tfidf"], tmp_path / "few", trials=2, quiet=True
+    )
+    assert alone.methods["tfidf"].scores == comparison.methods[few].scores
+    assert alone.methods["tfidf"].scores != comparison.methods["tfidf"].scores
+
+
+def test_finished_trials_of_variants_are_found_again(recipe, tmp_path, monkeypatch):
+    methods = ["tfidf", "tfidf:data.few_shot=4", "tfidf:data.few_shot=8"]
+    first = compare(recipe, methods, tmp_path / "out", trials=1, quiet=True)
+    monkeypatch.setattr(module, "fit", None)
+    again = compare(recipe, methods, tmp_path / "out", trials=1, resume=True, quiet=True)
+    assert again.methods == first.methods
+
+
+def test_names_with_markup_are_shown_as_they_are(recipe, tmp_path):
+    separators = ["'<b>$x$</b>'", "'/../'"]
+    methods = [f"tfidf:data.label_delimiter={one}:data.multi_label=false" for one in separators]
+    comparison = compare(recipe, methods, tmp_path / "out", trials=1, quiet=True)
+    assert "tfidf label_delimiter='<b>$x$</b>' multi_label=false" in comparison.methods
+    page = (tmp_path / "out" / "comparison.html").read_text()
+    assert "<b>$x$" not in page
+    assert "&lt;b&gt;$x$&lt;/b&gt;" in page
+    assert all(path.parent == tmp_path / "out" for path in (tmp_path / "out").rglob("confusion-*"))
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        ("tfidf:data.test_rows=5", "on other rows than"),
+        ("cross-entropy:stages.0.objective.total=2", "the data have 3 classes"),
+        ("cross-entropy:stages.0.objective.class_weight={gone: 2}", 'the class "gone"'),
+        ("label-distance-static:stages.0.objective.pairs=[[lost, stole]]", 'did you mean "stolen"'),
+    ],
+)
+def test_a_variant_that_cannot_run_is_refused_before_anything_is_trained(
+    recipe, tmp_path, variant, message, monkeypatch
+):
+    monkeypatch.setattr(module, "fit", None)
+    with pytest.raises(RecipeError, match=message):
+        compare(recipe, ["tfidf", variant], tmp_path / "out", trials=2, quiet=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_stages_are_auxiliary_labels_with_as_many_outputs_as_classes(recipe, tmp_path):
+    quick = with_values(recipe, ["stages.0.epochs=1", "data.few_shot=8"])
+    methods = ["two-stages", "auxiliary-labels:stages.0.objective.total=3"]
+    comparison = compare(quick, methods, tmp_path / "out", trials=1, quiet=True)
+    first, second = comparison.methods.values()
+    assert first.trials[0].metrics == second.trials[0].metrics

@@ -192,3 +192,22 @@ def test_a_folder_path_may_be_given_as_text(recipe, tmp_path):
     assert train(method_recipe("tfidf", recipe), str(tmp_path / "run"), quiet=True).folder == Path(
         tmp_path / "run"
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("label-distance", ["distance_as=weight"]),
+        ("label-distance", ["distance_as=weight", "distance=uniform", "temperature=0.2"]),
+        ("supcon", ["projection_size=16", "views=2", "temperature=0.1", "weight=0.5"]),
+        ("negative-supervision", ["hard=true"]),
+        ("negative-supervision-am", ["hard=true"]),
+        ("negative-supervision-ace", ["hard=true"]),
+    ],
+)
+def test_contrastive_options_learn_with_balanced_batches(recipe, tmp_path, method, options):
+    settings = [f"stages.0.objective.{option}" for option in options]
+    chosen = with_values(method_recipe(method, recipe), ["stages.0.batches=balanced", *settings])
+    result = train(chosen, tmp_path / "run", quiet=True)
+    assert result.metrics["test"]["accuracy"] > 0.9
+    assert not [name for name in load_fitted(tmp_path / "run").model.state_dict() if "projection" in name]

@@ -29,8 +29,12 @@ OBJECTIVES = {
     "am": lambda: CrossEntropy() + 0.3 * NegativeSupervisionMargin(samples="all"),
     "ace": lambda: CrossEntropy() + NegativeSupervisionCrossEntropy(samples="all"),
     "clld": lambda: 0.5 * CrossEntropy() + 0.5 * LabelDistance(distance="uniform", projection_size=4),
+    "clld weights": lambda: (
+        CrossEntropy() + LabelDistance("uniform", projection_size=4, distance_as="weight")
+    ),
     "r-drop": lambda: CrossEntropy(both_views=True) + 2.0 * RDrop(),
     "supcon": lambda: 0.1 * CrossEntropy() + 0.9 * SupervisedContrastive(),
+    "supcon projected": lambda: CrossEntropy() + SupervisedContrastive(0.1, projection_size=4, views=2),
     "auxiliary labels": lambda: AuxiliaryLabels(total=5) + 0.5 * SupervisedContrastive(),
     "soft targets": lambda: SoftTargets(2.0) + RDrop(),
     "representations only": lambda: 1.0 * SupervisedContrastive(),

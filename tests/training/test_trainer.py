@@ -42,8 +42,11 @@ OBJECTIVES: dict[str, Objective] = {
     "cross entropy": CrossEntropy(),
     "negative supervision": CrossEntropy() + NegativeSupervision(),
     "label distance": 0.5 * CrossEntropy() + 0.5 * LabelDistance("uniform", projection_size=8),
+    "distances as weights": CrossEntropy()
+    + LabelDistance("uniform", projection_size=8, distance_as="weight"),
     "r-drop": CrossEntropy(both_views=True) + RDrop(),
     "supcon": 0.1 * CrossEntropy() + 0.9 * SupervisedContrastive(),
+    "supcon projected": CrossEntropy() + SupervisedContrastive(0.1, projection_size=8, views=2),
 }
 
 

@@ -18,7 +18,8 @@ def compare(
         str,
         o.option(
             "--methods",
-            "Comma-separated names, see [bold]tellapart recipes[/]; the first is the baseline.",
+            "Comma-separated names, see [bold]tellapart recipes[/], or recipe files; the first is the baseline. "
+            "NAME:PATH=VALUE is a method with another value.",
             "Comparison",
         ),
     ] = "cross-entropy,label-distance",
@@ -42,8 +43,10 @@ def compare(
     tellapart compare tickets.csv
     tellapart compare tickets.csv --methods cross-entropy,supcon --trials 5
     tellapart compare banking77 --few-shot 8 --methods frozen,cross-entropy
+    tellapart compare tickets.csv --methods cross-entropy,cross-entropy:stages.0.epochs=5
     """
     from tellapart.cli.tables import print_json, show_comparison
+    from tellapart.recipes import split_methods
     from tellapart.runs.compare import compare as run
 
     # Options of one objective are unknown to the others: each method takes those that it knows.
@@ -54,7 +57,7 @@ def compare(
     folder = output or o.default_output(str(chosen.data.source), "comparison")
     comparison = run(
         chosen,
-        o.names(methods),
+        split_methods(methods),
         folder,
         trials=trials,
         settings=objective_settings,

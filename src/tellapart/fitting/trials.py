@@ -16,7 +16,7 @@ import yaml
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.task import task_metrics, unseen_metrics
-from tellapart.files import write_text
+from tellapart.files import file_stem, write_text
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
@@ -45,11 +45,16 @@ _LATER_KEYS = {
     "averaging": 0.2,
     "validation_in_training": False,
 }
+# Keys that older recipes have in another objective, where their value counts.
+_LATER_OPTIONS: dict[str, dict[str, Any]] = {
+    "label-distance": {"distance_as": "factor", "temperature": 0.1},
+    "supcon": {"projection_size": None, "views": 1},
+}
 
 
 def trial_file(recipe: Recipe, folder: Path) -> Path:
-    """Returns the path of a trial file: `<method>-seed<seed>.json`."""
-    return folder / f"{recipe.method}-seed{recipe.seed}.json"
+    """Returns the path of a trial file: `<method>-seed<seed>.json`, the method as `file_stem` writes it."""
+    return folder / f"{file_stem(recipe.method)}-seed{recipe.seed}.json"
 
 
 def finished_trial(recipe: Recipe, source: str, folder: Path) -> dict[str, Any] | None:
@@ -96,7 +101,7 @@ def run_trial(
     done = finished_trial(recipe, data.source, folder)
     if done is not None:
         return done
-    scratch = folder / f".{recipe.method}-seed{recipe.seed}"
+    scratch = folder / f".{trial_file(recipe, folder).stem}"
     start = time.perf_counter()
     try:
         fitted = fit(recipe, data, scratch, quiet=quiet, pretrainer=pretrainer)
@@ -214,8 +219,12 @@ def _fingerprint(recipe: Recipe, source: str) -> str:
         del content["self_training"]
     stages = content["stages"]
     objectives = [stage["objective"] for stage in stages]
-    for section in (content["data"], content["encoder"], *stages, *objectives):
-        for key, changing_nothing in _LATER_KEYS.items():
+    sections = [
+        (section, _LATER_KEYS) for section in (content["data"], content["encoder"], *stages, *objectives)
+    ]
+    sections += [(options, _LATER_OPTIONS.get(options["name"], {})) for options in objectives]
+    for section, later in sections:
+        for key, changing_nothing in later.items():
             if key in section and section[key] == changing_nothing:
                 del section[key]
     written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

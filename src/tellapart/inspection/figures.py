@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,7 +142,8 @@ def comparison_figure(comparison: Comparison) -> Figure:
     style_axes(axes, "x", metric_label(comparison.metric))
     for line, result in enumerate(comparison.methods.values()):
         _draw_method(axes, line, result, METRICS[comparison.metric])
-    axes.set_yticks(range(len(methods)), methods, **text_properties(methods))
+    names = [textwrap.fill(method, 40, max_lines=3, placeholder=" …") for method in methods]
+    axes.set_yticks(range(len(methods)), names, **text_properties(methods))
     axes.set_ylim(len(methods) - 0.45, -0.6)
     return figure
 

@@ -27,6 +27,7 @@ from tellapart.objectives.distance_matrices import (
     updated_distance,
 )
 from tellapart.objectives.options import LabelDistanceOptions
+from tellapart.objectives.projection import projection_head
 from tellapart.objectives.relations import class_id, prior_relations, with_relations
 from tellapart.objectives.similarity import (
     cosine_similarities,
@@ -36,6 +37,8 @@ from tellapart.objectives.similarity import (
 )
 
 Distance = Literal["adaptive", "static", "uniform", "prior"]
+
+_TEMPERATURE = 0.1
 
 
 class LabelDistance(Objective):
@@ -50,6 +53,14 @@ class LabelDistance(Objective):
     The gradient with respect to the similarity of i and j is `d (q - z)`, predicted minus target share: a larger
     distance pushes the pair harder, 0 does not push it. Rows without a positive are left out of the mean; with
     two views every row has one. The loss of a batch of one class is not 0: it evens out the similarities.
+
+    **Distances as weights** (`distance_as="weight"`): the logit is `cos(h_i, h_j) / temperature + log d`, so that
+    the share of a pair in the softmax is `q = d exp(cos / temperature) / Σ d exp(cos / temperature)`. This is the
+    form of the label-aware contrastive loss (Suresh and Ong), whose weights are the class probabilities of a second
+    network; here they are the distances. The gradient with respect to the cosine is `(q - z) / temperature`: a
+    distance changes the share q of the pair, not the slope. Only ratios of distances matter. A pair of distance 0
+    is removed from the softmax and from the positives. If every d is equal it is the supervised contrastive loss
+    at this temperature, minus the mean logarithm of the number of positives.
 
     **The adaptive matrix** starts at ones. Evaluations with progress beyond `warm_up` are counted from 1, and
     at every `update_every`-th of them the matrix moves towards `counted_distance` of that evaluation's
@@ -69,12 +80,15 @@ class LabelDistance(Objective):
         tau: τ, the largest distance in an adaptive, static or prior matrix.
         projection_size: p, the width of h; the projection is Linear(d, d), ReLU, Linear(d, p). None: h = v.
         update_every: Evaluations from one update to the next, after the warm-up; 10 in the paper.
-        scale: Factor of every logit, the other reading of the paper's τ.
+        scale: Factor of every logit, the other reading of the paper's τ; not for distances as weights.
         normalise: How confusion counts become distances (see `counted_distance`); `none` warns.
         warm_up: Share of training without updates; n/5 epochs in the paper.
+        distance_as: `factor` of the similarity, as in the paper, or `weight` of the pair in the softmax.
+        temperature: Divisor of the cosines; only for distances as weights.
 
     Raises:
-        RecipeError: An option is unknown, missing or out of range, or, from `prepare`, does not fit the task.
+        RecipeError: An option is unknown, missing, out of range or without effect beside the others, or, from
+            `prepare`, does not fit the task.
 
     Example:
         >>> objective = 0.5 * CrossEntropy() + 0.5 * LabelDistance(distance="static", pairs=[(0, 3)])
@@ -82,6 +96,8 @@ class LabelDistance(Objective):
     References:
         - Lan et al., CLLD: Contrastive Learning with Label Distance for Text Classification: Eq. 3 to 13 and
           Algorithm 1. The diagonal (Eq. 5) is masked after the product with the distances (Eq. 8), not before.
+        - Suresh and Ong 2021, Not All Negatives are Equal: Label-Aware Contrastive Loss for Fine-grained Text
+          Classification: weights of the pairs in the softmax.
     """
 
     name = "label_distance"
@@ -101,6 +117,8 @@ class LabelDistance(Objective):
         scale: float = 1.0,
         normalise: Normalise = "max",
         warm_up: float = 0.2,
+        distance_as: Literal["factor", "weight"] = "factor",
+        temperature: float = _TEMPERATURE,
     ) -> None:
         super().__init__()
         LabelDistanceOptions.checked(
@@ -111,7 +129,10 @@ class LabelDistance(Objective):
             scale=scale,
             normalise=normalise,
             warm_up=warm_up,
+            distance_as=distance_as,
+            temperature=temperature,
         )
+        _check_sharpness(distance_as, scale, temperature)
         _check_sources(distance, {"pairs": pairs, "order": order, "paths": paths})
         if normalise == "none":
             warnings.warn(
@@ -130,6 +151,8 @@ class LabelDistance(Objective):
         self.scale = scale
         self.normalise: Normalise = normalise
         self.warm_up = warm_up
+        self.distance_as = distance_as
+        self.temperature = temperature
         self.projection: nn.Module = nn.Identity()
         self.register_buffer("distances", None)
         self.register_buffer("counted_evaluations", torch.zeros((), dtype=torch.int64))
@@ -151,11 +174,7 @@ class LabelDistance(Objective):
             return
         self.distances = self._initial_distances(run.num_labels)
         check_size(self.distances, run.num_labels)
-        if self.projection_size is not None:
-            width = run.hidden_size
-            self.projection = nn.Sequential(
-                nn.Linear(width, width), nn.ReLU(), nn.Linear(width, self.projection_size)
-            )
+        self.projection = projection_head(run.hidden_size, self.projection_size)
         # Progress is 1 at the last evaluation, where an update has no effect.
         useful = run.total_evaluations - 1 - math.floor(self.warm_up * run.total_evaluations)
         if self.adaptive and run.total_evaluations == 0:
@@ -187,10 +206,16 @@ class LabelDistance(Objective):
     def forward(self, batch: EncodedBatch) -> dict[str, Tensor]:
         """Returns the mean loss over the rows of both views."""
         distances = self._prepared_distances()
-        similarities = (cosine_similarities(self.projection(batch.representation)) + 1) / 2  # Eq. 4
-        d = pair_distances(batch.labels, distances.to(similarities.dtype))  # Eq. 7
-        log_q = log_softmax_over_others(self.scale * similarities * d)  # Eq. 8, 5 and 12
+        cosines = cosine_similarities(self.projection(batch.representation))
+        d = pair_distances(batch.labels, distances.to(cosines.dtype))  # Eq. 7
         _, same = pair_masks(batch.labels)
+        if self.distance_as == "weight":
+            # The lowest finite number, not −inf: its share is 0, and times a target of 0 it is 0, not NaN.
+            logits = (cosines / self.temperature + d.log()).where(d > 0, torch.finfo(d.dtype).min)
+            same = same & (d > 0)
+        else:
+            logits = self.scale * ((cosines + 1) / 2) * d  # Eq. 4 and 8
+        log_q = log_softmax_over_others(logits)  # Eq. 5 and 12
         positives = same.sum(dim=1, keepdim=True)
         z = same / positives.clamp_min(1).to(log_q.dtype)  # Eq. 13
         losses = (torch.xlogy(z, z) - z * log_q).sum(dim=1)  # Eq. 11
@@ -215,6 +240,20 @@ class LabelDistance(Objective):
         return self.distances
 
 
+def _check_sharpness(distance_as: str, scale: float, temperature: float) -> None:
+    """Refuses the option that has no effect on the chosen form of the logits."""
+    if distance_as == "weight" and scale != 1:
+        raise RecipeError(
+            f"scale is {scale:g}, but distances as weights have logits of their own",
+            "leave scale at 1 and set temperature, by which the cosines are divided",
+        )
+    if distance_as == "factor" and temperature != _TEMPERATURE:
+        raise RecipeError(
+            f"temperature is {temperature:g}, but it has no effect on distances as factors",
+            "set distance_as to weight, or use scale in place of temperature",
+        )
+
+
 def _check_sources(distance: object, sources: dict[str, Sequence | None]) -> None:
     kind = distance if isinstance(distance, str) else "matrix"
     given = [name for name, value in sources.items() if value is not None and len(value)]
@@ -237,7 +276,16 @@ def build(options: LabelDistanceOptions, labels: LabelSpace) -> Objective:
         options.distance,
         **_class_relations(options, labels),
         **options.model_dump(
-            include={"tau", "projection_size", "update_every", "scale", "normalise", "warm_up"}
+            include={
+                "tau",
+                "projection_size",
+                "update_every",
+                "scale",
+                "normalise",
+                "warm_up",
+                "distance_as",
+                "temperature",
+            }
         ),
     )
     return (1 - options.weight) * main + options.weight * contrast

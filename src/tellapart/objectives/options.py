@@ -210,6 +210,14 @@ class LabelDistanceOptions(ClassificationOptions):
     warm_up: float = setting(
         0.2, "Share of training before the first update of an adaptive matrix.", ge=0, le=1
     )
+    distance_as: Literal["factor", "weight"] = setting(
+        "factor",
+        "How distances enter the contrastive logits: `factor`, `scale` · ½ (cosine + 1) · distance, as in the paper; "
+        "`weight`, cosine / `temperature` + log distance, which weights the pair in the softmax.",
+    )
+    temperature: float = setting(
+        0.1, "For `distance_as: weight`: divisor of the cosines.", gt=0, allow_inf_nan=False
+    )
 
 
 class MeanSquaredErrorOptions(ObjectiveOptions):
@@ -240,6 +248,15 @@ class SupervisedContrastiveOptions(ClassificationOptions):
     name: Literal["supcon"] = "supcon"
     weight: float = setting(0.9, "Weight of the contrastive term, the paper's λ.", ge=0, le=1)
     temperature: float = setting(0.3, "Divisor of the cosines.", gt=0, allow_inf_nan=False)
+    projection_size: int | None = setting(
+        None,
+        "Width of a projection (linear, ReLU, linear) before the cosines. Default: none, the representations "
+        "themselves are compared.",
+        ge=1,
+    )
+    views: Literal[1, 2] = setting(
+        1, "Passes over each text with fresh dropout; with `2` every text has a positive, its second view."
+    )
 
 
 class SoftTargetsOptions(ObjectiveOptions):

@@ -28,6 +28,7 @@ from tellapart.recipes.schema import (
     SelfTrainingRecipe,
     StageRecipe,
 )
+from tellapart.recipes.variants import compared_recipes, split_methods
 
 __all__ = [
     "REGRESSION_METHOD",
@@ -37,10 +38,12 @@ __all__ = [
     "Recipe",
     "SelfTrainingRecipe",
     "StageRecipe",
+    "compared_recipes",
     "load_recipe",
     "method_recipe",
     "methods",
     "regression_recipe",
+    "split_methods",
     "validated",
     "with_stages_of",
     "with_values",

@@ -39,6 +39,10 @@ _VARIANTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "the same with an adversarial perturbation of the embeddings in the first stage (RE-F)",
         [{"objective": {"name": "auxiliary-labels"}, "perturbation": "fgm"}, _FRESH_HEAD],
     ),
+    "two-stages": (
+        "cross entropy, then a fresh classifier on the frozen encoder: auxiliary-labels without auxiliary labels",
+        [{"objective": {"name": "cross-entropy"}}, _FRESH_HEAD],
+    ),
     "frozen": (
         "logistic regression on the frozen encoder's vectors (ridge for numeric labels)",
         [{"learns": "head"}],

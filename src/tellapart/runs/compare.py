@@ -13,13 +13,11 @@ from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
 from tellapart.evaluation.metrics import find_metric, main_metric
 from tellapart.evaluation.task import is_ranking
-from tellapart.files import write_json
+from tellapart.files import file_stem, write_json
 from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.folder import claim_folder
-from tellapart.fitting.objectives import build_objective
-from tellapart.fitting.refit import check_refit
-from tellapart.fitting.resolve import resolve_method
-from tellapart.fitting.rows import read_rows, split_data, with_label_texts
+from tellapart.fitting.paired_rows import PairedRows
+from tellapart.fitting.resolve import resolve, resolve_method
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.trials import TRIALS, evaluated_split, run_trial, unpacked
 from tellapart.inspection.figures import (
@@ -28,7 +26,7 @@ from tellapart.inspection.figures import (
     save_label_distance_heatmap,
 )
 from tellapart.inspection.report import write_comparison_report
-from tellapart.recipes import Recipe, method_recipe, with_stages_of, with_values
+from tellapart.recipes import Recipe, compared_recipes
 
 
 def compare(
@@ -53,7 +51,9 @@ def compare(
     Args:
         recipe: Data, encoder and schedule for all; seeds count up from its `seed`.
         methods: Names from `tellapart.recipes.methods()`, or recipe files, which contribute stages, encoder,
-            decision and self-training under the file's name; the first is the baseline.
+            decision and self-training under the file's name; the first is the baseline. A variant has changes behind
+            its name, `cross-entropy:data.few_shot=8:stages.0.epochs=5`, and is named after them, see
+            `tellapart.recipes.compared_recipes`.
         output: The folder for `comparison.json`, `comparison.html` and the figures.
         trials: Seeds per method.
         settings: `path=value` changes, such as `stages.0.objective.tau=3`, for the methods that have the path.
@@ -64,47 +64,40 @@ def compare(
         announce: Called with the notes on the data before training begins.
 
     Raises:
-        RecipeError: A method is unknown or named twice, or there are fewer than one trial.
+        RecipeError: A method is unknown or named twice, does not fit the data or would be evaluated on other rows,
+            or there are fewer than one trial.
         DataError: The data cannot be used.
     """
     check_single_process("a comparison")
     if trials < 1:
         raise RecipeError(f"there cannot be {trials} trials", "use --trials 3 or more")
-    recipes = {}
-    for method in methods:
-        is_file = method.endswith((".yaml", ".yml"))
-        its_recipe = with_stages_of(method, recipe) if is_file else method_recipe(method, recipe)
-        recipes[its_recipe.method] = its_recipe
-    if len(recipes) < len(methods) or not methods:
-        raise RecipeError("the methods to compare are not distinct", "name each once: --methods a,b")
-    for setting in settings:
-        recipes = _changed(recipes, setting)
-    recipes = {method: resolve_method(its_recipe) for method, its_recipe in recipes.items()}
-    rows = read_rows(recipe)
-    for its_recipe in recipes.values():
-        with_label_texts(rows, its_recipe)
-        # refuses what does not fit the labels, before any training
-        check_refit(
-            its_recipe, [build_objective(stage.objective, rows.labels) for stage in its_recipe.stages]
-        )
-    ranking = is_ranking(rows.labels, rows.train)
-    metric = recipe.stages[0].metric or rows.metric or main_metric(rows.labels, ranking=ranking)
-    find_metric(rows.labels, metric, ranking=ranking)  # an unknown one is refused before anything is trained
+    recipes = {
+        method: resolve_method(its_recipe)
+        for method, its_recipe in compared_recipes(recipe, methods, settings).items()
+    }
+    seeds = range(recipe.seed, recipe.seed + trials)
+    rows = PairedRows(recipes, seeds)
+    baseline = next(iter(recipes.values()))
+    data = rows.of(baseline, recipe.seed)
+    labels, source = data.labels, data.source
+    metric = recipe.stages[0].metric or data.metric or main_metric(labels, is_ranking(labels, data.train))
+    for its_recipe in recipes.values():  # refuses what cannot run, before anything is trained
+        its_data = resolve(its_recipe, rows.of(its_recipe, recipe.seed)).data
+        find_metric(its_data.labels, metric, is_ranking(its_data.labels, its_data.train))
     folder = claim_folder(output, resume=resume, overwrite=overwrite)
     if announce is not None:
-        announce(rows.notes)
+        announce(data.notes)
     cells: dict[str, list[dict[str, Any]]] = {method: [] for method in recipes}
-    sizes: dict[str, int] = {}
     texts: dict[int, np.ndarray] = {}
     numbers: dict[str, int] = {}
-    for seed in range(recipe.seed, recipe.seed + trials):
-        data = split_data(recipe.model_copy(update={"seed": seed}), rows)
-        sizes = {name: len(split) for name, split in data.splits.items()}
+    for seed in seeds:
+        data = rows.of(baseline, seed)
         keys = evaluated_split(data).keys()
         texts[seed] = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
         for method, its_recipe in recipes.items():
             seeded = its_recipe.model_copy(update={"seed": seed})
-            cells[method].append(run_trial(seeded, data, folder / TRIALS, metric, quiet, pretrainer))
+            its_data = rows.of(its_recipe, seed)
+            cells[method].append(run_trial(seeded, its_data, folder / TRIALS, metric, quiet, pretrainer))
     comparison = build_comparison(
         {
             method: [Trial(**{key: cell[key] for key in _TRIAL_KEYS if key in cell}) for cell in its_cells]
@@ -114,10 +107,10 @@ def compare(
             method: [np.asarray(cell["confusion"]) for cell in its_cells if "confusion" in cell]
             for method, its_cells in cells.items()
         },
-        class_names=rows.labels.names,
+        class_names=labels.names,
         metric=metric,
-        source=rows.source,
-        split_sizes=sizes,
+        source=source,
+        split_sizes={name: len(split) for name, split in data.splits.items()},
         encoder=recipe.encoder.name,
         environment=environment(),
         correct={
@@ -130,26 +123,8 @@ def compare(
         },
         texts=texts,
     )
-    _write(folder, comparison, cells, rows.labels)
+    _write(folder, comparison, cells, labels)
     return comparison
-
-
-def _changed(recipes: dict[str, Recipe], setting: str) -> dict[str, Recipe]:
-    """Changes a value in all recipes that have it.
-
-    Raises:
-        RecipeError: None of them has it.
-    """
-    changed, errors = {}, []
-    for method, its_recipe in recipes.items():
-        try:
-            changed[method] = with_values(its_recipe, [setting])
-        except RecipeError as error:
-            errors.append(error)
-            changed[method] = its_recipe
-    if len(errors) == len(recipes):
-        raise errors[-1]
-    return changed
 
 
 _TRIAL_KEYS = ("seed", "score", "metrics", "seconds", "seen_rows", "unseen_score")
@@ -163,10 +138,11 @@ def _write(
     save_comparison_plot(comparison, folder / "comparison.png")
     for method, its_cells in cells.items() if not labels.regression else ():
         total = np.sum([cell["confusion"] for cell in its_cells], axis=0)
+        stem = file_stem(method)
         title = f"{method}: gold (rows) and predicted classes"
-        save_confusion_heatmap(total, labels.names, folder / f"confusion-{method}.png", title)
+        save_confusion_heatmap(total, labels.names, folder / f"confusion-{stem}.png", title)
         distances = [cell["label_distance"] for cell in its_cells if cell["label_distance"]]
         if distances:
             save_label_distance_heatmap(
-                np.mean(distances, axis=0), labels.names, folder / f"label-distance-{method}.png"
+                np.mean(distances, axis=0), labels.names, folder / f"label-distance-{stem}.png"
             )
