@@ -7,7 +7,7 @@ import pytest
 
 import tellapart
 
-HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas", "matplotlib", "pyarrow", "numpy")
+HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas", "matplotlib", "pyarrow", "numpy", "rich")
 
 
 @pytest.mark.parametrize(

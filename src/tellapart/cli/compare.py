@@ -17,7 +17,7 @@ def compare(
         str,
         o.option(
             "--methods",
-            "Comma-separated names, see [bold]tellapart recipes[/]; the first is the baseline.",
+            "Comma-separated names, see `tellapart recipes`; the first is the baseline.",
             "Comparison",
         ),
     ] = "cross-entropy,label-distance",
@@ -37,7 +37,7 @@ def compare(
     has the difference from the first method with its 95 % interval, and the
     most confused classes before and after.
 
-    [bold]Examples[/]
+    Examples:
     tellapart compare tickets.csv
     tellapart compare tickets.csv --methods cross-entropy,supcon --trials 5
     tellapart compare banking77 --few-shot 8 --methods frozen,cross-entropy

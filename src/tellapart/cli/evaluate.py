@@ -31,7 +31,7 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled rows.
 
-    [bold]Examples[/]
+    Examples:
     tellapart evaluate runs/tickets new_tickets.csv
     tellapart evaluate runs/tickets new_tickets.csv --label queue --json
     tellapart evaluate runs/answers answers.csv --question-id qid

@@ -40,7 +40,7 @@ def pretrain(
     The objective is masked language modelling or replaced token detection.
     Corrections lower the loss of wrong words that are synonyms of the right one.
 
-    [bold]Examples[/]
+    Examples:
     tellapart pretrain notes.txt --correction hard+soft
     tellapart pretrain tickets.csv --text body --steps 2000 --output runs/own
     tellapart pretrain corpus/ --encoder new --objective electra --layers 6
@@ -82,7 +82,7 @@ def pretrain_stats(
 
     Words are masked at random and predicted by the model.
 
-    [bold]Examples[/]
+    Examples:
     tellapart pretrain-stats runs/own new_notes.txt
     tellapart pretrain-stats runs/own/checkpoints/* held_out.txt --limit 2000
     """

@@ -26,7 +26,7 @@ def train(
     Validation and test rows are split off if the data have no such splits.
     The folder gets the model, its metrics, the whole recipe and a report.
 
-    [bold]Examples[/]
+    Examples:
     tellapart train tickets.csv
     tellapart train tickets.csv --text body --label queue --output runs/queue
     tellapart train r8 --method label-distance --set stages.0.objective.tau=3
