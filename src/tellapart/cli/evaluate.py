@@ -21,7 +21,7 @@ def evaluate(
     question_id: o.QuestionId = None,
     without_positive: Annotated[
         Literal["skip", "zero", "error"],
-        o.option("--without-positive", "Score of questions without a right answer.", "Data"),
+        o.option("--without-positive", "Score of questions without a correct answer.", "Data"),
     ] = "skip",
     label_delimiter: o.LabelDelimiter = None,
     ordered: o.Ordered = None,

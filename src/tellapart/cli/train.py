@@ -7,7 +7,6 @@ from typing import Any
 import typer
 
 from tellapart.cli import options as o
-from tellapart.cli.messages import print_notes
 from tellapart.recipes import Recipe
 
 
@@ -32,18 +31,10 @@ def train(
     tellapart train r8 --method label-distance --set stages.0.objective.tau=3
     tellapart train banking77 --few-shot 8 --epochs 20 --seed 1
     """
-    from tellapart.cli.tables import print_json, show_run
-    from tellapart.fitting.environment import is_main_process
+    from tellapart.cli.tables import report_run, show_run
     from tellapart.runs.train import train as run
 
     chosen = o.recipe_from(context.params)
     folder = output or o.default_output(str(chosen.data.source), chosen.method)
     result = run(chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet)
-    if not is_main_process():  # under torchrun, only one process reports
-        return
-    if not quiet:
-        print_notes(result.notes)
-    if json:
-        print_json({"folder": str(result.folder), **result.metrics})
-    else:
-        show_run(result)
+    report_run(result, show_run, as_json=json, quiet=quiet)

@@ -17,10 +17,9 @@ class VerbCommand(TyperCommand):
         """Writes one list of parameters per panel."""
         panels: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            panel = "Arguments" if parameter.param_type_name == "argument" else "Options"
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                panels.setdefault(getattr(parameter, "rich_help_panel", None) or panel, []).append(record)
+            if record := parameter.get_help_record(ctx):
+                kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                panels.setdefault(getattr(parameter, "rich_help_panel", None) or kind, []).append(record)
         for panel, records in panels.items():
             with formatter.section(panel):
                 formatter.write_dl(records)
@@ -30,10 +29,8 @@ class Verbs(typer.Typer):
     """A group of verbs; the help of each is its docstring, of which the paragraph `Examples:` keeps its lines."""
 
     def __init__(self, **settings: Any) -> None:
-        names = {"help_option_names": ["-h", "--help"]}
-        super().__init__(
-            rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=names, **settings
-        )
+        settings["context_settings"] = {"help_option_names": ["-h", "--help"]}
+        super().__init__(rich_markup_mode=None, pretty_exceptions_enable=False, **settings)
 
     def command(self, name: str | None = None) -> Callable[[Any], Any]:  # type: ignore[override]
         """Adds a verb, as `typer.Typer.command`."""
