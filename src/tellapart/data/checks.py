@@ -179,7 +179,8 @@ def _conflicting_labels(data: TextData, keys: dict[str, list[str]]) -> Iterator[
             len(conflicts),
             f"{len(conflicts)} text(s) have several rows that differ in their label.",
             _examples(
-                f"{_quoted(split, row)}: " + " | ".join(sorted(map(_listed, labels)))
+                f"{_quoted(split, row)}: "
+                + " | ".join(sorted(", ".join(sorted(names)) or "no label" for names in labels))
                 for split, row, labels in conflicts
             ),
         )
@@ -203,9 +204,7 @@ def _duplicate_texts(data: TextData) -> Iterator[Finding]:
     for name, split in data.splits.items():
         texts = [*zip(*split.columns, strict=True)]
         first_rows = {text: row for row, text in reversed([*enumerate(texts)])}
-        repeated = [
-            row for row, text in enumerate(texts) if first_rows[text] != row and split.texts[row].strip()
-        ]
+        repeated = [row for row, text in enumerate(texts) if first_rows[text] != row and text[0].strip()]
         if repeated:
             yield Finding(
                 "duplicate_texts",
@@ -316,10 +315,6 @@ def _class_counts(split: TextSplit, names: Sequence[str]) -> dict[str, int]:
 def _quoted(split: TextSplit, row: int, width: int = 60) -> str:
     short = (" ".join(column[row].split()) for column in split.columns)
     return " / ".join(f'"{text if len(text) <= width else text[: width - 1] + "…"}"' for text in short)
-
-
-def _listed(labels: frozenset[str]) -> str:
-    return ", ".join(sorted(labels)) or "no label"
 
 
 def _examples(found: Iterable[str]) -> tuple[str, ...]:
