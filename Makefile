@@ -1,10 +1,10 @@
 # make demo    a comparison on a real data set, a few minutes on 2 cores
-# make test    everything that has to pass: lint, types, contracts, tests
-# make bench   speed and memory beside their targets, hours on a quiet machine; BENCH_FLAGS=--quick tries it
-# All make the environment in .venv first, where that is needed.
+# make test    all checks: lint, types, import contracts, tests
+# make bench   speed and memory compared with their targets; hours on an idle machine, minutes with BENCH_FLAGS=--quick
+# Each target first creates the environment in .venv if it is missing.
 
 PYTHON ?= python3
-# The CPU build, where pip finds one: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install
+# For the CPU build of torch: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install
 TORCH ?= torch==2.13.0
 
 VENV := .venv

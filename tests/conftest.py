@@ -176,6 +176,11 @@ def span_run(squad_file, tiny_encoder, tmp_path_factory) -> tuple[Path, dict[str
 
 
 # lost is mostly a verb, rest may be either, robbed and taken are adjectives as well; "chief" was never met
+_TAGGED = """lose%2:40:02:: 1 95
+misplace%2:40:00:: 1 3
+today%4:02:00:: 1 20
+nowadays%4:02:00:: 1 2
+"""
 _MET = """lose%2:40:02:: 1 95
 misplace%2:40:00:: 1 3
 lost%5:00:00:missing:00 1 5
@@ -193,6 +198,14 @@ card%1:06:00:: 1 8
 loss%1:04:00:: 1 8
 misplacement%1:04:00:: 1 1
 """
+
+
+@pytest.fixture(scope="session")
+def wordnet(tiny_wordnet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of WordNet whose tagged texts know one synonym each of lost, misplaced and today."""
+    folder = shutil.copytree(tiny_wordnet, tmp_path_factory.mktemp("tagged") / "dict")
+    (folder / "cntlist.rev").write_text(_TAGGED)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import tellapart
 
-HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas", "matplotlib", "pyarrow", "numpy")
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas", "matplotlib", "pyarrow", "numpy", "rich")
 
 
 @pytest.mark.parametrize(
@@ -52,6 +55,21 @@ def test_every_public_name_is_there_and_listed():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="Trainner"):
         tellapart.Trainner  # noqa: B018
+
+
+def test_the_wheel_takes_every_file_of_the_package_along():
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    source = ROOT / "src"
+    taken = {
+        path
+        for package, globs in patterns.items()
+        for pattern in globs
+        for path in source.joinpath(*package.split(".")).glob(pattern)
+    }
+    files = {
+        path for path in source.rglob("tellapart/**/*") if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {path for path in files if path.suffix != ".py"} == {path for path in taken if path.is_file()}
 
 
 def test_the_module_runs_as_a_program():

@@ -164,8 +164,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         from tellapart.evaluation.metrics import predicted_ids
 
         logits = self._logits(X)
-        cuts = self._fitted.decision.applied_thresholds
-        return self._target.decoded(predicted_ids(self._target.labels, logits, cuts))
+        thresholds = self._fitted.decision.applied_thresholds
+        return self._target.decoded(predicted_ids(self._target.labels, logits, thresholds))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Returns probabilities (N, K) in the order of `classes_`; one per label for multi-label tasks."""

@@ -85,6 +85,12 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     return f' (did you mean "{close[0]}"?)' if close else ""
 
 
+def damaged(what: str, error: ValidationError, remedy: str) -> DataError:
+    """Explains in one sentence the error of pydantic for the content of a file that this package wrote."""
+    first = error.errors()[0]
+    return DataError(f"the {what} is damaged at {'.'.join(map(str, first['loc']))} ({first['msg']})", remedy)
+
+
 def invalid_setting(error: ValidationError, model: type[BaseModel], owner: str = "") -> RecipeError:
     """Explains the error of pydantic for the key that the user most likely meant, in one sentence.
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import warnings
 
 import pytest
@@ -39,11 +40,19 @@ def test_help_names_every_verb_and_each_verb_has_help_of_its_own(tellapart):
 @pytest.mark.parametrize("verb", ["train", "compare", "evaluate", "predict", "export", "check"])
 def test_help_of_a_verb_shows_examples_that_fit_a_terminal_of_80_columns(tellapart, verb):
     shown = tellapart(verb, "--help").out.splitlines()
-    examples = [line for line in shown if line.startswith(f" tellapart {verb} ")]
+    examples = [line for line in shown if line.startswith(f"  tellapart {verb} ")]
     written = inspect.getdoc(getattr(importlib.import_module(f"tellapart.cli.{verb}"), verb))
     assert len(examples) >= 2
     for example in examples:
         assert f"\n{example.strip()}" in written  # a line of the source that was not wrapped
+
+
+def test_help_of_a_verb_lists_its_options_by_panel(tellapart):
+    shown = tellapart("train", "--help").out
+    panels = re.findall(r"^(\w+):$", shown, re.MULTILINE)
+    assert panels == ["Arguments", "Data", "Model", "Training", "Output", "Options"]
+    assert shown.index("Model:") < shown.index("--encoder") < shown.index("Training:")
+    assert "`textcnn`" in shown
 
 
 def test_version_is_the_package_version(tellapart):

@@ -20,7 +20,7 @@ def test_robustness_shows_before_and_after_and_where_the_page_is(
     finished = tellapart("robustness", trained, ticket_file, *options, "--output", tmp_path / "out")
     assert finished.code == 0
     assert "95 % interval" in finished.out
-    assert "right answers became wrong" in finished.out
+    assert "correct answers became wrong" in finished.out
     assert f"written to {tmp_path / 'out'}" in finished.out
     again = tellapart(
         *("robustness", trained, ticket_file, *options, "--json", "--overwrite", "--output", tmp_path / "out")

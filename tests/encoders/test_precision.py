@@ -6,7 +6,7 @@ import torch
 
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.encoders.pooling import set_pooling
-from tellapart.encoders.precision import bf16_copy, use_bf16
+from tellapart.encoders.precision import bf16_copy, default_device, use_bf16
 from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import final_linear
 
@@ -68,3 +68,13 @@ def test_precision_is_decided_by_the_device_unless_it_is_given(monkeypatch):
     for gains in (True, False):
         monkeypatch.setattr("tellapart.encoders.precision.gains_from_bf16", lambda _, gains=gains: gains)
         assert [use_bf16(name, "cpu") for name in ("auto", "fp32", "bf16")] == [gains, False, True]
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_the_device_is_cuda_else_mps_else_the_processor(cuda, mps, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert default_device() == expected

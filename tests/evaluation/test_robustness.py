@@ -89,7 +89,7 @@ def test_the_table_and_the_sentence_say_it(result):
         "95 % interval": "",
     }
     assert robustness_sentence(result) == (
-        "2 right answers became wrong and 1 wrong ones right (McNemar p = 1); 2 of 5 rows are unchanged."
+        "2 correct answers became wrong and 1 wrong ones correct (McNemar p = 1); 2 of 5 rows are unchanged."
     )
 
 

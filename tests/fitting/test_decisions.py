@@ -63,8 +63,8 @@ def test_tuned_thresholds_are_stored_and_used_by_every_verb(tagged, tagged_file,
     assert metrics["decision"]["thresholds"] == stored
     assert metrics["validation"]["macro_f1"] > metrics["decision"]["before"]["validation"]["macro_f1"]
 
-    cuts = np.array([stored[name] for name in data.labels.names])
-    test_ids = predicted_ids(data.labels, fitted.scores(data.test), cuts)
+    thresholds = np.array([stored[name] for name in data.labels.names])
+    test_ids = predicted_ids(data.labels, fitted.scores(data.test), thresholds)
     wanted = [[name for name, hit in zip(data.labels.names, row, strict=True) if hit] for row in test_ids]
     assert pq.read_table(run / "predictions.parquet").to_pydict()["predicted_label"] == wanted
     measured = evaluate(run, {"text": data.test.texts, "labels": data.test.labels})
@@ -87,9 +87,9 @@ def test_the_estimator_tunes_stores_and_uses_thresholds(tickets, tiny_encoder, t
         validation_share=0.4,
         settings={"decision.thresholds": "tuned", "decision.temperature": "fitted"},
     ).fit(texts, marks)
-    cuts = classifier._fitted.decision.applied_thresholds
-    assert not np.allclose(cuts, 0.5)
-    np.testing.assert_array_equal(classifier.predict(texts), classifier.predict_proba(texts) >= cuts)
+    thresholds = classifier._fitted.decision.applied_thresholds
+    assert not np.allclose(thresholds, 0.5)
+    np.testing.assert_array_equal(classifier.predict(texts), classifier.predict_proba(texts) >= thresholds)
     classifier.save(tmp_path)
     loaded = TextClassifier.load(tmp_path)
     np.testing.assert_array_equal(loaded.predict(texts), classifier.predict(texts))

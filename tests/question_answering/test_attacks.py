@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import pytest
 from hypothesis import given, settings
@@ -14,19 +13,10 @@ from tellapart.question_answering.distractors import Distractors
 from tellapart.question_answering.squad import SquadAnswer, SquadExample
 from tellapart.wordnet.reader import WordNet
 
-# lost, misplaced and today have a synonym each that the tagged texts know
-_MET = """lose%2:40:02:: 1 95
-misplace%2:40:00:: 1 3
-today%4:02:00:: 1 20
-nowadays%4:02:00:: 1 2
-"""
-
 
 @pytest.fixture(scope="module")
-def wordnet(tiny_wordnet, tmp_path_factory) -> WordNet:
-    folder = shutil.copytree(tiny_wordnet, tmp_path_factory.mktemp("met") / "dict")
-    (folder / "cntlist.rev").write_text(_MET)
-    return WordNet(folder)
+def wordnet(wordnet) -> WordNet:
+    return WordNet(wordnet)
 
 
 def example(context: str, *answers: str, question: str = "what was lost today?") -> SquadExample:

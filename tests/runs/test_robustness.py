@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 
@@ -10,20 +9,6 @@ from tellapart.recipes import with_values
 from tellapart.runs.evaluate import evaluate
 from tellapart.runs.robustness import robustness
 from tellapart.runs.train import train
-
-# lost, misplaced and today have a synonym each that the tagged texts know
-_MET = """lose%2:40:02:: 1 95
-misplace%2:40:00:: 1 3
-today%4:02:00:: 1 20
-nowadays%4:02:00:: 1 2
-"""
-
-
-@pytest.fixture(scope="module")
-def wordnet(tiny_wordnet, tmp_path_factory):
-    folder = shutil.copytree(tiny_wordnet, tmp_path_factory.mktemp("met") / "dict")
-    (folder / "cntlist.rev").write_text(_MET)
-    return folder
 
 
 @pytest.fixture

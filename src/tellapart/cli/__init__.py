@@ -11,6 +11,7 @@ import typer
 
 from tellapart import __version__
 from tellapart.cli.messages import failures_in_one_line, notes_on_stderr
+from tellapart.cli.verbs import Verbs
 
 _VERBS = (
     "train compare reproduce sweep evaluate predict export robustness check pretrain pretrain-stats spans data "
@@ -22,12 +23,7 @@ VERBS = {verb: verb.removesuffix("-stats") for verb in _VERBS.split()}
 
 def application(verbs: Iterable[str] = VERBS) -> typer.Typer:
     """Returns the command line with some of its verbs; only their modules are imported."""
-    app = typer.Typer(
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+    app = Verbs(no_args_is_help=True)
     app.callback()(tellapart)
     for verb in verbs:
         module = importlib.import_module(f"tellapart.cli.{VERBS[verb]}")
@@ -54,7 +50,7 @@ def tellapart(
 ) -> None:
     """Train text classifiers that tell look-alike texts apart.
 
-    [bold]Examples[/]
+    Examples:
     tellapart check tickets.csv       what is wrong with the data
     tellapart compare tickets.csv     whether a method helps on them
     tellapart train tickets.csv       a plain Transformers checkpoint

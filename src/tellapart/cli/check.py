@@ -21,7 +21,7 @@ def check(
     Finds duplicates, texts in two splits, one text under two labels, empty
     texts, classes too small to split, texts longer than --max-length.
 
-    [bold]Examples[/]
+    Examples:
     tellapart check tickets.csv
     tellapart check tickets.csv --text body --label queue --max-length 256
     """

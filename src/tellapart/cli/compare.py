@@ -18,7 +18,7 @@ def compare(
         str,
         o.option(
             "--methods",
-            "Comma-separated names, see [bold]tellapart recipes[/], or recipe files; the first is the baseline. "
+            "Comma-separated names, see `tellapart recipes`, or recipe files; the first is the baseline. "
             "NAME:PATH=VALUE is a method with another value.",
             "Comparison",
         ),
@@ -39,7 +39,7 @@ def compare(
     has the difference from the first method with its 95 % interval, and the
     most confused classes before and after.
 
-    [bold]Examples[/]
+    Examples:
     tellapart compare tickets.csv
     tellapart compare tickets.csv --methods cross-entropy,supcon --trials 5
     tellapart compare banking77 --few-shot 8 --methods frozen,cross-entropy

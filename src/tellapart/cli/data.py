@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from tellapart.cli import options as o
+from tellapart.cli.verbs import Verbs
 
-app = typer.Typer(no_args_is_help=True, help="List and fetch benchmark sets.")
+app = Verbs(no_args_is_help=True, help="List and fetch benchmark sets.")
 
 _ARXIV = "arXiv"
 
@@ -30,7 +29,7 @@ def list_sets(json: o.Json = False) -> None:
 
 @app.command("fetch")
 def fetch_set(
-    name: Annotated[str, o.argument("NAME", "A name from [bold]tellapart data list[/].")],
+    name: Annotated[str, o.argument("NAME", "A name from `tellapart data list`.")],
     first: Annotated[
         str | None,
         o.option("--from", "First day or month of the papers: 2019-01-31 or 2019-01.", _ARXIV, "DAY"),
@@ -48,7 +47,7 @@ def fetch_set(
 
     Papers from arXiv are saved day by day: the same command resumes a download.
 
-    [bold]Examples[/]
+    Examples:
     tellapart data fetch r8
     tellapart data fetch arxiv --from 2019-01 --to 2019-03 --archive cs
     """

@@ -21,7 +21,7 @@ def evaluate(
     question_id: o.QuestionId = None,
     without_positive: Annotated[
         Literal["skip", "zero", "error"],
-        o.option("--without-positive", "Score of questions without a right answer.", "Data"),
+        o.option("--without-positive", "Score of questions without a correct answer.", "Data"),
     ] = "skip",
     label_delimiter: o.LabelDelimiter = None,
     ordered: o.Ordered = None,
@@ -31,7 +31,7 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled rows.
 
-    [bold]Examples[/]
+    Examples:
     tellapart evaluate runs/tickets new_tickets.csv
     tellapart evaluate runs/tickets new_tickets.csv --label queue --json
     tellapart evaluate runs/answers answers.csv --question-id qid

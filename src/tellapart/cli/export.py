@@ -37,7 +37,7 @@ def export(
     The export is compared with the original before it is written. predict and
     evaluate accept the folder as a model.
 
-    [bold]Examples[/]
+    Examples:
     tellapart export runs/tickets --output tickets-onnx
     tellapart export runs/tickets --quantize int8 --check new_tickets.csv
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
@@ -87,8 +86,8 @@ def _is_model(kind: Any) -> bool:
 
 
 def help_text(field: FieldInfo) -> str:
-    """Returns the description of a key with its default; values in backticks are bold."""
-    text = re.sub(r"`([^`]*)`", r"[bold]\1[/]", field.description or "")
+    """Returns the description of a key with its default."""
+    text = field.description or ""
     if field.default is None or isinstance(field.default, bool):
         return text
     return f"{text} Default: {field.default}."

@@ -23,7 +23,7 @@ def predict(
     All columns are kept; predicted_label and probability are added, as lists
     for multi-label models. Regression models add predicted_score.
 
-    [bold]Examples[/]
+    Examples:
     tellapart predict runs/tickets new.csv --output labelled.csv
     tellapart predict runs/tickets new.jsonl --text body --output labelled.parquet
     """

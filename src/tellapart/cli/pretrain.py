@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tellapart.cli import options as o
 from tellapart.errors import RecipeError
 from tellapart.pretraining.recipe import PretrainRecipe, load_pretraining_recipe, with_pretraining_values
+
+if TYPE_CHECKING:
+    from tellapart.pretraining.run import PretrainResult
 
 PRETRAIN_PLACES: o.Places = {
     panel: {name: name for name in names.split()}
@@ -38,29 +40,20 @@ def pretrain(
     """Pre-train an encoder on raw texts.
 
     The objective is masked language modelling or replaced token detection.
-    Corrections lower the loss of wrong words that are synonyms of the right one.
+    Corrections lower the loss of wrong words that are synonyms of the correct one.
 
-    [bold]Examples[/]
+    Examples:
     tellapart pretrain notes.txt --correction hard+soft
     tellapart pretrain tickets.csv --text body --steps 2000 --output runs/own
     tellapart pretrain corpus/ --encoder new --objective electra --layers 6
     """
-    from tellapart.cli.messages import print_notes
-    from tellapart.cli.tables import print_json
-    from tellapart.fitting.environment import is_main_process
+    from tellapart.cli.tables import report_run
     from tellapart.pretraining.run import pretrain as run
 
     chosen = recipe_from(context.params)
     folder = output or o.default_output(str(chosen.texts), f"pretrain-{chosen.objective}")
     result = run(chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet)
-    if not is_main_process():  # under torchrun, only one process reports
-        return
-    if not quiet:
-        print_notes(result.notes)
-    if json:
-        print_json({"folder": str(result.folder), **result.metrics})
-    else:
-        _show(result.folder, result.metrics)
+    report_run(result, _show, as_json=json, quiet=quiet)
 
 
 def pretrain_stats(
@@ -82,7 +75,7 @@ def pretrain_stats(
 
     Words are masked at random and predicted by the model.
 
-    [bold]Examples[/]
+    Examples:
     tellapart pretrain-stats runs/own new_notes.txt
     tellapart pretrain-stats runs/own/checkpoints/* held_out.txt --limit 2000
     """
@@ -105,14 +98,14 @@ def pretrain_stats(
         counted = [{"checkpoint": one.checkpoint, **asdict(one.statistics)} for one in results]
         print_json([{key: one[key] for key in one if key != "corrected"} for one in counted])
         return
-    rows = [["checkpoint", "sequences (%)", "predictions (%)", "right (%)", "loss", "masked tokens"]]
+    rows = [["checkpoint", "sequences (%)", "predictions (%)", "correct (%)", "loss", "masked tokens"]]
     for one in results:
         counts = one.statistics
         shares = (counts.iteration_level or 0.0, counts.prediction_level or 0.0, counts.accuracy)
         percentages = [f"{100 * share:.2f}" for share in shares]
         rows.append([one.checkpoint, *percentages, f"{counts.loss:.3f}", f"{counts.masked:,}"])
     show_table(rows)
-    print("sequences and predictions: shares with a wrong word that is a synonym of the right one.")
+    print("sequences and predictions: shares with a wrong word that is a synonym of the correct one.")
 
 
 def recipe_from(parameters: Mapping[str, Any]) -> PretrainRecipe:
@@ -131,19 +124,19 @@ def recipe_from(parameters: Mapping[str, Any]) -> PretrainRecipe:
     return recipe
 
 
-def _show(folder: Path, metrics: Mapping[str, Any]) -> None:
+def _show(result: PretrainResult) -> None:
     """Prints the masked language modelling metrics, the folder, and the next command."""
     from tellapart.cli.tables import show_table
 
-    counts = metrics["statistics"]
+    counts = result.metrics["statistics"]
     rows = [
-        ["steps", f"{metrics['steps']:,}"],
-        ["masked tokens predicted right (%)", f"{100 * counts['accuracy']:.2f}"],
+        ["steps", f"{result.metrics['steps']:,}"],
+        ["masked tokens predicted correctly (%)", f"{100 * counts['accuracy']:.2f}"],
         ["loss over masked tokens", f"{counts['loss']:.3f}"],
     ]
     if counts["prediction_level"] is not None:
         rows.append(["wrong predictions that are synonyms (%)", f"{100 * counts['prediction_level']:.2f}"])
         rows.append(["sequences with one (%)", f"{100 * counts['iteration_level']:.2f}"])
     show_table([["", "value"], *rows])
-    print(f"written to {folder}")
-    print(f"next: tellapart train DATA --encoder {folder}")
+    print(f"written to {result.folder}")
+    print(f"next: tellapart train DATA --encoder {result.folder}")

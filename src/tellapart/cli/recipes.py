@@ -7,15 +7,16 @@ from typing import Annotated
 import typer
 
 from tellapart.cli import options as o
+from tellapart.cli.verbs import Verbs
 
-app = typer.Typer(invoke_without_command=True)
+app = Verbs(invoke_without_command=True)
 
 
 @app.callback()
 def list_methods(context: typer.Context, json: o.Json = False) -> None:
     """List the methods, or show one as a recipe.
 
-    [bold]Examples[/]
+    Examples:
     tellapart recipes
     tellapart recipes show label-distance > mine.yaml
     tellapart train tickets.csv --recipe mine.yaml
@@ -33,7 +34,7 @@ def list_methods(context: typer.Context, json: o.Json = False) -> None:
 
 @app.command("show")
 def show_recipe(
-    name: Annotated[str, o.argument("METHOD", "A method from [bold]tellapart recipes[/].")],
+    name: Annotated[str, o.argument("METHOD", "A method from `tellapart recipes`.")],
     json: o.Json = False,
 ) -> None:
     """Print the recipe of a method with every key, as YAML; the run decides null values."""

@@ -16,9 +16,7 @@ LIST = "list"
 def reproduce(
     table: Annotated[
         str,
-        o.argument(
-            "TABLE", "Name from [bold]tellapart reproduce list[/], or a YAML file that describes a table."
-        ),
+        o.argument("TABLE", "Name from `tellapart reproduce list`, or a YAML file that describes a table."),
     ],
     rows: Annotated[
         str | None, o.option("--rows", "Methods, comma-separated. Default: all.", _TABLE, "KEYS")
@@ -61,7 +59,7 @@ def reproduce(
     Each finished cell is a file: the same command with --resume continues the
     table. A failed cell is reported with the reason, and the rest still runs.
 
-    [bold]Examples[/]
+    Examples:
     tellapart reproduce list
     tellapart reproduce clld-table3 --encoder minilm --trials 3 --budget 30m
     tellapart reproduce few-shot --columns trec6,cr --rows tfidf,cross-entropy

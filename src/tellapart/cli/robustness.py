@@ -43,7 +43,7 @@ def robustness(
     The table compares the predictions on the changed texts with those on the
     original texts; the page in the folder shows the predictions that changed.
 
-    [bold]Examples[/]
+    Examples:
     tellapart robustness runs/tickets tickets.csv
     tellapart robustness runs/tickets tickets.csv --share 0.2 --protect visa
     tellapart robustness runs/spans dev.json

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from tellapart.cli import options as o
+from tellapart.cli.verbs import Verbs
 
-app = typer.Typer(no_args_is_help=True, help="Extractive question answering (SQuAD format).")
+app = Verbs(no_args_is_help=True, help="Extractive question answering (SQuAD format).")
 
 _Squad = Annotated[
     str, o.argument("DATA", "JSON file in SQuAD format, table of questions, or data set on the Hub.")
@@ -40,7 +39,7 @@ def train(
     Questions without an answer are supported. Long texts are read in
     overlapping windows.
 
-    [bold]Examples[/]
+    Examples:
     tellapart spans train train.json --validation dev.json --output runs/spans
     """
     from tellapart.cli.tables import print_json
@@ -80,7 +79,7 @@ def predict(
 ) -> None:
     """Answer the questions of a file, in the format of SQuAD's scripts.
 
-    [bold]Examples[/]
+    Examples:
     tellapart spans predict runs/spans dev.json --output predictions.json
     """
     from tellapart.cli.tables import print_json
@@ -102,7 +101,7 @@ def evaluate(
 ) -> None:
     """Measure answers by exact match and F1, as SQuAD's scripts do.
 
-    [bold]Examples[/]
+    Examples:
     tellapart spans evaluate runs/spans dev.json
     tellapart spans evaluate predictions.json dev.json
     """

@@ -60,7 +60,7 @@ def sweep(
     used. The table compares the trials with a baseline, and best.yaml
     is the recipe to train with.
 
-    [bold]Examples[/]
+    Examples:
     tellapart sweep tickets.csv --over stages.0.epochs=2,4,8 --seeds 3
     tellapart sweep tickets.csv --over stages.0.learning_rate=1e-5..1e-3:log
     """

@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
 from tellapart.cli import options as o
+from tellapart.cli.verbs import Verbs
 
-app = typer.Typer(no_args_is_help=True, help="Build and inspect synonym tables for pre-training.")
+app = Verbs(no_args_is_help=True, help="Build and inspect synonym tables for pre-training.")
 
 
-_TABLE_HELP = (
-    "A file from [bold]tellapart synonyms build[/], or wordnet: the table that comes with tellapart."
-)
+_TABLE_HELP = "A file from `tellapart synonyms build`, or wordnet: the table that comes with tellapart."
 
 
 @app.command("build")
@@ -42,7 +39,7 @@ def build_table(
 ) -> None:
     """Build a synonym table for the vocabulary of an encoder.
 
-    [bold]Examples[/]
+    Examples:
     tellapart synonyms build --encoder minilm --output synonyms.safetensors
     tellapart synonyms build --source vectors --vectors glove.txt --output FILE
     """
@@ -83,7 +80,7 @@ def inspect_table(
 ) -> None:
     """Show the synonyms of words, and the words they are a synonym of.
 
-    [bold]Examples[/]
+    Examples:
     tellapart synonyms inspect wordnet primary stayed
     """
     from tellapart.cli.tables import print_json
@@ -111,7 +108,7 @@ def count_table(
 ) -> None:
     """Count how much of the vocabulary a table covers.
 
-    [bold]Examples[/]
+    Examples:
     tellapart synonyms stats
     tellapart synonyms stats synonyms.safetensors --json
     """

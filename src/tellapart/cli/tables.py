@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tellapart.cli.messages import print_notes
+
 if TYPE_CHECKING:
     from tellapart.data.benchmarks.base import BenchmarkSet
     from tellapart.data.checks import DataReport
     from tellapart.evaluation.comparison import Comparison
     from tellapart.evaluation.sweeps import SweepResult
+    from tellapart.pretraining.run import PretrainResult
     from tellapart.reproduction.figures import Reproduction
     from tellapart.reproduction.protocols import Protocol
     from tellapart.reproduction.run import TablePlan
@@ -29,6 +32,35 @@ _METHODS_BESIDE_EACH_OTHER = 4  # fits a terminal; the page and the JSON have al
 def print_json(content: Any) -> None:
     """Prints a JSON document."""
     print(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def report_run(
+    result: RunResult | PretrainResult,
+    show: Callable[[Any], None],
+    *,
+    as_json: bool,
+    quiet: bool,
+    announced: Collection[str] = (),
+) -> None:
+    """Prints the notes and the metrics of a run; under torchrun, only in the main process.
+
+    Args:
+        result: The run.
+        show: Prints its metrics as a table.
+        as_json: Whether to print JSON instead.
+        quiet: Whether to print no notes.
+        announced: Notes that were printed before the run.
+    """
+    from tellapart.fitting.environment import is_main_process
+
+    if not is_main_process():
+        return
+    if not quiet:
+        print_notes(note for note in result.notes if note not in announced)
+    if as_json:
+        print_json({"folder": str(result.folder), **result.metrics})
+    else:
+        show(result)
 
 
 def show_run(result: RunResult) -> None:
@@ -180,10 +212,10 @@ def show_table(rows: Sequence[Sequence[str]], numbers: slice = slice(1, None)) -
         numbers: The columns to align right.
     """
     header, *body = rows
-    right = range(len(header))[numbers]
+    numeric = range(len(header))[numbers]
     table = Table(box=box.SIMPLE_HEAD)
     for index, name in enumerate(header):
-        table.add_column(Text(name), justify="right" if index in right else "left", overflow="fold")
+        table.add_column(Text(name), justify="right" if index in numeric else "left", overflow="fold")
     for row in body:
         table.add_row(*map(Text, row))  # Text: names may hold rich's markup
     console = Console(highlight=False)

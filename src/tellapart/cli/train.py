@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 import typer
 
 from tellapart.cli import options as o
-from tellapart.cli.messages import print_notes
 from tellapart.recipes import Recipe
 
 
@@ -40,14 +39,14 @@ def train(
     Validation and test rows are split off if the data have no such splits.
     The folder gets the model, its metrics, the whole recipe and a report.
 
-    [bold]Examples[/]
+    Examples:
     tellapart train tickets.csv
     tellapart train tickets.csv --text body --label queue --output runs/queue
     tellapart train r8 --method label-distance --set stages.0.objective.tau=3
     tellapart train banking77 --few-shot 8 --epochs 20 --seed 1
     tellapart train banking77 --few-shot 8 --trials 3 --merge soup
     """
-    from tellapart.cli.tables import print_json, show_run
+    from tellapart.cli.tables import report_run, show_run
     from tellapart.fitting.environment import is_main_process
     from tellapart.runs.train import train as run
 
@@ -68,14 +67,7 @@ def train(
         resume=resume,
         overwrite=overwrite,
         quiet=quiet,
-        pretrainer=o.pretrainer_of(chosen),
         announce=announce,
+        pretrainer=o.pretrainer_of(chosen),
     )
-    if not is_main_process():  # under torchrun, only one process reports
-        return
-    if not quiet:
-        print_notes(note for note in result.notes if note not in announced)
-    if json:
-        print_json({"folder": str(result.folder), **result.metrics})
-    else:
-        show_run(result)
+    report_run(result, show_run, as_json=json, quiet=quiet, announced=announced)

@@ -179,7 +179,8 @@ def _conflicting_labels(data: TextData, keys: dict[str, list[str]]) -> Iterator[
             len(conflicts),
             f"{len(conflicts)} text(s) have several rows that differ in their label.",
             _examples(
-                f"{_quoted(split, row)}: " + " | ".join(sorted(map(_listed, labels)))
+                f"{_quoted(split, row)}: "
+                + " | ".join(sorted(", ".join(sorted(names)) or "no label" for names in labels))
                 for split, row, labels in conflicts
             ),
         )
@@ -187,8 +188,8 @@ def _conflicting_labels(data: TextData, keys: dict[str, list[str]]) -> Iterator[
 
 def _empty_texts(data: TextData) -> Iterator[Finding]:
     for name, split in data.splits.items():
-        columns = [split.texts] if split.text_pairs is None else [split.texts, split.text_pairs]
-        rows = [row for row, texts in enumerate(zip(*columns, strict=True)) if not all(map(str.strip, texts))]
+        texts = enumerate(zip(*split.columns, strict=True))
+        rows = [row for row, columns in texts if not all(map(str.strip, columns))]
         if rows:
             yield Finding(
                 "empty_texts",
@@ -201,13 +202,9 @@ def _empty_texts(data: TextData) -> Iterator[Finding]:
 
 def _duplicate_texts(data: TextData) -> Iterator[Finding]:
     for name, split in data.splits.items():
-        texts = (
-            split.texts if split.text_pairs is None else [*zip(split.texts, split.text_pairs, strict=True)]
-        )
+        texts = [*zip(*split.columns, strict=True)]
         first_rows = {text: row for row, text in reversed([*enumerate(texts)])}
-        repeated = [
-            row for row, text in enumerate(texts) if first_rows[text] != row and split.texts[row].strip()
-        ]
+        repeated = [row for row, text in enumerate(texts) if first_rows[text] != row and text[0].strip()]
         if repeated:
             yield Finding(
                 "duplicate_texts",
@@ -302,10 +299,9 @@ def _token_counts(split: TextSplit, tokenizer: Any, chunk: int = 10_000) -> np.n
     counts: list[int] = []
     for start in range(0, len(split), chunk):
         rows = slice(start, start + chunk)
-        pairs = None if split.text_pairs is None else split.text_pairs[rows]
+        columns = [column[rows] for column in split.columns]
         encoded = [
-            part(split.texts[rows], pairs, truncation=False, return_attention_mask=False, verbose=False)
-            for part in parts
+            part(*columns, truncation=False, return_attention_mask=False, verbose=False) for part in parts
         ]
         counts += map(max, *(map(len, part["input_ids"]) for part in encoded), itertools.repeat(0))
     return np.array(counts)
@@ -317,13 +313,8 @@ def _class_counts(split: TextSplit, names: Sequence[str]) -> dict[str, int]:
 
 
 def _quoted(split: TextSplit, row: int, width: int = 60) -> str:
-    texts = [split.texts[row]] if split.text_pairs is None else [split.texts[row], split.text_pairs[row]]
-    short = (" ".join(text.split()) for text in texts)
+    short = (" ".join(column[row].split()) for column in split.columns)
     return " / ".join(f'"{text if len(text) <= width else text[: width - 1] + "…"}"' for text in short)
-
-
-def _listed(labels: frozenset[str]) -> str:
-    return ", ".join(sorted(labels)) or "no label"
 
 
 def _examples(found: Iterable[str]) -> tuple[str, ...]:

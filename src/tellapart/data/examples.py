@@ -175,13 +175,15 @@ class TextSplit:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @property
+    def columns(self) -> list[list[str]]:
+        """The texts, and the second texts in pair tasks."""
+        return [self.texts] if self.text_pairs is None else [self.texts, self.text_pairs]
+
     def keys(self) -> list[str]:
         """Returns a key per row, equal for texts that differ only in case and white space."""
-        texts = (" ".join(text.split()).casefold() for text in self.texts)
-        if self.text_pairs is None:
-            return list(texts)
-        pairs = (" ".join(text.split()).casefold() for text in self.text_pairs)
-        return [f"{text}\n{pair}" for text, pair in zip(texts, pairs, strict=True)]
+        columns = [[" ".join(text.split()).casefold() for text in column] for column in self.columns]
+        return ["\n".join(row) for row in zip(*columns, strict=True)]
 
     def label_sets(self) -> list[frozenset[str]]:
         """Returns the labels of each row as a set; empty sets if there are none, and for numeric targets."""

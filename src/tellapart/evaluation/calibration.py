@@ -89,7 +89,7 @@ def fit_temperature(gold: np.ndarray, logits: np.ndarray) -> float:
     sureness = _sureness(np.asarray(gold), exact)
     if sureness.mean() <= 0 or _margins(np.asarray(gold), exact).min() >= 0:
         warnings.warn(
-            "No temperature fits the validation rows: the model is right on all of them, or no better than "
+            "No temperature fits the validation rows: the model predicts all of them correctly, or no better than "
             "chance. Probabilities stay as they are; validate on more rows.",
             TellapartWarning,
             stacklevel=2,

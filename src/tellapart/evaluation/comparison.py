@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from tellapart.errors import DataError, UserError
+from tellapart.errors import DataError, UserError, damaged
 from tellapart.evaluation.metrics import METRICS
 from tellapart.evaluation.significance import Flips, pooled_mcnemar
 from tellapart.evaluation.trials import (
@@ -172,11 +172,7 @@ class Comparison:
                 content = {**content, "pairs": [], "schema_version": SCHEMA_VERSION}
             comparison = TypeAdapter(Comparison).validate_python(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise DataError(
-                f"the comparison is damaged at {place} ({first['msg']})", "run the comparison again"
-            ) from error
+            raise damaged("comparison", error, "run the comparison again") from error
         if version == 1:
             pairs = _method_pairs(comparison.methods, comparison.metric, comparison.confidence)
             return replace(comparison, pairs=pairs)

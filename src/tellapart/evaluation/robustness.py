@@ -24,7 +24,7 @@ EXAMPLES = 50
 
 @dataclass(frozen=True)
 class ChangedRow:
-    """A row whose prediction became wrong or right.
+    """A row whose prediction became wrong or correct.
 
     Args:
         original: The original text.
@@ -58,11 +58,11 @@ class Robustness:
         after: Metric on the attacked rows.
         difference: `after` − `before`.
         interval: Its 95 % confidence interval, see `tellapart.evaluation.significance.paired_share_interval`.
-        flips: Rows that became right (gained) or wrong (lost), and McNemar's exact test on them.
+        flips: Rows that became correct (gained) or wrong (lost), and McNemar's exact test on them.
         metrics_before: All metrics on the original rows.
         metrics_after: All metrics on the attacked rows.
         became_wrong: Examples of rows that became wrong.
-        became_right: Examples of rows that became right.
+        became_right: Examples of rows that became correct.
         schema_version: Version of the JSON form.
     """
 
@@ -97,13 +97,13 @@ class Answers:
     Args:
         texts: The texts.
         given: Predictions in readable form.
-        right: Whether each prediction is correct, bool (N,).
+        correct: Whether each prediction is correct, bool (N,).
         metrics: All metrics.
     """
 
     texts: Sequence[str]
     given: Sequence[str]
-    right: np.ndarray
+    correct: np.ndarray
     metrics: Mapping[str, float]
 
 
@@ -135,9 +135,9 @@ def compare_answers(
     Raises:
         DataError: There are no rows.
     """
-    if len(before.right) == 0:
+    if len(before.correct) == 0:
         raise DataError(f"{source} has no rows to transform", "give rows with labels or answers")
-    was, is_now = np.asarray(before.right, dtype=bool), np.asarray(after.right, dtype=bool)
+    was, is_now = np.asarray(before.correct, dtype=bool), np.asarray(after.correct, dtype=bool)
 
     def rows(wanted: np.ndarray) -> tuple[ChangedRow, ...]:
         return tuple(
@@ -183,9 +183,9 @@ def robustness_rows(result: Robustness) -> list[list[str]]:
 
 
 def robustness_sentence(result: Robustness) -> str:
-    """Summarises in one sentence how many predictions became wrong or right."""
+    """Summarises in one sentence how many predictions became wrong or correct."""
     flips, untouched = result.flips, result.rows - result.changed_rows
     return (
-        f"{flips.lost} right answers became wrong and {flips.gained} wrong ones right "
+        f"{flips.lost} correct answers became wrong and {flips.gained} wrong ones correct "
         f"(McNemar p = {flips.p_value:.2g}); {untouched} of {result.rows} rows are unchanged."
     )

@@ -151,7 +151,7 @@ def unseen_metrics(
         own = task_metrics(
             labels, split.select(unseen), logits[unseen], thresholds, without_positive=without_positive
         )
-    except DataError:  # no row is left, or no question with a right answer
+    except DataError:  # no row is left, or no question with a correct answer
         return rows
     return rows | own
 

@@ -151,18 +151,18 @@ def _reliability(fitted: Fitted, gold: np.ndarray, logits: np.ndarray) -> dict[s
 
 
 def _errors(
-    labels: LabelSpace, split: TextSplit, gold: np.ndarray, logits: np.ndarray, cuts: float | np.ndarray
+    labels: LabelSpace, split: TextSplit, gold: np.ndarray, logits: np.ndarray, thresholds: float | np.ndarray
 ) -> list[WrongPrediction]:
-    predicted, probability = predicted_columns(labels, logits, cuts)
-    ids = predicted_ids(labels, logits, cuts)
+    predicted, probability = predicted_columns(labels, logits, thresholds)
+    ids = predicted_ids(labels, logits, thresholds)
     wrong = np.flatnonzero((ids != gold).any(1) if labels.multi_label else ids != gold)
     assert split.labels is not None
-    right: list[Any] = list(split.labels)  # names, or lists of them
+    gold_labels: list[Any] = list(split.labels)  # names, or lists of them
     return [
         {
             "text": split.texts[row],
             "text_pair": None if split.text_pairs is None else split.text_pairs[row],
-            "gold": right[row],
+            "gold": gold_labels[row],
             "predicted": predicted[row],
             "probability": max(probability[row], default=0.0) if labels.multi_label else probability[row],
         }

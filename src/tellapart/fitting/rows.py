@@ -44,9 +44,7 @@ def read_rows(recipe: Recipe) -> TextData:
         data = dataclasses.replace(data, unlabelled=texts, notes=(*data.notes, *notes))
     if not is_ranking(data.labels, data.train):
         return data
-    note = (
-        f'Answers are ranked by question; the right ones are those labelled "{data.labels.names[RELEVANT]}".'
-    )
+    note = f'Answers are ranked by question; the correct ones are those labelled "{data.labels.names[RELEVANT]}".'
     return dataclasses.replace(data, notes=(*data.notes, note))
 
 

@@ -116,7 +116,7 @@ def run_trial(
         logits,
         metric,
         start=start,
-        cuts=fitted.decision.applied_thresholds,
+        thresholds=fitted.decision.applied_thresholds,
     ) | {"label_distance": _label_distances(fitted)}
     if fitted.self_training is not None:
         trial["self_training"] = fitted.self_training
@@ -132,7 +132,7 @@ def trial_content(
     metric: str,
     *,
     start: float,
-    cuts: float | np.ndarray = 0.5,
+    thresholds: float | np.ndarray = 0.5,
 ) -> dict[str, Any]:
     """Evaluates logits of any origin in the form of a trial file.
 
@@ -143,7 +143,7 @@ def trial_content(
         logits: (N, K), one row for each of `evaluated_split(data)`.
         metric: Name of the metric stored as `score`.
         start: Start of training by `time.perf_counter`.
-        cuts: Multi-label only: the thresholds on probabilities, a number or (K,).
+        thresholds: Multi-label only: decision thresholds on probabilities, a number or (K,).
 
     Returns:
         The content of the trial file, as returned by `run_trial`.
@@ -151,8 +151,8 @@ def trial_content(
     split = evaluated_split(data)
     assert split.labels is not None
     rule = recipe.data.without_positive
-    metrics = task_metrics(labels, split, logits, cuts, without_positive=rule)
-    unseen = unseen_metrics(labels, data.train, split, logits, cuts, without_positive=rule)
+    metrics = task_metrics(labels, split, logits, thresholds, without_positive=rule)
+    unseen = unseen_metrics(labels, data.train, split, logits, thresholds, without_positive=rule)
     return {
         "method": recipe.method,
         "seed": recipe.seed,
@@ -162,7 +162,7 @@ def trial_content(
         "unseen": unseen,
         "seen_rows": len(split) - int(unseen["rows"]) if unseen else 0,
         "unseen_score": unseen.get(metric) if unseen else None,
-        **({} if labels.regression else _class_decisions(labels, split, logits, cuts)),
+        **({} if labels.regression else _class_decisions(labels, split, logits, thresholds)),
         "label_distance": None,
         "environment": environment(),
         "fingerprint": _fingerprint(recipe, data.source),
@@ -196,20 +196,17 @@ def unpacked(written: str, rows: int) -> np.ndarray:
 
 
 def _class_decisions(
-    labels: LabelSpace, split: TextSplit, logits: np.ndarray, cuts: float | np.ndarray
+    labels: LabelSpace, split: TextSplit, logits: np.ndarray, thresholds: float | np.ndarray
 ) -> dict[str, Any]:
     """Correct rows and the confusion matrix."""
     assert split.labels is not None
     gold = labels.encode(split.labels)
-    predicted = predicted_ids(labels, logits, cuts)
+    predicted = predicted_ids(labels, logits, thresholds)
+    correct = (predicted == gold).reshape(len(split), -1).all(axis=1)
     return {
-        "correct": _packed((predicted == gold).reshape(len(split), -1).all(axis=1)),
+        "correct": np.packbits(correct).tobytes().hex(),
         "confusion": confusion_matrix(labels, gold, predicted).tolist(),
     }
-
-
-def _packed(right: np.ndarray) -> str:
-    return np.packbits(right).tobytes().hex()
 
 
 def _fingerprint(recipe: Recipe, source: str) -> str:

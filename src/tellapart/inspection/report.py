@@ -164,7 +164,6 @@ def write_target_report(
     gold = np.asarray(split.labels, dtype=np.float64)
     worst = np.argsort(-np.abs(predicted - gold), kind="stable")[:ERRORS_SHOWN]
     drawn = f"{POINTS_SHOWN} of {len(gold)} rows. " if len(gold) > POINTS_SHOWN else ""
-    columns = [split.texts] if split.text_pairs is None else [split.texts, split.text_pairs]
     write_page(
         path,
         f"{_TEMPLATES}/targets.html",
@@ -177,7 +176,7 @@ def write_target_report(
         scatter_note=f"{drawn}On the diagonal the prediction is exact.",
         worst=[
             {
-                "texts": [shorten(column[row], _TEXT_LENGTH) for column in columns if column[row]],
+                "texts": [shorten(column[row], _TEXT_LENGTH) for column in split.columns if column[row]],
                 "gold": [f"{gold[row]:.4g}"],
                 "verb": "predicted as",
                 "predicted": [f"{predicted[row]:.4g}"],
@@ -243,7 +242,7 @@ def write_robustness_report(path: Path | str, result: Robustness) -> None:
     header, figures = robustness_rows(result)
     changed = (
         ("Right before, wrong after", result.became_wrong, result.flips.lost),
-        ("Wrong before, right after", result.became_right, result.flips.gained),
+        ("Wrong before, correct after", result.became_right, result.flips.gained),
     )
     write_page(
         path,

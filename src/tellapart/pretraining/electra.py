@@ -81,8 +81,8 @@ class ReplacedTokenDetection(PretrainingModel):
         if self.corrections.sentence:
             base_model = self.discriminator.base_model
             result["sentence"] = self.sentence_term(base_model, hidden, original, attention_mask)
-        right = ((scores.detach() > 0) == replaced.bool()) & attention_mask.bool()
-        return result | {"correct": (predictions == labels).sum(), "detected": right.sum()}
+        detected = ((scores.detach() > 0) == replaced.bool()) & attention_mask.bool()
+        return result | {"correct": (predictions == labels).sum(), "detected": detected.sum()}
 
     def _sampled(self, logits: Tensor) -> Tensor:
         """Returns tokens drawn from the generator's distribution, (P,)."""

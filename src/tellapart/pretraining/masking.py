@@ -28,7 +28,7 @@ class Masking:
         mask_id: Id of the mask token.
         ordinary: Ids that are not special tokens, int64; only these are chosen, or used as random replacements.
         share: Share of the ordinary tokens of a sequence to choose. Their number is rounded randomly so that it is
-            right on average, and is at least 1.
+            correct on average, and is at least 1.
         masked: Share of the chosen tokens replaced by `mask_id`.
         random: Share of the chosen tokens replaced by a random token; the rest is kept.
         seed: Seed of every choice.
@@ -127,7 +127,7 @@ def _words_within(
 ) -> np.ndarray:
     """Marks whole words, in the order of their first token's number, until `wanted` tokens are reached.
 
-    The last word is included if its middle is reached, so that the number is right on average.
+    The last word is included if its middle is reached, so that the number is correct on average.
     """
     rows, width = order.shape
     begins = words | ~candidates  # each special token is a separate word

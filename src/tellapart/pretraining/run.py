@@ -291,7 +291,7 @@ def _figures(metrics: dict[str, Any], log: list[dict[str, Any]]) -> list[tuple[s
     statistics = metrics["statistics"]
     speeds = [entry["tokens_per_second"] for entry in log if "tokens_per_second" in entry]
     figures = [
-        ("masked tokens predicted right", f"{100 * statistics['accuracy']:.1f} %"),
+        ("masked tokens predicted correctly", f"{100 * statistics['accuracy']:.1f} %"),
         ("loss over masked tokens", f"{statistics['loss']:.3f}"),
         ("steps", f"{metrics['steps']:,}"),
         ("tokens a second (median)", f"{float(np.median(speeds)):,.0f}" if speeds else "–"),

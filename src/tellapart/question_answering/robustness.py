@@ -67,9 +67,9 @@ def qa_robustness(
 
     def answers(rows: Sequence[SquadExample]) -> Answers:
         given = answer(*loaded, rows, quiet=quiet)
-        right = [exact_match(given[row.id], [gold.text for gold in row.answers]) == 1 for row in rows]
+        correct = [exact_match(given[row.id], [gold.text for gold in row.answers]) == 1 for row in rows]
         texts = [f"{row.question} ⏎ {row.context}" for row in rows]
-        return Answers(texts, list(given.values()), np.array(right), qa_metrics(rows, given))
+        return Answers(texts, list(given.values()), np.array(correct), qa_metrics(rows, given))
 
     result = compare_answers(
         answers(examples),

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from tellapart.errors import DataError
+from tellapart.errors import DataError, damaged
 from tellapart.evaluation.metrics import METRICS
 from tellapart.evaluation.trials import (
     Interval,
@@ -146,10 +146,7 @@ class Reproduction:
         try:
             return TypeAdapter(Reproduction).validate_python(content)
         except ValidationError as error:
-            place = ".".join(map(str, error.errors()[0]["loc"]))
-            raise DataError(
-                f"the reproduction is damaged at {place} ({error.errors()[0]['msg']})", "run the table again"
-            ) from error
+            raise damaged("reproduction", error, "run the table again") from error
 
 
 def column_figures(

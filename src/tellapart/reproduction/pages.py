@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.evaluation.metrics import METRICS, metric_label
-from tellapart.evaluation.trials import Interval
 from tellapart.inspection.page import markdown_list, markdown_table, write_page
 from tellapart.reproduction.figures import CellFigures, ColumnResult, Reproduction
 
@@ -117,17 +116,17 @@ def column_rows(result: Reproduction, column: str, metric: str) -> list[list[str
                 result.protocol.rows[row].name,
                 *([_number(one.paper)] if has_paper else []),
                 _ours(result, one, metric),
-                _interval(one.interval, metric),
+                kind.display_interval(one.interval),
                 str(trials) if not one.missing else f"{trials} of {trials + len(one.missing)}",
                 result.protocol.rows[pair.baseline].name if pair else "",
                 *(["" if change is None else f"{change:+.2f}"] if has_paper else []),
                 kind.display(pair.difference, signed=True) if pair else "",
-                _interval(pair.interval, metric, signed=True) if pair else "",
+                kind.display_interval(pair.interval, signed=True) if pair else "",
                 "" if pair is None or pair.adjusted_p_value is None else f"{pair.adjusted_p_value:.2g}",
                 ""
                 if pair is None or pair.minimum_detectable_difference is None
                 else kind.display(pair.minimum_detectable_difference),
-                *([_shown(one.unseen_mean, metric)] if unseen else []),
+                *(["" if one.unseen_mean is None else kind.display(one.unseen_mean)] if unseen else []),
                 "" if one.seconds is None else f"{one.seconds:.1f}",
             ]
         )
@@ -279,17 +278,6 @@ def _change(one: CellFigures, baseline: CellFigures) -> float:
 
 def _has_trials(figures: dict[str, CellFigures]) -> bool:
     return any(one.scores for one in figures.values())
-
-
-def _interval(interval: Interval | None, metric: str, signed: bool = False) -> str:
-    if interval is None:
-        return ""
-    low, high = (METRICS[metric].display(bound, signed) for bound in interval)
-    return f"{low} to {high}"
-
-
-def _shown(value: float | None, metric: str) -> str:
-    return "" if value is None else METRICS[metric].display(value)
 
 
 def _number(value: float | None) -> str:

@@ -107,8 +107,7 @@ def _swap_synonyms(
 
 def _swapped(split: TextSplit, swap: SynonymSwaps) -> tuple[TextSplit, list[int]]:
     """The rows with replaced words, and the number of replacements per row."""
-    columns = [split.texts, *([] if split.text_pairs is None else [split.text_pairs])]
-    made = [[swap(text) for text in texts] for texts in columns]
+    made = [[swap(text) for text in texts] for texts in split.columns]
     changes = [sum(len(swaps) for _, swaps in row) for row in zip(*made, strict=True)]
     texts, *pairs = [[text for text, _ in column] for column in made]
     return dataclasses.replace(split, texts=texts, text_pairs=pairs[0] if pairs else None), changes
@@ -117,17 +116,16 @@ def _swapped(split: TextSplit, swap: SynonymSwaps) -> tuple[TextSplit, list[int]
 def _labels(fitted: Fitted, split: TextSplit, quiet: bool) -> Answers:
     assert split.labels is not None
     logits = fitted.scores(split, quiet=quiet)
-    cuts = fitted.decision.applied_thresholds
+    thresholds = fitted.decision.applied_thresholds
     gold = fitted.labels.encode(split.labels)
-    hits = np.equal(predicted_ids(fitted.labels, logits, cuts), gold).reshape(len(split), -1)  # (N, 1 or K)
-    texts = split.texts
-    if split.text_pairs is not None:
-        texts = [f"{first} ⏎ {second}" for first, second in zip(texts, split.text_pairs, strict=True)]
+    hits = np.equal(predicted_ids(fitted.labels, logits, thresholds), gold).reshape(
+        len(split), -1
+    )  # (N, 1 or K)
     return Answers(
-        texts=texts,
-        given=answer_names(predicted_columns(fitted.labels, logits, cuts)[0]),
-        right=np.asarray(hits.all(axis=1)),
-        metrics=task_metrics(fitted.labels, split, logits, cuts),
+        texts=[" ⏎ ".join(row) for row in zip(*split.columns, strict=True)],
+        given=answer_names(predicted_columns(fitted.labels, logits, thresholds)[0]),
+        correct=np.asarray(hits.all(axis=1)),
+        metrics=task_metrics(fitted.labels, split, logits, thresholds),
     )
 
 

@@ -77,7 +77,7 @@ class TfidfClassifier:
         Raises:
             DataError: The texts contain no words.
         """
-        texts, analyser = _joined(split), _analyser(split)
+        texts, analyser = [*map(" ".join, zip(*split.columns, strict=True))], _analyser(split)
         vectoriser = _vectoriser(analyser)
         try:
             features = vectoriser.fit_transform(texts)
@@ -117,7 +117,7 @@ class TfidfClassifier:
         """Computes the SVM's uncalibrated margins or the predicted numbers, float32 (N, K)."""
         if progress is not None:
             progress(len(split))
-        features = self.vectoriser.transform(_joined(split))
+        features = self.vectoriser.transform(map(" ".join, zip(*split.columns, strict=True)))
         return np.asarray(features @ self.weight.T + self.bias, dtype=np.float32)
 
     def in_precision(
@@ -183,12 +183,6 @@ def _vectoriser(analyser: str, vocabulary: dict[str, int] | None = None) -> Tfid
     return TfidfVectorizer(
         analyzer=analyser, ngram_range=_ANALYSERS[analyser], sublinear_tf=True, vocabulary=vocabulary
     )
-
-
-def _joined(split: TextSplit) -> list[str]:
-    if split.text_pairs is None:
-        return split.texts
-    return [f"{first} {second}" for first, second in zip(split.texts, split.text_pairs, strict=True)]
 
 
 def _analyser(split: TextSplit) -> str:

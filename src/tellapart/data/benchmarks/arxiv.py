@@ -112,7 +112,10 @@ class ArxivSource:
             raise DataError(
                 f"there are only {len(kept)} papers in {self}, too few to split", "give more days"
             )
-        return {name: _table(split) for name, split in data.splits.items()}
+        return {
+            name: examples_table(split).rename_columns({"question_id": "id"})
+            for name, split in data.splits.items()
+        }
 
     def _labels(self, paper: dict[str, Any]) -> list[str]:
         """Returns a paper's categories in the archive; papers also have others."""
@@ -125,10 +128,10 @@ class ArxivSource:
         first, last = self._range()
         days = [first + timedelta(days=count) for count in range((last - first).days + 1)]
         folder = cache_folder() / "arxiv-days" / self.archive
-        client = _client() if any(not _file(folder, day).is_file() for day in days) else None
+        files = {day: folder / f"{day}.jsonl" for day in days}
+        client = None if all(file.is_file() for file in files.values()) else _client()
         empty = []
-        for day in tqdm(days, desc=str(self), unit="day", leave=False, disable=None):
-            file = _file(folder, day)
+        for day, file in tqdm(files.items(), desc=str(self), unit="day", leave=False, disable=None):
             if client is not None and not file.is_file():
                 _write_day(file, _ask(client, self.archive, day))
             if file.is_file():
@@ -160,10 +163,6 @@ def _client() -> arxiv.Client:
     except ImportError:
         raise MissingDependencyError("arxiv", "arxiv", "fetching from arXiv") from None
     return arxiv.Client(page_size=PAGE_SIZE, delay_seconds=DELAY_SECONDS, num_retries=TRIES - 1)
-
-
-def _file(folder: Path, day: date) -> Path:
-    return folder / f"{day}.jsonl"
 
 
 def _ask(client: arxiv.Client, archive: str, day: date) -> list[dict[str, Any]]:
@@ -206,7 +205,3 @@ def _write_day(file: Path, papers: list[dict[str, Any]]) -> None:
         with replacing(file) as temporary:
             lines = (json.dumps(paper) + "\n" for paper in papers)
             temporary.write_text("".join(lines), encoding="utf-8")
-
-
-def _table(split: TextSplit) -> pa.Table:
-    return examples_table(split).rename_columns({"question_id": "id"})
