@@ -8,7 +8,7 @@ from tellapart.encoders.pooling import MEAN_WEIGHT, default_pooling, folded, set
 from tellapart.encoders.transformer import RepresentationTap
 from tellapart.errors import ModelError
 
-FOLDABLE = ["bert", "roberta", "camembert", "xlm-roberta", "electra"]
+FOLDABLE = ["bert", "roberta", "camembert", "xlm-roberta", "electra", "mpnet"]
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
