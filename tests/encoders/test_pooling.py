@@ -8,7 +8,7 @@ from tellapart.encoders.pooling import MEAN_WEIGHT, default_pooling, folded, set
 from tellapart.encoders.transformer import RepresentationTap
 from tellapart.errors import ModelError
 
-FOLDABLE = ["bert", "roberta", "camembert", "xlm-roberta", "electra"]
+FOLDABLE = ["bert", "roberta", "camembert", "xlm-roberta", "electra", "mpnet"]
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
@@ -108,3 +108,35 @@ def test_families_that_cannot_hold_mean_pooling_say_so(make_model):
     assert default_pooling("albert") == "stock"
     with pytest.raises(ModelError, match="--pooling stock"):
         set_pooling(make_model("albert"), "mean")
+
+
+def _biased_mpnet(make_model, scale: float):
+    """A folded MPNet with position biases of a normal distribution, and the model that was folded."""
+    model = make_model("mpnet", attn_implementation="eager")
+    torch.nn.init.normal_(model.mpnet.encoder.relative_attention_bias.weight, std=scale)
+    set_pooling(model, "mean")
+    return folded(model), model
+
+
+@pytest.mark.parametrize("scale", [0.1, 4.0, 12.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_position_bias_of_mpnet_is_rounded_away_in_the_additional_layer(make_model, inputs, scale, dtype):
+    plain, model = _biased_mpnet(make_model, scale)
+    with torch.no_grad():
+        torch.testing.assert_close(plain(**inputs).logits, model(**inputs).logits, atol=1e-4, rtol=1e-4)
+        layers = plain.to(dtype)(**inputs, output_attentions=True).attentions
+    mask = inputs["attention_mask"][:, None, None, :]
+    uniform = (mask / mask.sum(-1, keepdim=True)).to(dtype).expand_as(layers[-1])
+    assert torch.equal(layers[-1], uniform)
+    assert float((layers[0] - uniform).abs().max()) > 0.01
+
+
+def test_gradients_of_a_folded_mpnet_are_not_those_of_its_additional_layer(make_model, inputs):
+    """A stock Trainer clips all gradients by their common norm."""
+    plain, _ = _biased_mpnet(make_model, 4.0)
+    plain(**inputs, labels=torch.tensor([0, 1, 2, 0])).loss.backward()
+    norms = {name: float(parameter.grad.norm()) for name, parameter in plain.named_parameters()}
+    added = [norm for name, norm in norms.items() if ".layer.2.attention.attn." in name]
+    others = [norm for name, norm in norms.items() if ".layer.2." not in name]
+    assert len(added) == 8
+    assert max(added) < 10 * sum(norm**2 for norm in others) ** 0.5

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import print_notes
 from tellapart.recipes import Recipe
 
 

@@ -91,7 +91,7 @@ def load_encoder(
     float32.
 
     Args:
-        encoder: `minilm`, a folder, or a Hub name.
+        encoder: `minilm`, `mpnet`, a folder, or a Hub name.
         labels: The classes; names and problem type are written into the config before training.
         pooling: `mean`, `cls` or `stock`; by default `mean` where a plain checkpoint supports it.
         classifier_dropout: Dropout rate before the final linear layer; by default the checkpoint's own.
@@ -140,7 +140,7 @@ def load_fused_encoder(
     """Loads several pre-trained encoders under one fresh classifier.
 
     Args:
-        encoders: Two or more of `minilm`, a folder, or a Hub name.
+        encoders: Two or more of `minilm`, `mpnet`, a folder, or a Hub name.
         labels: As for `load_encoder`.
         pooling: `mean`, `cls` or `stock`, for all parts; by default `mean` for each part that supports it.
         fusion: `concat`, `mean` or `sum`; `mean` and `sum` require vectors of equal width.
@@ -180,7 +180,7 @@ def load_windowed_encoder(
     """Loads a pre-trained encoder that reads windows, under a fresh classifier, and its tokeniser.
 
     Args:
-        encoder: `minilm`, a folder, or a Hub name.
+        encoder: `minilm`, `mpnet`, a folder, or a Hub name.
         labels: As for `load_encoder`.
         windows: How the windows' vectors are pooled: `max`, `mean` or `learned`.
         window_length: Tokens per window, special tokens included; by default 128, or the encoder's maximum input

@@ -11,13 +11,18 @@ about LN(mean(x)) for large c. The following dense layer becomes αI, for which 
 (tanh), or I with a large bias (GELU); the classifier's weights invert both. In training the same formula is computed
 directly (`Pooling`), without the cost of the layer; `folded` adds the layer and `unfolded` removes it. c and α are
 powers of two, so that scaling the classifier is exact in floating point.
+
+MPNet adds a learned relative position bias to the attention logits of every layer, so that query = key = 0 would not
+give uniform attention. Its extra layer has query = 1 and key = s in one dimension of each head, for all tokens. Added
+to logits of s / sqrt(d_head), a bias of a few units is below half a unit in the last place of float32 (and of
+bfloat16), so that it is rounded away: the logits are equal and the attention is exactly uniform.
 """
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +36,36 @@ MEAN_WEIGHT = 64.0
 TANH_SCALE = 0.0625
 GELU_SHIFT = 16.0
 
+# Keys of the extra layer of families with a position bias. With heads of 64 dimensions the logits are 2^30, where
+# neighbouring float32 numbers differ by 64 or more. The query is 1, not large as well: the gradients of the key
+# weights are proportional to it, and would otherwise be clipped together with all others when a stock Trainer
+# continues from the checkpoint.
+BIAS_ROUNDING_KEY = 2.0**33
+
 # Written into config.json, where other tools keep and ignore it.
 CONFIG_KEY = "tellapart_pooling"
+
+
+class _AttentionNames(NamedTuple):
+    """Names of the projections of an encoder layer's attention."""
+
+    query: str
+    key: str
+    value: str
+    output: str
+    norm: str
+
+
+_BERT_ATTENTION = _AttentionNames(
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "attention.output.LayerNorm",
+)
+_MPNET_ATTENTION = _AttentionNames(
+    "attention.attn.q", "attention.attn.k", "attention.attn.v", "attention.attn.o", "attention.LayerNorm"
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +76,8 @@ class _Layout:
     dense: str
     classifier: str
     activation: Literal["tanh", "gelu"]
+    attention: _AttentionNames = _BERT_ATTENTION
+    position_bias: bool = False
 
     @property
     def scale(self) -> float:
@@ -60,6 +95,14 @@ _LAYOUTS = {
     "camembert": _ROBERTA,
     "xlm-roberta": _ROBERTA,
     "electra": _Layout("electra.encoder.layer", "classifier.dense", "classifier.out_proj", "gelu"),
+    "mpnet": _Layout(
+        "mpnet.encoder.layer",
+        "classifier.dense",
+        "classifier.out_proj",
+        "tanh",
+        _MPNET_ATTENTION,
+        position_bias=True,
+    ),
 }
 
 
@@ -192,7 +235,7 @@ def folded(model: Any) -> Any:
     state[f"{layout.classifier}.bias"] = bias - weight.sum(1) * (layout.shift / layout.scale)
     if pooling == "mean":
         layer = f"{layout.layers}.{config.num_hidden_layers - 1}."
-        state |= {layer + name: value for name, value in _mean_layer(config, like.dtype).items()}
+        state |= {layer + name: value for name, value in _mean_layer(config, layout, like.dtype).items()}
     plain.load_state_dict(state, strict=False, assign=True)
     _materialise_buffers(plain, model)
     return plain.eval()
@@ -233,17 +276,23 @@ def _pooling_modules(model: Any) -> list[Pooling]:
     return [module for module in model.modules() if isinstance(module, Pooling)]
 
 
-def _mean_layer(config: Any, dtype: torch.dtype) -> dict[str, Tensor]:
+def _mean_layer(config: Any, layout: _Layout, dtype: torch.dtype) -> dict[str, Tensor]:
     """Returns the state of an encoder layer that adds MEAN_WEIGHT times the mean over tokens to each token."""
     width, inner = config.hidden_size, config.intermediate_size
     zeros, ones = torch.zeros(width, dtype=dtype), torch.ones(width, dtype=dtype)
     square, identity = torch.zeros(width, width, dtype=dtype), torch.eye(width, dtype=dtype)
+    query = key = zeros
+    if layout.position_bias:
+        query, key = zeros.clone(), zeros.clone()
+        first = slice(None, None, width // config.num_attention_heads)  # of each head
+        query[first], key[first] = 1.0, BIAS_ROUNDING_KEY
+    names = layout.attention
     weights = {
-        "attention.self.query": (square, zeros),
-        "attention.self.key": (square, zeros),
-        "attention.self.value": (identity, zeros),
-        "attention.output.dense": (identity * MEAN_WEIGHT, zeros),
-        "attention.output.LayerNorm": (ones, zeros),
+        names.query: (square, query),
+        names.key: (square, key),
+        names.value: (identity, zeros),
+        names.output: (identity * MEAN_WEIGHT, zeros),
+        names.norm: (ones, zeros),
         "intermediate.dense": (torch.zeros(inner, width, dtype=dtype), torch.zeros(inner, dtype=dtype)),
         "output.dense": (torch.zeros(width, inner, dtype=dtype), zeros),
         "output.LayerNorm": (ones, zeros),

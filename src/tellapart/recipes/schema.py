@@ -83,7 +83,8 @@ class EncoderRecipe(Settings):
 
     name: str = setting(
         "minilm",
-        "`minilm`, a folder, or a Hub name; `textcnn` or `han`, trained from scratch; `tfidf` as a sanity check.",
+        "`minilm`, `mpnet`, a folder, or a Hub name; `textcnn` or `han`, trained from scratch; `tfidf` as a "
+        "sanity check.",
     )
     second: str | None = setting(
         None,

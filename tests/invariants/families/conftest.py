@@ -23,6 +23,7 @@ from transformers import (
     AutoModel,
     BertTokenizer,
     DebertaV2Tokenizer,
+    MPNetTokenizer,
     PreTrainedTokenizerFast,
     RobertaTokenizer,
     XLMRobertaTokenizer,
@@ -41,6 +42,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "electra": SIZES | {"embedding_size": 8},
     "deberta-v2": SIZES | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0},
     "xlm-roberta": SIZES | {"type_vocab_size": 1},
+    "mpnet": SIZES,
     "modernbert": SIZES | {"local_attention": 8, "global_attn_every_n_layers": 2},
 }
 VOCABULARY = 200
@@ -51,6 +53,15 @@ def _word_pieces(texts: Sequence[str], **_: Any) -> Any:
     learned = BertWordPieceTokenizer()
     learned.train_from_iterator(texts, vocab_size=VOCABULARY, min_frequency=1, show_progress=False)
     return BertTokenizer(vocab=learned.get_vocab())
+
+
+def _mpnet(texts: Sequence[str], **_: Any) -> Any:
+    special = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"]
+    learned = BertWordPieceTokenizer()
+    learned.train_from_iterator(
+        texts, vocab_size=VOCABULARY, min_frequency=1, special_tokens=special, show_progress=False
+    )
+    return MPNetTokenizer(vocab=learned.get_vocab())
 
 
 def _unigrams(texts: Sequence[str], kind: Any, special: list[str]) -> Any:
@@ -97,6 +108,7 @@ TOKENIZERS: dict[str, Callable[[Sequence[str]], Any]] = {
     "bert": _word_pieces,
     "distilbert": _word_pieces,
     "electra": _word_pieces,
+    "mpnet": _mpnet,
     "roberta": _roberta,
     "modernbert": _modernbert,
     "albert": functools.partial(
