@@ -22,7 +22,7 @@ def compare(
             "NAME:PATH=VALUE is a method with another value.",
             "Comparison",
         ),
-    ] = "cross-entropy,label-distance",
+    ] = "cross-entropy,contrast",
     trials: Annotated[
         int, o.option("--trials", "Runs of each method, one per seed.", "Comparison", min=1)
     ] = 3,
@@ -35,9 +35,9 @@ def compare(
 ) -> None:
     """Find out whether a method helps on your data, by how much, and for which classes.
 
-    Every method is trained with the same seeds on the same rows. The table
-    has the difference from the first method with its 95 % interval, and the
-    most confused classes before and after.
+    Every method is trained with the same seeds on the same rows. The verdict
+    comes first, then a table with the difference from the first method and
+    its 95 % interval, and the most confused classes before and after.
 
     Examples:
     tellapart compare tickets.csv

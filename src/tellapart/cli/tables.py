@@ -97,7 +97,7 @@ def show_metrics(splits: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def show_comparison(comparison: Comparison, folder: Path) -> None:
-    """Prints the table of methods, the verdicts, the most confused pairs before and after, and the files."""
+    """Prints the verdicts, the table of methods, the most confused pairs before and after, and the files."""
     from tellapart.evaluation.comparison_tables import (
         comparison_rows,
         comparison_verdicts,
@@ -105,9 +105,9 @@ def show_comparison(comparison: Comparison, folder: Path) -> None:
         unseen_sentence,
     )
 
-    show_table(comparison_rows(comparison))
     for sentence in comparison_verdicts(comparison):
         print(sentence)
+    show_table(comparison_rows(comparison))
     if unseen := unseen_sentence(comparison):
         print(unseen)
     if comparison.confusable_pairs:

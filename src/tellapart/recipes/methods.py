@@ -5,6 +5,8 @@ A method with one stage is its objective; the others are listed here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,49 +20,88 @@ _FRESH_HEAD = {"learns": "head", "solver": "best"}
 REGRESSION_METHOD = "mean-squared-error"
 """The default method for numeric labels."""
 
-_VARIANTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
-    "negative-supervision-prior": (
+RECOMMENDED_METHOD = "contrast"
+"""The method that `tellapart compare` compares with cross entropy by default."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A preset of a recipe.
+
+    Args:
+        description: One line.
+        stages: The stages, as differences from the defaults; their values are the method.
+        data: Values of the `data` section.
+        schedule: Values of the first stage. Like those of `data`, they are defaults: a recipe's own values stay.
+    """
+
+    description: str
+    stages: Sequence[Mapping[str, Any]]
+    data: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+
+
+_VARIANTS: dict[str, Method] = {
+    RECOMMENDED_METHOD: Method(
+        "recommended: cross entropy + SupCon over two views, with the class names as texts and averaged weights",
+        [
+            {
+                "objective": {
+                    "name": "supcon",
+                    "weight": 0.5,
+                    "temperature": 0.1,
+                    "projection_size": 128,
+                    "views": 2,
+                }
+            }
+        ],
+        data={"label_texts": "auto"},
+        schedule={"selection": "average"},
+    ),
+    "negative-supervision-prior": Method(
         "AAN that pushes classes apart harder the farther apart they are in an order or a hierarchy",
         [{"objective": {"name": "negative-supervision", "relations": "prior"}}],
     ),
-    "label-distance-static": (
+    "label-distance-static": Method(
         "CLLD with a fixed distance for the pairs that you name",
         [{"objective": {"name": "label-distance", "distance": "static"}}],
     ),
-    "label-distance-prior": (
+    "label-distance-prior": Method(
         "CLLD with a distance from the order or the hierarchy of the classes",
         [{"objective": {"name": "label-distance", "distance": "prior"}}],
     ),
-    "auxiliary-labels": (
+    "auxiliary-labels": Method(
         "two stages (RE): auxiliary labels beside the classes, then a fresh classifier on the frozen encoder",
         [{"objective": {"name": "auxiliary-labels"}}, _FRESH_HEAD],
     ),
-    "auxiliary-labels-adversarial": (
+    "auxiliary-labels-adversarial": Method(
         "the same with an adversarial perturbation of the embeddings in the first stage (RE-F)",
         [{"objective": {"name": "auxiliary-labels"}, "perturbation": "fgm"}, _FRESH_HEAD],
     ),
-    "two-stages": (
+    "two-stages": Method(
         "cross entropy, then a fresh classifier on the frozen encoder: auxiliary-labels without auxiliary labels",
         [{"objective": {"name": "cross-entropy"}}, _FRESH_HEAD],
     ),
-    "frozen": (
+    "frozen": Method(
         "logistic regression on the frozen encoder's vectors (ridge for numeric labels)",
         [{"learns": "head"}],
     ),
-    "tfidf": ("TF-IDF and a linear SVM (ridge for numeric labels), the sanity check", [{"learns": "head"}]),
+    "tfidf": Method(
+        "TF-IDF and a linear SVM (ridge for numeric labels), the sanity check", [{"learns": "head"}]
+    ),
 }
 
 METHODS = {
-    name: (kind.summary, [{"objective": {"name": name} | kind.variant}])
+    name: Method(kind.summary, [{"objective": {"name": name} | kind.variant}])
     for name, kind in OBJECTIVES.items()
     if kind.summary
 } | _VARIANTS
-"""Name to a one-line description and to the stages, as differences from the defaults."""
+"""The presets by name."""
 
 
 def methods() -> dict[str, str]:
     """Returns the known methods: name to one-line description."""
-    return {name: description for name, (description, _) in METHODS.items()}
+    return {name: method.description for name, method in METHODS.items()}
 
 
 def method_recipe(method: str, base: Recipe | None = None) -> Recipe:
@@ -79,13 +120,16 @@ def method_recipe(method: str, base: Recipe | None = None) -> Recipe:
             f'there is no method "{method}"' + did_you_mean(method, METHODS),
             "choose from " + ", ".join(METHODS),
         )
+    preset = METHODS[method]
     content = (base or Recipe()).model_dump(exclude_unset=True)
     given = content.get("stages") or [{}]
     stages = [
-        _stage(own, given[number] if number < len(given) else {})
-        for number, own in enumerate(METHODS[method][1])
+        _stage(own, given[number] if number < len(given) else {}) for number, own in enumerate(preset.stages)
     ]
+    stages[0] = {**preset.schedule, **stages[0]}
     content |= {"method": method, "stages": stages}
+    if preset.data:
+        content["data"] = {**preset.data, **content.get("data", {})}
     if method == "tfidf":
         plain = {"name": "tfidf", "second": None, "windows": "none"}
         content["encoder"] = content.get("encoder", {}) | plain
@@ -137,7 +181,7 @@ def with_stages_of(path: str | Path, base: Recipe) -> Recipe:
     return validated(content | sections | {"method": Path(path).stem, "stages": [shared | first, *others]})
 
 
-def _stage(own: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def _stage(own: Mapping[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Returns a stage of a method with the schedule of another stage, and its options of the same objective."""
     given = dict(given)
     before = given.pop("objective", {})
