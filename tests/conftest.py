@@ -24,6 +24,11 @@ _CLASSES = {
 _ENDINGS = ("", " today", " since monday", " in town")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs the longest tests, those of whole commands, first: at the end the other worker would wait for them."""
+    items.sort(key=lambda item: "invariants" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def tickets() -> list[tuple[str, str]]:
     """192 distinct texts with one of three labels each."""
