@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.data.examples import SCORE, LabelSpace, TextData, TextSplit
 from tellapart.errors import DataError, RecipeError
 from tellapart.evaluation.metrics import main_metric
 from tellapart.fitting.fit import fit
@@ -143,11 +143,24 @@ def test_what_has_no_effect_is_refused(task):
         resolve(_recipe("cross-entropy", "stages.0.label_text_anchors=true"), task)
     with pytest.raises(RecipeError, match="trains only the head"):
         resolve(_recipe("frozen", "stages.0.label_text_anchors=true"), task)
+
+
+def test_a_label_text_of_a_ranking_is_a_pair_without_a_second_text_and_auto_takes_none():
     ranking = TextData(
         TextSplit(["a", "b"], ["c", "d"], ["no", "yes"], ["q", "q"]), None, None, LabelSpace(("no", "yes"))
     )
-    with pytest.raises(DataError, match="ranked by question"):
-        resolve(_recipe("cross-entropy"), ranking)
+    texts = resolve(_recipe("cross-entropy"), ranking).data.label_texts
+    assert (texts.texts, texts.text_pairs, texts.question_ids) == (["no", "yes"], ["", ""], None)
+    assert resolve(_recipe("cross-entropy", texts="auto"), ranking).data.label_texts is None
+
+
+def test_auto_takes_none_for_numeric_targets():
+    numbers = TextData(
+        TextSplit(["a", "b"], None, [0.5, 1.0]), None, None, LabelSpace((SCORE,), "regression")
+    )
+    assert resolve(_recipe("mean-squared-error", texts="auto"), numbers).data.label_texts is None
+    with pytest.raises(DataError, match="numeric targets have no label texts"):
+        resolve(_recipe("mean-squared-error"), numbers)
 
 
 def test_fingerprints_of_trials_stay_without_label_texts_and_differ_with_them():

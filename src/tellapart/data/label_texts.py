@@ -52,7 +52,7 @@ def read_label_texts(given: LabelTexts, labels: LabelSpace, *, pairs: bool = Fal
     """Returns the texts that describe the classes, in the order of the classes.
 
     Args:
-        given: `names` for the readable class names; `auto` for the same if `names_are_words` and no two are equal;
+        given: `names` for the readable class names; `auto` for the same if `names_are_words`, no two are equal, and the rows are no pairs;
             `none`; or descriptions, one or several for each class: a mapping, or a file. A table (CSV, TSV, JSON
             Lines, JSON, Parquet) has the columns class and text, or exactly two columns; JSON and YAML may also hold
             a mapping of classes to texts.
@@ -67,6 +67,8 @@ def read_label_texts(given: LabelTexts, labels: LabelSpace, *, pairs: bool = Fal
             two classes; the file cannot be read.
     """
     if given == NONE:
+        return None
+    if given == AUTO and (pairs or labels.regression):  # the name of a relation is no pair of texts
         return None
     if labels.regression:
         raise DataError("numeric targets have no label texts", "leave out --label-texts (data.label_texts)")
@@ -98,6 +100,8 @@ def decided(given: LabelTexts, texts: TextSplit | None) -> LabelTexts:
 
 def label_text_note(given: LabelTexts, texts: TextSplit | None, labels: LabelSpace) -> str:
     """Returns a sentence on the label texts in use and their origin, or on why `auto` uses none."""
+    if texts is None and labels.regression:
+        return "Numeric targets have no label texts."
     if texts is None:
         return (
             f'The class names are no distinct words (such as "{labels.names[0]}"): no label texts are used.'

@@ -12,7 +12,7 @@ from tellapart.data.reading.rows import read_task
 from tellapart.data.reading.unlabelled import read_unlabelled
 from tellapart.data.splits import prepare_splits, sample
 from tellapart.data.unlabelled import REST, undrawn_rows, unlabelled_rows
-from tellapart.errors import DataError, RecipeError
+from tellapart.errors import RecipeError
 from tellapart.evaluation.task import RELEVANT, is_ranking
 from tellapart.objectives.relations import with_relations
 from tellapart.recipes import Recipe
@@ -52,15 +52,9 @@ def with_label_texts(data: TextData, recipe: Recipe) -> TextData:
     """Returns the data with the label texts that a recipe asks for; without, if no stage uses them.
 
     Raises:
-        DataError: The label texts do not fit the classes, or the task is a ranking.
+        DataError: The label texts do not fit the classes.
     """
-    given = recipe.data.label_texts
-    if given != NONE and is_ranking(data.labels, data.train):
-        raise DataError(
-            "answers that are ranked by question have no label texts",
-            "leave out --label-texts (data.label_texts)",
-        )
-    texts = read_label_texts(given, data.labels, pairs=data.train.text_pairs is not None)
+    texts = read_label_texts(recipe.data.label_texts, data.labels, pairs=data.train.text_pairs is not None)
     return dataclasses.replace(data, label_texts=texts if _uses_label_texts(recipe) else None)
 
 
