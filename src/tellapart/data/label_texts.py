@@ -52,10 +52,10 @@ def read_label_texts(given: LabelTexts, labels: LabelSpace, *, pairs: bool = Fal
     """Returns the texts that describe the classes, in the order of the classes.
 
     Args:
-        given: `names` for the readable class names; `auto` for the same if `names_are_words`, no two are equal, and the rows are no pairs;
-            `none`; or descriptions, one or several for each class: a mapping, or a file. A table (CSV, TSV, JSON
-            Lines, JSON, Parquet) has the columns class and text, or exactly two columns; JSON and YAML may also hold
-            a mapping of classes to texts.
+        given: `names` for the readable class names; `auto` for the same if `names_are_words`, no two are equal and
+            the rows are no pairs; `none`; or descriptions, one or several for each class: a mapping, or a file. A
+            table (CSV, TSV, JSON Lines, JSON, Parquet) has the columns class and text, or exactly two columns; JSON
+            and YAML may also hold a mapping of classes to texts.
         labels: The classes.
         pairs: Whether the rows of the task are pairs; label texts then have an empty second text.
 

@@ -43,7 +43,7 @@ class Method:
 
 _VARIANTS: dict[str, Method] = {
     RECOMMENDED_METHOD: Method(
-        "recommended: cross entropy + SupCon over two views, with the class names as texts and averaged weights",
+        "recommended: cross entropy + SupCon over two views, class names as texts, averaged weights",
         [
             {
                 "objective": {
@@ -56,7 +56,7 @@ _VARIANTS: dict[str, Method] = {
             }
         ],
         data={"label_texts": "auto"},
-        schedule={"selection": "average"},
+        schedule={"selection": "average", "label_text_anchors": True},
     ),
     "negative-supervision-prior": Method(
         "AAN that pushes classes apart harder the farther apart they are in an order or a hierarchy",
