@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -64,6 +66,39 @@ def commands_on_two(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Seque
     program = tmp_path_factory.mktemp("several") / "several.py"
     program.write_text(SEVERAL)
     return lambda runs: _launched(2, str(program), json.dumps(runs))
+
+
+@pytest.fixture(scope="session")
+def kill_after_checkpoints() -> Callable[[Sequence[str], Path, Path, int], None]:
+    """Starts a run and kills it, without warning, once so many checkpoints have come and gone."""
+    # Forked from a process that has imported what takes long.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        [
+            "tellapart.cli",
+            "tellapart.runs.train",
+            "tellapart.pretraining.run",
+            "transformers.models.bert.modeling_bert",
+        ]
+    )
+
+    def run(arguments: Sequence[str], output: Path, checkpoints: Path, count: int) -> None:
+        process = context.Process(target=main, args=([*arguments, "--quiet", "--output", str(output)],))
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("OMP_NUM_THREADS", "HF_HUB_OFFLINE"):
+                patch.setenv(name, ENVIRONMENT[name])
+            process.start()
+        seen: set[str] = set()
+        deadline = time.monotonic() + 120
+        while len(seen) <= count and process.is_alive() and time.monotonic() < deadline:
+            seen |= {path.name for path in checkpoints.glob("checkpoint-*")}
+            time.sleep(0.005)
+        process.kill()
+        process.join()
+        assert len(seen) > count, "the run ended before it could be killed"
+        assert not (output / "model").exists()
+
+    return run
 
 
 @pytest.fixture(scope="session")

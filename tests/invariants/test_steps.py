@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -134,39 +129,20 @@ def test_a_batch_in_chunks_steps_like_one_pass_on_one_process_and_on_two(
     ],
 )
 def test_a_killed_run_resumes_to_the_same_bits(
-    command, tiny_encoder, ticket_file, tmp_path, method, selection
+    command, kill_after_checkpoints, tiny_encoder, ticket_file, tmp_path, method, selection
 ):
     """With dropout, AdamW, an adaptive distance and the choice of the weights."""
     options = [
         *("train", str(ticket_file), "--encoder", tiny_encoder, f"--method={method}", "--max-length=24"),
-        *("--few-shot=12", "--epochs=12", "--batch-size=4", "--learning-rate=1e-3", "--quiet"),
+        *("--few-shot=12", "--epochs=12", "--batch-size=4", "--learning-rate=1e-3"),
         "--set=stages.0.evaluations=12",
         f"--set=stages.0.selection={selection}",
     ]
-    command(*options, "--output", tmp_path / "whole")
+    command(*options, "--quiet", "--output", tmp_path / "whole")
     killed = tmp_path / "killed"
-    _kill_after_checkpoints(options, killed)
+    kill_after_checkpoints(options, killed, killed / "checkpoints" / "stage-0", 2)
     assert not (killed / "metrics.json").exists()
-    assert not (killed / "model").exists()
-    command(*options, "--output", killed, "--resume")
+    command(*options, "--quiet", "--output", killed, "--resume")
     for file in ("model/model.safetensors", "predictions.parquet"):
         assert (killed / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     assert not (killed / "checkpoints").exists()
-
-
-def _kill_after_checkpoints(options: list[str], folder: Path, count: int = 2) -> None:
-    """Starts a run and kills it, without warning, once some checkpoints have come and gone."""
-    run = subprocess.Popen(
-        [sys.executable, "-m", "tellapart", *options, "--output", str(folder)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    seen: set[str] = set()
-    deadline = time.monotonic() + 120
-    while len(seen) <= count and run.poll() is None and time.monotonic() < deadline:
-        seen |= {path.name for path in (folder / "checkpoints" / "stage-0").glob("checkpoint-*")}
-        time.sleep(0.01)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
-    assert len(seen) > count, "the run ended before it could be killed"
