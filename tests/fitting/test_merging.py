@@ -22,7 +22,8 @@ from tellapart.runs.train import train
 
 @pytest.fixture
 def quick(recipe):
-    return with_values(recipe, ["stages.0.epochs=1", "stages.0.selection=last", "seed=5"])
+    settings = ["stages.0.epochs=1", "stages.0.evaluations=1", "stages.0.selection=last", "seed=5"]
+    return with_values(recipe, settings)
 
 
 @pytest.fixture
