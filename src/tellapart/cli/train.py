@@ -15,20 +15,19 @@ from tellapart.recipes import Recipe
 @o.takes_settings(Recipe, o.RECIPE_PLACES, example=o.EXAMPLE)
 def train(
     context: typer.Context,
+    output: o.Output = None,
     trials: Annotated[
-        int,
-        o.option("--trials", "Models to train and merge, one per seed.", "Merging", min=1),
+        int, o.option("--trials", "Models to train and merge, one per seed.", "Training", min=1)
     ] = 1,
     merge: Annotated[
         Literal["soup", "distil"] | None,
         o.option(
             "--merge",
-            "[bold]soup[/], the mean of their weights; [bold]distil[/], one more model that learns the mean of their "
+            "`soup`, the mean of their weights; `distil`, one more model that learns the mean of their "
             "probabilities. They share rows and initial weights.",
-            "Merging",
+            "Training",
         ),
     ] = None,
-    output: o.Output = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
