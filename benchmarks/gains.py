@@ -51,7 +51,12 @@ def run(name: str, arms: dict[str, str], trials: int) -> None:
     declared = protocol()
     for finished in sorted({*range(2, trials, 2), trials}):
         comparison = compare(
-            recipe_for(declared, name), list(arms.values()), RUNS / name, trials=finished, resume=True
+            recipe_for(declared, name),
+            list(arms.values()),
+            RUNS / name,
+            trials=finished,
+            resume=True,
+            quiet=True,
         )
         result = {"arms": dict(zip(arms, comparison.methods, strict=True)), **comparison.to_dict()}
         write_json(FOLDER / f"{name}.json", result)
