@@ -14,6 +14,8 @@ from tellapart.evaluation.trials import PairedDifference, paired_difference
 from tellapart.inspection.page import markdown_table as table
 from tellapart.reproduction.pages import environment_sentence as hardware
 
+TITLE = "Do the methods help? Comparisons declared beforehand"
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -47,7 +49,7 @@ def gains_page() -> str:
     sets = measured_sets(declared)
     return "\n\n".join(
         [
-            "# Do the methods help? Comparisons declared beforehand",
+            f"# {TITLE}",
             declared["remark"].strip(),
             "## Means",
             "Mean of the set's metric in %, in brackets the seeds. All arms of a set see the same rows of a seed.",
