@@ -20,9 +20,10 @@ from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.fitting.heads import fit_tfidf, start_at_frequencies
 from tellapart.fitting.models import input_length, load_model, windows_in_use
+from tellapart.fitting.propagation import certain_targets
 from tellapart.fitting.refit import refit_recipe, refitted, with_validation_rows
 from tellapart.fitting.resolve import ResolvedRun, resolve
-from tellapart.fitting.self_training import Pretrainer, certain_targets, self_train
+from tellapart.fitting.self_training import Pretrainer, self_train
 from tellapart.fitting.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
 from tellapart.fitting.tasks import Task
 from tellapart.recipes import Recipe
