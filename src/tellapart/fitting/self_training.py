@@ -202,7 +202,7 @@ class _Lesson:
 
     def taught(self, train: Training, folder: Path) -> Fitted:
         """Trains the classifier."""
-        return train(self.recipe, self.data, folder, self.targets, self.weights)
+        return train(self.recipe, self.data, folder, targets=self.targets, weights=self.weights)
 
 
 def _lesson(recipe: Recipe, data: TextData, pseudo: PseudoLabels) -> _Lesson:
