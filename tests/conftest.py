@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import itertools
 import json
 import re
@@ -27,6 +28,13 @@ _ENDINGS = ("", " today", " since monday", " in town")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Runs the longest tests, those of whole commands, first: at the end the other worker would wait for them."""
     items.sort(key=lambda item: "invariants" not in item.path.parts)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _little_garbage() -> None:
+    """Each training collects garbage: not among all that was imported, which would take longer than a short one."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,8 @@ from tellapart.runs.train import train
 
 @pytest.fixture
 def quick(recipe):
-    return with_values(recipe, ["stages.0.epochs=1", "stages.0.selection=last", "seed=5"])
+    settings = ["stages.0.epochs=1", "stages.0.evaluations=1", "stages.0.selection=last", "seed=5"]
+    return with_values(recipe, settings)
 
 
 @pytest.fixture
@@ -146,12 +147,12 @@ def test_several_labels_and_numbers_can_be_merged(tmp_path, quick, tickets, scor
     several = with_values(quick, [f"data.source={file}"])
     merged = fit_merged(several, load_data(several), tmp_path / "a", members=2, merge="distil", quiet=True)
     assert merged.fitted.labels.multi_label
-    numbers = with_values(
-        method_recipe("mean-squared-error", quick), [f"data.source={score_file}", "data.regression=true"]
-    )
+    # Steps of the usual size lead away from the start, which is the least squares solution.
+    settings = [f"data.source={score_file}", "data.regression=true", "stages.0.learning_rate=1e-4"]
+    numbers = with_values(method_recipe("mean-squared-error", quick), settings)
     data = load_data(numbers)
     soup = fit_merged(numbers, data, tmp_path / "b", members=2, merge="soup", quiet=True)
-    assert 150 < soup.fitted.scores(data.test).mean() < 300
+    np.testing.assert_allclose(soup.fitted.scores(data.test)[:, 0], data.test.labels, atol=12.5)
     with pytest.raises(RecipeError, match="distillation needs probabilities"):
         fit_merged(numbers, data, tmp_path / "c", members=2, merge="distil", quiet=True)
 

@@ -23,9 +23,8 @@ from tellapart.runs.train import train
 
 @pytest.fixture
 def refit(recipe):
-    return with_values(
-        recipe, ["data.validation_in_training=true", "data.few_shot=10", "stages.0.batch_size=8"]
-    )
+    settings = ["data.validation_in_training=true", "data.few_shot=10", "stages.0.batch_size=8"]
+    return with_values(recipe, [*settings, "stages.0.epochs=3", "stages.0.evaluations=4"])
 
 
 @pytest.fixture
@@ -53,7 +52,8 @@ def _weights(fitted):
 
 def test_the_second_training_has_all_rows_and_stops_where_the_first_was_best(refit, tmp_path, seen):
     data = load_data(refit)
-    fitted = fit(refit, data, tmp_path, quiet=True)
+    longer = with_values(refit, ["stages.0.epochs=6", "stages.0.evaluations=10"])
+    fitted = fit(longer, data, tmp_path, quiet=True)
     first, second = seen
     assert second["rows"] == len(data.train) + len(data.validation) == first["rows"] + len(data.validation)
     assert second["validation"] is None

@@ -19,6 +19,11 @@ from tellapart.runs.train import train
 from tellapart.training.defaults import default_selection
 
 
+@pytest.fixture
+def recipe(recipe) -> Recipe:
+    return with_values(recipe, ["stages.0.epochs=3", "stages.0.evaluations=3"])
+
+
 def _fit(recipe, folder, *settings, data=None):
     chosen = with_values(recipe, list(settings))
     return fit(chosen, load_data(chosen) if data is None else data, folder, quiet=True)
@@ -50,7 +55,7 @@ def test_last_keeps_the_weights_of_a_run_without_validation_rows(recipe, tmp_pat
     _assert_close(_weights(last), _weights(without))
     assert without.recipe.stages[0].selection == "last"
     evaluated = [entry for entry in last.history if "eval_accuracy" in entry]
-    assert len(evaluated) == 10
+    assert len(evaluated) == 3
     assert _accuracy(last, data.validation) == pytest.approx(evaluated[-1]["eval_accuracy"])
 
 

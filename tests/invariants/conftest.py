@@ -1,11 +1,13 @@
-"""Runs of the real command line, each a process of its own."""
+"""Runs of the command line, in this process or on several that torchrun starts."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,27 +15,88 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tellapart.cli import main
+
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
-@pytest.fixture(scope="session")
-def command() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `tellapart` with the arguments, on one process or on several that torchrun starts."""
+SEVERAL = """
+import json, sys
+from tellapart.cli import main
+for arguments in json.loads(sys.argv[1]):
+    try:
+        main(arguments)
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
 
-    def run(*arguments: object, ranks: int = 1) -> subprocess.CompletedProcess[str]:
-        launcher = [sys.executable, "-m"]
+
+def _launched(ranks: int, *program: str) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+    finished = subprocess.run(
+        [*launcher, *program], env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., None]:
+    """Runs `tellapart` with the arguments: here, on one thread, or on several processes that torchrun starts."""
+
+    def run(*arguments: object, ranks: int = 1) -> None:
         if ranks > 1:
-            launcher += ["torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}", "-m"]
-        finished = subprocess.run(
-            [*launcher, "tellapart", *map(str, arguments)],
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert finished.returncode == 0, finished.stderr[-3000:]
-        return finished
+            _launched(ranks, "-m", "tellapart", *map(str, arguments))
+            return
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # as in the other processes: sums are split by threads
+        try:
+            with pytest.raises(SystemExit) as end:
+                main([str(argument) for argument in arguments])
+        finally:
+            torch.set_num_threads(threads)
+        assert not end.value.code
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def commands_on_two(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Sequence[str]]], None]:
+    """Runs `tellapart` several times on two processes that are started once, which takes longer than the runs."""
+    program = tmp_path_factory.mktemp("several") / "several.py"
+    program.write_text(SEVERAL)
+    return lambda runs: _launched(2, str(program), json.dumps(runs))
+
+
+@pytest.fixture(scope="session")
+def kill_after_checkpoints() -> Callable[[Sequence[str], Path, Path, int], None]:
+    """Starts a run and kills it, without warning, once so many checkpoints have come and gone."""
+    # Forked from a process that has imported what takes long.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        [
+            "tellapart.cli",
+            "tellapart.runs.train",
+            "tellapart.pretraining.run",
+            "transformers.models.bert.modeling_bert",
+        ]
+    )
+
+    def run(arguments: Sequence[str], output: Path, checkpoints: Path, count: int) -> None:
+        process = context.Process(target=main, args=([*arguments, "--quiet", "--output", str(output)],))
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("OMP_NUM_THREADS", "HF_HUB_OFFLINE"):
+                patch.setenv(name, ENVIRONMENT[name])
+            process.start()
+        seen: set[str] = set()
+        deadline = time.monotonic() + 120
+        while len(seen) <= count and process.is_alive() and time.monotonic() < deadline:
+            seen |= {path.name for path in checkpoints.glob("checkpoint-*")}
+            time.sleep(0.005)
+        process.kill()
+        process.join()
+        assert len(seen) > count, "the run ended before it could be killed"
+        assert not (output / "model").exists()
 
     return run
 

@@ -17,23 +17,29 @@ PIPELINE = """
 import json, sys
 sys.modules["tellapart"] = None  # importing it is an error
 from transformers import pipeline
-model, rows = sys.argv[1], json.load(open(sys.argv[2]))
-classify = pipeline("text-classification", model)
-json.dump(classify(rows, top_k=None, truncation=True, batch_size=8), sys.stdout)
+served = {}
+for model, rows in json.load(open(sys.argv[1])).items():
+    classify = pipeline("text-classification", model)
+    served[model] = classify(rows, top_k=None, truncation=True, batch_size=8)
+json.dump(served, sys.stdout)
 """
 
 
-def _served(model: Path, rows: list, folder: Path) -> list[dict[str, float]]:
-    """The probabilities of all labels, from a process that cannot import tellapart."""
+def _served(rows: dict[str, list], folder: Path) -> dict[str, list[dict[str, float]]]:
+    """The probabilities of all labels for the rows of each model, from a process that cannot import tellapart."""
     (folder / "rows.json").write_text(json.dumps(rows))
     finished = subprocess.run(
-        [sys.executable, "-c", PIPELINE, str(model), str(folder / "rows.json")],
+        [sys.executable, "-c", PIPELINE, str(folder / "rows.json")],
         env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         check=True,
     )
-    return [{entry["label"]: entry["score"] for entry in row} for row in json.loads(finished.stdout)]
+    served = json.loads(finished.stdout)
+    return {
+        model: [{entry["label"]: entry["score"] for entry in row} for row in answers]
+        for model, answers in served.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -51,27 +57,38 @@ def table(tickets) -> pa.Table:
     )
 
 
-@pytest.mark.parametrize("task", ["single-label", "multi-label", "pairs"])
-def test_a_pipeline_gives_the_same_labels_and_probabilities(command, tiny_encoder, table, tmp_path, task):
-    columns = {
-        "single-label": ["text", "label"],
-        "multi-label": ["text", "labels"],
-        "pairs": ["text", "text_pair", "label"],
-    }[task]
-    data = tmp_path / "data.parquet"
-    pq.write_table(table.select(columns), data)
-    run, output = tmp_path / "run", tmp_path / "predicted.parquet"
-    command(
-        *("train", data, "--encoder", tiny_encoder, "--epochs=8", "--learning-rate=0.005"),
-        *("--max-length=9", "--quiet", "--output", run),  # some texts are longer and are cut
-    )
-    command("predict", run, data, "--output", output, "--precision", "fp32", "--quiet")
-    predicted = pq.read_table(output).to_pylist()
-    if task == "pairs":
-        rows = [{"text": row["text"], "text_pair": row["text_pair"]} for row in predicted]
-    else:
-        rows = [row["text"] for row in predicted]
-    served = _served(run / "model", rows, tmp_path)
+TASKS = {
+    "single-label": ["text", "label"],
+    "multi-label": ["text", "labels"],
+    "pairs": ["text", "text_pair", "label"],
+}
+
+
+@pytest.fixture(scope="module")
+def answers(command, tiny_encoder, table, tmp_path_factory) -> dict[str, tuple[list[dict], list[dict]]]:
+    """For each task the rows that `predict` wrote, and the probabilities of a pipeline."""
+    folder = tmp_path_factory.mktemp("served")
+    predicted, rows = {}, {}
+    for task, columns in TASKS.items():
+        data, run, output = (folder / f"{task}{end}" for end in (".parquet", "", "-predicted.parquet"))
+        pq.write_table(table.select(columns), data)
+        command(
+            *("train", data, "--encoder", tiny_encoder, "--epochs=8", "--learning-rate=0.005"),
+            *("--max-length=9", "--quiet", "--output", run),  # some texts are longer and are cut
+        )
+        command("predict", run, data, "--output", output, "--precision", "fp32", "--quiet")
+        predicted[task] = pq.read_table(output).to_pylist()
+        rows[str(run / "model")] = [
+            {"text": row["text"], "text_pair": row["text_pair"]} if task == "pairs" else row["text"]
+            for row in predicted[task]
+        ]
+    served = _served(rows, folder)
+    return {task: (predicted[task], served[str(folder / task / "model")]) for task in TASKS}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_pipeline_gives_the_same_labels_and_probabilities(answers, task):
+    predicted, served = answers[task]
     assert len({json.dumps(row["predicted_label"]) for row in predicted}) > 2
     for row, chances in zip(predicted, served, strict=True):
         if task == "multi-label":

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -50,29 +45,17 @@ def test_two_processes_step_like_one_with_hard_correction(
         torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-4)
 
 
-def test_a_killed_run_resumes_to_the_same_bits(weights, tiny_encoder, many_synonyms, ticket_file, tmp_path):
+def test_a_killed_run_resumes_to_the_same_bits(
+    weights, kill_after_checkpoints, tiny_encoder, many_synonyms, ticket_file, tmp_path
+):
     settings = [
         "max_length=24", "steps=150", "save_every=10", "batch_size=8", "correction=hard+soft",
         f"synonyms={many_synonyms}", f"encoder={tiny_encoder}",
     ]  # fmt: skip
     recipe = _recipe(f"texts={ticket_file}", *settings)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    run = subprocess.Popen(
-        [sys.executable, "-m", "tellapart", "pretrain", str(ticket_file), "--quiet", "--output", str(killed)]
-        + [f"--set={setting}" for setting in settings],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    seen: set[str] = set()
-    deadline = time.monotonic() + 120
-    while len(seen) <= 3 and run.poll() is None and time.monotonic() < deadline:
-        seen |= {path.name for path in (killed / "checkpoints").glob("checkpoint-*")}
-        time.sleep(0.005)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
-    assert len(seen) > 3, "the run ended before it could be killed"
-    assert not (killed / "model").exists()
+    options = ["pretrain", str(ticket_file), *(f"--set={setting}" for setting in settings)]
+    kill_after_checkpoints(options, killed, killed / "checkpoints", 3)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the process that was killed: sums are split by threads
     try:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -44,44 +39,59 @@ def test_eight_accumulated_batches_of_4_step_like_one_of_32(
     _assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 
 
-@pytest.mark.parametrize(
-    ("method", "options"),
-    [
-        ("label-distance", ["--set=stages.0.objective.update_every=1"]),
-        ("negative-supervision", ["--set=stages.0.objective.samples=all"]),
-        ("r-drop", []),
-        (
-            "label-distance",
-            [
-                "--label-texts=names",
-                "--set=stages.0.label_text_weight=0.5",
-                "--set=stages.0.label_text_anchors=true",
-            ],
-        ),
-        ("cross-entropy", ["--set=stages.0.perturbation=fgm", "--set=stages.0.objective.total=5"]),
-        ("cross-entropy", ["--set=stages.0.selection=average", "--set=stages.0.averaging=0.5"]),
-    ],
-)
-def test_two_processes_step_like_one(
-    command, weights, steady_encoder, plainly, ticket_file, tmp_path, method, options
-):
-    for ranks in (1, 2):
-        command(
-            "train",
-            ticket_file,
-            *plainly,
-            *options,
-            "--encoder",
-            steady_encoder,
-            f"--method={method}",
-            "--epochs=5",
-            f"--batch-size={16 // ranks}",
-            f"--set=stages.0.trainer.bucket_window={8 * ranks}",
-            "--output",
-            tmp_path / str(ranks),
-            ranks=ranks,
-        )
-    _assert_same(weights(tmp_path / "1"), weights(tmp_path / "2"))
+METHODS: dict[str, tuple[str, ...]] = {
+    "label-distance": ("--set=stages.0.objective.update_every=1",),
+    "negative-supervision": ("--set=stages.0.objective.samples=all",),
+    "r-drop": (),
+    "label-distance with anchors": (
+        "--label-texts=names",
+        "--set=stages.0.label_text_weight=0.5",
+        "--set=stages.0.label_text_anchors=true",
+    ),
+    "cross-entropy with perturbation": (
+        "--set=stages.0.perturbation=fgm",
+        "--set=stages.0.objective.total=5",
+    ),
+    "cross-entropy averaged": ("--set=stages.0.selection=average", "--set=stages.0.averaging=0.5"),
+}
+
+
+@pytest.fixture(scope="module")
+def runs_on(steady_encoder, plainly, ticket_file, tmp_path_factory):
+    """The command lines of all methods for a number of processes, by name, and the folder of each run."""
+    root = tmp_path_factory.mktemp("runs")
+
+    def arguments(ranks: int) -> dict[str, tuple[Path, list[str]]]:
+        runs = {}
+        for name, options in METHODS.items():
+            folder = root / f"{name} on {ranks}"
+            runs[name] = (
+                folder,
+                [
+                    *("train", str(ticket_file), *plainly, *options, "--encoder", steady_encoder),
+                    *(f"--method={name.split()[0]}", "--epochs=5", f"--batch-size={16 // ranks}"),
+                    f"--set=stages.0.trainer.bucket_window={8 * ranks}",
+                    *("--output", str(folder)),
+                ],
+            )
+        return runs
+
+    return arguments
+
+
+@pytest.fixture(scope="module")
+def on_two(runs_on, commands_on_two) -> dict[str, Path]:
+    """The folders of runs of all methods on two processes."""
+    runs = runs_on(2)
+    commands_on_two([arguments for _, arguments in runs.values()])
+    return {name: folder for name, (folder, _) in runs.items()}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_two_processes_step_like_one(command, weights, runs_on, on_two, name):
+    folder, arguments = runs_on(1)[name]
+    command(*arguments)
+    _assert_same(weights(folder), weights(on_two[name]))
 
 
 def test_a_batch_in_chunks_steps_like_one_pass_on_one_process_and_on_two(
@@ -119,39 +129,20 @@ def test_a_batch_in_chunks_steps_like_one_pass_on_one_process_and_on_two(
     ],
 )
 def test_a_killed_run_resumes_to_the_same_bits(
-    command, tiny_encoder, ticket_file, tmp_path, method, selection
+    command, kill_after_checkpoints, tiny_encoder, ticket_file, tmp_path, method, selection
 ):
     """With dropout, AdamW, an adaptive distance and the choice of the weights."""
     options = [
         *("train", str(ticket_file), "--encoder", tiny_encoder, f"--method={method}", "--max-length=24"),
-        *("--epochs=24", "--batch-size=4", "--learning-rate=1e-3", "--quiet"),
-        "--set=stages.0.evaluations=24",
+        *("--few-shot=12", "--epochs=12", "--batch-size=4", "--learning-rate=1e-3"),
+        "--set=stages.0.evaluations=12",
         f"--set=stages.0.selection={selection}",
     ]
-    command(*options, "--output", tmp_path / "whole")
+    command(*options, "--quiet", "--output", tmp_path / "whole")
     killed = tmp_path / "killed"
-    _kill_after_checkpoints(options, killed)
+    kill_after_checkpoints(options, killed, killed / "checkpoints" / "stage-0", 2)
     assert not (killed / "metrics.json").exists()
-    assert not (killed / "model").exists()
-    command(*options, "--output", killed, "--resume")
+    command(*options, "--quiet", "--output", killed, "--resume")
     for file in ("model/model.safetensors", "predictions.parquet"):
         assert (killed / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     assert not (killed / "checkpoints").exists()
-
-
-def _kill_after_checkpoints(options: list[str], folder: Path, count: int = 2) -> None:
-    """Starts a run and kills it, without warning, once some checkpoints have come and gone."""
-    run = subprocess.Popen(
-        [sys.executable, "-m", "tellapart", *options, "--output", str(folder)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    seen: set[str] = set()
-    deadline = time.monotonic() + 120
-    while len(seen) <= count and run.poll() is None and time.monotonic() < deadline:
-        seen |= {path.name for path in (folder / "checkpoints" / "stage-0").glob("checkpoint-*")}
-        time.sleep(0.01)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
-    assert len(seen) > count, "the run ended before it could be killed"

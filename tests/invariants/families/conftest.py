@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import functools
-import gc
 import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,15 +182,6 @@ def _task(rows: TextSplit, names: tuple[str, ...], *, multi_label: bool = False)
 
 
 TASKS = _tasks()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _little_garbage() -> Iterator[None]:
-    """Each of many short runs collects garbage: not among all that was imported."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
