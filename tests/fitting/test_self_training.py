@@ -317,7 +317,12 @@ def test_only_the_last_student_is_trained_on_the_validation_rows_in_the_end(few,
     chosen = with_values(few, ["data.validation_in_training=true", "self_training.weight=0.5"])
     data = load_data(chosen)
     fitted = fit(chosen, data, tmp_path, quiet=True)
-    assert [recipe.data.validation_in_training for recipe, _, _ in trained] == [False, True]
+    teacher, student, first, second = trained  # the student is trained twice
+    assert [each[0].data.validation_in_training for each in trained] == [False, True, False, False]
+    assert student[1] == first[1]
+    assert len(teacher[1]) == len(data.train)
+    assert second[1].texts == [*first[1].texts, *data.validation.texts]
+    assert len(second[2]) == len(second[1])
     assert fitted.validation_logits is not None
     assert fitted.self_training["rounds"][0]["used"] > 0
 
