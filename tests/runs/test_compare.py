@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import pytest
 import yaml
@@ -9,7 +10,7 @@ import yaml
 from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.comparison import Comparison
 from tellapart.fitting import trials as module
-from tellapart.recipes import method_recipe, with_stages_of, with_values
+from tellapart.recipes import Recipe, method_recipe, with_stages_of, with_values
 from tellapart.runs.compare import compare
 
 
@@ -106,14 +107,25 @@ def test_a_trial_of_other_settings_is_not_taken_for_this_one(recipe, tmp_path, m
     assert calls == [1]
 
 
+def _of_version_0_1(recipe: Recipe) -> dict[str, Any]:
+    """The content of a recipe without the keys that came later, but for those of objectives."""
+    content = recipe.model_dump(mode="json")
+    later = {
+        "data": "regression validation_rows unlabelled label_texts validation_in_training",
+        "encoder": "windows window_length window_stride",
+    }
+    for section, keys in later.items():
+        for key in keys.split():
+            del content[section][key]
+    for key in ["gradient_cache", "label_text_weight", "label_text_anchors", "selection", "averaging"]:
+        del content["stages"][0][key]
+    del content["self_training"]
+    return content
+
+
 def test_a_trial_of_a_version_with_fewer_keys_is_still_one(recipe, tmp_path):
     recipe = recipe.model_copy(update={"method": "tfidf"})
-    content = recipe.model_dump(mode="json")
-    for key in ("windows", "window_length", "window_stride"):
-        del content["encoder"][key]
-    for key in ("regression", "validation_rows"):
-        del content["data"][key]
-    del content["stages"][0]["gradient_cache"]
+    content = _of_version_0_1(recipe)
     written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True) + "tickets"
     trial = {"fingerprint": hashlib.sha256(written.encode()).hexdigest()}
     module.trial_file(recipe, tmp_path).write_text(json.dumps(trial))
@@ -131,17 +143,10 @@ def test_a_trial_of_a_version_with_fewer_keys_is_still_one(recipe, tmp_path):
 )
 def test_a_trial_of_a_version_with_fewer_options_is_still_one(recipe, tmp_path, method, option, later):
     recipe = with_values(method_recipe(method, recipe), [f"stages.0.objective.{option}"])
-    content = recipe.model_dump(mode="json")
-    for section, keys in {
-        "encoder": ("windows", "window_length", "window_stride"),
-        "data": ("regression", "validation_rows"),
-    }.items():
-        for key in keys:
-            del content[section][key]
-    stage = content["stages"][0]
-    del stage["gradient_cache"]
+    content = _of_version_0_1(recipe)
+    objective = content["stages"][0]["objective"]
     for key in (*later, "warm_up"):
-        stage["objective"].pop(key, None)
+        objective.pop(key, None)
     written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True) + "tickets"
     trial = {"fingerprint": hashlib.sha256(written.encode()).hexdigest()}
     module.trial_file(recipe, tmp_path).write_text(json.dumps(trial))

@@ -27,7 +27,7 @@ class PretendedRuns:
     def __init__(self, quality):
         self.quality, self.calls, self.fail_at = quality, [], None
 
-    def __call__(self, recipe, data, folder, *, quiet, callbacks):
+    def __call__(self, recipe, data, folder, *, quiet, callbacks, pretrainer):
         self.calls.append((recipe.method, recipe.stages[0].regularisation, recipe.seed))
         if len(self.calls) == self.fail_at:
             raise KeyboardInterrupt
@@ -304,11 +304,12 @@ def test_a_run_that_falls_behind_stops_at_that_evaluation(recipe, tmp_path):
 def test_a_run_of_two_stages_goes_through_the_steps_once(recipe):
     trial = _asked(_Record())
     callback = PruningCallback(trial, "log_loss", [], stages=2)
+    arguments = SimpleNamespace(load_best_model_at_end=True)
     for scores in ([0.7, 0.6], [0.9, 0.8, 0.85, 0.2]):
         callback.on_train_begin(None, None, None)
         for number, score in enumerate(scores, start=1):
             state = SimpleNamespace(global_step=number, max_steps=len(scores))
-            callback.on_evaluate(None, state, None, metrics={"eval_log_loss": score})
+            callback.on_evaluate(arguments, state, None, metrics={"eval_log_loss": score})
     # A second stage starts from a fresh layer: what the first one reached says nothing about its end.
     assert trial.study.trials[0].intermediate_values == {250: 0.7, 500: 0.6, 625: 0.9, 750: 0.8, 875: 0.8}
 
