@@ -23,7 +23,7 @@ def train(
         Literal["soup", "distil"] | None,
         o.option(
             "--merge",
-            "[bold]soup[/], the mean of their weights; [bold]distil[/], one more model that learns the mean of their "
+            "`soup`, the mean of their weights; `distil`, one more model that learns the mean of their "
             "probabilities. They share rows and initial weights.",
             "Merging",
         ),
