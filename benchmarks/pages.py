@@ -16,6 +16,8 @@ from pathlib import Path
 from comparisons import COMPARISONS
 from encoder_pages import encoders_table
 from evidence import RESULTS, ROOT
+from gains_pages import TITLE as GAINS
+from gains_pages import gains_page
 from pretraining_pages import pretraining_pages
 from speed_pages import figures, speed_pages
 from targets import headline_rows
@@ -272,6 +274,7 @@ def index_page() -> str:
             "included.",
             "\n".join(
                 [
+                    f"- [{GAINS}](gains.md)",
                     *lines,
                     *(f"- [{title}]({name}.md)" for name, (title, _) in speed_pages().items()),
                     "- [Training speed compared with the stock Trainer](training-speed.md)",
@@ -311,6 +314,7 @@ def pages() -> dict[Path, str]:
     contents[evidence / "encoder-speed.md"] = encoder_speed_page()
     contents |= {evidence / f"{name}.md": content for name, (_, content) in pretraining_pages().items()}
     contents |= {evidence / f"{name}.md": content for name, (_, content) in speed_pages().items()}
+    contents[evidence / "gains.md"] = gains_page()
     contents[evidence / "README.md"] = index_page()
     for name, comparisons in EXCERPTS.items():
         path = ROOT / "docs" / name

@@ -47,6 +47,13 @@ def test_label_texts_that_cannot_be_used_are_one_sentence(
     assert not (tmp_path / "run").exists()
 
 
+def test_compare_says_what_each_method_guessed(tellapart, quick, ticket_file, tmp_path):
+    methods = "tfidf,tfidf:data.label_texts=auto"
+    done = tellapart("compare", ticket_file, "--methods", methods, "--trials=1", "--output", tmp_path / "c")
+    assert done.code == 0, done.err
+    assert done.err.count("3 label texts from the class names") == 1
+
+
 def test_compare_and_sweep_take_them(tellapart, quick, ticket_file, tmp_path):
     (tmp_path / "texts.yaml").write_text("lost: it is gone\nstolen: a thief took it\nexpired: too old\n")
     common = ["--encoder", quick[1], "--label-texts", tmp_path / "texts.yaml", "--max-length", "24"]

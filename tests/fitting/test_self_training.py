@@ -46,13 +46,13 @@ def _equal(first: Any, second: Any) -> bool:
 def trained(monkeypatch) -> list[tuple[Recipe, TextSplit, np.ndarray | None]]:
     """What each classifier of a run was trained on: its recipe, training rows and targets."""
     calls: list[Any] = []
-    original = fitting._fit_labelled
+    original = fitting._again
 
-    def watched(recipe: Recipe, data: Any, folder: Path, options: Any) -> Any:
-        calls.append((recipe, data.train, options.targets))
-        return original(recipe, data, folder, options)
+    def watched(recipe: Recipe, data: Any, folder: Path, **options: Any) -> Any:
+        calls.append((recipe, data.train, options.get("targets")))
+        return original(recipe, data, folder, **options)
 
-    monkeypatch.setattr(fitting, "_fit_labelled", watched)
+    monkeypatch.setattr(fitting, "_again", watched)
     return calls
 
 
@@ -114,7 +114,7 @@ class KilledError(Exception):
 def test_a_killed_run_resumes_to_the_same_model(few, kept, monkeypatch, tmp_path):
     rounds = with_values(few, ["self_training.rounds=2"])
     whole = train(rounds, tmp_path / "whole", quiet=True)
-    original, calls = fitting._fit_labelled, []
+    original, calls = fitting._again, []
 
     def killed(*arguments: Any, **options: Any) -> Any:
         if len(calls) == kept:
@@ -122,16 +122,16 @@ def test_a_killed_run_resumes_to_the_same_model(few, kept, monkeypatch, tmp_path
         calls.append(arguments)
         return original(*arguments, **options)
 
-    monkeypatch.setattr(fitting, "_fit_labelled", killed)
+    monkeypatch.setattr(fitting, "_again", killed)
     with pytest.raises(KilledError):
         train(rounds, tmp_path / "run", quiet=True)
     seen: list[Path] = []
 
-    def counted(recipe: Recipe, data: Any, folder: Path, options: Any) -> Any:
+    def counted(recipe: Recipe, data: Any, folder: Path, **options: Any) -> Any:
         seen.append(folder)
-        return original(recipe, data, folder, options)
+        return original(recipe, data, folder, **options)
 
-    monkeypatch.setattr(fitting, "_fit_labelled", counted)
+    monkeypatch.setattr(fitting, "_again", counted)
     resumed = train(rounds, tmp_path / "run", resume=True, quiet=True)
     assert [folder.name for folder in seen] == ["round-0", "round-1", "round-2"][kept:]
     assert resumed.metrics["self_training"] == whole.metrics["self_training"]
@@ -265,13 +265,13 @@ def test_what_a_teacher_predicted_is_kept_without_pickle(tmp_path):
 
 def test_pseudo_labelled_rows_have_their_weight(few, monkeypatch, tmp_path):
     data, seen = load_data(few), []
-    original = fitting._fit_labelled
+    original = fitting._again
 
-    def watched(*arguments: Any) -> Any:
-        seen.append(arguments[-1].weights)
-        return original(*arguments)
+    def watched(*arguments: Any, **options: Any) -> Any:
+        seen.append(options.get("weights"))
+        return original(*arguments, **options)
 
-    monkeypatch.setattr(fitting, "_fit_labelled", watched)
+    monkeypatch.setattr(fitting, "_again", watched)
     light = fit(with_values(few, ["self_training.weight=0.1"]), data, tmp_path / "light", quiet=True)
     used = light.self_training["rounds"][0]["used"]
     assert seen[0] is None
@@ -317,7 +317,12 @@ def test_only_the_last_student_is_trained_on_the_validation_rows_in_the_end(few,
     chosen = with_values(few, ["data.validation_in_training=true", "self_training.weight=0.5"])
     data = load_data(chosen)
     fitted = fit(chosen, data, tmp_path, quiet=True)
-    assert [recipe.data.validation_in_training for recipe, _, _ in trained] == [False, True]
+    teacher, student, first, second = trained  # the student is trained twice
+    assert [each[0].data.validation_in_training for each in trained] == [False, True, False, False]
+    assert student[1] == first[1]
+    assert len(teacher[1]) == len(data.train)
+    assert second[1].texts == [*first[1].texts, *data.validation.texts]
+    assert len(second[2]) == len(second[1])
     assert fitted.validation_logits is not None
     assert fitted.self_training["rounds"][0]["used"] > 0
 

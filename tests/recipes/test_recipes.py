@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from tellapart.errors import RecipeError
-from tellapart.recipes import Recipe, load_recipe, method_recipe, methods, validated, with_values
+from tellapart.recipes import (
+    RECOMMENDED_METHOD,
+    Recipe,
+    load_recipe,
+    method_recipe,
+    methods,
+    validated,
+    with_values,
+)
 
 FILES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
@@ -90,3 +98,17 @@ def test_a_class_that_yaml_takes_for_something_else_is_to_be_quoted(bare):
         with_values(recipe, [f"stages.0.objective.pairs=[[{bare}, yours]]"])
     quoted = with_values(recipe, [f'stages.0.objective.pairs=[["{bare}", yours]]'])
     assert quoted.stages[0].objective.pairs == [(bare, "yours")]
+
+
+def test_values_of_the_recommended_method_beside_its_objective_give_way_to_those_of_a_recipe():
+    assert method_recipe(RECOMMENDED_METHOD).data.label_texts == "auto"
+    assert method_recipe(RECOMMENDED_METHOD).stages[0].selection == "average"
+    base = validated({"data": {"label_texts": "none"}, "stages": [{"selection": "last", "epochs": 2}]})
+    recipe = method_recipe(RECOMMENDED_METHOD, base)
+    assert (recipe.data.label_texts, recipe.stages[0].selection, recipe.stages[0].epochs) == (
+        "none",
+        "last",
+        2,
+    )
+    assert recipe.stages[0].objective.name == "supcon"
+    assert method_recipe("cross-entropy", base).data.label_texts == "none"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import transformers
@@ -20,10 +22,17 @@ from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.fitting.heads import fit_tfidf, start_at_frequencies
 from tellapart.fitting.models import input_length, load_model, windows_in_use
-from tellapart.fitting.refit import refit_recipe, refitted, with_validation_rows
+from tellapart.fitting.refit import fit_twice
 from tellapart.fitting.resolve import ResolvedRun, resolve
-from tellapart.fitting.self_training import Pretrainer, certain_targets, self_train
-from tellapart.fitting.stages import STAGE_SEEDS, check_stages, finish_stage, finished_stage, run_stage
+from tellapart.fitting.self_training import Pretrainer, self_train
+from tellapart.fitting.stages import (
+    STAGE_SEEDS,
+    StageResult,
+    check_stages,
+    finish_stage,
+    finished_stage,
+    run_stage,
+)
 from tellapart.fitting.tasks import Task
 from tellapart.recipes import Recipe
 
@@ -39,7 +48,9 @@ def fit(
     callbacks: Sequence[TrainerCallback] = (),
     pretrainer: Pretrainer | None = None,
     targets: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
     order_seed: int | None = None,
+    until: Sequence[float] = (),
 ) -> Fitted:
     """Trains a recipe's method on data in memory; with unlabelled texts also on these, by self-training.
 
@@ -53,100 +64,48 @@ def fit(
         quiet: Whether to show no progress.
         callbacks: Transformers callbacks for the stages that train by steps.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
-        targets: Target probabilities (N, K) of the training rows, which cross entropy and `soft-targets` learn; the
-            unlabelled texts are not used then.
+        targets: Target probabilities (N, K) of the training rows, which cross entropy and `soft-targets` learn.
+        weights: Weights of the training rows (N,) in losses that are means over rows; by default all are 1.
         order_seed: Seed of row order and dropout; by default the recipe's, which decides everything else.
+        until: The share of its schedule for which each stage is trained; by default all of it.
 
     Raises:
         UserError: The recipe does not fit the data or the encoder.
     """
-    options = _Options(resume, resumable, quiet, callbacks, order_seed)
-
-    def train(
-        recipe: Recipe,
-        data: TextData,
-        folder: Path,
-        targets: np.ndarray | None = None,
-        weights: np.ndarray | None = None,
-    ) -> Fitted:
-        return _fit_labelled(recipe, data, folder, replace(options, targets=targets, weights=weights))
-
-    if data.unlabelled is None or targets is not None:
-        return train(recipe, data, Path(folder), targets)
-    return self_train(
-        resolve(recipe, data).recipe,
-        data,
-        Path(folder),
-        train,
-        pretrainer=pretrainer,
-        resume=resume,
-        resumable=resumable,
-        quiet=quiet,
-    )
-
-
-@dataclass(frozen=True)
-class _Options:
-    """Arguments of `fit`, and those of one training.
-
-    Of the latter, `targets` (N, K) and `weights` (N,) are those of the training rows, and `until` holds the share of
-    its schedule for which each stage is trained, all by default.
-    """
-
-    resume: bool
-    resumable: bool
-    quiet: bool
-    callbacks: Sequence[TrainerCallback]
-    order_seed: int | None
-    targets: np.ndarray | None = None
-    weights: np.ndarray | None = None
-    until: Sequence[float] = ()
-
-
-def _fit_labelled(recipe: Recipe, data: TextData, folder: Path, options: _Options) -> Fitted:
-    """Trains on the labelled rows, in the end with the validation rows if the recipe says so."""
     run = _with_training_rows(resolve(recipe, data))
-    fitted = _train(run, folder, options)
-    fitted = replace(fitted, decision=decide(run.recipe.decision, fitted, run.data.validation))
-    if not run.recipe.data.validation_in_training:
-        return fitted
-    assert run.data.validation is not None
-    assert fitted.recipe is not None
-    targets, weights = options.targets, options.weights
-    if targets is not None:
-        targets = np.concatenate([targets, certain_targets(run.data.validation, run.data.labels)])
-    if weights is not None:
-        weights = np.append(weights, np.ones(len(run.data.validation)))
-    logits = fitted.scores(run.data.validation)
-    again = resolve(refit_recipe(fitted.recipe), with_validation_rows(run.data))
-    further = replace(options, targets=targets, weights=weights, until=fitted.shares)
-    return refitted(fitted, _train(again, folder / "refit", further), run.data, logits)
-
-
-def _train(run: ResolvedRun, folder: Path, options: _Options) -> Fitted:
-    """Trains all stages; the result has the plain decision."""
-    recipe, data = run.recipe, run.data
+    recipe = run.recipe
+    again = partial(
+        _again, resume=resume, resumable=resumable, quiet=quiet, callbacks=callbacks, order_seed=order_seed
+    )
+    if data.unlabelled is not None:
+        return self_train(
+            recipe,
+            data,
+            Path(folder),
+            again,
+            pretrainer=pretrainer,
+            resume=resume,
+            resumable=resumable,
+            quiet=quiet,
+        )
+    if recipe.data.validation_in_training:
+        return fit_twice(recipe, data, run.data, Path(folder), again, targets, weights)
     if recipe.encoder.name == "tfidf":
-        tfidf = fit_tfidf(recipe.stages[0], data, recipe.seed, options.weights)
-        return Fitted(tfidf, data.labels, recipe)
+        tfidf = fit_tfidf(recipe.stages[0], run.data, recipe.seed, weights)
+        return _with_decision(Fitted(tfidf, run.data.labels, recipe), run)
     transformers.set_seed(recipe.seed)
-    model, tokenizer, notes = load_model(recipe.encoder, data, recipe.seed)
+    model, tokenizer, notes = load_model(recipe.encoder, run.data, recipe.seed)
     model.to(default_device())
     max_length = input_length(recipe.encoder, model)
-    task = Task.of(
-        data, tokenizer, max_length, recipe.data.without_positive, options.targets, options.weights
-    )
+    task = Task.of(run.data, tokenizer, max_length, recipe.data.without_positive, targets, weights)
     check_stages(recipe.stages, run.objectives, model, task)
-    if data.labels.multi_label and recipe.stages[0].start == "random":
+    if task.labels.multi_label and recipe.stages[0].start == "random":
         start_at_frequencies(model, task)
-    notes += (
-        truncation_notes(model, task.train) + window_notes(model, task.train) + task.cut_notes(max_length)
-    )
-    stages, history, shares, trained_objective = [], [], [], None
-    order_seed = recipe.seed if options.order_seed is None else options.order_seed
+    results = []
+    order_seed = recipe.seed if order_seed is None else order_seed
     for number, (stage, objective) in enumerate(zip(recipe.stages, run.objectives, strict=True)):
-        stage_folder = folder / f"stage-{number}"
-        result = finished_stage(stage_folder, model) if options.resume else None
+        stage_folder = Path(folder) / f"stage-{number}"
+        result = finished_stage(stage_folder, model) if resume else None
         if result is None:
             if number:  # a stage's random draws must not depend on whether earlier stages ran in this process
                 transformers.set_seed(recipe.seed + number)
@@ -160,38 +119,61 @@ def _train(run: ResolvedRun, folder: Path, options: _Options) -> Fitted:
                 seed=order_seed + number * STAGE_SEEDS,
                 start_seed=recipe.seed + number * STAGE_SEEDS,
                 title=_title(recipe, number, order_seed),
-                resume=options.resume,
-                resumable=options.resumable,
-                quiet=options.quiet,
-                callbacks=options.callbacks,
-                until=options.until[number] if options.until else 1.0,
+                resume=resume,
+                resumable=resumable,
+                quiet=quiet,
+                callbacks=callbacks,
+                until=until[number] if until else 1.0,
             )
             wait_for_all()
-            if options.resumable and is_main_process():
+            if resumable and is_main_process():
                 finish_stage(stage_folder, model, tokenizer, result)
-        stages.append(result.recipe)
-        shares.append(result.share)
-        history += [{**entry, "stage": number} for entry in result.history]
-        trained_objective = result.objective or trained_objective
+        results.append(result)
+    scorer = TransformersScorer(model, tokenizer, max_length)
+    return _with_decision(_fitted(scorer, recipe, task, results, notes), run)
+
+
+def _again(recipe: Recipe, data: TextData, folder: Path, **options: Any) -> Fitted:
+    """One of several trainings of a run, on labelled rows alone."""
+    return fit(recipe, replace(data, unlabelled=None), folder, **options)
+
+
+def _fitted(
+    scorer: TransformersScorer,
+    recipe: Recipe,
+    task: Task,
+    results: Sequence[StageResult],
+    notes: tuple[str, ...],
+) -> Fitted:
+    """The trained model, and the recipe with every value that training decided."""
+    model = scorer.model
+    notes += truncation_notes(model, task.train) + window_notes(model, task.train)
+    notes += task.cut_notes(scorer.max_length)
     if task.scale is not None:
         task.scale.fold_into(final_linear(model))
     encoder = recipe.encoder.model_copy(
         update={
             "pooling": recipe.encoder.pooling or pooling_in_use(model),
-            "max_length": max_length,
+            "max_length": scorer.max_length,
             **windows_in_use(recipe.encoder, model),
         }
     )
+    objectives = [result.objective for result in results if result.objective is not None]
+    model.eval()
     return Fitted(
-        TransformersScorer(model.eval(), tokenizer, max_length),
-        data.labels,
-        recipe.model_copy(update={"stages": stages, "encoder": encoder}),
-        history,
-        trained_objective,
+        scorer,
+        task.labels,
+        recipe.model_copy(update={"stages": [result.recipe for result in results], "encoder": encoder}),
+        [{**entry, "stage": number} for number, result in enumerate(results) for entry in result.history],
+        objectives[-1] if objectives else None,
         notes=notes,
         truncated=task.cut_shares,
-        shares=tuple(shares),
+        shares=tuple(result.share for result in results),
     )
+
+
+def _with_decision(fitted: Fitted, run: ResolvedRun) -> Fitted:
+    return replace(fitted, decision=decide(run.recipe.decision, fitted, run.data.validation))
 
 
 def _with_training_rows(run: ResolvedRun) -> ResolvedRun:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.errors import RecipeError
 from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.propagation import certain_targets
 from tellapart.objectives import Objective
 from tellapart.recipes import DecisionRecipe, Recipe
 
@@ -56,6 +58,52 @@ def with_validation_rows(data: TextData) -> TextData:
     return replace(data, train=TextSplit(**joined), validation=None)
 
 
+def fit_twice(
+    recipe: Recipe,
+    data: TextData,
+    rows: TextData,
+    folder: Path,
+    train: Callable[..., Fitted],
+    targets: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> Fitted:
+    """Trains, then trains again from the start with the validation rows among the training rows.
+
+    Args:
+        recipe: The run.
+        data: The splits.
+        rows: The same with the rows that are trained on: the label texts, if there are no training rows.
+        folder: For checkpoints.
+        train: `fit` with its other options.
+        targets: Target probabilities of the training rows (N, K), or None.
+        weights: Weights of the training rows (N,), or None.
+    """
+    validation = rows.validation
+    assert validation is not None
+    first = train(_only_once(recipe), data, folder, targets=targets, weights=weights)
+    assert first.recipe is not None
+    if targets is not None:
+        targets = np.concatenate([targets, certain_targets(validation, rows.labels)])
+    if weights is not None:
+        weights = np.append(weights, np.ones(len(validation)))
+    logits = first.scores(validation)
+    second = train(
+        refit_recipe(first.recipe),
+        with_validation_rows(rows),
+        folder / "refit",
+        targets=targets,
+        weights=weights,
+        until=first.shares,
+    )
+    first = replace(first, recipe=first.recipe.model_copy(update={"data": recipe.data}))
+    return refitted(first, second, rows, logits)
+
+
+def _only_once(recipe: Recipe) -> Recipe:
+    data = recipe.data.model_copy(update={"validation_in_training": False})
+    return recipe.model_copy(update={"data": data})
+
+
 def refit_recipe(first: Recipe) -> Recipe:
     """Returns the recipe of the second fit: the first one's with everything it decided, and nothing to select."""
     stages = [
@@ -64,8 +112,7 @@ def refit_recipe(first: Recipe) -> Recipe:
         )
         for stage in first.stages
     ]
-    data = first.data.model_copy(update={"validation_in_training": False})
-    return first.model_copy(update={"stages": stages, "data": data, "decision": DecisionRecipe()})
+    return _only_once(first).model_copy(update={"stages": stages, "decision": DecisionRecipe()})
 
 
 def refitted(first: Fitted, second: Fitted, data: TextData, logits: np.ndarray) -> Fitted:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.data.examples import TextData
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.errors import RecipeError
 from tellapart.evaluation.metrics import main_metric
@@ -19,6 +19,7 @@ from tellapart.evaluation.task import is_ranking, task_metrics
 from tellapart.files import replacing
 from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.propagation import certain_targets, propagated_logits
 from tellapart.fitting.pseudo_labels import PseudoLabels, pseudo_labelled
 from tellapart.recipes import Recipe
 
@@ -201,7 +202,7 @@ class _Lesson:
 
     def taught(self, train: Training, folder: Path) -> Fitted:
         """Trains the classifier."""
-        return train(self.recipe, self.data, folder, self.targets, self.weights)
+        return train(self.recipe, self.data, folder, targets=self.targets, weights=self.weights)
 
 
 def _lesson(recipe: Recipe, data: TextData, pseudo: PseudoLabels) -> _Lesson:
@@ -257,7 +258,10 @@ def _scored(teacher: Fitted, data: TextData) -> _Scored:
             without_positive=teacher.recipe.data.without_positive,
         )
         metrics = {name: measured[name]}
-    return _Scored(teacher.scores(data.unlabelled), thresholds, metrics)
+    logits, neighbours = teacher.scores(data.unlabelled), teacher.recipe.self_training.neighbours
+    if neighbours and len(data.train):
+        logits = propagated_logits(teacher, data.train, data.unlabelled, logits, neighbours)
+    return _Scored(logits, thresholds, metrics)
 
 
 def _keep(scored: _Scored, folder: Path) -> None:
@@ -317,13 +321,6 @@ def _student_recipe(recipe: Recipe) -> Recipe:
 def _targets(data: TextData, pseudo: PseudoLabels) -> np.ndarray:
     """Target probabilities (N + n, K): certain ones of the labelled rows, then those of the pseudo-labels."""
     return np.concatenate([certain_targets(data.train, data.labels), pseudo.targets])
-
-
-def certain_targets(split: TextSplit, labels: LabelSpace) -> np.ndarray:
-    """Returns labels as probabilities of 0 and 1, float (N, K)."""
-    assert split.labels is not None
-    gold = labels.encode(split.labels)
-    return gold if labels.multi_label else np.eye(len(labels))[gold]
 
 
 def self_training_notes(report: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import shutil
@@ -121,6 +122,8 @@ def run_trial(
     if fitted.self_training is not None:
         trial["self_training"] = fitted.self_training
     write_trial(trial, recipe, folder)
+    del fitted
+    gc.collect()  # a trainer and its model refer to each other: several models would stay in memory
     return trial
 
 

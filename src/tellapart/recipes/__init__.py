@@ -12,6 +12,7 @@ run folder has all of them.
 from __future__ import annotations
 
 from tellapart.recipes.methods import (
+    RECOMMENDED_METHOD,
     REGRESSION_METHOD,
     load_recipe,
     method_recipe,
@@ -31,6 +32,7 @@ from tellapart.recipes.schema import (
 from tellapart.recipes.variants import compared_recipes, split_methods
 
 __all__ = [
+    "RECOMMENDED_METHOD",
     "REGRESSION_METHOD",
     "DataRecipe",
     "DecisionRecipe",

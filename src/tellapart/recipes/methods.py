@@ -43,20 +43,10 @@ class Method:
 
 _VARIANTS: dict[str, Method] = {
     RECOMMENDED_METHOD: Method(
-        "recommended: cross entropy + SupCon over two views, class names as texts, averaged weights",
-        [
-            {
-                "objective": {
-                    "name": "supcon",
-                    "weight": 0.5,
-                    "temperature": 0.1,
-                    "projection_size": 128,
-                    "views": 2,
-                }
-            }
-        ],
+        "recommended: cross entropy + SupCon at a low temperature, class names as texts, averaged weights",
+        [{"objective": {"name": "supcon", "weight": 0.5, "temperature": 0.1}}],
         data={"label_texts": "auto"},
-        schedule={"selection": "average", "label_text_anchors": True},
+        schedule={"selection": "average"},
     ),
     "negative-supervision-prior": Method(
         "AAN that pushes classes apart harder the farther apart they are in an order or a hierarchy",

@@ -282,6 +282,12 @@ class SelfTrainingRecipe(Settings):
         "Use as many texts of each predicted class as there are, up to the same number; else the most confident "
         "texts, whatever their class.",
     )
+    neighbours: int = setting(
+        10,
+        "Label propagation: predictions follow those of so many nearest neighbours among the labelled and unlabelled "
+        "texts, by the encoder's vectors; 0 for none. With more than 20,000 texts there is none.",
+        ge=0,
+    )
     soft: bool = setting(
         True,
         "Train on the predicted probabilities; else on the predicted labels. `tfidf`, `frozen` and other stages that "

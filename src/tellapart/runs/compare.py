@@ -86,7 +86,8 @@ def compare(
         find_metric(its_data.labels, metric, is_ranking(its_data.labels, its_data.train))
     folder = claim_folder(output, resume=resume, overwrite=overwrite)
     if announce is not None:
-        announce(data.notes)
+        notes = [note for each in recipes.values() for note in rows.of(each, recipe.seed).notes]
+        announce(list(dict.fromkeys(notes)))
     cells: dict[str, list[dict[str, Any]]] = {method: [] for method in recipes}
     texts: dict[int, np.ndarray] = {}
     numbers: dict[str, int] = {}

@@ -1,0 +1,86 @@
+"""Runs the comparisons declared in gains.yaml: label texts, the recommended method, AM, auxiliary labels.
+
+    OMP_NUM_THREADS=1 python benchmarks/gains.py banking77-5 trec6
+    OMP_NUM_THREADS=1 python benchmarks/gains.py --trials 3 --arms cross-entropy,recommended
+
+gains.yaml was written before any of its trials ran, with seeds that no earlier run used. Finished trials are kept in
+runs/gains, so that the same command continues an interrupted run; two commands for different sets can run side by
+side. Results are written to benchmarks/results/gains/<set>.json after every few seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evidence import RESULTS, ROOT
+from tellapart.files import write_json
+from tellapart.recipes import Recipe, validated
+from tellapart.runs.compare import compare
+
+RUNS = Path("runs") / "gains"
+FOLDER = RESULTS / "gains"
+
+
+def protocol() -> dict[str, Any]:
+    """The declared sets, arms and comparisons."""
+    return yaml.safe_load((ROOT / "benchmarks" / "gains.yaml").read_text(encoding="utf-8"))
+
+
+def arms_of(declared: dict[str, Any], name: str) -> dict[str, str]:
+    """The arms of a set by name, each as `tellapart compare --methods` takes it."""
+    given = declared["sets"][name]
+    return {
+        arm: declared["arms"][arm].format(label_texts=given["label_texts"], classes=given.get("classes"))
+        for arm in given.get("arms", declared["arms"])
+    }
+
+
+def recipe_for(declared: dict[str, Any], name: str) -> Recipe:
+    """The data, encoder and schedule that all arms of a set share, with its first seed."""
+    given = declared["sets"][name]
+    return validated({"seed": declared["first_seed"], **given["recipe"]})
+
+
+def run(name: str, arms: dict[str, str], trials: int) -> None:
+    """Runs one set over its first seeds, and writes the result after every second seed."""
+    declared = protocol()
+    for finished in sorted({*range(2, trials, 2), trials}):
+        comparison = compare(
+            recipe_for(declared, name),
+            list(arms.values()),
+            RUNS / name,
+            trials=finished,
+            resume=True,
+            quiet=True,
+        )
+        result = {"arms": dict(zip(arms, comparison.methods, strict=True)), **comparison.to_dict()}
+        write_json(FOLDER / f"{name}.json", result)
+        means = {arm: comparison.methods[method].mean for arm, method in result["arms"].items()}
+        print(json.dumps({"set": name, "seeds": finished, **means}), flush=True)
+
+
+def main() -> None:
+    declared = protocol()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sets", nargs="*", help="sets of gains.yaml; all by default")
+    parser.add_argument("--trials", type=int, help="fewer seeds than declared")
+    parser.add_argument(
+        "--arms", help="some of the declared arms, comma-separated; the first is the baseline"
+    )
+    given = parser.parse_args()
+    for name in given.sets or declared["sets"]:
+        arms = arms_of(declared, name)
+        if given.arms:
+            arms = {arm: arms[arm] for arm in given.arms.split(",")}
+        run(name, arms, given.trials or declared["sets"][name]["trials"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""The page on the comparisons declared in gains.yaml, from the JSON files in benchmarks/results/gains."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from gains import FOLDER, protocol
+from tellapart.evaluation.comparison import Comparison
+from tellapart.evaluation.metrics import METRICS
+from tellapart.evaluation.significance import holm, wilcoxon_p_value
+from tellapart.evaluation.trials import PairedDifference, paired_difference
+from tellapart.inspection.page import markdown_table as table
+from tellapart.reproduction.pages import environment_sentence as hardware
+
+TITLE = "Do the methods help? Comparisons declared beforehand"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A set's results: the comparison, and the method of each arm in it."""
+
+    name: str
+    given: dict[str, Any]
+    comparison: Comparison
+    methods: dict[str, str]
+
+    def scores(self, arm: str) -> dict[int, float]:
+        method = self.methods.get(arm)
+        return {} if method is None else self.comparison.methods[method].scores
+
+
+def measured_sets(declared: dict[str, Any]) -> list[Measured]:
+    """The sets of which results are committed, in the order of the protocol."""
+    found = []
+    for name, given in declared["sets"].items():
+        file = FOLDER / f"{name}.json"
+        if file.is_file():
+            content = json.loads(file.read_text(encoding="utf-8"))
+            methods = content.pop("arms")
+            found.append(Measured(name, given, Comparison.from_dict(content), methods))
+    return found
+
+
+def gains_page() -> str:
+    """Means, and the declared comparisons with one Holm correction over all of them."""
+    declared = protocol()
+    sets = measured_sets(declared)
+    return "\n\n".join(
+        [
+            f"# {TITLE}",
+            declared["remark"].strip(),
+            "## Means",
+            "Mean of the set's metric in %, in brackets the seeds. All arms of a set see the same rows of a seed.",
+            table(_means(declared, sets)),
+            "## Declared comparisons",
+            "Difference in points over paired seeds with its 95 % interval (Student's t). *Holm p*: the p-value of "
+            f"the paired t test after Holm's correction for all {len(_differences(declared, sets))} tests of this "
+            "table. *Detectable*: the true difference that these seeds detect with a power of 0.8, without the "
+            "correction.",
+            table(_comparisons(declared, sets)),
+            "## Across sets",
+            "Wilcoxon's signed-rank test over the mean difference of each set.",
+            table(_across(declared, sets)),
+            "## Commands",
+            "```bash\nOMP_NUM_THREADS=1 python benchmarks/gains.py\n```",
+            "Declared in `benchmarks/gains.yaml`, label texts in `benchmarks/label_texts`. "
+            + (hardware(sets[0].comparison.environment) if sets else "")
+            + " JSON: `benchmarks/results/gains`.",
+        ]
+    )
+
+
+def _means(declared: dict[str, Any], sets: list[Measured]) -> list[list[str]]:
+    rows = [["", *(measured.given["title"] for measured in sets)]]
+    for arm in declared["arms"]:
+        cells = []
+        for measured in sets:
+            scores = measured.scores(arm)
+            kind = METRICS[measured.comparison.metric]
+            mean = sum(scores.values()) / len(scores) if scores else 0.0
+            cells.append(f"{kind.display(mean)} ({len(scores)})" if scores else "not run")
+        rows.append([arm, *cells])
+    metrics = [measured.comparison.metric.replace("_", " ") for measured in sets]
+    return [*rows, ["metric", *metrics]]
+
+
+def _differences(
+    declared: dict[str, Any], sets: list[Measured]
+) -> list[tuple[str, Measured, PairedDifference]]:
+    """Every declared comparison of every set in which both arms have at least two common seeds."""
+    found = []
+    for title, (baseline, arm) in declared["comparisons"].items():
+        for measured in sets:
+            first, second = measured.scores(baseline), measured.scores(arm)
+            seeds = first.keys() & second.keys()
+            if len(seeds) > 1:
+                pair = paired_difference(
+                    {seed: first[seed] for seed in seeds}, {seed: second[seed] for seed in seeds}
+                )
+                found.append((title, measured, pair))
+    return found
+
+
+def _comparisons(declared: dict[str, Any], sets: list[Measured]) -> list[list[str]]:
+    found = _differences(declared, sets)
+    adjusted = holm([pair.p_value or 1.0 for _, _, pair in found])
+    rows = [["comparison", "set", "difference", "95 %", "won : lost", "Holm p", "detectable"]]
+    for (title, measured, pair), p_value in zip(found, adjusted, strict=True):
+        kind = METRICS[measured.comparison.metric]
+        detectable = pair.minimum_detectable_difference
+        rows.append(
+            [
+                title,
+                measured.given["title"],
+                kind.display(pair.difference, signed=True),
+                kind.display_interval(pair.interval, signed=True),
+                f"{pair.wins} : {pair.losses}",
+                f"{p_value:.2g}",
+                "" if detectable is None else kind.display(detectable),
+            ]
+        )
+    return rows
+
+
+def _across(declared: dict[str, Any], sets: list[Measured]) -> list[list[str]]:
+    rows = [["comparison", "sets", "better on", "mean difference", "p"]]
+    for title in declared["comparisons"]:
+        pairs = [pair for name, _, pair in _differences(declared, sets) if name == title]
+        differences = [pair.difference for pair in pairs]
+        p_value = wilcoxon_p_value(differences)
+        if p_value is not None:
+            better = sum(difference > 0 for difference in differences)
+            mean = 100 * sum(differences) / len(differences)
+            rows.append([title, str(len(pairs)), str(better), f"{mean:+.2f}", f"{p_value:.2g}"])
+    return rows

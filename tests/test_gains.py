@@ -1,0 +1,92 @@
+"""The declared comparisons can run, and their page is what the results say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tellapart.data.examples import LabelSpace
+from tellapart.data.label_texts import read_label_texts
+from tellapart.evaluation.comparison import Trial, build_comparison
+from tellapart.recipes import compared_recipes
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+FACTS = ("processor", "cores", "device", "torch", "transformers", "python", "tellapart")
+CLASSES = {
+    "trec6": ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"),
+    "cr": ("negative", "positive"),
+    "wikiqa": ("0", "1"),
+}
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    """The modules gains and gains_pages, imported as when the scripts run."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import gains
+        import gains_pages
+
+        return gains, gains_pages
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+def test_every_declared_arm_is_a_method_with_settings_of_its_own(scripts):
+    gains, _ = scripts
+    declared = gains.protocol()
+    for name in declared["sets"]:
+        arms = gains.arms_of(declared, name)
+        assert len(compared_recipes(gains.recipe_for(declared, name), list(arms.values()))) == len(arms)
+    for pair in declared["comparisons"].values():
+        assert set(pair) <= set(declared["arms"])
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_descriptions_fit_the_classes(name):
+    texts = read_label_texts(str(BENCHMARKS / "label_texts" / f"{name}.yaml"), LabelSpace(CLASSES[name]))
+    assert set(texts.labels) == set(CLASSES[name])
+
+
+def test_the_page_tests_each_declared_comparison_with_one_correction(scripts, monkeypatch):
+    _, pages = scripts
+    declared = {
+        "remark": "Few rows.",
+        "arms": {"plain": "cross-entropy", "new": "contrast", "left": "tfidf"},
+        "comparisons": {"new against plain": ["plain", "new"], "left against plain": ["plain", "left"]},
+        "sets": {"a": {"title": "Set A"}, "b": {"title": "Set B"}},
+    }
+    gained = {"a": (0.02, 0.03, 0.025, 0.028), "b": (0.01, -0.01, 0.005, -0.006)}
+    methods = {"plain": "cross-entropy", "new": "contrast"}
+    sets = [
+        pages.Measured(name, declared["sets"][name], _comparison(gained[name]), methods) for name in gained
+    ]
+    monkeypatch.setattr(pages, "protocol", lambda: declared)
+    monkeypatch.setattr(pages, "measured_sets", lambda declared: sets)
+    page = pages.gains_page()
+    assert "correction for all 2 tests" in page
+    (first,) = [line for line in page.splitlines() if "Set A | +" in line]
+    assert "+2.58" in first
+    assert "4 : 0" in first
+    (second,) = [line for line in page.splitlines() if "Set B | -" in line]
+    assert "2 : 2" in second
+    assert "| left | not run | not run |" in page
+    assert "| new against plain | 2 | 1 |" in page
+
+
+def _comparison(gains: tuple[float, ...]):
+    def trials(scores):
+        return [Trial(seed, score, {"accuracy": score}, 1.0) for seed, score in enumerate(scores)]
+
+    return build_comparison(
+        {"cross-entropy": trials([0.8] * len(gains)), "contrast": trials([0.8 + gain for gain in gains])},
+        {},
+        source="x",
+        split_sizes={"train": 4},
+        encoder="minilm",
+        metric="accuracy",
+        class_names=("a", "b"),
+        environment=dict.fromkeys(FACTS, "x"),
+    )
