@@ -59,7 +59,7 @@ def test_the_likelihood_is_that_of_the_gold_labels():
 @pytest.mark.parametrize("sign", [1, -1], ids=["all right", "all wrong"])
 def test_where_likelihood_has_no_end_the_probabilities_stay_and_a_note_says_so(sign):
     gold = np.array([0, 1, 0, 1])
-    with pytest.warns(TellapartWarning, match="right on all of them, or no better than chance"):
+    with pytest.warns(TellapartWarning, match="predicts all of them correctly, or no better than chance"):
         assert fit_temperature(gold, sign * 4 * np.eye(2)[gold]) == 1.0
 
 
