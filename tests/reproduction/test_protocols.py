@@ -286,7 +286,7 @@ def test_a_table_of_ones_own_is_read_from_a_file(tmp_path):
         (("column",), {}, "describes no table: column"),
         (("settings", "stages.0.epoch"), 3, 'did you mean "epochs"'),
         (("rows", "aan", "settings"), {"stages.0.objective.margin": 3}, "margin"),
-        (("cell_settings", "ce", "one"), {"data.few_shot": 0}, "few_shot"),
+        (("cell_settings", "ce", "one"), {"data.few_shot": -1}, "few_shot"),
         (("rows", "aan", "pretraining"), {"corection": "hard"}, 'did you mean "correction"'),
         (("columns", "pretraining"), {"name": "P", "source": "p"}, "is reserved"),
     ],
