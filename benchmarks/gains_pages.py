@@ -52,8 +52,8 @@ def gains_page() -> str:
             f"# {TITLE}",
             declared["remark"].strip(),
             "## Means",
-            "Mean of the set's metric in %, in brackets the seeds. All arms of a set see the same rows of a seed. Sets "
-            "of the protocol that are missing here, and arms that are not run, have not been measured yet.",
+            "Mean of the set's metric in %, in brackets the seeds. All arms of a set see the same rows of a seed. "
+            "Sets of the protocol that are missing here, and arms that are not run, have not been measured yet.",
             table(_means(declared, sets)),
             "## Declared comparisons",
             "Difference in points over paired seeds with its 95 % interval (Student's t). *Holm p*: the p-value of "
