@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated
@@ -70,5 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given  # removed here, so that it may appear anywhere
     given = [argument for argument in given if argument != "--debug"]
     verbs = given[:1] if given and given[0] in VERBS else VERBS  # the help of one verb needs no other
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # under torchrun
+        from tellapart.fitting.environment import disconnect
+
+        atexit.register(disconnect)
     with notes_on_stderr(), failures_in_one_line(debug):
         application(verbs)(args=given, prog_name="tellapart")

@@ -74,3 +74,14 @@ def wait_for_all() -> None:
 
     if distributed.is_available() and distributed.is_initialized():
         distributed.barrier()
+
+
+def disconnect() -> None:
+    """Closes the connection to the other processes, at the end of this one.
+
+    The threads of an open connection can abort a process that exits, upon which torchrun stops the others.
+    """
+    import torch.distributed as distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
