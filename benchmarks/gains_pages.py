@@ -106,7 +106,7 @@ def _differences(
 
 def _comparisons(declared: dict[str, Any], sets: list[Measured]) -> list[list[str]]:
     found = _differences(declared, sets)
-    adjusted = holm([pair.p_value or 1.0 for _, _, pair in found])
+    adjusted = holm([1.0 if pair.p_value is None else pair.p_value for _, _, pair in found])
     rows = [["comparison", "set", "difference", "95 %", "won : lost", "Holm p", "detectable"]]
     for (title, measured, pair), p_value in zip(found, adjusted, strict=True):
         kind = METRICS[measured.comparison.metric]

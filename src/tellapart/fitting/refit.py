@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -45,17 +44,8 @@ def check_refit(recipe: Recipe, objectives: Sequence[Objective], data: TextData 
 
 def with_validation_rows(data: TextData) -> TextData:
     """Returns the data with the validation rows behind the training rows, and without a validation split."""
-    train, validation = data.train, data.validation
-    assert validation is not None
-
-    columns = [
-        (field.name, getattr(train, field.name), getattr(validation, field.name)) for field in fields(train)
-    ]
-    joined: dict[str, Any] = {
-        name: None if first is None or second is None else [*first, *second]
-        for name, first, second in columns
-    }
-    return replace(data, train=TextSplit(**joined), validation=None)
+    assert data.validation is not None
+    return replace(data, train=data.train.joined(data.validation), validation=None)
 
 
 def fit_twice(
@@ -80,7 +70,7 @@ def fit_twice(
     """
     validation = rows.validation
     assert validation is not None
-    first = train(_only_once(recipe), data, folder, targets=targets, weights=weights)
+    first = train(without_refit(recipe), data, folder, targets=targets, weights=weights)
     assert first.recipe is not None
     if targets is not None:
         targets = np.concatenate([targets, certain_targets(validation, rows.labels)])
@@ -99,7 +89,8 @@ def fit_twice(
     return refitted(first, second, rows, logits)
 
 
-def _only_once(recipe: Recipe) -> Recipe:
+def without_refit(recipe: Recipe) -> Recipe:
+    """Returns the recipe of a training that does not see the validation rows."""
     data = recipe.data.model_copy(update={"validation_in_training": False})
     return recipe.model_copy(update={"data": data})
 
@@ -112,7 +103,7 @@ def refit_recipe(first: Recipe) -> Recipe:
         )
         for stage in first.stages
     ]
-    return _only_once(first).model_copy(update={"stages": stages, "decision": DecisionRecipe()})
+    return without_refit(first).model_copy(update={"stages": stages, "decision": DecisionRecipe()})
 
 
 def refitted(first: Fitted, second: Fitted, data: TextData, logits: np.ndarray) -> Fitted:

@@ -21,6 +21,7 @@ from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.propagation import certain_targets, propagated_logits
 from tellapart.fitting.pseudo_labels import PseudoLabels, pseudo_labelled
+from tellapart.fitting.refit import without_refit
 from tellapart.recipes import Recipe
 
 _SCORED, _LOGITS, _THRESHOLDS, _DESCRIPTION = "scored", "logits.npy", "thresholds.npy", "teacher.json"
@@ -166,7 +167,8 @@ def self_train(
         )
         report["pretraining"] = {"correction": settings.pretrain, "texts": len(texts)}
         recipe = _with_encoder(recipe, encoder)
-    lesson = _Lesson(_without_validation_rows(recipe) if settings.rounds else recipe, data)
+    # A teacher's predictions are trained on, so it must not have seen the validation rows.
+    lesson = _Lesson(without_refit(recipe) if settings.rounds else recipe, data)
     for number in range(settings.rounds):
         place = folder / f"round-{number}"
         scored = _read(place) if resume else None
@@ -180,7 +182,7 @@ def self_train(
         pseudo = _selected(scored, recipe, data)
         report["rounds"].append(pseudo.report)
         last = number + 1 == settings.rounds
-        lesson = _lesson(recipe if last else _without_validation_rows(recipe), data, pseudo)
+        lesson = _lesson(recipe if last else without_refit(recipe), data, pseudo)
     fitted = lesson.taught(train, folder / f"round-{settings.rounds}")
     assert fitted.recipe is not None
     return replace(
@@ -300,12 +302,6 @@ def _all_texts(data: TextData) -> list[str]:
 
 def _with_encoder(recipe: Recipe, name: str) -> Recipe:
     return recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update={"name": name})})
-
-
-def _without_validation_rows(recipe: Recipe) -> Recipe:
-    """The recipe of a teacher: its predictions are trained on, so it must not have seen the validation rows."""
-    data = recipe.data.model_copy(update={"validation_in_training": False})
-    return recipe.model_copy(update={"data": data})
 
 
 def _student_recipe(recipe: Recipe) -> Recipe:
