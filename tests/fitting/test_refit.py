@@ -14,6 +14,7 @@ from tellapart.evaluation.metrics import classification_metrics
 from tellapart.fitting import fit as fitting
 from tellapart.fitting.fit import fit
 from tellapart.fitting.refit import refit_recipe, with_validation_rows
+from tellapart.fitting.resolve import resolve
 from tellapart.fitting.rows import load_data
 from tellapart.fitting.trials import run_trial
 from tellapart.recipes import method_recipe, with_values
@@ -104,6 +105,26 @@ def test_every_kind_of_stage_can_be_fitted_again(refit, tmp_path, method):
     plain = fit(_without(chosen), data, tmp_path / "plain", quiet=True)
     np.testing.assert_array_equal(fitted.validation_logits, plain.scores(data.validation))
     assert not np.array_equal(fitted.scores(data.test), plain.scores(data.test))
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(None, True), (4, False), (5, True)])
+def test_auto_takes_the_validation_rows_where_they_are_a_large_part(refit, rows, expected):
+    data = load_data(refit)
+    train = data.train.select(range(20)) if rows else data.train
+    validation = data.validation.select(range(rows or len(data.validation)))
+    auto = with_values(refit, ["data.validation_in_training=auto"])
+    run = resolve(auto, dataclasses.replace(data, train=train, validation=validation))
+    assert run.recipe.data.validation_in_training is expected
+
+
+def test_auto_trains_once_where_a_second_training_is_not_possible(refit):
+    data = load_data(refit)
+    auto = with_values(method_recipe("label-distance", refit), ["data.validation_in_training=auto"])
+    assert resolve(auto, data).recipe.data.validation_in_training is False
+    nothing = resolve(
+        with_values(refit, ["data.validation_in_training=auto"]), dataclasses.replace(data, validation=None)
+    )
+    assert nothing.recipe.data.validation_in_training is False
 
 
 def test_a_run_folder_says_what_the_model_has_seen(refit, tmp_path):

@@ -117,6 +117,8 @@ def _recipe_option(name: str) -> Any:
 def _type(field: FieldInfo) -> type:
     """The type of an option: that of a number or a flag; else text, which the recipe checks."""
     kinds = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType]
+    if bool in kinds:  # a key that may also be `auto`: an option sets it on or off
+        return bool
     return kinds[0] if kinds[0] in (bool, int, float) and len(kinds) == 1 else str
 
 

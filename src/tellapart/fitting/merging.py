@@ -18,6 +18,7 @@ from tellapart.evaluation.task import task_metrics
 from tellapart.fitting.decisions import decide
 from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.refit import without_refit
 from tellapart.fitting.resolve import resolve
 from tellapart.objectives.options import SoftTargetsOptions
 from tellapart.recipes import DecisionRecipe, Recipe
@@ -85,7 +86,7 @@ def check_merge(recipe: Recipe, members: int, merge: Merge | None) -> None:
             "models that label unlabelled texts themselves do not share their training rows, so they are not merged",
             "leave out --merge or --unlabelled",
         )
-    if recipe.data.validation_in_training:
+    if recipe.data.validation_in_training is True:
         raise RecipeError(
             "a merged model cannot be trained on the validation rows in the end",
             "leave out --merge or validation_in_training",
@@ -127,7 +128,7 @@ def fit_merged(
         - Hinton et al. 2015, Distilling the Knowledge in a Neural Network, §2.
     """
     check_merge(recipe, members, merge)
-    run = resolve(recipe, data)
+    run = resolve(without_refit(recipe), data)
     if merge == "distil" and run.data.labels.regression:
         raise RecipeError(
             "distillation needs probabilities of classes, but the labels are numeric targets",

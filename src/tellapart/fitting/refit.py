@@ -14,6 +14,7 @@ from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.propagation import certain_targets
 from tellapart.objectives import Objective
 from tellapart.recipes import DecisionRecipe, Recipe
+from tellapart.training.defaults import REFIT_SHARE
 
 
 def check_refit(recipe: Recipe, objectives: Sequence[Objective], data: TextData | None = None) -> None:
@@ -40,6 +41,23 @@ def check_refit(recipe: Recipe, objectives: Sequence[Objective], data: TextData 
             "leaves none",
             "leave one of them out, or use --set stages.0.objective.distance=uniform",
         )
+
+
+def decided_refit(recipe: Recipe, objectives: Sequence[Objective], data: TextData) -> bool:
+    """Returns whether to train on the validation rows in the end; decides for `auto`.
+
+    Args:
+        recipe: The run.
+        objectives: One objective per stage.
+        data: The splits.
+    """
+    given = recipe.data.validation_in_training
+    if given != "auto":
+        return given
+    labelled = data.validation is not None and data.validation.labels is not None
+    rows = len(data.validation) if labelled and data.validation is not None else 0
+    enough = rows > 0 and rows >= REFIT_SHARE * len(data.train)
+    return enough and not any(objective.requirements.confusion for objective in objectives)
 
 
 def with_validation_rows(data: TextData) -> TextData:

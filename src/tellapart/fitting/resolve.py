@@ -12,7 +12,7 @@ from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.errors import RecipeError, UserError
 from tellapart.fitting.decisions import check_decision
 from tellapart.fitting.objectives import build_objective
-from tellapart.fitting.refit import check_refit
+from tellapart.fitting.refit import check_refit, decided_refit
 from tellapart.fitting.rows import with_label_texts
 from tellapart.fitting.tasks import check_rankable
 from tellapart.objectives import Objective
@@ -65,6 +65,10 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
     objectives = [build_objective(stage.objective, data.labels) for stage in recipe.stages]
     _check_anchors(recipe, objectives)
     check_decision(recipe.decision, data)
+    refit = decided_refit(recipe, objectives, data)
+    recipe = recipe.model_copy(
+        update={"data": recipe.data.model_copy(update={"validation_in_training": refit})}
+    )
     check_refit(recipe, objectives, data)
     if recipe.encoder.name == "tfidf":
         _check_tfidf(recipe)

@@ -43,9 +43,10 @@ class Method:
 
 _VARIANTS: dict[str, Method] = {
     RECOMMENDED_METHOD: Method(
-        "recommended: cross entropy + SupCon at a low temperature, class names as texts, averaged weights",
+        "recommended: cross entropy + SupCon at a low temperature, class names as texts, averaged weights, and a "
+        "second training with few validation rows among the training rows",
         [{"objective": {"name": "supcon", "weight": 0.5, "temperature": 0.1}}],
-        data={"label_texts": "auto"},
+        data={"label_texts": "auto", "validation_in_training": "auto"},
         schedule={"selection": "average"},
     ),
     "negative-supervision-prior": Method(

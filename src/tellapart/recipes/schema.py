@@ -60,10 +60,11 @@ class DataRecipe(Settings):
     validation_share: float = setting(
         0.1, "Share of the training rows to split off if there is no validation split.", gt=0, lt=1
     )
-    validation_in_training: bool = setting(
+    validation_in_training: bool | Literal["auto"] = setting(
         False,
         "Train once more in the end, on training and validation rows, for the share of the schedule that was "
-        "selected. Thresholds, temperature and validation metrics stay those of the first training.",
+        "selected. Thresholds, temperature and validation metrics stay those of the first training. `auto`: if "
+        "there is at least one validation row for every four training rows, as with `few_shot`.",
     )
     test_share: float = setting(0.2, "Share of all rows to split off if there is no test split.", gt=0, lt=1)
     unlabelled: str | None = setting(

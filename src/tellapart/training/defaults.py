@@ -14,6 +14,10 @@ MINIMUM_EPOCHS = 3
 MAXIMUM_EPOCHS = 10
 MAX_LENGTH = 128
 
+# Validation rows per training row from which `validation_in_training: auto` trains on them: a second training costs
+# more time than the first one, and pays where these rows are a large part of all.
+REFIT_SHARE = 0.25
+
 # For windowed encoders: the maximum input of many encoders, so that memory use stays comparable.
 WINDOWED_MAX_LENGTH = 512
 
