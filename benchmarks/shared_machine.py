@@ -3,7 +3,7 @@
     python benchmarks/shared_machine.py --pairs 5
 
 Each pair runs `tellapart train` twice, once with OpenMP's own settings and once with tellapart's (see
-tellapart/threads.py), in alternating order: on an idle machine, beside one and two busy processes, and two trainings at
+tellapart/threads.py), in alternating order: idle, beside one and two busy processes, and two trainings at
 once. Seconds are those of training. Only an otherwise idle machine gives results that mean something. With
 `--preload path/to/libiomp5.so` Intel's runtime takes the place of GNU's. Results go to
 benchmarks/results/shared_machine-<runtime>.json.
