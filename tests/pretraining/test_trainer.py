@@ -107,9 +107,7 @@ class _KnownLosses(PretrainingModel):
         predictions = torch.where(labels == 6, 8, 9)
         self.observe(labels, predictions, positions, input_ids.shape)
         losses = self.weight * labels
-        sums = self.masked_terms(
-            losses, labels, predictions, self.weight, masked_over_kept=masked_over_kept
-        )
+        sums = self.masked_terms(losses, labels, predictions, self.weight, masked_over_kept=masked_over_kept)
         return sums | {"correct": torch.zeros(())}
 
 
@@ -160,7 +158,8 @@ class _Stop(TrainerCallback):
 
 
 @pytest.mark.parametrize(
-    ("objective", "workers", "accumulation"), [("mlm", 0, 1), ("mlm", 2, 2), ("electra", 2, 1), ("electra", 0, 2)]
+    ("objective", "workers", "accumulation"),
+    [("mlm", 0, 1), ("mlm", 2, 2), ("electra", 2, 1), ("electra", 0, 2)],
 )
 def test_a_run_that_was_stopped_resumes_to_the_same_bits(
     language_model, electra_pair, trainer, tmp_path, objective, workers, accumulation

@@ -119,7 +119,7 @@ class PretrainingModel(nn.Module):
         """Returns the sums of `mlm` and, if requested, `soft` over this batch's P masked positions.
 
         With hard correction also `kept`, the number of positions in `mlm`. Eq. 2 is a mean over these, but a step
-        divides by the masked positions, whose number is known in advance: `mlm` is multiplied by the ratio of the two.
+        divides by the masked positions, whose number is known in advance: `mlm` is multiplied by their ratio.
 
         Args:
             losses: Cross entropy of each position, (P,).

@@ -30,7 +30,7 @@ class PretrainingTrainer(transformers.Trainer):
 
     Differences from Transformers' Trainer: batches are bucketed by length over the whole run; each term is an exact
     mean over the step, also with accumulation and several ranks; checkpoints are atomic and without pickles. Hard
-    correction with accumulation predicts each batch twice, since the mean of Eq. 2 depends on all predictions of a step.
+    correction with accumulation predicts each batch twice: the mean of Eq. 2 depends on all predictions of a step.
 
     Args:
         model: Masked language modelling, or ELECTRA.
@@ -73,7 +73,7 @@ class PretrainingTrainer(transformers.Trainer):
         self._batch_tokens, self._window = batch_tokens, window
         self._sums: dict[str, Tensor] = {}
         self._counts = dict.fromkeys((MASKED, TOKENS), 0)
-        self._uncounted: list[dict[str, Tensor]] = []  # the batches of a step whose kept positions are not counted
+        self._uncounted: list[dict[str, Tensor]] = []  # batches of a step whose kept positions are unknown
         self._since = time.perf_counter()
         self._epoch_steps = 1
         self._flos_per_token = 6 * sum(parameter.numel() for parameter in model.parameters())
