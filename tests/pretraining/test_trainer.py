@@ -127,6 +127,20 @@ def test_hard_correction_is_the_mean_over_the_places_left_in_all_accumulated_bat
     assert model.rates.counts.tolist() == [3, 6, 2, 2]  # each batch once
 
 
+def test_positions_are_counted_with_the_random_numbers_of_the_step(electra_pair, trainer, sequences):
+    """With dropout and samples, on which the predictions depend."""
+    rates = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3}
+    corrections = Corrections.named("hard", _synonyms_of_everything())
+    model = ReplacedTokenDetection(*electra_pair(**rates), corrections)
+    run = trainer(model, gradient_accumulation_steps=3)
+    batches = [sequences.batch(range(start, start + 16)) for start in (0, 16, 32)]
+    items = run._get_num_items_in_batch(batches, torch.device("cpu"))
+    for batch in batches:
+        run.training_step(model, batch, items)
+    assert 0 < items["kept"] < items["masked"]
+    assert items["kept"] == float(run._sums["kept"])
+
+
 def test_a_step_is_the_gradient_of_the_mean_over_the_step(language_model, trainer, sequences):
     model = MaskedLanguageModelling(language_model())
     by_hand = copy.deepcopy(model.model)

@@ -358,6 +358,8 @@ def test_the_test_rows_of_glue_are_predicted_for_its_server(table, tmp_path, mon
     written.unlink()
     run(table, tmp_path / "out", resume=True, **asked)
     assert written.is_file()
+    run(table, tmp_path / "out", overwrite=True, budget=0, **asked)
+    assert not written.exists()
 
 
 def test_an_encoder_may_come_from_a_run_of_pretraining(table, tickets, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import sys
 import warnings
@@ -36,7 +37,7 @@ from tellapart.reproduction.figures import (
 )
 from tellapart.reproduction.measures.base import Cell
 from tellapart.reproduction.pages import FAILED, reproduction_markdown, write_reproduction_report
-from tellapart.reproduction.protocols import MODELS, PRETRAINING
+from tellapart.reproduction.protocols import RESERVED, SUBMISSIONS
 from tellapart.reproduction.request import TableRequest
 from tellapart.reproduction.scheduling import Budget, executors, schedule, visible_devices
 
@@ -312,11 +313,15 @@ def _claimed(output: Path, request: TableRequest, *, resume: bool, overwrite: bo
         return claim_folder(output, resume=resume, overwrite=False)
     for column in request.protocol.columns:
         claim_folder(output / column, resume=False, overwrite=True)
-    for shared in (output / name for name in (PRETRAINING, MODELS)):
+    for name in RESERVED:
+        shared = output / name
         for made in sorted(shared.iterdir()) if shared.is_dir() else ():
             # A folder is named after a row, or after a row and a seed.
             if made.is_dir() and {made.name, made.name.rpartition("-seed")[0]} & request.protocol.rows.keys():
-                claim_folder(made, resume=False, overwrite=True)
+                if name == SUBMISSIONS:
+                    shutil.rmtree(made)
+                else:
+                    claim_folder(made, resume=False, overwrite=True)
     return output
 
 
