@@ -115,7 +115,8 @@ class PretrainRecipe(Settings):
         return max(1, round(share * self.steps))
 
 
-_NEW_MODEL = ("family", "vocabulary_size", "lowercase", "hidden_size", "layers", "heads")
+NEW_MODEL = ("family", "vocabulary_size", "lowercase", "hidden_size", "layers", "heads")
+"""Keys that describe a new model."""
 
 
 def validated_pretraining(content: Mapping[str, Any]) -> PretrainRecipe:
@@ -126,7 +127,7 @@ def validated_pretraining(content: Mapping[str, Any]) -> PretrainRecipe:
     """
     recipe = validated_as(PretrainRecipe, content)
     if recipe.encoder != NEW:
-        described = [name for name in _NEW_MODEL if getattr(recipe, name) is not None]
+        described = [name for name in NEW_MODEL if getattr(recipe, name) is not None]
         if described:
             raise RecipeError(
                 f"{described[0]} applies to a new model, but the encoder is {recipe.encoder}",
