@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -11,8 +10,10 @@ from typing import Any
 
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.data.reading.columns import written_name
+from tellapart.data.reading.jsontext import parse_json
 from tellapart.data.reading.tables import explaining, file_format, read_table, readable_file
 from tellapart.errors import DataError
+from tellapart.files import user_path
 
 NONE, NAMES, AUTO = "none", "names", "auto"
 
@@ -157,7 +158,7 @@ def _usable(names: Sequence[str]) -> bool:
 
 def _of_file(path: str, labels: LabelSpace) -> dict[str, list[str]]:
     """Reads the texts of each class from a file."""
-    file = Path(path).expanduser()
+    file = user_path(path)
     kind = _YAML.get(file.suffix.lower()) or file_format(file)
     if kind is None and not file.exists():
         raise DataError(
@@ -168,7 +169,7 @@ def _of_file(path: str, labels: LabelSpace) -> dict[str, list[str]]:
     readable_file(file, kind)
     with explaining(file, kind):
         written = file.read_bytes().decode("utf-8-sig")
-        content = _parsed_yaml(written, path) if kind == "YAML" else json.loads(written)
+        content = _parsed_yaml(written, path) if kind == "YAML" else parse_json(written, path)
     if isinstance(content, Mapping):
         return _of_mapping(content, path)
     if isinstance(content, list) and content and all(isinstance(row, Mapping) for row in content):
