@@ -103,7 +103,8 @@ def line_blocks(path: Path, block_bytes: int) -> Iterator[bytes]:
     parts: list[bytes] = []
     with open_file(path) as stream:
         while read := stream.read(block_bytes):
-            end = read.rfind(b"\n") + 1
+            # the last block keeps its last line, so that the objects of a small file may span several lines
+            end = read.rfind(b"\n") + 1 if len(read) == block_bytes else len(read)
             if end:
                 block = b"".join([*parts, read[:end]])
                 parts = []

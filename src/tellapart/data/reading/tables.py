@@ -40,6 +40,12 @@ BLOCK_BYTES = 1 << 25
 """pyarrow's block size, and so the longest possible row of a CSV or JSON Lines file: 32 MiB."""
 
 
+MOST_COLUMNS = 50_000
+"""Columns of a file beyond which it is refused; pyarrow needs some seconds for as many."""
+
+_MOST_SPARSE = 100  # cells of a table for each value of its objects
+
+
 def file_format(path: Path) -> str | None:
     """Returns the format of a file by its suffix, a value of `FORMATS`, or None."""
     compressed = path.suffix.lower() == ".gz"
@@ -189,6 +195,7 @@ def delimited_options(path: Path) -> tuple[Any, Any, Any]:
         DataError: The file is empty, or two columns have the same name.
     """
     delimiter, header, skipped = find_dialect(path, DELIMITERS[file_format(path) or "CSV"])
+    _check_width(len(header), path)
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         raise DataError(f'{path} has two columns named "{repeated[0]}"', "rename one of them")
@@ -197,6 +204,13 @@ def delimited_options(path: Path) -> tuple[Any, Any, Any]:
         pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
     )
+
+
+def _check_width(columns: int, path: Path) -> None:
+    if columns > MOST_COLUMNS:
+        raise DataError(
+            f"{path} has {columns:,} columns, more than {MOST_COLUMNS:,}", "keep those of texts and labels"
+        )
 
 
 def _read_json_lines(path: Path) -> pa.Table:
@@ -246,6 +260,12 @@ def _read_json(path: Path) -> pa.Table:
         raise
     if isinstance(content, list) and all(isinstance(row, dict) for row in content):
         names = dict.fromkeys(name for row in content for name in row)
+        _check_width(len(names), path)
+        if len(names) * len(content) > max(MOST_COLUMNS, _MOST_SPARSE * sum(map(len, content))):
+            raise DataError(
+                f"the objects of {path} have {len(names)} different keys, of which each has few",
+                "write objects with the same keys, such as text and label",
+            )
         return table_from_columns({name: [row.get(name) for row in content] for name in names}, str(path))
     if isinstance(content, dict) and all(isinstance(column, list) for column in content.values()):
         return table_from_columns(content, str(path))
