@@ -58,37 +58,24 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "recipe": lambda path: validated(read_mapping(path)),
 }
 
+# fmt: off
 TEXTS = [
-    "my card is lost", "a thief took it", "", " ", "naïve café", "我的卡丢了", "a,b;c\td|e", 'say "no"', "line\nbreak",
-    "x" * 5_000,
-    "null", "NaN", "1", "\u2028", "\x00", "[1, 2]", '{"a": 1}', "__label__lost gone", "=1+1", "\ufeff",
-    "😀", "[[[[[[", "}}}",
-]  # fmt: skip
+    "my card is lost", "a thief took it", "", " ", "naïve café", "我的卡丢了", "a,b;c\td|e", 'say "no"',
+    "line\nbreak", "x" * 5_000, "null", "NaN", "1", "\u2028", "\x00", "[1, 2]", '{"a": 1}', "__label__lost gone", "=1+1",
+    "\ufeff", "😀", "[[[[[[", "}}}",
+]
 VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**30, 10**400, 1.5, 1e308, [], {}, [1], ["lost"], ["lost", 1],
     [[]], {"a": 1}, {"a": {"b": []}}, [None], "2024-01-01",
-]  # fmt: skip
-NAMES = [
-    "text",
-    "label",
-    "labels",
-    "id",
-    "question_id",
-    "",
-    " Text ",
-    "sentence1",
-    "sentence2",
-    "score",
-    "text",
-    "é",
 ]
+NAMES = ["text", "label", "labels", "id", "question_id", "", " Text ", "sentence1", "sentence2", "score", "é"]
 TOKENS = [
-    b"null", b"nan", b"1e999", b"-", b"9" * 5_000, b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"\r", b'"', b"'", b"\\",
-    b"\\ud800", b",", b";", b"\t", b"[", b"]", b"{", b"}", b":", b"&a", b"*a", b"!!python/object:os.system", b"sep=;\n", b"__label__",
-    b"PAR1",
-    b"[" * 1_000, b'{"a":' * 1_000, b"[" * 50_000, b"," * 20_000, b"\n" * 5_000, b"x" * 200_000, b"\x1f\x8b",
-    b"<<: ", b"---\n",
-]  # fmt: skip
+    b"null", b"nan", b"1e999", b"-", b"9" * 5_000, b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"\r", b'"', b"'",
+    b"\\", b"\\ud800", b",", b";", b"\t", b"[", b"]", b"{", b"}", b":", b"&a", b"*a", b"!!python/object:os.system",
+    b"sep=;\n", b"__label__", b"PAR1", b"[" * 1_000, b'{"a":' * 1_000, b"[" * 50_000, b"," * 20_000, b"\n" * 5_000,
+    b"x" * 200_000, b"\x1f\x8b", b"<<: ", b"---\n",
+]
+# fmt: on
 
 
 def write_file(number: int, folder: Path) -> Path:

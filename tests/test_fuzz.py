@@ -23,7 +23,7 @@ def fuzz() -> Any:
 
 
 def test_files_are_the_same_in_every_run(fuzz: Any, tmp_path: Path) -> None:
-    for number in range(30):
+    for number in range(8):
         path = fuzz.write_file(number, tmp_path)
         before = path.read_bytes()
         assert fuzz.write_file(number, tmp_path).read_bytes() == before
@@ -34,6 +34,8 @@ def test_readers_raise_errors_of_their_own_alone(fuzz: Any, tmp_path: Path, star
     found = []
     for number in range(start, start + 20):
         path = fuzz.write_file(number, tmp_path)
+        if path.suffix == ".parquet":  # tests/data/reading/test_tables.py
+            continue
         for reader in fuzz.READERS:
             failure = fuzz.raw_exception(reader, path)
             if failure:

@@ -151,8 +151,8 @@ def test_a_row_that_a_column_lacks_is_missing_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_a_csv_of_many_columns_is_read_and_its_messages_are_short(tmp_path: Path, name: str) -> None:
-    names = [f"c{number}" for number in range(20_000)]
-    row = json.dumps(dict.fromkeys(names[:2_000], "x"))
+    names = [f"c{number}" for number in range(5_000)]
+    row = json.dumps(dict.fromkeys(names[:1_000], "x"))
     path = written(tmp_path, name, row if name == "a.jsonl" else ",".join(names) + "\n" + ",".join(names))
     assert read_table(path).num_rows == 1
     with pytest.raises(DataError) as raised:
