@@ -61,8 +61,8 @@ READERS: dict[str, Callable[[Path], Any]] = {
 # fmt: off
 TEXTS = [
     "my card is lost", "a thief took it", "", " ", "naïve café", "我的卡丢了", "a,b;c\td|e", 'say "no"',
-    "line\nbreak", "x" * 5_000, "null", "NaN", "1", "\u2028", "\x00", "[1, 2]", '{"a": 1}', "__label__lost gone", "=1+1",
-    "\ufeff", "😀", "[[[[[[", "}}}",
+    "line\nbreak", "x" * 5_000, "null", "NaN", "1", "\u2028", "\x00", "[1, 2]", '{"a": 1}', "__label__lost gone",
+    "=1+1", "\ufeff", "😀", "[[[[[[", "}}}",
 ]
 VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**30, 10**400, 1.5, 1e308, [], {}, [1], ["lost"], ["lost", 1],
