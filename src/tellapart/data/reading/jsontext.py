@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tellapart.data.reading.textfiles import kind_of
 from tellapart.data.reading.unpacking import open_file
 from tellapart.errors import DataError
 
@@ -120,8 +121,6 @@ def line_blocks(path: Path, block_bytes: int) -> Iterator[bytes]:
 
 def _check_values(written: str, line: int, path: Path) -> None:
     """Goes through the values of consecutive lines, the first of which has the number `line`."""
-    from tellapart.data.reading.textfiles import kind_of
-
     place, counted = 0, 0
     while (place := _SPACE.match(written, place).end()) < len(written):  # type: ignore[union-attr]
         line += written.count("\n", counted, place)
@@ -136,7 +135,8 @@ def _check_values(written: str, line: int, path: Path) -> None:
         except RecursionError:
             raise DataError(f"line {line} of {path} is {_DEEP}", _NOT_DEEP) from None
         if not isinstance(value, dict):
-            raise DataError(f"line {line} of {path} is {kind_of(value)}", "write one object per line")
+            kind = "null" if value is None else kind_of(value)
+            raise DataError(f"line {line} of {path} is {kind}", "write one object per line")
         if is_deep(value):
             raise DataError(f"line {line} of {path} is {_DEEP}", _NOT_DEEP)
 
