@@ -135,6 +135,10 @@ def test_a_key_that_occurs_twice_in_json_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match='has the key "text" twice'):
         read_table(written(tmp_path, "rows.json", '[{"text": "a", "text": "b"}]'))
     assert "twice" in refusal(written(tmp_path, "rows.jsonl", '{"text": "a", "text": "b"}\n'))
+    assert "line 1 of" in refusal(written(tmp_path, "odd.jsonl", ' \ufeff{"text": "a", "text": "b"}\n'))
+    assert "twice" in refusal(written(tmp_path, "lists.jsonl", '{\n"text": "a", "text": "b"}\n'))
+    digits = '{\n"text": "a", "id": ' + "9" * 5_000 + "}\n"
+    assert "thousands of digits" in refusal(written(tmp_path, "digits.jsonl", digits))
 
 
 def test_columns_written_by_pandas_are_joined_by_their_keys(tmp_path: Path) -> None:

@@ -47,16 +47,8 @@ def parse_json(written: str, where: str) -> Any:
         value = _DECODER.decode(written)
     except json.JSONDecodeError:
         raise
-    except _RepeatedKeyError as error:
-        raise DataError(
-            f'{where} has the key "{error}" twice in one object', "leave one of them out"
-        ) from None
-    except RecursionError:
-        raise DataError(f"{where} is {_DEEP}", _NOT_DEEP) from None
-    except ValueError:  # Python's limit for integers, 4,300 digits
-        raise DataError(
-            f"{where} has a number of thousands of digits", "write it as a text, or leave it out"
-        ) from None
+    except (_RepeatedKeyError, RecursionError, ValueError) as error:
+        raise _refused(error, where) from None
     if is_deep(value):
         raise DataError(f"{where} is {_DEEP}", _NOT_DEEP)
     if _SURROGATE.search(written) and not _is_unicode(value):
@@ -132,13 +124,23 @@ def _check_values(written: str, line: int, path: Path) -> None:
             raise DataError(
                 f"line {at} of {path} is not JSON ({error.msg})", "write one object per line"
             ) from None
-        except RecursionError:
-            raise DataError(f"line {line} of {path} is {_DEEP}", _NOT_DEEP) from None
+        except (_RepeatedKeyError, RecursionError, ValueError) as error:
+            raise _refused(error, f"line {line} of {path}") from None
         if not isinstance(value, dict):
             kind = "null" if value is None else kind_of(value)
             raise DataError(f"line {line} of {path} is {kind}", "write one object per line")
         if is_deep(value):
             raise DataError(f"line {line} of {path} is {_DEEP}", _NOT_DEEP)
+
+
+def _refused(error: Exception, where: str) -> DataError:
+    """Returns the error for JSON that Python's decoder does not read although it is JSON."""
+    if isinstance(error, _RepeatedKeyError):
+        return DataError(f'{where} has the key "{error}" twice in one object', "leave one of them out")
+    if isinstance(error, RecursionError):
+        return DataError(f"{where} is {_DEEP}", _NOT_DEEP)
+    # Python's limit for integers, 4,300 digits
+    return DataError(f"{where} has a number of thousands of digits", "write it as a text, or leave it out")
 
 
 def _is_unicode(value: Any) -> bool:
