@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ class TellapartError(Exception):
     exit_code = 1
 
     def __init__(self, cause: str, remedy: str) -> None:
-        self.cause = cause
-        self.remedy = remedy
-        super().__init__(f"{cause}: {remedy}.")
+        self.cause = readable(cause)
+        self.remedy = readable(remedy)
+        super().__init__(f"{self.cause}: {self.remedy}.")
 
 
 class UserError(TellapartError, ValueError):
@@ -80,10 +81,27 @@ class TellapartWarning(UserWarning):
     """A problem that does not stop the run."""
 
 
+MOST_CHARACTERS = 1000
+"""Longest cause or remedy; data may have labels and column names of any length and number."""
+
+
+def readable(message: str, most: int = MOST_CHARACTERS) -> str:
+    """Cuts the middle out of a message of more than `most` characters."""
+    if len(message) <= most:
+        return message
+    return f"{message[: most * 2 // 3]} […] {message[-most // 3 :]}"
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """Returns ' (did you mean "x"?)' for the closest known name, or an empty string."""
-    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
+    """Returns ' (did you mean "x"?)' for the closest known name, or an empty string; also for very long names."""
+    if len(wrong) > _LONGEST_NAME:
+        return ""
+    names = [name for name in islice(known, _MOST_NAMES) if len(name) <= _LONGEST_NAME]
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
     return f' (did you mean "{close[0]}"?)' if close else ""
+
+
+_LONGEST_NAME, _MOST_NAMES = 200, 2000  # difflib is slow
 
 
 def damaged(what: str, error: ValidationError, remedy: str) -> DataError:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tellapart.errors import OutputError
+from tellapart.errors import DataError, OutputError
 
 
 @contextlib.contextmanager
@@ -41,6 +41,26 @@ def replacing(path: str | Path) -> Iterator[Path]:
         else:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def user_path(written: str | Path) -> Path:
+    """Returns the path that a user wrote, with `~` expanded; it need not exist, nor the user of `~user`.
+
+    Raises:
+        DataError: The file system refuses the name, for example since it is too long, or access to its folder.
+    """
+    path = Path(written)
+    with contextlib.suppress(RuntimeError):  # no such user: the path stays as written
+        path = path.expanduser()
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null character
+        return path
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror})", "check the path and its permissions"
+        ) from error
+    return path
 
 
 def write_text(path: str | Path, text: str) -> None:

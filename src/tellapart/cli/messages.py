@@ -9,7 +9,7 @@ import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 
-from tellapart.errors import TellapartError, TellapartWarning
+from tellapart.errors import MOST_CHARACTERS, TellapartError, TellapartWarning, readable
 
 INTERRUPTED = 130
 
@@ -78,4 +78,4 @@ def _explained(error: Exception) -> tuple[str, int]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return readable(" ".join(text.split()), 2 * MOST_CHARACTERS + 50)  # a cause and a remedy

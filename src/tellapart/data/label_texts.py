@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -11,8 +10,11 @@ from typing import Any
 
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.data.reading.columns import written_name
+from tellapart.data.reading.jsontext import parse_json
 from tellapart.data.reading.tables import explaining, file_format, read_table, readable_file
+from tellapart.data.reading.textfiles import kind_of
 from tellapart.errors import DataError
+from tellapart.files import user_path
 
 NONE, NAMES, AUTO = "none", "names", "auto"
 
@@ -157,7 +159,7 @@ def _usable(names: Sequence[str]) -> bool:
 
 def _of_file(path: str, labels: LabelSpace) -> dict[str, list[str]]:
     """Reads the texts of each class from a file."""
-    file = Path(path).expanduser()
+    file = user_path(path)
     kind = _YAML.get(file.suffix.lower()) or file_format(file)
     if kind is None and not file.exists():
         raise DataError(
@@ -168,7 +170,7 @@ def _of_file(path: str, labels: LabelSpace) -> dict[str, list[str]]:
     readable_file(file, kind)
     with explaining(file, kind):
         written = file.read_bytes().decode("utf-8-sig")
-        content = _parsed_yaml(written, path) if kind == "YAML" else json.loads(written)
+        content = _parsed_yaml(written, path) if kind == "YAML" else parse_json(written, path)
     if isinstance(content, Mapping):
         return _of_mapping(content, path)
     if isinstance(content, list) and content and all(isinstance(row, Mapping) for row in content):
@@ -215,9 +217,16 @@ def _of_records(rows: Sequence[Mapping[str, Any]], where: str) -> dict[str, list
                 f"record {number} of {where} lacks a class or a text",
                 "write records with the keys class and text",
             )
-        for added, values in _of_mapping({name: text}, where).items():
-            texts.setdefault(added, []).extend(values)
+        _add(texts, name, text, where)
     return texts
+
+
+def _add(texts: dict[str, list[str]], name: Any, text: Any, where: str) -> None:
+    """Adds the texts of a class to those that it has."""
+    if isinstance(name, list | dict):
+        raise DataError(f"{where} has {kind_of(name)} as the name of a class", "write one name per row")
+    for added, values in _of_mapping({name: text}, where).items():
+        texts.setdefault(added, []).extend(values)
 
 
 def _of_table(file: Path, labels: LabelSpace) -> dict[str, list[str]]:
@@ -240,8 +249,7 @@ def _of_table(file: Path, labels: LabelSpace) -> dict[str, list[str]]:
     rows += zip(*(table[column].to_pylist() for column in columns), strict=True)
     texts: dict[str, list[str]] = {}
     for name, text in rows:
-        for added, values in _of_mapping({name: text}, str(file)).items():
-            texts.setdefault(added, []).extend(values)
+        _add(texts, name, text, str(file))
     return texts
 
 

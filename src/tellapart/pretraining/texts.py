@@ -18,6 +18,7 @@ from tellapart.data.reading.sources import is_saved_dataset
 from tellapart.data.reading.tables import file_format
 from tellapart.data.reading.textfiles import explain
 from tellapart.errors import DataError, did_you_mean
+from tellapart.files import user_path
 
 TEXT_SUFFIXES = (".txt", ".text")
 """Suffixes of plain text files in folders; each may be followed by `.gz`."""
@@ -83,7 +84,7 @@ def open_texts(source: str | Path, *, text: str | None = None, split: str = "tra
     Raises:
         DataError: The source does not exist, or the column to read is ambiguous.
     """
-    path = Path(source).expanduser()
+    path = user_path(source)
     if path.is_file() and file_format(path) is None:
         return _text_files(str(source), (path,), text)
     if path.is_dir() and not is_saved_dataset(path):

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tellapart.data.reading.jsontext import parse_json
 from tellapart.data.reading.rows import read_splits
 from tellapart.data.reading.tables import file_format
 from tellapart.data.reading.textfiles import kind_of
 from tellapart.errors import DataError, did_you_mean
+from tellapart.files import user_path
 
 EVALUATED = ("test", "validation", "train")
 """Splits to evaluate on, in order of preference."""
@@ -78,7 +80,7 @@ def read_squad(source: str | Path, *, split: str | None = None) -> list[SquadExa
 
 
 def _read(source: str | Path, split: str | None) -> Iterator[SquadExample]:
-    path = Path(source).expanduser()
+    path = user_path(source)
     is_file = path.is_file() or path.suffix.lower() == ".json"
     if not is_file or file_format(path) not in (None, "JSON"):
         return _table_examples(str(source), split)
@@ -93,7 +95,7 @@ def _json(path: Path) -> Any:
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"there is no file {path}{did_you_mean(path.name, siblings)}", "check the path")
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        return parse_json(path.read_bytes().decode("utf-8-sig"), str(path))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error})", "check how it was written") from error
 
@@ -102,7 +104,7 @@ def _table_examples(source: str, split: str | None) -> Iterator[SquadExample]:
     """Yields one question per row of a table in the format of `datasets`."""
     found = read_splits(source)
     tables = found.tables
-    if len(tables) == 1 and Path(source).expanduser().is_file():
+    if len(tables) == 1 and user_path(source).is_file():
         name = next(iter(tables))
     else:
         name = next((one for one in ((split,) if split else EVALUATED) if one in tables), "")

@@ -8,7 +8,7 @@ from typing import Any
 
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.data.reading.columns import ColumnNames, find_columns
-from tellapart.data.reading.rows import read_splits
+from tellapart.data.reading.rows import read_splits, with_known_truth_values
 from tellapart.data.reading.values import read_examples
 from tellapart.encoders.precision import Precision
 from tellapart.evaluation.ranking import WithoutPositive
@@ -77,7 +77,7 @@ def read_labelled(source: Any, labels: LabelSpace, names: ColumnNames) -> TextSp
     name = next(name for name in ("test", "validation", "train") if name in found.tables)
     table = found.tables[name]
     where = found.name if len(found.tables) == 1 else f"the {name} split of {found.name}"
-    return read_examples(
+    rows = read_examples(
         table,
         find_columns(table.schema, names, where=where),
         label_delimiter=names.label_delimiter,
@@ -85,3 +85,4 @@ def read_labelled(source: Any, labels: LabelSpace, names: ColumnNames) -> TextSp
         regression=labels.regression,
         where=where,
     )
+    return rows if labels.regression else with_known_truth_values(rows, labels.names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import pyarrow as pa
 
@@ -132,9 +133,12 @@ def find_columns(
         gold = gold or take(_only(free))
     if first is None or (labelled and gold is None):
         role, option = ("texts", "text") if first is None else ("labels", "label")
+        usual = {*SECOND_TEXTS, *chain(*SECOND_TEXTS.values()), *LABELS, *QUESTION_IDS}
+        unnamed = not usual.intersection(map(_plain, schema.names))
         raise DataError(
             f"it is not clear which column of {where} holds the {role}",
-            f"name it with --{option} (in Python {option}=...), one of {', '.join(schema.names)}",
+            f"name it with --{option} (in Python {option}=...), one of {', '.join(schema.names)}"
+            + ("; or begin the file with a line of column names, if it has none" if unnamed else ""),
         )
     return Columns(first, second, gold if labelled else None, group)
 

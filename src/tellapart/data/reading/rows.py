@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tellapart.data.reading.sources import SPLIT_NAMES, as_table, folder_tables,
 from tellapart.data.reading.tables import file_format, read_table
 from tellapart.data.reading.values import fractional_numbers, has_label_lists, is_unlabelled, read_examples
 from tellapart.errors import DataError, did_you_mean
+from tellapart.files import user_path
 
 MOST_FRACTIONS = 20
 """More distinct fractional labels than this are refused: the task is probably a regression."""
@@ -109,7 +110,7 @@ def read_task(
             notes.append(f"The {name} split has no labels and is left out.")
             continue
         where = _where(found, name)
-        splits[name] = read_examples(
+        rows = read_examples(
             table,
             written_columns(columns, table.schema, where),
             label_delimiter=delimiter,
@@ -117,6 +118,8 @@ def read_task(
             regression=scores,
             where=where,
         )
+        known = () if scores or name == "train" else _label_counts(splits["train"])
+        splits[name] = with_known_truth_values(rows, known)
     notes += _empty_texts(splits)
     if scores:
         labels = score_space(splits["train"], where=_where(found, "train"))
@@ -196,18 +199,38 @@ def score_space(split: TextSplit, *, where: str = "the training rows") -> LabelS
     return LabelSpace((SCORE,), "regression")
 
 
+def with_known_truth_values(rows: TextSplit, known: Iterable[str]) -> TextSplit:
+    """Writes the labels true and false as the known classes do: pandas writes `True` into CSV, but `true` into JSON.
+
+    Args:
+        rows: Labelled rows.
+        known: The names of the classes.
+    """
+    classes = set(known)
+    spellings = {name.lower(): name for name in classes if name.lower() in ("true", "false")}
+    if not spellings or rows.labels is None:
+        return rows
+
+    def spelt(label: Any) -> Any:
+        if isinstance(label, list):
+            return [*map(spelt, label)]
+        return label if label in classes else spellings.get(label.lower(), label)
+
+    return replace(rows, labels=[*map(spelt, rows.labels)])
+
+
 def is_regression_set(source: Any) -> bool:
     """Whether a source is the name of a benchmark set with numeric targets."""
     return (
         isinstance(source, str)
-        and not Path(source).expanduser().exists()
+        and not user_path(source).exists()
         and source in registered()
         and registered()[source].task == "regression"
     )
 
 
 def _named(name: str) -> SourceTables:
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir():
         return SourceTables(name, folder_tables(path))
     if path.is_file():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tellapart.data.reading.tables import file_format, read_table, table_from_columns
+from tellapart.data.reading.tables import input_format, read_table, table_from_columns
 from tellapart.errors import DataError
 
 SPLIT_NAMES = {
@@ -84,7 +84,7 @@ def folder_tables(folder: Path) -> dict[str, pa.Table]:
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         split = path.name.split(".", maxsplit=1)[0].lower()
-        if split not in SPLIT_NAMES or file_format(path) is None:
+        if split not in SPLIT_NAMES or input_format(path) is None:
             continue
         if split in files:
             raise DataError(

@@ -16,7 +16,9 @@ import pyarrow.parquet
 
 from tellapart.data.reading import tables
 from tellapart.data.reading.columns import Columns
+from tellapart.data.reading.jsontext import check_json_lines, line_blocks
 from tellapart.data.reading.tables import delimited_options, explaining, parse_json_lines, schema_as_written
+from tellapart.data.reading.unpacking import open_file
 from tellapart.data.reading.values import missing_values
 from tellapart.errors import DataError
 
@@ -71,8 +73,8 @@ class RowStream:
 def open_rows(path: str | Path) -> RowStream:
     """Opens a file as a stream of rows and validates all of it, so that reading cannot fail later.
 
-    Small files are kept in memory, and so is JSON of any size, which is one value; other files are read again in
-    every pass.
+    Small files are kept in memory, and so are JSON and fastText of any size; other files are read again in every
+    pass.
 
     Args:
         path: CSV, TSV, JSON Lines, JSON or Parquet, as for `tellapart.data.reading.tables.read_table`.
@@ -83,12 +85,13 @@ def open_rows(path: str | Path) -> RowStream:
     path, kind = tables.readable_file(path)
     compressed = kind == "Parquet" or path.suffix.lower() == ".gz"
     small = path.stat().st_size * (_COMPRESSION if compressed else 1) <= STREAM_BYTES
-    if small or kind == "JSON":
+    if small or kind not in _BLOCKS:
         table = tables.read_table(path, kind)
         return RowStream(path, table.schema, len(table), _missing([table]), lambda: iter([table]))
     schema = None
     if kind == "JSON Lines":
         with explaining(path, kind):
+            check_json_lines(path, tables.BLOCK_BYTES)
             kinds = [block.schema for block in _json_blocks(path, None)]
             schema = pa.unify_schemas(kinds, promote_options="permissive")
     rows = 0
@@ -145,7 +148,7 @@ def _explained(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[pa.T
 def _delimited_blocks(path: Path, _: pa.Schema | None) -> Iterator[pa.Table]:
     read, parse, convert = delimited_options(path)
     with (
-        pa.input_stream(str(path), compression="detect") as stream,
+        open_file(path) as stream,
         pyarrow.csv.open_csv(stream, read, parse, convert) as reader,
     ):
         for batch in reader:
@@ -154,25 +157,15 @@ def _delimited_blocks(path: Path, _: pa.Schema | None) -> Iterator[pa.Table]:
 
 def _json_blocks(path: Path, schema: pa.Schema | None) -> Iterator[pa.Table]:
     """Yields blocks of whole lines; without a schema the types of each block are inferred from its values."""
-    for lines in _line_blocks(path):
+    for lines in line_blocks(path, tables.BLOCK_BYTES):
+        if not lines.strip():
+            continue
         block = parse_json_lines(io.BytesIO(lines), schema)
         if schema is None:
             as_written = schema_as_written(block.schema)
             yield block if as_written == block.schema else block.cast(as_written)
         else:
             yield block.select(schema.names)
-
-
-def _line_blocks(path: Path) -> Iterator[bytes]:
-    rest = b""
-    with pa.input_stream(str(path), compression="detect") as stream:
-        while read := stream.read(tables.BLOCK_BYTES):
-            end = read.rfind(b"\n") + 1
-            if end and (rest + read[:end]).strip():
-                yield rest + read[:end]
-            rest = read[end:] if end else rest + read
-    if rest.strip():
-        yield rest
 
 
 def _parquet_blocks(path: Path, _: pa.Schema | None) -> Iterator[pa.Table]:

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -16,9 +17,12 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from tellapart.data.reading.fasttext import is_fasttext, read_fasttext
+from tellapart.data.reading.jsontext import check_json_lines, parse_json
 from tellapart.data.reading.textfiles import explain, find_dialect, kind_of
+from tellapart.data.reading.unpacking import open_file
 from tellapart.errors import DataError, UserError, did_you_mean
-from tellapart.files import replacing
+from tellapart.files import replacing, user_path
 
 FORMATS = {
     ".csv": "CSV",
@@ -36,11 +40,22 @@ BLOCK_BYTES = 1 << 25
 """pyarrow's block size, and so the longest possible row of a CSV or JSON Lines file: 32 MiB."""
 
 
+MOST_COLUMNS = 50_000
+"""Columns of a file beyond which it is refused; pyarrow needs some seconds for as many."""
+
+_MOST_SPARSE = 100  # cells of a table for each value of its objects
+
+
 def file_format(path: Path) -> str | None:
     """Returns the format of a file by its suffix, a value of `FORMATS`, or None."""
     compressed = path.suffix.lower() == ".gz"
     kind = FORMATS.get((path.with_suffix("") if compressed else path).suffix.lower())
     return None if compressed and kind in ("JSON", "Parquet") else kind
+
+
+def input_format(path: Path) -> str | None:
+    """Returns the format of a file to read: as `file_format`, or `fastText` by its first line, or None."""
+    return file_format(path) or ("fastText" if is_fasttext(path) else None)
 
 
 def read_table(path: str | Path, kind: str | None = None) -> pa.Table:
@@ -50,7 +65,7 @@ def read_table(path: str | Path, kind: str | None = None) -> pa.Table:
     empty text. The delimiter of a CSV file is detected among comma, semicolon, tab and |. Dates in JSON stay strings.
 
     Args:
-        path: A file with one of the suffixes of `FORMATS`.
+        path: A file with one of the suffixes of `FORMATS`, or in fastText's format.
         kind: The format, a value of `FORMATS`; None to infer it from the suffix.
 
     Raises:
@@ -76,14 +91,13 @@ def readable_file(path: str | Path, kind: str | None = None) -> tuple[Path, str]
     Raises:
         DataError: The file is missing, of unknown format, or empty.
     """
-    path = Path(path)
+    path = user_path(path)
     if not path.is_file():
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"there is no file {path}{did_you_mean(path.name, siblings)}", "check the path")
-    kind = kind or _required_format(path, DataError)
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty", "give a file with rows")
-    return path, kind
+    return path, kind or input_format(path) or _required_format(path, DataError)
 
 
 @contextlib.contextmanager
@@ -170,7 +184,7 @@ def _required_format(path: Path, error: type[UserError]) -> str:
 
 def _read_delimited(path: Path) -> pa.Table:
     options = delimited_options(path)
-    with pa.input_stream(str(path), compression="detect") as stream:
+    with open_file(path) as stream:
         return pyarrow.csv.read_csv(stream, *options)
 
 
@@ -180,18 +194,27 @@ def delimited_options(path: Path) -> tuple[Any, Any, Any]:
     Raises:
         DataError: The file is empty, or two columns have the same name.
     """
-    delimiter, header = find_dialect(path, DELIMITERS[file_format(path) or "CSV"])
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    delimiter, header, skipped = find_dialect(path, DELIMITERS[file_format(path) or "CSV"])
+    _check_width(len(header), path)
+    repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         raise DataError(f'{path} has two columns named "{repeated[0]}"', "rename one of them")
     return (
-        pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES),
+        pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, skip_rows=skipped),
         pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
     )
 
 
+def _check_width(columns: int, path: Path) -> None:
+    if columns > MOST_COLUMNS:
+        raise DataError(
+            f"{path} has {columns:,} columns, more than {MOST_COLUMNS:,}", "keep those of texts and labels"
+        )
+
+
 def _read_json_lines(path: Path) -> pa.Table:
+    check_json_lines(path, BLOCK_BYTES)
     table = _parse_json_file(path)
     as_written = schema_as_written(table.schema)
     # pyarrow parses strings such as "2024-01-01" as dates: then the file is read again with an explicit schema
@@ -199,7 +222,7 @@ def _read_json_lines(path: Path) -> pa.Table:
 
 
 def _parse_json_file(path: Path, schema: pa.Schema | None = None) -> pa.Table:
-    with pa.input_stream(str(path), compression="detect") as stream:
+    with open_file(path) as stream:
         return parse_json_lines(stream, schema)
 
 
@@ -230,16 +253,26 @@ def _without_dates(kind: pa.DataType) -> pa.DataType:
 def _read_json(path: Path) -> pa.Table:
     """Reads a list of objects, or an object of columns as `pandas.DataFrame.to_json` writes it."""
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+        content = parse_json(path.read_bytes().decode("utf-8-sig"), str(path))
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":  # a second value: JSON Lines under another name
             return _read_json_lines(path)
         raise
     if isinstance(content, list) and all(isinstance(row, dict) for row in content):
         names = dict.fromkeys(name for row in content for name in row)
+        _check_width(len(names), path)
+        if len(names) * len(content) > max(MOST_COLUMNS, _MOST_SPARSE * sum(map(len, content))):
+            raise DataError(
+                f"the objects of {path} have {len(names)} different keys, of which each has few",
+                "write objects with the same keys, such as text and label",
+            )
         return table_from_columns({name: [row.get(name) for row in content] for name in names}, str(path))
-    if isinstance(content, dict) and all(isinstance(column, list | dict) for column in content.values()):
-        columns = {name: [*(c.values() if isinstance(c, dict) else c)] for name, c in content.items()}
+    if isinstance(content, dict) and all(isinstance(column, list) for column in content.values()):
+        return table_from_columns(content, str(path))
+    if isinstance(content, dict) and all(isinstance(column, dict) for column in content.values()):
+        # pandas writes the key of each row: columns may list the rows in different orders
+        rows = dict.fromkeys(key for column in content.values() for key in column)
+        columns = {name: [column.get(key) for key in rows] for name, column in content.items()}
         return table_from_columns(columns, str(path))
     raise DataError(f"{path} holds no table", "write a list of objects, one per row")
 
@@ -255,6 +288,7 @@ _READERS = {
     "JSON Lines": _read_json_lines,
     "JSON": _read_json,
     "Parquet": _read_parquet,
+    "fastText": read_fasttext,
 }
 
 

@@ -3,42 +3,62 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from numbers import Number
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, NamedTuple
 
+from tellapart.data.reading.unpacking import open_file
 from tellapart.errors import DataError
 
+_EXCEL_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
+_SAMPLE = 1 << 16
 
-def find_dialect(path: Path, delimiters: str) -> tuple[str, list[str]]:
+
+class Dialect(NamedTuple):
+    """How the rows of a file of delimited text are written.
+
+    Args:
+        delimiter: Separates the fields.
+        header: The column names.
+        skipped: Number of lines before the header: 1 if Excel's line `sep=;` names the delimiter, else 0.
+    """
+
+    delimiter: str
+    header: list[str]
+    skipped: int = 0
+
+
+def find_dialect(path: Path, delimiters: str) -> Dialect:
     """Finds the delimiter that splits the first rows into as many fields as the header.
+
+    A first line such as `sep=;`, which Excel understands, names the delimiter.
 
     Args:
         path: A file of delimited text.
         delimiters: The candidates, most likely first.
 
-    Returns:
-        The delimiter and the column names.
-
     Raises:
         DataError: The file is empty.
     """
-    best: tuple[str, list[str]] = delimiters[0], []
+    with io.TextIOWrapper(open_file(path), encoding="utf-8-sig") as stream:
+        named = _EXCEL_LINE.fullmatch(stream.readline(_SAMPLE).rstrip("\r\n").strip('"'))
+    delimiters, skipped = (named[1], 1) if named else (delimiters, 0)
+    best = Dialect(delimiters[0], [])
     for delimiter in delimiters:
-        records = [record for _, record in islice(_records(path, delimiter), 20)]
+        records = [record for _, record in islice(_records(path, delimiter, skipped), 20)]
         if not records:
             raise DataError(f"{path} is empty", "give a file with a header and rows")
-        header = records[0]
-        if len(header) > 1 and all(len(record) == len(header) for record in records):
-            return delimiter, header
-        best = max(best, (delimiter, header), key=lambda found: len(found[1]))
+        found = Dialect(delimiter, records[0], skipped)
+        if len(found.header) > 1 and all(len(record) == len(found.header) for record in records):
+            return found
+        best = max(best, found, key=lambda one: len(one.header))
     return best
 
 
@@ -58,7 +78,7 @@ def explain(path: Path, kind: str, delimiters: str, error: Exception) -> DataErr
         if kind != "Parquet":
             found = _encoding_error(path)
         if found is None and delimiters:
-            found = _ragged_record(path, *find_dialect(path, delimiters))
+            found = _ragged_record(path, find_dialect(path, delimiters))
         if found is None and kind == "JSON Lines":
             found = _odd_object(path)
     reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -71,40 +91,52 @@ def kind_of(value: Any) -> str:
     return "missing" if value is None else next((kinds[k] for k in kinds if isinstance(value, k)), "a list")
 
 
-def _open(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb"))
-
-
-def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _records(path: Path, delimiter: str, skipped: int) -> Iterator[tuple[int, list[str]]]:
     """Yields the records that are not blank, each with the number of its first line."""
-    first_line = 1
-    with io.TextIOWrapper(_open(path), encoding="utf-8-sig", newline="") as stream:
+    first_line = 1 + skipped
+    with io.TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as stream:
+        for _ in range(skipped):
+            stream.readline()
         reader = csv.reader(stream, delimiter=delimiter)
         with suppress(csv.Error):  # stops at a field of over 128 kB
             for record in reader:
                 if record:
                     yield first_line, record
-                first_line = reader.line_num + 1
+                first_line = reader.line_num + 1 + skipped
 
 
 def _encoding_error(path: Path) -> DataError | None:
     offset = 0
-    with _open(path) as stream:
+    with open_file(path) as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
-                encoding = "UTF-16" if line[:2] in (b"\xff\xfe", b"\xfe\xff") else "WINDOWS-1252"
                 return DataError(
                     f"{path} is not UTF-8: line {number}, byte {offset + error.start} of the file",
-                    f'save it as UTF-8, for example with "iconv -f {encoding} -t UTF-8"',
+                    _advice(line + b"".join(stream.readlines(_SAMPLE)), line, error.start),
                 )
             offset += len(line)
     return None
 
 
-def _ragged_record(path: Path, delimiter: str, header: list[str]) -> DataError | None:
-    for line, record in _records(path, delimiter):
+def _advice(sample: bytes, line: bytes, place: int) -> str:
+    """Returns the remedy for bytes that are no UTF-8, with a guess of their encoding and what the line then reads."""
+    from charset_normalizer import from_bytes  # only now: its tables take time to load
+
+    if sample[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return 'save it as UTF-8, for example with "iconv -f UTF-16 -t UTF-8"'
+    lines = [one for one in sample.splitlines(keepends=True) if not one.isascii()]
+    guess = from_bytes(b"".join(lines)[:_SAMPLE]).best()
+    encoding = "cp1252" if guess is None else guess.encoding
+    read = line[max(0, place - 20) : place + 30].decode(encoding, errors="replace").strip()
+    command = f"iconv -f {encoding.upper().replace('_', '-')} -t UTF-8"
+    return f'save it as UTF-8, for example with "{command}" if this guess is right, by which the line reads "{read}"'
+
+
+def _ragged_record(path: Path, dialect: Dialect) -> DataError | None:
+    delimiter, header, skipped = dialect
+    for line, record in _records(path, delimiter, skipped):
         if len(record) != len(header):
             return DataError(
                 f"{path} has {len(record)} field(s) in the row at line {line}, but its header names {len(header)}",
@@ -115,15 +147,16 @@ def _ragged_record(path: Path, delimiter: str, header: list[str]) -> DataError |
 
 def _odd_object(path: Path) -> DataError | None:
     kinds: dict[str, str] = {}
-    with io.TextIOWrapper(_open(path), encoding="utf-8-sig", newline="\n") as stream:
+    with io.TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="\n") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
+                reason = getattr(error, "msg", error)
                 return DataError(
-                    f"line {number} of {path} is not JSON ({error.msg})", "write one object per line"
+                    f"line {number} of {path} is not JSON ({reason})", "write one object per line"
                 )
             if not isinstance(row, dict):
                 return DataError(f"line {number} of {path} is {kind_of(row)}", "write one object per line")

@@ -8,11 +8,20 @@ from pathlib import Path
 import pyarrow as pa
 
 from tellapart.data.examples import TextSplit
-from tellapart.data.reading.columns import LABELS, ColumnNames, find_columns, is_string, written_name
+from tellapart.data.reading.columns import (
+    LABELS,
+    SECOND_TEXTS,
+    ColumnNames,
+    find_columns,
+    is_string,
+    written_name,
+)
+from tellapart.data.reading.fasttext import is_fasttext
 from tellapart.data.reading.rows import read_splits
 from tellapart.data.reading.textfiles import explain
 from tellapart.data.reading.values import read_examples
 from tellapart.errors import DataError
+from tellapart.files import user_path
 
 TEXT_SUFFIXES = (".txt", ".text")
 
@@ -36,8 +45,8 @@ def read_unlabelled(
     Raises:
         DataError: The source does not exist or cannot be read, or the text column is missing or ambiguous.
     """
-    path = Path(source).expanduser()
-    if path.suffix.lower() in TEXT_SUFFIXES:
+    path = user_path(source)
+    if path.suffix.lower() in TEXT_SUFFIXES and not is_fasttext(path):
         return _read_lines(path), ()
     found = read_splits(source)
     split = "train" if "train" in found.tables else next(iter(found.tables))
@@ -45,9 +54,14 @@ def read_unlabelled(
     others = [name for name in found.tables if name != split]
     if others:
         notes.append(f"Of {found.name} only the {split} rows are read, not {' and '.join(others)}.")
+    only = _only_text(table)
+    if names.text is None and only is not None and only.strip().lower() not in SECOND_TEXTS:
+        notes.append(
+            f'The first line of {found.name}, "{only}", is read as the name of its column, not as a text.'
+        )
     wanted = replace(
         names,
-        text=names.text or _only_text(table),
+        text=names.text or only,
         label=_present(table, names.label),
         question_id=_present(table, names.question_id),
     )

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from tellapart.data.examples import TextSplit
 from tellapart.data.reading.columns import Columns, is_list, is_string, written_columns, written_name
+from tellapart.data.reading.jsontext import parse_json
 from tellapart.data.reading.textfiles import kind_of
 from tellapart.errors import DataError
 
@@ -264,7 +265,7 @@ def _label_lists(table: pa.Table, name: str, delimiter: str | None, where: str) 
 
 def _from_json(cell: str, row: int, what: str) -> list[str]:
     try:
-        items = json.loads(cell or "[]")
+        items = parse_json(cell or "[]", f"row {row} of {what}")
     except json.JSONDecodeError:
         items = None
     if not isinstance(items, list):
