@@ -138,6 +138,7 @@ def _write_report(
         thresholds=decision.to_dict(labels).get("thresholds"),
         self_training=fitted.self_training,
         self_training_note=" ".join(self_training_notes(fitted.self_training or {})),
+        ranks=labels.ranks,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.data.benchmarks.registry import registered
-from tellapart.data.examples import TextData
+from tellapart.data.examples import LabelSpace, TextData
 from tellapart.data.fingerprints import rows_fingerprint
 from tellapart.errors import DataError
 from tellapart.evaluation.metrics import METRICS, find_metric
@@ -62,6 +62,11 @@ def run(cell: Cell) -> dict[str, Any]:
     rows = replace(rows, source=_source(cell, rows.source))
     recipe = with_values(recipe, _selection(cell, recipe, rows))
     return run_trial(recipe, split_data(recipe, rows), cell.folder, cell.metric, cell.quiet)
+
+
+def labels_of(cell: Cell) -> LabelSpace:
+    """Returns the classes of a cell's data set, in the order of the model's outputs."""
+    return _rows(cell).labels
 
 
 def forget() -> None:
