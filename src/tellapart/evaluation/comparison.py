@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from tellapart.errors import DataError, UserError, damaged
-from tellapart.evaluation.metrics import METRICS
 from tellapart.evaluation.significance import Flips, pooled_mcnemar
 from tellapart.evaluation.trials import (
     Interval,

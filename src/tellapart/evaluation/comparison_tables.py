@@ -8,7 +8,6 @@ from tellapart.evaluation.comparison import PAIRS_SHOWN, Comparison, MethodPair
 from tellapart.evaluation.metrics import METRICS, RANKING_METRICS, metric_label
 from tellapart.evaluation.trials import PairedDifference, verdict
 
-
 ERRORS_AVOIDED = "errors avoided"
 """Heading of the error-reduction ratio."""
 

@@ -77,6 +77,8 @@ RUN_FILES = {
     "generator",
     "log.jsonl",
     "curves.png",
+    "word-effects.json",
+    "word-effects.png",
 }
 
 
