@@ -11,6 +11,7 @@ from tellapart.evaluation.comparison_tables import (
     comparison_rows,
     comparison_verdicts,
     confusable_rows,
+    ranking_rows,
     significance_rows,
     unseen_sentence,
 )
@@ -209,6 +210,7 @@ def test_the_table_of_class_pairs_shows_the_change(comparison):
     narrow = confusable_rows(comparison, most_methods=1)
     assert narrow[0] == ["classes", "cross-entropy"]
     assert narrow[1] == ["ham ↔ spam", "4.0"]
+    assert ranking_rows(comparison) == [["method"]]
 
 
 def test_verdicts_are_against_the_baseline_only(comparison):
@@ -258,11 +260,15 @@ def test_a_comparison_of_rankings_has_all_three_metrics_in_the_table_and_the_jso
         encoder="minilm",
         environment={},
     )
-    header, before, after = comparison_rows(compared)
-    assert header[1] == "mean average precision (%)"
-    assert header[6:8] == ["mean reciprocal rank (%)", "precision at 1 (%)"]
-    assert before[6:8] == ["72.00", "50.00"]
-    assert after[6:8] == ["82.00 (+10.00)", "60.00 (+10.00)"]
+    header, before, after = ranking_rows(compared)
+    assert header == [
+        "method",
+        "mean average precision (%)",
+        "mean reciprocal rank (%)",
+        "precision at 1 (%)",
+    ]
+    assert before == ["a", "70.00", "72.00", "50.00"]
+    assert after == ["b", "80.00 (+10.00)", "82.00 (+10.00)", "60.00 (+10.00)"]
     metrics = compared.to_dict()["methods"]["b"]["metrics"]
     assert metrics["precision_at_1"]["mean"] == pytest.approx(0.6)
     assert metrics["mean_reciprocal_rank"]["interval"][1] == 1.0  # bounded

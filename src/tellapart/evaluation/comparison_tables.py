@@ -13,12 +13,8 @@ ERRORS_AVOIDED = "errors avoided"
 
 
 def comparison_rows(comparison: Comparison) -> list[list[str]]:
-    """Returns the table of methods; the first row is the header.
-
-    For rankings, the other two of MAP, MRR and P@1 follow, with the change from the baseline in brackets.
-    """
+    """Returns the table of methods; the first row is the header."""
     metric, level = METRICS[comparison.metric], f"{100 * comparison.confidence:g} % interval"
-    others = _other_ranking_metrics(comparison)
     pairs = {method: comparison.pair(method) for method in comparison.methods}
     avoided = any(error_reduction_text(pair) for pair in pairs.values())
     rows = [
@@ -29,7 +25,6 @@ def comparison_rows(comparison: Comparison) -> list[list[str]]:
             f"vs {comparison.baseline}",
             level,
             *([ERRORS_AVOIDED] if avoided else []),
-            *map(metric_label, others),
             "won / tied / lost",
             "seconds",
         ]
@@ -46,7 +41,6 @@ def comparison_rows(comparison: Comparison) -> list[list[str]]:
                 metric.display(pair.difference, signed=True) if pair else "",
                 metric.display_interval(pair.interval, signed=True) if pair else "",
                 *([error_reduction_text(pair)] if avoided else []),
-                *(_with_change(comparison, method, name) for name in others),
                 f"{pair.wins} / {pair.ties} / {pair.losses}" if pair else "",
                 "" if result.seconds is None else f"{result.seconds:.1f}",
             ]
@@ -59,13 +53,20 @@ def error_reduction_text(pair: PairedDifference | None) -> str:
     return "" if pair is None or pair.error_reduction is None else f"{100 * pair.error_reduction:+.1f} %"
 
 
-def _other_ranking_metrics(comparison: Comparison) -> list[str]:
-    found = {name for result in comparison.methods.values() for name in result.metrics}
-    return [name for name in RANKING_METRICS if name in found and name != comparison.metric]
+def ranking_rows(comparison: Comparison) -> list[list[str]]:
+    """Returns MAP, MRR and P@1 of each method, with changes from the baseline; without rankings only a header."""
+    trials = [trial for result in comparison.methods.values() for trial in result.trials]
+    names = [name for name in RANKING_METRICS if any(name in trial.metrics for trial in trials)]
+    header = ["method", *map(metric_label, names)]
+    methods = comparison.methods if names else ()
+    return [
+        header,
+        *([method, *(_mean_and_change(comparison, method, name) for name in names)] for method in methods),
+    ]
 
 
-def _with_change(comparison: Comparison, method: str, name: str) -> str:
-    """Formats the mean of a further metric, with its change from the baseline over the seeds that both finished."""
+def _mean_and_change(comparison: Comparison, method: str, name: str) -> str:
+    """Formats the mean of any metric, with its change from the baseline over the seeds that both finished."""
     kind = METRICS[name]
     values, before = (
         {trial.seed: trial.metrics[name] for trial in comparison.methods[one].trials if name in trial.metrics}

@@ -15,6 +15,7 @@ from tellapart.evaluation.comparison import Comparison, ConfusablePair
 from tellapart.evaluation.comparison_tables import (
     comparison_rows,
     comparison_verdicts,
+    ranking_rows,
     significance_rows,
     unseen_sentence,
 )
@@ -211,6 +212,7 @@ def write_comparison_report(path: Path | str, comparison: Comparison) -> None:
         verdicts=comparison_verdicts(comparison),
         unseen=unseen_sentence(comparison),
         methods=comparison_rows(comparison),
+        rankings=ranking_rows(comparison),
         plot=svg(comparison_figure(comparison)),
         tests=significance_rows(comparison),
         pairs=_pair_rows(comparison.confusable_pairs),
@@ -350,8 +352,11 @@ def _pseudo_label_rows(self_training: Mapping[str, Any], names: Sequence[str]) -
         return []
     header: list[object] = ["predicted class", *(f"round {number}" for number in range(1, len(rounds) + 1))]
     most = max(1, *(max(one["per_class"].values()) for one in rounds))
-    counts = {name: [one["per_class"][name] for one in rounds] for name in names}
-    return [header, *([name, *(Bar(str(n), n / most) for n in row)] for name, row in counts.items())]
+    rows: list[list[object]] = [header]
+    for name in names:
+        counts = [one["per_class"][name] for one in rounds]
+        rows.append([name, *(Bar(str(count), count / most) for count in counts)])
+    return rows
 
 
 def _pair_rows(pairs: Sequence[ConfusablePair]) -> list[list[object]]:

@@ -1,8 +1,8 @@
 """Effect of each word on a predicted class, by occlusion; as numbers and as a figure.
 
-Zhang et al. 2022, Complicate Then Simplify, Figure 1, show the weights of the words of a text in two models, but not how
-they are computed. Occlusion (Li et al. 2016, Understanding Neural Networks through Representation Erasure) needs only
-logits, so it works for every kind of model.
+Zhang et al. 2022, Complicate Then Simplify, Figure 1, show the weights of a text's words in two models, but not how
+they are computed. Occlusion (Li et al. 2016, Understanding Neural Networks through Representation Erasure) needs
+nothing but logits, so it works for every kind of model.
 """
 
 from __future__ import annotations
@@ -172,6 +172,7 @@ def word_effects_figure(
     panels = figure.subplots(len(effects), 1, squeeze=False).ravel()
     for axes, one in zip(panels, effects, strict=True):
         _draw_text(axes, one, names)
+    add_legend(panels[0])
     return figure
 
 
@@ -189,7 +190,6 @@ def _draw_text(axes: Axes, one: WordEffects, names: tuple[str, str]) -> None:
             shown = [100 * weight for weight in weights[:WORDS_SHOWN]]
             axes.plot(places, shown, color=colour, lw=1.6, marker="o", ms=4, label=name)
     axes.set_xticks(places, words, rotation=45, ha="right", rotation_mode="anchor", **text_properties(words))
-    add_legend(axes)
 
 
 def _without(text: str, span: tuple[int, int]) -> str:
