@@ -11,6 +11,7 @@ from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.metrics import METRICS
 from tellapart.evaluation.significance import holm, wilcoxon_p_value
 from tellapart.evaluation.trials import PairedDifference, paired_difference
+from tellapart.inspection.page import markdown_list as bullets
 from tellapart.inspection.page import markdown_table as table
 from tellapart.reproduction.pages import environment_sentence as hardware
 
@@ -64,8 +65,11 @@ def gains_page() -> str:
             "## Across sets",
             "Wilcoxon's signed-rank test over the mean difference of each set.",
             table(_across(declared, sets)),
+            *_peers(declared),
+            *_changes(declared),
             "## Commands",
-            "```bash\nOMP_NUM_THREADS=1 python benchmarks/gains.py\n```",
+            "```bash\nOMP_NUM_THREADS=1 python benchmarks/gains.py\n"
+            "OMP_NUM_THREADS=1 python benchmarks/gains_peers.py --setfit-python path/to/setfit/bin/python\n```",
             "Declared in `benchmarks/gains.yaml`, label texts in `benchmarks/label_texts`. "
             + (hardware(sets[0].comparison.environment) if sets else "")
             + " JSON: `benchmarks/results/gains`.",
@@ -136,3 +140,40 @@ def _across(declared: dict[str, Any], sets: list[Measured]) -> list[list[str]]:
             mean = 100 * sum(differences) / len(differences)
             rows.append([title, str(len(pairs)), str(better), f"{mean:+.2f}", f"{p_value:.2g}"])
     return rows
+
+
+def peer_runs() -> list[dict[str, Any]]:
+    """The finished runs of gains_peers.py."""
+    file = FOLDER / "peers.json"
+    return json.loads(file.read_text(encoding="utf-8"))["runs"] if file.is_file() else []
+
+
+def _peers(declared: dict[str, Any]) -> list[str]:
+    """The section on the peers, if any ran: accuracy, time of training, and its ratio to the recommended method's."""
+    runs = peer_runs()
+    if not runs:
+        return []
+    rows = [["", "set", "accuracy", "processor seconds", "times the recommended method's", "seeds"]]
+    for name in declared["peers"]["sets"]:
+        found = {
+            title: [run for run in runs if run["set"] == name and run["row"] == title]
+            for title in declared["peers"]["rows"]
+        }
+        own = found["recommended"]
+        for title, its in found.items():
+            if its:
+                seconds = _mean(its, "processor_seconds")
+                ratio = f"{seconds / _mean(own, 'processor_seconds'):.2g}" if own else ""
+                accuracy = f"{100 * _mean(its, 'accuracy'):.2f}"
+                title_of_set = declared["sets"][name]["title"]
+                rows.append([title, title_of_set, accuracy, f"{seconds:.1f}", ratio, str(len(its))])
+    return ["## Peers", declared["peers"]["remark"].strip(), table(rows)]
+
+
+def _mean(runs: list[dict[str, Any]], key: str) -> float:
+    return sum(run[key] for run in runs) / len(runs)
+
+
+def _changes(declared: dict[str, Any]) -> list[str]:
+    changes = declared.get("changes", [])
+    return ["## Changes of the protocol", bullets([change.strip() for change in changes])] if changes else []

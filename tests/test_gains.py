@@ -65,7 +65,9 @@ def test_the_page_tests_each_declared_comparison_with_one_correction(scripts, mo
     ]
     monkeypatch.setattr(pages, "protocol", lambda: declared)
     monkeypatch.setattr(pages, "measured_sets", lambda declared: sets)
+    monkeypatch.setattr(pages, "peer_runs", list)
     page = pages.gains_page()
+    assert "## Peers" not in page
     assert "correction for all 2 tests" in page
     (first,) = [line for line in page.splitlines() if "Set A | +" in line]
     assert "+2.58" in first
@@ -74,6 +76,35 @@ def test_the_page_tests_each_declared_comparison_with_one_correction(scripts, mo
     assert "2 : 2" in second
     assert "| left | not run | not run |" in page
     assert "| new against plain | 2 | 1 |" in page
+
+
+def test_the_page_shows_peers_beside_the_recommended_method(scripts, monkeypatch):
+    _, pages = scripts
+    declared = {
+        "remark": "Few rows.",
+        "arms": {},
+        "comparisons": {},
+        "sets": {"a": {"title": "Set A"}},
+        "peers": {
+            "remark": "Same rows.",
+            "sets": ["a"],
+            "rows": {"SetFit": {}, "TF-IDF": {}, "recommended": {}},
+        },
+        "changes": ["A row was added."],
+    }
+    runs = [
+        {"set": "a", "row": row, "seed": seed, "accuracy": accuracy, "processor_seconds": seconds}
+        for seed in (0, 1)
+        for row, accuracy, seconds in (("SetFit", 0.7 + seed / 10, 90.0), ("recommended", 0.8, 30.0))
+    ]
+    monkeypatch.setattr(pages, "protocol", lambda: declared)
+    monkeypatch.setattr(pages, "measured_sets", lambda declared: [])
+    monkeypatch.setattr(pages, "peer_runs", lambda: runs)
+    page = pages.gains_page()
+    assert "| SetFit | Set A | 75.00 | 90.0 | 3 | 2 |" in page
+    assert "| recommended | Set A | 80.00 | 30.0 | 1 | 2 |" in page
+    assert "TF-IDF" not in page
+    assert "- A row was added." in page
 
 
 def _comparison(gains: tuple[float, ...]):

@@ -1,6 +1,7 @@
 """Train text classifiers that tell look-alike texts apart.
 
-Names are imported when they are first used: `import tellapart` alone imports neither torch nor scikit-learn.
+Names are imported when they are first used: `import tellapart` alone imports neither torch nor scikit-learn. It sets
+OpenMP's variables so that waiting threads sleep, see `tellapart.threads`, which counts if torch is imported later.
 Model classes of its own are made known to Transformers' Auto classes as soon as both packages are in use; where
 tellapart is imported first and none of its names used, call `tellapart.register()`.
 """
@@ -12,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tellapart.moved import keep_old_paths
+from tellapart.threads import share_the_machine
 
 __version__ = "0.1.0"
 
@@ -103,4 +105,5 @@ def __dir__() -> list[str]:
 
 
 keep_old_paths()
+share_the_machine()
 _register_if_in_use()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.data.reading.rows import label_space
-from tellapart.data.splits import complete_splits, draw_few_shot, prepare_splits, sample
-from tellapart.errors import UserError
+from tellapart.data.splits import complete_splits, draw_few_shot, prepare_splits, redraw_splits, sample
+from tellapart.errors import DataError, UserError
 
 LABELS = "abcd"
 
@@ -254,3 +254,50 @@ def test_draws_do_not_depend_on_the_order_of_hashes() -> None:
         for seed in ("1", "2")
     }
     assert len(outputs) == 1
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(
+    train=st.integers(20, 60),
+    published=st.integers(0, 20),
+    validation=st.integers(1, 5),
+    test=st.integers(1, 8),
+    seed=st.integers(0, 3),
+)
+def test_rows_are_drawn_anew_in_exact_numbers_and_none_is_lost(train, published, validation, test, seed):
+    texts = [f"text {row // 2 if row % 7 == 1 else row}" for row in range(train + published)]
+    rows = TextSplit(texts, labels=[LABELS[row % 2] for row in range(len(texts))])
+    given_test = rows.select(range(train, len(texts))) if published else None
+    data = task(rows.select(range(train)), test=given_test)
+    drawn = redraw_splits(data, validation=validation, test=test, seed=seed)
+    assert (len(drawn.validation), len(drawn.test)) == (validation, test)
+    assert rows_of(drawn.train) + rows_of(drawn.validation) + rows_of(drawn.test) == rows_of(rows)
+    keys = [set(split.keys()) for split in (drawn.train, drawn.validation, drawn.test)]
+    assert not keys[0] & keys[1]
+    assert not keys[0] & keys[2]
+    assert not keys[1] & keys[2]
+    assert redraw_splits(data, validation=validation, test=test, seed=seed).splits == drawn.splits
+
+
+def test_counts_of_published_splits_are_met_and_classes_keep_their_shares():
+    """MR of Ohashi et al. 2020, Table 2, from a source with splits of its own."""
+    sizes = (8530, 1066, 1066)
+    parts = [
+        TextSplit([f"{part} {row}" for row in range(size)], labels=["a", "b"] * (size // 2))
+        for part, size in enumerate(sizes)
+    ]
+    drawn = redraw_splits(task(*parts), validation=1706, test=2133)
+    assert [len(split) for split in (drawn.train, drawn.validation, drawn.test)] == [6823, 1706, 2133]
+    for split in drawn.splits.values():
+        assert abs(split.labels.count("a") - split.labels.count("b")) <= 2
+    kept = redraw_splits(task(*parts), validation=1706)
+    assert kept.test == parts[2]
+    assert len(kept.train) == 8530 + 1066 - 1706
+
+
+def test_more_rows_than_there_are_cannot_be_drawn():
+    with pytest.raises(DataError, match="20 test rows cannot be drawn from 20 rows"):
+        redraw_splits(task(uneven(10, 10)), test=20)
+    doubled = TextSplit(["x"] * 10 + ["y"] * 10, labels=["a"] * 10 + ["b"] * 10)
+    with pytest.raises(DataError, match="rows with the same text stay together"):
+        redraw_splits(task(doubled), test=7)

@@ -31,18 +31,25 @@ def _recipe(*settings: str) -> PretrainRecipe:
 
 
 def test_two_processes_step_like_one_with_hard_correction(
-    command, weights, steady_encoder, many_synonyms, ticket_file, tmp_path
+    commands_on_two, weights, steady_encoder, many_synonyms, ticket_file, tmp_path
 ):
     settings = [
         "max_length=24", "steps=12", "learning_rate=0.3", "trainer.optim=sgd", "weight_decay=0",
         "correction=hard+soft", f"synonyms={many_synonyms}", "precision=fp32", f"encoder={steady_encoder}",
     ]  # fmt: skip
     pretrain(_recipe(f"texts={ticket_file}", *settings, "batch_size=16"), tmp_path / "1", quiet=True)
-    flags = [f"--set={setting}" for setting in (*settings, "batch_size=8")]
-    command("pretrain", ticket_file, *flags, "--quiet", "--output", tmp_path / "2", ranks=2)
-    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
-    for name, value in one.items():
-        torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-4)
+    same = {"2": ["batch_size=8"], "2-accumulated": ["batch_size=4", "gradient_accumulation_steps=2"]}
+    commands_on_two(
+        [
+            ["pretrain", str(ticket_file), "--quiet", "--output", str(tmp_path / folder)]
+            + [f"--set={setting}" for setting in (*settings, *batches)]
+            for folder, batches in same.items()
+        ]
+    )
+    for folder in same:
+        found = weights(tmp_path / folder)
+        for name, value in weights(tmp_path / "1").items():
+            torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-4)
 
 
 def test_a_killed_run_resumes_to_the_same_bits(

@@ -15,7 +15,7 @@ from tellapart.errors import RecipeError, TellapartError
 from tellapart.pretraining.checkpoints import last_checkpoint
 from tellapart.pretraining.electra import ReplacedTokenDetection
 from tellapart.pretraining.mlm import MaskedLanguageModelling
-from tellapart.pretraining.terms import Corrections
+from tellapart.pretraining.terms import Corrections, PretrainingModel
 from tellapart.pretraining.trainer import PretrainingTrainer
 
 from .test_mlm import table_of
@@ -59,11 +59,12 @@ def _synonyms_of_everything() -> Any:
     return table_of([(gold, other) for gold in range(0, 200, 2) for other in range(200) if other != gold])
 
 
-@pytest.mark.parametrize("name", ["none", "soft", "soft-sentence"])
+@pytest.mark.parametrize("name", ["none", "soft", "soft-sentence", "hard", "hard+soft"])
 def test_accumulated_batches_step_like_one(language_model, trainer, name):
     found = []
     for size, accumulation in ((16, 1), (4, 4)):
-        model = MaskedLanguageModelling(language_model(), Corrections.named(name))
+        corrections = Corrections.named(name, _synonyms_of_everything() if "hard" in name else None)
+        model = MaskedLanguageModelling(language_model(), corrections)
         trainer(
             model,
             optim="sgd",
@@ -75,6 +76,69 @@ def test_accumulated_batches_step_like_one(language_model, trainer, name):
     for key, value in found[0].items():
         torch.testing.assert_close(found[1][key], value, atol=1e-5, rtol=1e-4)
     assert not torch.equal(found[0]["model.cls.predictions.bias"], torch.zeros(200))
+
+
+def test_accumulated_batches_of_electra_step_like_one_with_hard_correction(electra_pair, trainer):
+    found = []
+    for size, accumulation in ((16, 1), (4, 4)):
+        corrections = Corrections.named("hard+soft", _synonyms_of_everything())
+        model = ReplacedTokenDetection(*electra_pair(), corrections, predictions="argmax")
+        trainer(
+            model,
+            optim="sgd",
+            learning_rate=0.1,
+            max_steps=3,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=accumulation,
+        ).train()
+        found.append(_weights(model))
+    for key, value in found[0].items():
+        torch.testing.assert_close(found[1][key], value, atol=1e-5, rtol=1e-4)
+
+
+class _KnownLosses(PretrainingModel):
+    """The loss of a position is a weight times its label; the prediction for the label 6 is its synonym 8, else 9."""
+
+    def __init__(self) -> None:
+        super().__init__(Corrections.named("hard", table_of([(6, 8)])))
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, input_ids, attention_mask, positions, labels, masked_over_kept=None):
+        predictions = torch.where(labels == 6, 8, 9)
+        self.observe(labels, predictions, positions, input_ids.shape)
+        losses = self.weight * labels
+        sums = self.masked_terms(losses, labels, predictions, self.weight, masked_over_kept=masked_over_kept)
+        return sums | {"correct": torch.zeros(())}
+
+
+def test_hard_correction_is_the_mean_over_the_places_left_in_all_accumulated_batches(trainer):
+    """Eq. 2 by hand: 2, 5 and 5 are left, of two batches with three masked places each; (2 + 5 + 5) / 3 = 4."""
+    model = _KnownLosses()
+    run = trainer(model, gradient_accumulation_steps=2)
+    shape = {"input_ids": torch.ones(1, 6, dtype=torch.int64), "attention_mask": torch.ones(1, 6)}
+    batches = [
+        shape | {"positions": torch.arange(3), "labels": torch.tensor(labels)}
+        for labels in ([2, 6, 6], [5, 5, 6])
+    ]
+    items = run._get_num_items_in_batch(batches, torch.device("cpu"))
+    losses = [run.training_step(model, batch, items) for batch in batches]
+    assert float(sum(losses)) == pytest.approx(4.0)
+    assert float(model.weight.grad) == pytest.approx(4.0)
+    assert model.rates.counts.tolist() == [3, 6, 2, 2]  # each batch once
+
+
+def test_positions_are_counted_with_the_random_numbers_of_the_step(electra_pair, trainer, sequences):
+    """With dropout and samples, on which the predictions depend."""
+    rates = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3}
+    corrections = Corrections.named("hard", _synonyms_of_everything())
+    model = ReplacedTokenDetection(*electra_pair(**rates), corrections)
+    run = trainer(model, gradient_accumulation_steps=3)
+    batches = [sequences.batch(range(start, start + 16)) for start in (0, 16, 32)]
+    items = run._get_num_items_in_batch(batches, torch.device("cpu"))
+    for batch in batches:
+        run.training_step(model, batch, items)
+    assert 0 < items["kept"] < items["masked"]
+    assert items["kept"] == float(run._sums["kept"])
 
 
 def test_a_step_is_the_gradient_of_the_mean_over_the_step(language_model, trainer, sequences):
@@ -107,9 +171,12 @@ class _Stop(TrainerCallback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("objective", "workers"), [("mlm", 0), ("mlm", 2), ("electra", 2)])
+@pytest.mark.parametrize(
+    ("objective", "workers", "accumulation"),
+    [("mlm", 0, 1), ("mlm", 2, 2), ("electra", 2, 1), ("electra", 0, 2)],
+)
 def test_a_run_that_was_stopped_resumes_to_the_same_bits(
-    language_model, electra_pair, trainer, tmp_path, objective, workers
+    language_model, electra_pair, trainer, tmp_path, objective, workers, accumulation
 ):
     """With dropout, samples, AdamW, a table, and more than one pass over the texts."""
 
@@ -121,6 +188,10 @@ def test_a_run_that_was_stopped_resumes_to_the_same_bits(
         return ReplacedTokenDetection(*electra_pair(**rates), corrections)
 
     options = {"max_steps": 16, "save_strategy": "steps", "save_steps": 5, "dataloader_num_workers": workers}
+    options |= {
+        "gradient_accumulation_steps": accumulation,
+        "per_device_train_batch_size": 16 // accumulation,
+    }
     whole = model()
     transformers.set_seed(0)
     uninterrupted = trainer(whole, folder="whole", **options)

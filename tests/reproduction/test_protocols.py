@@ -109,8 +109,12 @@ def test_a_table_of_a_paper_has_a_figure_in_every_cell_that_the_paper_has(name):
     ]
     if protocol.measures == "robustness":  # the paper does not say what share was changed
         assert len(empty) == len(protocol.rows) * len(protocol.columns)
-    else:  # the paper quotes nothing for arXiv
-        assert empty == ([("sota", "arxiv")] if name == "negative-supervision-table3" else [])
+    else:  # the paper quotes nothing for arXiv, and has no figures for its reviews from Taobao
+        without = {
+            "negative-supervision-table3": [("sota", "arxiv")],
+            "clld-table2": [(row, "taobao") for row in protocol.rows],
+        }
+        assert empty == without.get(name, [])
     figures = [
         protocol.figure(row, column, metric) or 50
         for row in protocol.rows
@@ -135,8 +139,10 @@ def test_a_table_of_a_paper_has_a_figure_in_every_cell_that_the_paper_has(name):
         ("true-negatives-table6", "sr-sent", "qnli", "accuracy", 90.0),
         ("true-negatives-table3", "electra-base-sr", "stsb", "spearman_correlation", 91.2),
         ("true-negatives-table2", "bert-large-corrections", "at-80", "prediction_level", 1.57),
-        ("true-negatives-table4", "electra-small-hc", "squad", "f1", 85.6),
-        ("true-negatives-table5", "electra-small-sr", "swap-synonyms", "f1_after", 78.51),
+        ("true-negatives-table4", "electra-small-squad-hc", "squad", "f1", 85.6),
+        ("true-negatives-table5", "electra-small-squad-sr", "swap-synonyms", "f1_after", 78.51),
+        ("true-negatives-table7", "electra-base-hc", "cola", "matthews_correlation", 67.5),
+        ("true-negatives-table7-reduced", "public-spanbert-large", "rte", "accuracy", 79.0),
     ],
 )
 def test_the_figures_are_the_papers(name, row, column, metric, figure):
@@ -144,7 +150,7 @@ def test_the_figures_are_the_papers(name, row, column, metric, figure):
 
 
 def test_averages_of_true_negatives_are_those_of_their_rows():
-    for name in ("true-negatives-table3", "true-negatives-table6"):
+    for name in ("true-negatives-table3", "true-negatives-table6", "true-negatives-table7"):
         for row, cells in SHIPPED[name].figures.items():
             tasks = [figure for column, figure in cells.items() if column != "average"]
             assert sum(tasks) / 8 == pytest.approx(cells["average"], abs=0.11), row  # as the paper rounds
@@ -170,7 +176,8 @@ def test_a_generator_goes_with_the_encoder_that_the_table_names():
 
 def test_rows_that_tables_share_are_trained_once_in_one_folder():
     three, four, five = (_request(SHIPPED[f"true-negatives-table{number}"]) for number in (3, 4, 5))
-    for row in four.rows:
+    assert len(set(four.rows) & set(three.rows)) == 3
+    for row in set(four.rows) & set(three.rows):
         assert four.pretraining(row) == three.pretraining(row)
     for row in five.rows:
         assert five.pretraining(row) == four.pretraining(row)
@@ -183,6 +190,123 @@ def test_a_task_of_scores_is_learnt_by_squared_error():
     recipe = _request(SHIPPED["true-negatives-table3"]).recipe("electra-small-hc", "stsb", 0)
     assert recipe.stages[0].objective.name == "mean-squared-error"
     assert (recipe.data.regression, recipe.stages[0].metric) == (True, "spearman_correlation")
+
+
+PAPERS = {name: one for name, one in SHIPPED.items() if one.paper and not name.endswith("-reduced")}
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "objective", "values"),
+    [
+        ("table2", "bert-large-corrections", "mlm", (512, 128, 200_000, 5e-5)),
+        ("table3", "bert-base-hc", "mlm", (512, 128, 200_000, 5e-5)),
+        ("table3", "electra-base", "electra", (512, 128, 200_000, 5e-5)),
+        ("table3", "electra-small-sr", "electra", (128, 128, 1_000_000, 5e-4)),
+        ("table4", "electra-small-squad", "electra", (512, 128, 1_000_000, 5e-4)),
+        ("table6", "sr-sent", "electra", (128, 128, 1_000_000, 5e-4)),
+    ],
+)
+def test_pretraining_has_the_papers_length_batch_steps_and_rate(table, row, objective, values):
+    made = _request(SHIPPED[f"true-negatives-{table}"]).pretraining(row)
+    assert made.objective == objective
+    assert (made.max_length, made.batch_size, made.steps, made.learning_rate) == values
+    assert (made.encoder == "new") == (values[2] == 1_000_000)  # the small models start from scratch
+    reduced = SHIPPED[f"true-negatives-{table}-reduced"]
+    small = _request(reduced).pretraining(row)
+    assert (small.max_length, small.batch_size, small.steps) == (128, 32, 2000)
+    assert small.encoder != "new"
+    assert reduced.differences[0].startswith("Reduced: ")
+
+
+@pytest.mark.parametrize("table", ["true-negatives-table3", "true-negatives-table6"])
+def test_glue_is_learnt_with_the_settings_of_electras_code(table):
+    request = _request(SHIPPED[table])
+    for row in request.rows:
+        epochs = {
+            column: request.recipe(row, column, 0).stages[0].epochs for column in ("stsb", "rte", "mnli")
+        }
+        assert epochs == {"stsb": 10, "rte": 10, "mnli": 3}
+        stage = request.recipe(row, "cola", 0).stages[0]
+        rates = {"bert-base": 1e-4, "electra-base": 1e-4, "bert-large": 5e-5}
+        expected = next((rate for name, rate in rates.items() if row.startswith(name)), 3e-4)
+        assert (stage.learning_rate, stage.head_learning_rate, stage.batch_size) == (expected, expected, 32)
+        assert stage.selection == "last"
+
+
+def test_windows_of_squad_have_512_tokens():
+    for table, column in (("true-negatives-table4", "squad"), ("true-negatives-table5", "swap-synonyms")):
+        cell = _request(SHIPPED[table]).recipe("electra-small-squad", column, 0)
+        assert (cell.max_length, cell.stride, cell.epochs) == (512, 128, 2)
+
+
+def test_rows_are_drawn_in_the_numbers_of_the_paper_and_splits_are_those_of_all_trials():
+    columns = SHIPPED["negative-supervision-table3"].columns
+    drawn = {name: (one.drawn.validation, one.drawn.test) for name, one in columns.items() if one.drawn}
+    assert (drawn["mr"], drawn["cr"], drawn["subj"]) == ((1706, 2133), (604, 755), (1600, 2000))
+    assert (drawn["trec6"], drawn["medweb-ja"]) == ((1090, None), (384, None))
+    assert {one.split_seed for one in PAPERS.values() if one.measures == "classification"} == {0}
+    assert SHIPPED["few-shot"].split_seed is None  # whose seeds are draws of training rows
+
+
+@pytest.mark.parametrize("name", [name for name in PAPERS if name.startswith(("clld", "auxiliary"))])
+def test_where_a_paper_names_no_schedule_the_rate_is_constant(name):
+    protocol, request = PAPERS[name], _request(PAPERS[name])
+    column = next(iter(protocol.columns))
+    for row in protocol.rows:
+        if not protocol.why_not(row, column):
+            stage = request.recipe(row, column, 0).stages[0]
+            assert (stage.warmup_share, stage.trainer["lr_scheduler_type"]) == (0, "constant")
+            assert stage.selection == ("last" if name.startswith("auxiliary") else None)
+
+
+def test_what_cannot_be_had_is_named_with_the_reason():
+    four = SHIPPED["auxiliary-labels-table4"]
+    assert "glyphs" in four.why_not("chinesebert", "bq")
+    assert "not published" in SHIPPED["clld-table2"].why_not("bert", "taobao")
+    assert any("HAN" in one for one in SHIPPED["negative-supervision-table3"].differences)
+
+
+def test_figure_3_has_its_three_encoders():
+    request = _request(SHIPPED["auxiliary-labels-figure3"])
+    for total in (2, 4, 6, 12, 16, 128):
+        for prefix, encoders in (
+            ("", ("hfl/chinese-bert-wwm", None)),
+            ("ext-", ("hfl/chinese-bert-wwm-ext", None)),
+            ("mre-", ("hfl/chinese-bert-wwm", "hfl/chinese-bert-wwm-ext")),
+        ):
+            recipe = request.recipe(f"{prefix}total-{total}", "kbqa", 0)
+            assert (recipe.encoder.name, recipe.encoder.second) == encoders
+            assert recipe.stages[0].objective.total == total
+            assert request.protocol.baseline_of(f"{prefix}total-{total}") == f"{prefix}without"
+
+
+def test_another_encoder_is_not_described_as_a_new_one():
+    request = _request(SHIPPED["true-negatives-table3"], encoders={"electra-small": "mine"})
+    made = request.pretraining("electra-small-hc")
+    assert (made.encoder, made.hidden_size, made.layers, made.learning_rate) == ("mine", None, None, None)
+    assert made.steps == 1_000_000
+
+
+def test_a_table_may_extend_another(tmp_path):
+    changes = {
+        "extends": "clld-table3",
+        "settings": {"stages.0.epochs": 2, "stages.0.patience": None},
+        "rows": {"ct-cl": None, "more": {"name": "More", "method": "supcon"}},
+        "figures": {"ct-cl": None, "ct": {"20ng": 1.0}},
+    }
+    _, protocol = load_protocol(_written(changes, tmp_path))
+    base = SHIPPED["clld-table3"]
+    assert list(protocol.rows) == ["ct", "ct-clsled", "ct-clald", "more"]
+    assert protocol.figure("ct", "20ng", "accuracy") == 1.0
+    assert protocol.title == base.title
+    settings = {path: value for path, value in base.settings.items() if path != "stages.0.patience"}
+    assert protocol.settings == settings | {"stages.0.epochs": 2}
+
+
+@pytest.mark.parametrize("base", ["clld-table33", "mine", ["clld-table3"]])
+def test_a_table_extends_only_one_of_the_package(tmp_path, base):
+    with pytest.raises(RecipeError, match="which is no table"):
+        load_protocol(_written({"extends": base}, tmp_path))
 
 
 MEASURED = {
@@ -289,6 +413,8 @@ def test_a_table_of_ones_own_is_read_from_a_file(tmp_path):
         (("cell_settings", "ce", "one"), {"data.few_shot": -1}, "few_shot"),
         (("rows", "aan", "pretraining"), {"corection": "hard"}, 'did you mean "correction"'),
         (("columns", "pretraining"), {"name": "P", "source": "p"}, "is reserved"),
+        (("columns", "one", "drawn"), {"test": 5}, "no split_seed"),
+        (("columns", "one", "submission"), "wnli", "submission"),
     ],
 )
 def test_what_describes_no_table_is_refused_with_the_place(tmp_path, place, value, message):

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tellapart.errors import OutputError, RecipeError, UserError
+from tellapart.errors import OutputError, RecipeError, TellapartWarning, UserError
 from tellapart.recipes import Recipe, with_values
 from tellapart.reproduction.cells import CellResult
 from tellapart.reproduction.figures import Reproduction
@@ -116,8 +117,8 @@ def test_interrupted_after_any_cell_it_goes_on_to_the_same_page(table, tmp_path,
     assert len(done) == 8
     real = module.run_trial
 
-    def as_it_was(*arguments):  # the times of the first run: all else must come out alike by itself
-        trial = real(*arguments)
+    def as_it_was(*arguments, **more):  # the times of the first run: all else must come out alike by itself
+        trial = real(*arguments, **more)
         file = arguments[2] / f"{trial['method']}-seed{trial['seed']}.json"
         kept = tmp_path / "whole" / arguments[2].parent.name / "trials" / file.name
         trial["seconds"] = json.loads(kept.read_text())["seconds"]
@@ -128,17 +129,19 @@ def test_interrupted_after_any_cell_it_goes_on_to_the_same_page(table, tmp_path,
     for after in range(len(done)):
         output, calls = tmp_path / f"after-{after}", []
 
-        def interrupted(*arguments, calls=calls, after=after):
+        def interrupted(*arguments, calls=calls, after=after, **more):
             if len(calls) == after:
                 raise KeyboardInterrupt
             calls.append(arguments)
-            return as_it_was(*arguments)
+            return as_it_was(*arguments, **more)
 
         monkeypatch.setattr(module, "run_trial", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(table, output)
         assert not (output / "mine.json").exists()
-        monkeypatch.setattr(module, "run_trial", lambda *a, calls=calls: calls.append(a) or as_it_was(*a))
+        monkeypatch.setattr(
+            module, "run_trial", lambda *a, calls=calls, **k: calls.append(a) or as_it_was(*a, **k)
+        )
         run(table, output, resume=True)
         assert len(calls) == len(done)  # nothing twice
         assert files(output) == files(tmp_path / "whole")
@@ -151,7 +154,7 @@ def test_trials_of_a_comparison_are_its_cells(table, ticket_file, tiny_encoder, 
         Recipe(), [f"data.source={ticket_file}", f"encoder.name={tiny_encoder}", "encoder.max_length=24"]
     )
     compared = compare(recipe, ["frozen", "tfidf"], tmp_path / "out" / "tickets", trials=2, quiet=True)
-    monkeypatch.setattr(module, "run_trial", lambda *_: pytest.fail("it was there"))
+    monkeypatch.setattr(module, "run_trial", lambda *_, **__: pytest.fail("it was there"))
     result = run(table, tmp_path / "out", columns=["tickets"], resume=True)
     for row in ("tfidf", "frozen"):
         assert figures(result, "tickets", row).scores == compared.methods[row].scores
@@ -160,12 +163,12 @@ def test_trials_of_a_comparison_are_its_cells(table, ticket_file, tiny_encoder, 
 def test_a_cell_that_fails_is_kept_and_the_rest_still_runs(table, tmp_path, monkeypatch):
     real = module.run_trial
 
-    def failing(recipe, *rest):
+    def failing(recipe, *rest, **more):
         if recipe.method == "svm" and recipe.seed == 0:
             raise RuntimeError("it broke\nbadly")
         if recipe.method == "probe" and recipe.data.few_shot:
             raise RuntimeError("CUDA out of memory. Tried to allocate")
-        return real(recipe, *rest)
+        return real(recipe, *rest, **more)
 
     monkeypatch.setattr(module, "run_trial", failing)
     result = run(table, tmp_path / "out")
@@ -186,7 +189,7 @@ def test_a_cell_that_fails_is_kept_and_the_rest_still_runs(table, tmp_path, monk
 
 
 def test_a_full_disk_ends_the_run(table, tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OutputError("it could not be written", "free some space")
 
     monkeypatch.setattr(module, "run_trial", full)
@@ -231,9 +234,9 @@ def test_the_validation_rows_choose_once_for_all_seeds(table, tmp_path, monkeypa
     table["rows"]["svm"]["choices"] = []
     seen, real = [], module.run_trial
 
-    def recorded(recipe, *rest):
+    def recorded(recipe, *rest, **more):
         seen.append((recipe.method, recipe.seed, recipe.stages[0].regularisation))
-        return real(recipe, *rest)
+        return real(recipe, *rest, **more)
 
     monkeypatch.setattr(module, "run_trial", recorded)
     run(table, tmp_path / "out", columns=["tickets"])
@@ -276,6 +279,89 @@ def test_published_validation_rows_can_be_those_to_compare_on(table, tickets, tm
     assert trials["valid"]["fingerprint"] != trials["split"]["fingerprint"]
 
 
+def test_rows_can_be_drawn_in_exact_numbers_that_are_the_same_in_all_trials(
+    table, tickets, tmp_path, monkeypatch
+):
+    """Also where the source brings a test split."""
+    source = tmp_path / "set"
+    source.mkdir()
+    labelled = [{"text": text, "label": label} for text, label in tickets]
+    (source / "train.json").write_text(json.dumps(labelled[:-20]))
+    (source / "test.json").write_text(json.dumps(labelled[-20:]))
+    table |= {"split_seed": 5, "figures": {}}
+    table["columns"] = {
+        "drawn": {"name": "Drawn", "source": str(source), "drawn": {"validation": 17, "test": 33}},
+        "kept": {"name": "Kept", "source": str(source)},
+    }
+    seen, real = {}, module.run_trial
+
+    def recorded(recipe, data, *rest, **more):
+        seen[recipe.data.source, recipe.seed, len(data.test)] = data
+        return real(recipe, data, *rest, **more)
+
+    monkeypatch.setattr(module, "run_trial", recorded)
+    result = run(table, tmp_path / "out", rows=["svm"])
+    first, second = (seen[str(source), seed, 33] for seed in (0, 1))
+    assert (len(first.train), len(first.validation)) == (len(tickets) - 50, 17)
+    assert first.splits == second.splits
+    sizes = {"train": len(tickets) - 50, "validation": 17, "test": 33}
+    assert result.columns["drawn"].data.split_sizes == sizes
+    assert result.columns["drawn"].data.known_overlap == 0
+    kept = [seen[str(source), seed, 20] for seed in (0, 1)]
+    assert kept[0].splits == kept[1].splits
+    assert kept[0].test.texts == [row["text"] for row in labelled[-20:]]
+    # other splits are other trials
+    table["split_seed"] = 6
+    run(table, tmp_path / "out", rows=["svm"], resume=True)
+    assert seen[str(source), 0, 33].test.texts != first.test.texts
+
+
+def test_rows_that_replace_the_tables_are_named_beside_the_papers_figures(
+    table, ticket_file, tickets, tmp_path
+):
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps([{"text": text, "label": label} for text, label in tickets]))
+    asked = {"rows": ["svm"], "columns": ["tickets"], "trials": 1}
+    with pytest.warns(TellapartWarning, match="the rows of Tickets are others than the table's"):
+        result = run(table, tmp_path / "out", settings=[f"data.source={other}"], **asked)
+    assert "figures beside ours are about other data" in reproduction_markdown(result)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TellapartWarning)
+        result = run(table, tmp_path / "own", **asked)
+    assert "other data" not in reproduction_markdown(result)
+
+
+def test_the_test_rows_of_glue_are_predicted_for_its_server(table, tmp_path, monkeypatch):
+    folder = tmp_path / "data" / "cola"
+    folder.mkdir(parents=True)
+    rows = [
+        f"gj04\t{number % 2}\t\t{'good' if number % 2 else 'bad *'} sentence {number}" for number in range(40)
+    ]
+    (folder / "train.tsv").write_text("\n".join(rows[:30]) + "\n")
+    (folder / "dev.tsv").write_text("\n".join(rows[30:]) + "\n")
+    monkeypatch.setenv("TELLAPART_DATA", str(tmp_path / "data"))
+    table["columns"] = {
+        "cola": {"name": "CoLA", "source": "cola", "evaluated": "validation", "submission": "cola"}
+    }
+    table["figures"] = {"svm": {"cola": 50.0}}
+    asked = {"rows": ["svm"], "trials": 1}
+    missing = run(table, tmp_path / "out", **asked)
+    assert "has no test.tsv" in figures(missing, "cola", "svm").missing[0]
+    (folder / "test.tsv").write_text("index\tsentence\n0\tbad * sentence\n1\tgood sentence\n2\tgood\n")
+    result = run(table, tmp_path / "out", resume=True, **asked)
+    assert len(figures(result, "cola", "svm").scores) == 1
+    page = reproduction_markdown(result)
+    assert "The folder glue-submission has the predictions" in page
+    written = tmp_path / "out" / "glue-submission" / "svm-seed0" / "CoLA.tsv"
+    assert written.read_text() == "index\tprediction\n0\t0\n1\t1\n2\t1\n"
+    # a file that was lost is written again
+    written.unlink()
+    run(table, tmp_path / "out", resume=True, **asked)
+    assert written.is_file()
+    run(table, tmp_path / "out", overwrite=True, budget=0, **asked)
+    assert not written.exists()
+
+
 def test_an_encoder_may_come_from_a_run_of_pretraining(table, tickets, tmp_path, monkeypatch):
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(text for text, _ in tickets))
@@ -286,11 +372,11 @@ def test_an_encoder_may_come_from_a_run_of_pretraining(table, tickets, tmp_path,
     assert (folder / "model").is_dir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tellapart.pretraining.run.pretrain", lambda *_, **__: pytest.fail("it was there"))
-        patch.setattr(module, "run_trial", lambda *_: pytest.fail("it was there"))
+        patch.setattr(module, "run_trial", lambda *_, **__: pytest.fail("it was there"))
         run(table, tmp_path / "out", columns=["tickets"], resume=True)
     # A trial after another pre-training is another one.
     calls, real = [], module.run_trial
-    monkeypatch.setattr(module, "run_trial", lambda *a: calls.append(a[0].method) or real(*a))
+    monkeypatch.setattr(module, "run_trial", lambda *a, **k: calls.append(a[0].method) or real(*a, **k))
     before = json.loads((tmp_path / "out" / "tickets" / "trials" / "probe-seed0.json").read_text())
     run(table, tmp_path / "out", columns=["tickets"], resume=True, trials=1, settings=["pretraining.steps=3"])
     assert calls == ["probe"]
@@ -412,15 +498,15 @@ def test_a_plan_counts_cells_and_changes_nothing(table, tmp_path, monkeypatch):
     assert not output.exists()
     real = module.run_trial
 
-    def failing(recipe, *rest):
+    def failing(recipe, *rest, **more):
         if recipe.method == "svm":
             raise RuntimeError("it broke")
-        return real(recipe, *rest)
+        return real(recipe, *rest, **more)
 
     monkeypatch.setattr(module, "run_trial", failing)
     run(table, output, columns=["tickets"], trials=1)
     files = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
-    monkeypatch.setattr(module, "run_trial", lambda *_: pytest.fail("a plan runs nothing"))
+    monkeypatch.setattr(module, "run_trial", lambda *_, **__: pytest.fail("a plan runs nothing"))
     plan = table_plan(request(table, columns=["tickets", "few"]), output)
     assert counts(plan.columns["tickets"]) == (4, 1, 1, 2)
     assert counts(plan.total) == (8, 1, 1, 6)

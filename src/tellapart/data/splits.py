@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tellapart.data.examples import TextData, TextSplit
-from tellapart.errors import UserError
+from tellapart.errors import DataError, UserError
 
 # One random stream per purpose: the test rows of a seed do not depend on the other settings.
 _TEST, _VALIDATION, _FEW_SHOT, _FEW_SHOT_VALIDATION, _SAMPLE = range(5)
@@ -104,6 +104,37 @@ def draw_few_shot(data: TextData, per_class: int, *, seed: int = 0) -> TextData:
     return replace(data, train=data.train.select(drawn), validation=validation, notes=(*data.notes, *notes))
 
 
+def redraw_splits(
+    data: TextData, *, validation: int | None = None, test: int | None = None, seed: int = 0
+) -> TextData:
+    """Draws validation and test rows anew, in the numbers that a publication states, whatever splits the source has.
+
+    Stratified like `complete_splits`; rows with the same text or question id stay together. The new test rows are
+    drawn from all rows; without `test` the published test rows stay, and only the other splits are drawn anew.
+
+    Args:
+        data: The task as read.
+        validation: Number of validation rows; None to leave these to `complete_splits`.
+        test: Number of test rows; None to keep the published ones.
+        seed: Seed of the draw; the same on every machine.
+
+    Raises:
+        DataError: There are too few rows, or none left to train on.
+    """
+    rows = data.train if data.validation is None else data.train.joined(data.validation)
+    kept = data.test
+    notes = []
+    if test is not None:
+        rows = rows if kept is None else rows.joined(kept)
+        rows, kept = _exactly(rows, "test", test, seed, _TEST)
+        notes.append(f"{test} of all rows are drawn as test rows (seed {seed}).")
+    held = None
+    if validation is not None:
+        rows, held = _exactly(rows, "validation", validation, seed, _VALIDATION)
+        notes.append(f"{validation} of the other rows are drawn as validation rows (seed {seed}).")
+    return replace(data, train=rows, validation=held, test=kept, notes=(*data.notes, *notes))
+
+
 def sample(split: TextSplit, rows: int, seed: int = 0) -> TextSplit:
     """Draws a sample stratified by label, in the original order; every label keeps a row if `rows` allows it.
 
@@ -169,6 +200,31 @@ def _split_off(
     if single:
         notes.append(f"{len(single)} class(es) with a single text stay in train: {_listed(single)}.")
     return train.select(np.flatnonzero(~held)), train.select(np.flatnonzero(held)), notes
+
+
+def _exactly(split: TextSplit, name: str, rows: int, seed: int, purpose: int) -> tuple[TextSplit, TextSplit]:
+    """Returns the remaining rows, and `rows` drawn ones."""
+    if rows >= len(split):
+        raise DataError(
+            f"{rows} {name} rows cannot be drawn from {len(split)} rows", "use the whole set, or draw fewer"
+        )
+    generator = _generator(seed, purpose)
+    groups = _groups(split)
+    sizes = np.bincount(groups)
+    held = _hold_out(_group_labels(groups, split), rows / len(split), generator)
+    drawn, missing = np.zeros(len(sizes), dtype=bool), rows
+    # rounding, and texts with several rows, leave the count some rows off
+    for group in np.concatenate([generator.permutation(np.flatnonzero(side)) for side in (held, ~held)]):
+        if sizes[group] <= missing:
+            drawn[group] = True
+            missing -= sizes[group]
+    if missing:
+        raise DataError(
+            f"{rows} {name} rows cannot be drawn, since rows with the same text stay together",
+            "remove duplicates, or draw another number of rows",
+        )
+    chosen = drawn[groups]
+    return split.select(np.flatnonzero(~chosen)), split.select(np.flatnonzero(chosen))
 
 
 def _groups(split: TextSplit) -> np.ndarray:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ def run_trial(
     metric: str,
     quiet: bool,
     pretrainer: Pretrainer | None = None,
+    then: Callable[[Fitted], None] | None = None,
 ) -> dict[str, Any]:
     """Trains and evaluates a method with one seed, or reads the result if it is finished already.
 
@@ -90,6 +92,7 @@ def run_trial(
         metric: Name of the metric stored as `score`.
         quiet: Whether to show no progress.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
+        then: Called with the trained classifier before the file is written.
 
     Returns:
         The content of the file: `method`, `seed`, `score`, `metrics`, `seconds`, the metrics on unseen texts, the
@@ -121,6 +124,8 @@ def run_trial(
     ) | {"label_distance": _label_distances(fitted)}
     if fitted.self_training is not None:
         trial["self_training"] = fitted.self_training
+    if then is not None:
+        then(fitted)
     write_trial(trial, recipe, folder)
     del fitted
     gc.collect()  # a trainer and its model refer to each other: several models would stay in memory

@@ -54,13 +54,19 @@ class ReplacedTokenDetection(PretrainingModel):
         self.predictions, self.temperature = predictions, temperature
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, labels: Tensor
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        positions: Tensor,
+        labels: Tensor,
+        masked_over_kept: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Computes the terms of a batch; arguments as for `MaskedLanguageModelling.forward`.
 
         Returns:
-            The sum of each of `terms`; `correct`, the number of masked tokens predicted correctly; and `detected`,
-            the number of tokens that the discriminator classified correctly.
+            The sum of each of `terms`; `correct`, the number of masked tokens predicted correctly; `detected`, the
+            number of tokens that the discriminator classified correctly; with hard correction `kept`, the number of
+            positions that it leaves.
         """
         logits = self.head(positions, input_ids=input_ids, attention_mask=attention_mask)
         losses, best = self.corrections.token_losses(logits, labels)
@@ -68,7 +74,14 @@ class ReplacedTokenDetection(PretrainingModel):
         self.observe(labels, predictions, positions, input_ids.shape)
         embeddings = self.discriminator.get_input_embeddings().weight
         with torch.autocast(input_ids.device.type, enabled=False):
-            result = self.masked_terms(losses, labels, predictions, embeddings, tied=self.head.tied)
+            result = self.masked_terms(
+                losses,
+                labels,
+                predictions,
+                embeddings,
+                tied=self.head.tied,
+                masked_over_kept=masked_over_kept,
+            )
         original = filled(input_ids, positions, labels)
         sampled = filled(input_ids, positions, predictions)
         hidden = self.discriminator.base_model(input_ids=sampled, attention_mask=attention_mask)[0]

@@ -29,7 +29,12 @@ class MaskedLanguageModelling(PretrainingModel):
         self.checkpoints = {MODEL_FOLDER: model}
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, labels: Tensor
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        positions: Tensor,
+        labels: Tensor,
+        masked_over_kept: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Predicts the masked tokens.
 
@@ -38,16 +43,25 @@ class MaskedLanguageModelling(PretrainingModel):
             attention_mask: 1 for a token and 0 for padding, (B, L).
             positions: Flat positions b·L + l of the masked tokens, (P,).
             labels: Gold ids, (P,).
+            masked_over_kept: For hard correction over several batches: see `masked_terms`.
 
         Returns:
-            The sum of each of `terms`; `correct`, the number of correct predictions.
+            The sum of each of `terms`; `correct`, the number of correct predictions; with hard correction `kept`, the
+            number of positions that it leaves.
         """
         logits = self.head(positions, input_ids=input_ids, attention_mask=attention_mask)
         losses, predictions = self.corrections.token_losses(logits, labels)
         self.observe(labels, predictions, positions, input_ids.shape)
         embeddings = self.model.get_input_embeddings().weight
         with torch.autocast(input_ids.device.type, enabled=False):
-            result = self.masked_terms(losses, labels, predictions, embeddings, tied=self.head.tied)
+            result = self.masked_terms(
+                losses,
+                labels,
+                predictions,
+                embeddings,
+                tied=self.head.tied,
+                masked_over_kept=masked_over_kept,
+            )
         if self.corrections.sentence:
             base_model, substituted = self.model.base_model, filled(input_ids, positions, predictions)
             hidden = base_model(input_ids=substituted, attention_mask=attention_mask)[0]

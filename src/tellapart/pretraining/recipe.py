@@ -125,7 +125,8 @@ class PretrainRecipe(Settings):
 # Written only with another value: recipes are compared with those of interrupted runs and are part of fingerprints.
 _LATER_KEYS = {"loss_temperature": 1.0}
 
-_NEW_MODEL = ("family", "vocabulary_size", "lowercase", "hidden_size", "layers", "heads")
+NEW_MODEL = ("family", "vocabulary_size", "lowercase", "hidden_size", "layers", "heads")
+"""Keys that describe a new model."""
 
 
 def validated_pretraining(content: Mapping[str, Any]) -> PretrainRecipe:
@@ -136,7 +137,7 @@ def validated_pretraining(content: Mapping[str, Any]) -> PretrainRecipe:
     """
     recipe = validated_as(PretrainRecipe, content)
     if recipe.encoder != NEW:
-        described = [name for name in _NEW_MODEL if getattr(recipe, name) is not None]
+        described = [name for name in NEW_MODEL if getattr(recipe, name) is not None]
         if described:
             raise RecipeError(
                 f"{described[0]} applies to a new model, but the encoder is {recipe.encoder}",

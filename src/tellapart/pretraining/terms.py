@@ -24,6 +24,8 @@ from tellapart.pretraining.synonyms import SynonymTable
 
 MASKED: Final = "masked"
 TOKENS: Final = "tokens"
+KEPT: Final = "kept"
+"""Number of masked positions that hard correction leaves in the loss."""
 
 
 @dataclass(frozen=True)
@@ -123,19 +125,37 @@ class PretrainingModel(nn.Module):
             self.terms["sentence"] = Term(corrections.weight, TOKENS)
 
     def masked_terms(
-        self, losses: Tensor, labels: Tensor, predictions: Tensor, embeddings: Tensor, *, tied: bool = False
+        self,
+        losses: Tensor,
+        labels: Tensor,
+        predictions: Tensor,
+        embeddings: Tensor,
+        *,
+        tied: bool = False,
+        masked_over_kept: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Returns the sums of `mlm` and, if requested, `soft` over this batch's P masked positions.
 
-        If the head shares the embeddings (`tied`), their gradient is dense in any case, and autograd adds the sparse
-        gradient of `soft` in place.
+        With hard correction also `kept`, the number of positions in `mlm`. Eq. 2 is a mean over these, but a step
+        divides by the masked positions, whose number is known in advance: `mlm` is multiplied by their ratio.
+
+        Args:
+            losses: Cross entropy of each position, (P,).
+            labels: The masked tokens, int64 (P,).
+            predictions: The predicted tokens, int64 (P,).
+            embeddings: The input embeddings, (V, d).
+            tied: Whether the head shares the embeddings. Their gradient is dense then in any case, and autograd adds
+                the sparse gradient of `soft` in place.
+            masked_over_kept: Masked over kept positions of the whole step, a scalar; by default of this batch on all
+                ranks.
         """
         table = self.corrections.hard_table
         if table is None:
             sums = {"mlm": losses.sum()}
         else:
             kept = hard_correction(labels, predictions, table) != IGNORED
-            sums = {"mlm": torch.where(kept, losses, 0.0).sum() * _masked_over_left(kept)}
+            factor = _masked_over_kept(kept) if masked_over_kept is None else masked_over_kept
+            sums = {"mlm": torch.where(kept, losses, 0.0).sum() * factor, KEPT: kept.sum()}
         if self.corrections.soft:
             sparse = tied and not torch.compiler.is_compiling()  # which does not support sparse gradients
             mean = soft_regularisation(embeddings, labels, predictions, sparse=sparse)
@@ -174,12 +194,8 @@ class PretrainingModel(nn.Module):
             load_weights(model, Path(folder) / name)
 
 
-def _masked_over_left(kept: Tensor) -> Tensor:
-    """Returns the factor of a rank's sum that makes the step's loss the mean of Eq. 2.
-
-    Eq. 2 is a mean over the remaining positions of all ranks, but a step divides by the masked positions, whose
-    number is known in advance. The factor is the ratio of the two.
-    """
+def _masked_over_kept(kept: Tensor) -> Tensor:
+    """Returns masked over kept positions of a batch on all ranks, a float32 scalar."""
     counts = torch.stack([kept.sum(), torch.tensor(len(kept), device=kept.device)]).double()
     if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
         distributed.all_reduce(counts)

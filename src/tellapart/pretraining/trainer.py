@@ -22,14 +22,15 @@ from tellapart.pretraining.checkpoints import (
     save_random_state,
     staged,
 )
-from tellapart.pretraining.terms import MASKED, TOKENS, PretrainingModel
+from tellapart.pretraining.terms import KEPT, MASKED, TOKENS, PretrainingModel
 
 
 class PretrainingTrainer(transformers.Trainer):
     """Trains a `PretrainingModel` for `args.max_steps` steps.
 
     Differences from Transformers' Trainer: batches are bucketed by length over the whole run; each term is an exact
-    mean over the step, also with accumulation and several ranks; checkpoints are atomic and without pickles.
+    mean over the step, also with accumulation and several ranks; checkpoints are atomic and without pickles. Hard
+    correction with accumulation predicts each batch twice: the mean of Eq. 2 depends on all predictions of a step.
 
     Args:
         model: Masked language modelling, or ELECTRA.
@@ -72,6 +73,7 @@ class PretrainingTrainer(transformers.Trainer):
         self._batch_tokens, self._window = batch_tokens, window
         self._sums: dict[str, Tensor] = {}
         self._counts = dict.fromkeys((MASKED, TOKENS), 0)
+        self._uncounted: list[dict[str, Tensor]] = []  # batches of a step whose kept positions are unknown
         self._since = time.perf_counter()
         self._epoch_steps = 1
         self._flos_per_token = 6 * sum(parameter.numel() for parameter in model.parameters())
@@ -114,7 +116,39 @@ class PretrainingTrainer(transformers.Trainer):
         masked, tokens = counts.tolist()
         self._counts[MASKED] += masked
         self._counts[TOKENS] += tokens
+        hard = self._module.corrections.hard_table is not None
+        self._uncounted = batch_samples if hard and len(batch_samples) > 1 else []
         return {MASKED: max(masked, 1.0), TOKENS: max(tokens, 1.0)}
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Tensor], num_items_in_batch: dict[str, float] | None = None
+    ) -> Tensor:
+        """Runs forward and backward of one batch of a step; the first counts the kept positions of all of them."""
+        if self._uncounted:
+            # Not earlier: Transformers restores the random state of a resumed run after fetching the step's batches.
+            assert num_items_in_batch is not None
+            num_items_in_batch[KEPT] = self._count_kept(model, self._uncounted)
+            self._uncounted = []
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def _count_kept(self, model: Any, batches: list[dict[str, Tensor]]) -> float:
+        """Counts the positions that hard correction leaves in the batches of a step, on all ranks; at least 1.
+
+        The predictions of every batch decide on the denominator of Eq. 2, which the first backward pass needs: all
+        batches are predicted once more in advance, with the same random numbers as afterwards.
+        """
+        model.train()
+        device, counts = self.args.device, self._module.rates.counts
+        kept = torch.zeros((), dtype=torch.int64, device=device)
+        unscaled = torch.ones((), device=device)
+        cuda = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda), torch.no_grad(), self.compute_loss_context_manager():
+            for batch in batches:
+                kept += model(**self._prepare_inputs(batch), masked_over_kept=unscaled)[KEPT]
+        self._module.rates.counts = counts  # each batch is counted when it is trained on
+        if self.args.world_size > 1:
+            kept = self.accelerator.reduce(kept)
+        return max(float(kept), 1.0)
 
     def compute_loss(
         self,
@@ -124,6 +158,9 @@ class PretrainingTrainer(transformers.Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """Returns this batch's share of the step's loss."""
+        if KEPT in num_items_in_batch:
+            factor = num_items_in_batch[MASKED] / num_items_in_batch[KEPT]
+            inputs = inputs | {"masked_over_kept": torch.tensor(factor, device=self.args.device)}
         outputs = model(**inputs)
         ranks = self.args.world_size  # gradients are averaged over ranks, counts are summed
         loss: Any = 0.0

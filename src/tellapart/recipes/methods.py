@@ -47,7 +47,7 @@ _VARIANTS: dict[str, Method] = {
         "second training with few validation rows among the training rows",
         [{"objective": {"name": "supcon", "weight": 0.5, "temperature": 0.1}}],
         data={"label_texts": "auto", "validation_in_training": "auto"},
-        schedule={"selection": "average"},
+        schedule={"selection": "average", "evaluations": 4},
     ),
     "negative-supervision-prior": Method(
         "AAN that pushes classes apart harder the farther apart they are in an order or a hierarchy",

@@ -46,6 +46,9 @@ def table_cells(request: TableRequest, folder: Path, *, quiet: bool) -> list[Cel
             choice_seed=request.seeds[0],
             pretraining=request.pretraining(row),
             quiet=quiet,
+            drawn=protocol.columns[column].drawn,
+            split_seed=protocol.split_seed,
+            submission=protocol.columns[column].submission,
         )
         for seed in request.seeds
         for column in protocol.columns

@@ -11,11 +11,14 @@ from tellapart.evaluation.comparison_tables import ERRORS_AVOIDED, error_reducti
 from tellapart.evaluation.metrics import METRICS, metric_label
 from tellapart.inspection.page import markdown_list, markdown_table, write_page
 from tellapart.reproduction.figures import CellFigures, ColumnResult, Reproduction
+from tellapart.reproduction.protocols import SUBMISSIONS
 
 NOT_RUN = "not run"
 
 FAILED = "failed"
 """Prefix of the reason of a cell that was run and failed."""
+
+FOREIGN = "These are not the rows of the table: the paper's figures beside ours are about other data."
 
 _ROWS_NAMED = 4
 
@@ -201,6 +204,13 @@ def _data_sentences(result: Reproduction, column: str, found: ColumnResult) -> t
         parts.append(f"A stand-in for {other}: the paper's figures are those on {other}.")
     if its_column.note:
         parts.append(its_column.note[0].upper() + its_column.note[1:].rstrip(".") + ".")
+    if its_column.submission is not None:
+        parts.append(
+            "GLUE keeps the labels of its test rows: the paper's figures are those of its server, ours are on the "
+            f"{its_column.evaluated} rows. The folder {SUBMISSIONS} has the predictions that the server takes."
+        )
+    if data.source and result.protocol.figures:
+        parts.append(FOREIGN)
     if data.note:
         parts.append(f"Known problems of the published set: {data.note}.")
     if data.known_overlap is None and result.protocol.measures == "classification":

@@ -16,10 +16,15 @@ PRETRAINING = "pretraining"
 MODELS = "models"
 """Folder of models that several cells share."""
 
-RESERVED = (PRETRAINING, MODELS)
+SUBMISSIONS = "glue-submission"
+"""Folder of predictions for GLUE's server."""
+
+RESERVED = (PRETRAINING, MODELS, SUBMISSIONS)
 """Folders of a table that do not belong to a column."""
 
 Measures = Literal["classification", "corrections", "spans", "robustness"]
+
+Rows = Annotated[int, Field(ge=1)]
 
 Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Settings = dict[str, Any]
@@ -27,6 +32,18 @@ Settings = dict[str, Any]
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DrawnRows(_Strict):
+    """Numbers of rows that the paper drew at random, see `tellapart.data.splits.redraw_splits`.
+
+    Args:
+        validation: Validation rows; None for the recipe's share of the training rows.
+        test: Test rows; None for those that the source publishes.
+    """
+
+    validation: Rows | None = None
+    test: Rows | None = None
 
 
 class ProtocolColumn(_Strict):
@@ -38,6 +55,10 @@ class ProtocolColumn(_Strict):
         source: A registered set, a file, a folder or a Hub name; None if the column cannot be run.
         stands_in_for: Key of the column whose set is not available and which this one replaces.
         evaluated: The published split to evaluate on. With `validation`, validation rows are split off train.
+        drawn: Rows that are drawn at random in place of the published splits, as the paper did. Needs the protocol's
+            `split_seed`.
+        submission: Name of the GLUE task whose test rows are predicted for GLUE's server, which keeps their labels:
+            the paper's figures are the server's, those of tellapart are on `evaluated`.
         encoder: Role of the encoder, if it differs from that of the rows.
         note: Differences from the paper's set, or the reason why the column cannot be run.
         settings: Path to value, as for `--set`, for the rows that have the path.
@@ -48,6 +69,8 @@ class ProtocolColumn(_Strict):
     source: str | None = None
     stands_in_for: str | None = None
     evaluated: Literal["test", "validation"] = "test"
+    drawn: DrawnRows | None = None
+    submission: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte"] | None = None
     encoder: str | None = None
     note: str = ""
     settings: Settings = {}
@@ -106,6 +129,7 @@ class Protocol(_Strict):
         differences: Differences from the paper's setup, one sentence each.
         encoders: Role to encoder; the first is used by rows that name none, and replaced by `--encoder`.
         trials: Seeds per cell; the paper's number if it has one.
+        split_seed: Seed of the splits in all trials; None if each trial draws its own, by its seed.
         summary: Figure of a cell: the `mean` of its trials, or with three or more trials the `trimmed` mean, without
             the best and the worst.
         baseline: Key of the row that others are compared with; by default the first that can be run.
@@ -127,6 +151,7 @@ class Protocol(_Strict):
     differences: list[str] = []
     encoders: Annotated[dict[Key, str], Field(min_length=1)] = {"encoder": "minilm"}
     trials: Annotated[int, Field(ge=1)] = 3
+    split_seed: Annotated[int, Field(ge=0)] | None = None
     summary: Literal["mean", "trimmed"] = "mean"
     baseline: str | None = None
     settings: Settings = {}
@@ -145,6 +170,7 @@ class Protocol(_Strict):
             _one_of(column.encoder, self.encoders, f"the encoder of column {key} is")
             if column.source is None and not column.note:
                 raise ValueError(f"column {key} needs a source, or a note why it has none")
+            self._check_rows(key, column)
         for key, row in self.rows.items():
             _one_of(row.baseline, self.rows, f"the baseline of row {key} is")
             _one_of(row.encoder, self.encoders, f"the encoder of row {key} is")
@@ -173,6 +199,14 @@ class Protocol(_Strict):
                 if figure is not None and given != metrics:
                     raise ValueError(f"column {column_key} has {given} figures for {metrics} metrics")
         return self
+
+    def _check_rows(self, key: str, column: ProtocolColumn) -> None:
+        if self.measures != "classification" and (column.drawn or column.submission):
+            raise ValueError(
+                f"column {key} has drawn or a submission, but only tables of classifiers have these"
+            )
+        if column.drawn is not None and self.split_seed is None:
+            raise ValueError(f"column {key} has drawn rows, but the table has no split_seed")
 
     def _check_runnable(self, key: str, row: ProtocolRow) -> None:
         if self.measures == "classification":

@@ -13,7 +13,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from tellapart.errors import RecipeError, did_you_mean
-from tellapart.pretraining.recipe import PretrainRecipe, validated_pretraining, with_pretraining_values
+from tellapart.pretraining.recipe import (
+    NEW,
+    NEW_MODEL,
+    PretrainRecipe,
+    validated_pretraining,
+    with_pretraining_values,
+)
 from tellapart.recipes.methods import method_recipe
 from tellapart.recipes.reading import assignment, read_mapping, with_values
 from tellapart.recipes.schema import Recipe
@@ -21,6 +27,8 @@ from tellapart.reproduction.measures.settings import MEASUREMENTS, Measurement, 
 from tellapart.reproduction.protocols import PRETRAINING, Protocol
 
 _PREFIX = PRETRAINING + "."
+
+_OF_ITS_ENCODER = {"generator", *NEW_MODEL}
 
 
 @dataclass(frozen=True)
@@ -120,8 +128,9 @@ class TableRequest:
     def pretraining(self, row: str) -> PretrainRecipe | None:
         """Returns the pre-training run of a row's encoder; None if the row has none.
 
-        A table of corrections saves the checkpoints that its columns evaluate. The generator belongs to the table's
-        own encoder: with another encoder it is dropped, unless the user names one.
+        A table of corrections saves the checkpoints that its columns evaluate. The generator, and the sizes and the
+        learning rate of a new model, belong to the table's own encoder: with another encoder they are dropped, unless
+        the user gives them.
 
         Raises:
             RecipeError: A key is unknown, or a value is not allowed.
@@ -134,7 +143,9 @@ class TableRequest:
             {"encoder": self.encoders[role]} | protocol.pretraining | its_row.pretraining
         )
         if self.encoders[role] != protocol.encoders[role]:
-            content.pop("generator", None)
+            from_scratch = {"learning_rate"} if protocol.encoders[role] == NEW else set()
+            dropped = _OF_ITS_ENCODER | from_scratch
+            content = {key: value for key, value in content.items() if key not in dropped}
         if protocol.measures == "corrections":
             shares = {column.settings.get("checkpoint", 1.0) for column in protocol.columns.values()}
             content |= {"keep_checkpoints": True, "save_at": sorted(shares)}
@@ -272,9 +283,41 @@ def _shipped(name: str) -> Path:
     return Path(str(_folder() / f"{name}.yaml"))
 
 
+def _content(file: Path) -> dict[str, Any]:
+    """Reads a protocol's keys; with `extends` they are changes of another protocol's.
+
+    Raises:
+        RecipeError: The file cannot be read, or extends what is no protocol of the package.
+    """
+    content = read_mapping(file)
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    if not is_shipped(str(base)) or _shipped(str(base)) == file:
+        raise RecipeError(
+            f'{file.name} extends "{base}", which is no table{did_you_mean(str(base), _names())}',
+            "choose one of: tellapart reproduce list",
+        )
+    return _merged(_content(_shipped(str(base))), content)
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns nested mappings with changes: mappings are merged, other values replaced, and null removes a key."""
+    merged = dict(base)
+    for key, value in changes.items():
+        own = merged.get(key)
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = (
+                _merged(own, value) if isinstance(own, Mapping) and isinstance(value, Mapping) else value
+            )
+    return merged
+
+
 def _read(file: Path) -> Protocol:
     try:
-        protocol = Protocol.model_validate(read_mapping(file))
+        protocol = Protocol.model_validate(_content(file))
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import sys
+import warnings
 from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.data.benchmarks.registry import registered
-from tellapart.errors import TellapartError, UserError
+from tellapart.errors import TellapartError, TellapartWarning, UserError
 from tellapart.files import write_json, write_text
 from tellapart.fitting.environment import environment
 from tellapart.fitting.folder import claim_folder
@@ -36,7 +38,7 @@ from tellapart.reproduction.figures import (
 from tellapart.reproduction.label_distances import save_label_distances
 from tellapart.reproduction.measures.base import Cell
 from tellapart.reproduction.pages import FAILED, reproduction_markdown, write_reproduction_report
-from tellapart.reproduction.protocols import RESERVED
+from tellapart.reproduction.protocols import RESERVED, SUBMISSIONS
 from tellapart.reproduction.request import TableRequest
 from tellapart.reproduction.scheduling import Budget, executors, schedule, visible_devices
 
@@ -99,6 +101,18 @@ class _Table:
             rows.note,
             source="" if source == published else source,
         )
+
+    def warn_of_foreign_rows(self) -> None:
+        """Warns if the user's settings replace data sets that the paper has figures on."""
+        named = self.request.protocol.columns
+        replaced = [named[column].name for column in self.request.columns if self.data[column].source]
+        if replaced and self.request.protocol.figures:
+            warnings.warn(
+                f"the rows of {', '.join(replaced)} are others than the table's: the paper's figures beside yours "
+                "are about other data.",
+                TellapartWarning,
+                stacklevel=3,
+            )
 
     def result(self, row: str, column: str, seed: int) -> CellResult:
         """Returns the result of a cell, empty if it has not been run."""
@@ -275,6 +289,7 @@ def reproduce(
     folder = _claimed(Path(output), request, resume=resume, overwrite=overwrite)
     # Progress bars of several workers would overwrite each other.
     table = _Table(request, folder, quiet=quiet or len(own) > 1, read=request.columns)
+    table.warn_of_foreign_rows()
     try:
         _run(table, Budget(budget), own, quiet)
     finally:
@@ -304,11 +319,15 @@ def _claimed(output: Path, request: TableRequest, *, resume: bool, overwrite: bo
         return claim_folder(output, resume=resume, overwrite=False)
     for column in request.protocol.columns:
         claim_folder(output / column, resume=False, overwrite=True)
-    for shared in (output / name for name in RESERVED):
+    for name in RESERVED:
+        shared = output / name
         for made in sorted(shared.iterdir()) if shared.is_dir() else ():
             # A folder is named after a row, or after a row and a seed.
             if made.is_dir() and {made.name, made.name.rpartition("-seed")[0]} & request.protocol.rows.keys():
-                claim_folder(made, resume=False, overwrite=True)
+                if name == SUBMISSIONS:
+                    shutil.rmtree(made)
+                else:
+                    claim_folder(made, resume=False, overwrite=True)
     return output
 
 

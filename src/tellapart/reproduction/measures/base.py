@@ -18,7 +18,7 @@ from tellapart.fitting.trials import TRIALS
 from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.recipes import Recipe
 from tellapart.reproduction.measures.settings import Measurement
-from tellapart.reproduction.protocols import MODELS, PRETRAINING
+from tellapart.reproduction.protocols import MODELS, PRETRAINING, SUBMISSIONS, DrawnRows
 
 PRETRAINED = "pretrained"
 """Stands for a row's encoder in fingerprints if the table pre-trains it."""
@@ -40,6 +40,9 @@ class Cell:
         choice_seed: Seed of that selection, which all seeds of a row and column share.
         pretraining: The pre-training run of the encoder; None if it is used as published.
         quiet: Whether to show no progress.
+        drawn: Rows that are drawn in place of the published splits; None to keep these.
+        split_seed: Seed of the splits in all trials; None for the seed of the recipe.
+        submission: GLUE task whose test rows are predicted for GLUE's server; None for none.
     """
 
     measures: str
@@ -53,6 +56,9 @@ class Cell:
     choice_seed: int
     pretraining: PretrainRecipe | None
     quiet: bool
+    drawn: DrawnRows | None = None
+    split_seed: int | None = None
+    submission: str | None = None
 
     @property
     def seed(self) -> int:
@@ -89,6 +95,11 @@ class Cell:
     def model_folder(self) -> Path:
         """The folder of a model that several columns or tables evaluate."""
         return self.table / MODELS / f"{self.row}-seed{self.seed}"
+
+    @property
+    def submission_folder(self) -> Path:
+        """The folder of the row's and the seed's files for GLUE's server."""
+        return self.table / SUBMISSIONS / f"{self.row}-seed{self.seed}"
 
 
 @dataclass(frozen=True)

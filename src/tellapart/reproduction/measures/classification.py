@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,17 @@ from typing import Any
 from tellapart.data.benchmarks.registry import registered
 from tellapart.data.examples import LabelSpace, TextData
 from tellapart.data.fingerprints import rows_fingerprint
+from tellapart.data.splits import redraw_splits
 from tellapart.errors import DataError
 from tellapart.evaluation.metrics import METRICS, find_metric
 from tellapart.evaluation.task import is_ranking, task_metrics
 from tellapart.files import write_text
 from tellapart.fitting.fit import fit
+from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.rows import read_rows, split_data
 from tellapart.fitting.trials import finished_trial, run_trial
 from tellapart.recipes import Recipe, with_values
+from tellapart.reproduction.glue_submission import is_submitted, submission_rows, write_submission
 from tellapart.reproduction.measures.base import (
     Cell,
     ColumnRows,
@@ -34,12 +38,16 @@ def describe(cell: Cell) -> ColumnRows:
     rows = _rows(cell)
     for metric in cell.metrics:
         find_metric(rows.labels, metric, ranking=is_ranking(rows.labels, rows.train))
+    if cell.submission is not None:
+        submission_rows(cell.submission)  # fail before hours of training if they are missing
     known = registered().get(_recipe(cell).data.source or "")
+    overlap = known.overlap if known else None
     return ColumnRows(
         source=rows.source,
         sizes={name: len(split) for name, split in rows.splits.items()},
         fingerprint=rows_fingerprint(rows),
-        overlap=known.overlap if known else None,
+        # drawn rows never share a text with others
+        overlap=0 if cell.drawn is not None and cell.drawn.test is not None else overlap,
         note=known.note if known else "",
     )
 
@@ -48,7 +56,7 @@ def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
     """Reads a cell's trial; see `Measure.finished`."""
     recipe = _pretrained(cell, _recipe(cell))
     selected = _read_selection(cell, recipe)
-    if selected is None:
+    if selected is None or not _submitted(cell):
         return None
     return finished_trial(with_values(recipe, selected), _source(cell, rows.source), cell.folder)
 
@@ -61,7 +69,10 @@ def run(cell: Cell) -> dict[str, Any]:
     rows = _rows(cell)
     rows = replace(rows, source=_source(cell, rows.source))
     recipe = with_values(recipe, _selection(cell, recipe, rows))
-    return run_trial(recipe, split_data(recipe, rows), cell.folder, cell.metric, cell.quiet)
+    if not _submitted(cell):
+        cell.trial_file.unlink(missing_ok=True)  # its classifier, which is not kept, has to predict them
+    data = _split(cell, recipe, rows)
+    return run_trial(recipe, data, cell.folder, cell.metric, cell.quiet, then=_submission(cell))
 
 
 def labels_of(cell: Cell) -> LabelSpace:
@@ -75,14 +86,39 @@ def forget() -> None:
 
 
 def _rows(cell: Cell) -> TextData:
-    """Reads the rows of a cell; with `evaluated: validation` the published validation rows become the test rows."""
+    """Reads the rows of a cell; with `evaluated: validation` the published validation rows become the test rows.
+
+    The source is part of a trial's fingerprint: it names what makes the rows other than those of the source's splits.
+    """
     rows = _read(Recipe(data=_recipe(cell).data).model_dump_json())
-    if cell.evaluated == "test":
+    if cell.evaluated == "validation":
+        if rows.validation is None:
+            raise DataError(f"{rows.source} has no validation rows", "use a set that has them")
+        rows = replace(rows, test=rows.validation, validation=None, source=f"{rows.source} (validation)")
+    seed, drawn = cell.split_seed, cell.drawn
+    if seed is None:
         return rows
-    if rows.validation is None:
-        raise DataError(f"{rows.source} has no validation rows", "use a set that has them")
-    # The source is part of the trial's fingerprint, which must differ from that of a trial on the test rows.
-    return replace(rows, test=rows.validation, validation=None, source=f"{rows.source} (validation)")
+    if drawn is None:
+        return replace(rows, source=f"{rows.source} (splits of seed {seed})")
+    counts = f"{drawn.validation} validation and {drawn.test} test rows drawn with seed {seed}"
+    redrawn = redraw_splits(rows, validation=drawn.validation, test=drawn.test, seed=seed)
+    return replace(redrawn, source=f"{rows.source} ({counts})")
+
+
+def _split(cell: Cell, recipe: Recipe, rows: TextData) -> TextData:
+    """Splits the rows for a trial, with the table's seed of the splits if it has one."""
+    seed = recipe.seed if cell.split_seed is None else cell.split_seed
+    return split_data(recipe.model_copy(update={"seed": seed}), rows)
+
+
+def _submission(cell: Cell) -> Callable[[Fitted], None] | None:
+    task, folder = cell.submission, cell.submission_folder
+    return None if task is None else lambda fitted: write_submission(task, fitted, folder)
+
+
+def _submitted(cell: Cell) -> bool:
+    """Whether the files for GLUE's server are written; true if none are asked for."""
+    return cell.submission is None or is_submitted(cell.submission, cell.submission_folder)
 
 
 @functools.lru_cache(maxsize=16)
@@ -141,7 +177,7 @@ def _selection(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:
 def _select(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:
     """Trains every alternative and keeps the best one on the validation rows; the first of ties."""
     seeded = recipe.model_copy(update={"seed": cell.choice_seed})
-    data = split_data(seeded, rows)
+    data = _split(cell, seeded, rows)
     sign = 1 if METRICS[cell.metric].greater_is_better else -1
     scores = [_validation_score(cell, with_values(seeded, one), data) for one in cell.choices]
     selected = list(cell.choices[max(range(len(scores)), key=lambda place: sign * scores[place])])
