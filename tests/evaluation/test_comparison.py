@@ -11,6 +11,7 @@ from tellapart.evaluation.comparison_tables import (
     comparison_rows,
     comparison_verdicts,
     confusable_rows,
+    ranking_rows,
     significance_rows,
     unseen_sentence,
 )
@@ -195,8 +196,9 @@ def test_other_content_is_refused_with_the_place(comparison):
 def test_the_table_shows_points_intervals_and_failures(comparison):
     header, baseline, method, frozen = comparison_rows(comparison)
     assert header[:4] == ["method", "accuracy (%)", "95 % interval", "vs cross-entropy"]
-    assert baseline == ["cross-entropy", "72.00", "67.03 to 76.97", "", "", "", "10.0"]
-    assert method[3:] == ["+5.00", "+2.52 to +7.48", "3 / 0 / 0", "20.0"]
+    assert baseline == ["cross-entropy", "72.00", "67.03 to 76.97", "", "", "", "", "10.0"]
+    assert header[5:] == ["errors avoided", "won / tied / lost", "seconds"]
+    assert method[3:] == ["+5.00", "+2.52 to +7.48", "+17.9 %", "3 / 0 / 0", "20.0"]  # 0.05 of 0.28
     assert frozen[0] == "frozen (1 of 3 failed)"
 
 
@@ -208,6 +210,7 @@ def test_the_table_of_class_pairs_shows_the_change(comparison):
     narrow = confusable_rows(comparison, most_methods=1)
     assert narrow[0] == ["classes", "cross-entropy"]
     assert narrow[1] == ["ham ↔ spam", "4.0"]
+    assert ranking_rows(comparison) == [["method"]]
 
 
 def test_verdicts_are_against_the_baseline_only(comparison):
@@ -226,7 +229,50 @@ def test_a_method_whose_trials_all_failed_is_kept_without_figures():
 
 def test_one_trial_gives_a_table_without_intervals():
     rows = comparison_rows(_build({"a": _trials(0.5), "b": _trials(0.6)}))
-    assert rows[2] == ["b", "60.00", "", "+10.00", "", "1 / 0 / 0", "10.0"]
+    assert rows[2] == ["b", "60.00", "", "+10.00", "", "+20.0 %", "1 / 0 / 0", "10.0"]
+
+
+def test_a_table_of_an_older_file_has_no_error_reduction(comparison):
+    content = comparison.to_dict()
+    for pair in content["pairs"]:
+        del pair["error_reduction"]
+    for result in content["methods"].values():
+        del result["metrics"]
+    assert "errors avoided" not in comparison_rows(Comparison.from_dict(content))[0]
+
+
+def test_a_comparison_of_rankings_has_all_three_metrics_in_the_table_and_the_json():
+    def trials(*rows: tuple[float, float, float]) -> list[Trial]:
+        names = ("mean_average_precision", "mean_reciprocal_rank", "precision_at_1")
+        metrics = [dict(zip(names, row, strict=True)) | {"accuracy": 0.5} for row in rows]
+        return [Trial(seed, one[names[0]], one, 1.0) for seed, one in enumerate(metrics)]
+
+    compared = build_comparison(
+        {
+            "a": trials((0.6, 0.62, 0.4), (0.7, 0.72, 0.5), (0.8, 0.82, 0.6)),
+            "b": trials((0.7, 0.72, 0.5), (0.8, 0.82, 0.6), (0.9, 0.92, 0.7)),
+        },
+        {},
+        class_names=NAMES,
+        metric="mean_average_precision",
+        source="answers.csv",
+        split_sizes={},
+        encoder="minilm",
+        environment={},
+    )
+    header, before, after = ranking_rows(compared)
+    assert header == [
+        "method",
+        "mean average precision (%)",
+        "mean reciprocal rank (%)",
+        "precision at 1 (%)",
+    ]
+    assert before == ["a", "70.00", "72.00", "50.00"]
+    assert after == ["b", "80.00 (+10.00)", "82.00 (+10.00)", "60.00 (+10.00)"]
+    metrics = compared.to_dict()["methods"]["b"]["metrics"]
+    assert metrics["precision_at_1"]["mean"] == pytest.approx(0.6)
+    assert metrics["mean_reciprocal_rank"]["interval"][1] == 1.0  # bounded
+    assert Comparison.from_dict(compared.to_dict()) == compared
 
 
 def test_methods_that_ran_with_other_seeds_are_refused():

@@ -79,18 +79,37 @@ def test_answers_are_held_against_those_to_the_same_rows(result):
 
 
 def test_the_table_and_the_sentence_say_it(result):
-    header, row = robustness_rows(result)
-    assert dict(zip(header, row, strict=True)) | {"95 % interval": ""} == {
-        "rows": "5",
-        "changed": "3",
-        "accuracy (%)": "60.00",
-        "after": "40.00",
-        "difference": "-20.00",
-        "95 % interval": "",
-    }
+    header, changed, every = robustness_rows(result)
+    assert header == ["", "rows", "accuracy (%)", "after", "difference", "95 % interval"]
+    assert changed[:-1] == ["changed rows", "3", "66.67", "33.33", "-33.33"]
+    assert every[:-1] == ["all rows", "5", "60.00", "40.00", "-20.00"]
     assert robustness_sentence(result) == (
         "2 correct answers became wrong and 1 wrong ones correct (McNemar p = 1); 2 of 5 rows are unchanged."
     )
+
+
+def test_rows_that_the_attack_leaves_do_not_dilute_its_effect():
+    """10 of 100 rows are changed, and 4 of these become wrong: -40 points there, -4 over all rows."""
+    changes = np.repeat([1, 0], [10, 90])
+    right, less_right = np.ones(100, dtype=bool), np.arange(100) >= 4
+    texts = ["text"] * 100
+    result = compare_answers(
+        Answers(texts, texts, right, {}), Answers(texts, texts, less_right, {}), texts, changes, **DESCRIBED
+    )
+    assert (result.changed.before, result.changed.after) == (1.0, 0.6)
+    assert result.changed.interval == paired_share_interval(right[:10], less_right[:10])
+    _, first, second = robustness_rows(result)
+    assert (first[0], first[1], first[4]) == ("changed rows", "10", "-40.00")
+    assert (second[0], second[1], second[4]) == ("all rows", "100", "-4.00")
+    assert result.to_dict()["changed"]["difference"] == pytest.approx(-0.4)
+
+
+def test_an_attack_that_changes_nothing_has_no_changed_rows():
+    right, texts = np.ones(3, dtype=bool), ["text"] * 3
+    answers = Answers(texts, texts, right, {})
+    result = compare_answers(answers, answers, texts, [0, 0, 0], **DESCRIBED)
+    assert result.changed is None
+    assert [row[0] for row in robustness_rows(result)] == ["", "all rows"]
 
 
 def test_no_rows_are_refused():

@@ -55,7 +55,7 @@ def _one_space(**options) -> SweepResult:
         _trial(1, {TAU: 1.0}, (0.8, 0.9)),
         _trial(2, {TAU: 3.0}, (0.95,), state="pruned"),
         _trial(3, {TAU: 5.0}, (), state="failed", error="it broke: mend it."),
-        _trial(4, {TAU: 2.0}, (0.9, 0.8)),
+        _trial(4, {TAU: 2.0}, (0.9, 0.76)),
     ]
     return _result([SearchSpace(TAU, values=(1.0, 2.0, 3.0, 5.0, 9.0))], trials, **options)
 
@@ -71,9 +71,28 @@ def test_trials_of_one_key_are_shown_in_the_order_of_its_values():
     assert [row[0] for row in rows] == ["1", "2", "3", "5", "9"]
     assert rows[0][1] == "85.00"
     assert rows[0][3:] == ["+10.00", "best", "12.3"]
-    assert rows[1][3:5] == ["+10.00", "complete"]
+    assert rows[1][3:5] == ["+8.00", "complete"]
     assert rows[2][1:5] == ["95.00", "", "", "pruned"]  # of one seed: not to be held against two
     assert rows[3][1:5] == ["", "", "", "failed"]
+
+
+def test_a_tie_is_called_a_tie_and_the_first_trial_counts_as_the_best():
+    """Five of six trials tie, two of them up to a rounding error."""
+    scores = [(0.7, 0.9), (0.8, 0.8), (0.1 + 0.7, 0.8), (0.9, 0.7), (0.8, 0.8), (0.5, 0.5)]
+    trials = [_trial(number, {TAU: 1.0 + number}, each) for number, each in enumerate(scores)]
+    result = _result([SearchSpace(TAU, values=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0))], trials)
+    assert result.best.number == 0
+    assert [trial.number for trial in result.tied] == [0, 1, 2, 3, 4]
+    assert sweep_sentences(result)[0] == (
+        "no single best: 5 of 6 complete trials tie at accuracy (%) 80.00 on the validation rows, 2 seeds: tau=1; "
+        "tau=2; tau=3; tau=4; tau=5; the recipe has the first of them, tau=1"
+    )
+    assert [row[4] for row in sweep_rows(result)[1:]] == ["tied best"] * 5 + ["complete"]
+    assert result.to_dict()["best"]["tied"] == [1, 2, 3, 4]
+    many = [_trial(number, {TAU: float(number)}, (0.5,)) for number in range(20)]
+    sentence = sweep_sentences(_result([SearchSpace(TAU, low=0.0, high=20.0)], many))[0]
+    assert "20 of 20" in sentence
+    assert "tau=7; and 12 more; the recipe" in sentence
 
 
 def test_a_list_is_shown_in_the_order_in_which_it_was_given():
@@ -118,7 +137,12 @@ def test_the_sentences_say_what_was_found_beside_what_and_what_did_not_end():
 def test_the_json_form_has_every_trial_and_the_best():
     content = json.loads(json.dumps(_one_space().to_dict()))
     assert content["schema_version"] == 1
-    assert content["best"] == {"number": 1, "parameters": {TAU: 1.0}, "mean": pytest.approx(0.85)}
+    assert content["best"] == {
+        "number": 1,
+        "parameters": {TAU: 1.0},
+        "mean": pytest.approx(0.85),
+        "tied": [],
+    }
     assert content["spaces"][0]["values"] == [1, 2, 3, 5, 9]
     assert content["trials"][2]["scores"] == {"0": 0.95}
     assert [trial["state"] for trial in content["trials"]] == [

@@ -58,6 +58,56 @@ def test_a_confidence_outside_zero_and_one_is_refused(confidence):
         summarise([0.1, 0.2], confidence)
 
 
+@pytest.mark.parametrize(
+    ("metric", "scores", "bound"),
+    [
+        ("accuracy", [0.99, 1.0, 0.9], (None, 1.0)),
+        ("accuracy", [0.0, 0.1, 0.01], (0.0, None)),
+        ("pearson_correlation", [-0.9, -0.99, -0.5], (-1.0, None)),
+        ("log_loss", [0.01, 0.4, 0.02], (0.0, None)),
+    ],
+)
+def test_an_interval_does_not_leave_the_range_of_the_metric(metric, scores, bound):
+    exact, bounded = summarise(scores).interval, summarise(scores, metric=metric).interval
+    assert bounded == tuple(one if limit is None else limit for one, limit in zip(exact, bound, strict=True))
+
+
+def test_two_seeds_have_no_interval_and_show_no_difference():
+    summary = summarise([0.2, 0.9], metric="accuracy")
+    assert (summary.mean, summary.interval) == (0.55, None)
+    pair = paired_difference({1: 0.5, 2: 0.6}, {1: 0.9, 2: 0.9998}, metric="accuracy")
+    assert pair.interval is None
+    assert pair.p_value < 0.01
+    assert verdict(pair) == "+39.99 points on 2 seeds, too few to show a difference: take 3 or more"
+    same = paired_difference({1: 0.5, 2: 0.6}, {1: 0.5, 2: 0.6})
+    assert verdict(same) == "the same metric on all 2 seeds"
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=6))
+def test_the_interval_of_a_difference_is_possible_and_has_the_difference(scores):
+    pair = paired_difference(
+        {seed: first for seed, (first, _) in enumerate(scores)},
+        {seed: second for seed, (_, second) in enumerate(scores)},
+        metric="accuracy",
+    )
+    low, high = pair.interval
+    assert -1 <= low <= pair.difference + 1e-12
+    assert pair.difference - 1e-12 <= high <= 1
+
+
+def test_the_error_reduction_is_the_share_of_the_errors_that_the_method_avoids():
+    # True Negatives, footnote 10: an average of 82.7 on GLUE after 82.1 has (82.7 - 82.1) / (100 - 82.1)
+    pair = paired_difference({0: 0.821}, {0: 0.827}, metric="accuracy")
+    assert pair.error_reduction == pytest.approx(0.006 / 0.179)
+    worse = paired_difference({0: 0.5, 1: 0.7}, {0: 0.4, 1: 0.6}, metric="accuracy")
+    assert worse.error_reduction == pytest.approx(-0.1 / 0.4)
+    loss = paired_difference({0: 0.5}, {0: 0.4}, metric="mean_squared_error")
+    assert loss.error_reduction == pytest.approx(0.2)
+    assert paired_difference({0: 1.0}, {0: 0.9}, metric="accuracy").error_reduction is None
+    assert paired_difference({0: 0.5}, {0: 0.9}).error_reduction is None
+
+
 def test_no_trials_are_refused():
     with pytest.raises(UserError, match="no trials"):
         summarise([])
@@ -175,6 +225,11 @@ def test_p_values_are_probabilities_and_agree_with_the_interval(scores, confiden
     assert 0 <= pair.p_value <= 1
     assert 0 < pair.permutation_p_value <= 1
     assert pair.wins + pair.ties + pair.losses == len(scores)
+    if len(scores) < 3:
+        assert pair.interval is None
+        assert "better" not in verdict(pair)
+        assert "worse" not in verdict(pair)
+        return
     low, high = pair.interval
     assert low <= pair.difference <= high
     if low < high and not math.isclose(pair.p_value, 1 - confidence, abs_tol=1e-9):

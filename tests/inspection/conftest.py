@@ -44,7 +44,7 @@ def comparison() -> Comparison:
     )
 
 
-def _sweep(spaces, rows, baseline=(0.7, 0.72), metric="accuracy") -> SweepResult:
+def _sweep(spaces, rows, baseline=(0.61, 0.74, 0.78), metric="accuracy") -> SweepResult:
     """Rows are (values, scores, state)."""
     held = SweepBaseline(**summary(dict(enumerate(baseline)), 1.0, 0.95), method="cross-entropy")
     return SweepResult(

@@ -42,6 +42,13 @@ def test_many_classes_are_cut_to_the_most_confused_and_the_note_says_so(tmp_path
     assert "50" in [words.get_text() for words in axes.texts]  # per cent of row 7
 
 
+def test_ordered_classes_are_drawn_in_their_order():
+    matrix, ranks = np.array([[3, 1, 0], [0, 4, 0], [2, 0, 5]]), np.array([1, 2, 0])
+    axes = figures.confusion_figure(matrix, ["fair", "good", "bad"], ranks=ranks).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["bad", "fair", "good"]
+    assert [words.get_text() for words in axes.texts] == ["5", "2", "3", "1", "4"]
+
+
 def test_label_distances_are_drawn_below_one_too(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(figures, "save_png", lambda figure, *texts: drawn.append(figure))

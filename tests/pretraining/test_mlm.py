@@ -52,6 +52,18 @@ def test_without_correction_the_loss_is_that_of_the_stock_model(language_model, 
     assert _means(MaskedLanguageModelling(model), batch) == pytest.approx({"mlm": float(stock.detach())})
 
 
+def test_a_softmax_temperature_divides_the_logits_of_the_loss_and_of_nothing_else(language_model, batch):
+    model = language_model()
+    logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits.flatten(0, 1)
+    logits = logits[batch["positions"]]
+    expected = functional.cross_entropy(logits / 2.5, batch["labels"])
+    tempered = MaskedLanguageModelling(model, Corrections.named("none", loss_temperature=2.5))
+    assert _means(tempered, batch) == pytest.approx({"mlm": float(expected.detach())}, rel=1e-5)
+    assert int(tempered(**batch)["correct"]) == int((logits.argmax(-1) == batch["labels"]).sum())
+    neutral = MaskedLanguageModelling(model, Corrections.named("none", loss_temperature=1.0))
+    assert _means(neutral, batch) == _means(MaskedLanguageModelling(model), batch)
+
+
 def test_hard_correction_is_the_mean_over_the_places_that_are_left(language_model, batch, guesses):
     batch["labels"][4] = guesses[4]  # a right prediction stays
     model = language_model()

@@ -17,6 +17,15 @@ def test_a_file_gives_the_recipe_that_was_written(tmp_path):
     assert load_pretraining_recipe(tmp_path / "r.yaml") == recipe
 
 
+def test_a_neutral_loss_temperature_is_not_written_so_that_older_runs_stay_the_same(tmp_path):
+    assert "loss_temperature" not in PretrainRecipe().to_yaml()
+    warmer = with_pretraining_values(PretrainRecipe(), ["loss_temperature=2"])
+    (tmp_path / "r.yaml").write_text(warmer.to_yaml())
+    assert load_pretraining_recipe(tmp_path / "r.yaml").loss_temperature == 2
+    with pytest.raises(RecipeError, match="loss_temperature"):
+        with_pretraining_values(PretrainRecipe(), ["loss_temperature=0"])
+
+
 def test_a_share_of_a_run_is_its_nearest_step_and_at_least_the_first():
     recipe = PretrainRecipe(steps=12)
     assert [recipe.step_at(share) for share in (0.001, 0.0625, 0.125, 0.25, 0.5, 0.8, 1)] == [

@@ -526,3 +526,22 @@ def test_a_plan_does_not_fetch_a_data_set(tmp_path, monkeypatch):
     )
     asked = table_request(*load_protocol("clld-table3"), rows=["ct", "ct-cl"], trials=2)
     assert counts(table_plan(asked, tmp_path / "out").total) == (4, 0, 0, 4)
+
+
+def test_label_distances_are_drawn_for_the_rows_that_learn_them(table, tmp_path):
+    table["rows"] = {
+        "svm": {"name": "SVM", "method": "tfidf"},
+        "clld": {"name": "CLLD", "method": "label-distance", "settings": {"stages.0.epochs": 1}},
+    }
+    table["columns"] = {"tickets": table["columns"]["tickets"]}
+    table["figures"] = {}
+    result = run(table, tmp_path / "out")
+    file = tmp_path / "out" / "tickets" / "label-distance-clld.png"
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert result.pictures == {"Tickets, CLLD": "tickets/label-distance-clld.png"}
+    assert (
+        "## Label distances\n\n- Tickets, CLLD: `tickets/label-distance-clld.png`"
+        in (tmp_path / "out" / "mine.md").read_text()
+    )
+    again = run(table, tmp_path / "out", resume=True)
+    assert again.pictures == result.pictures

@@ -276,3 +276,26 @@ def test_two_stages_are_auxiliary_labels_with_as_many_outputs_as_classes(recipe,
     comparison = compare(quick, methods, tmp_path / "out", trials=1, quiet=True)
     first, second = comparison.methods.values()
     assert first.trials[0].metrics == second.trials[0].metrics
+
+
+def test_a_comparison_of_rankings_has_all_three_metrics_on_the_page_and_in_the_json(tmp_path):
+    rows = [
+        {"question_id": f"q{number}", "question": f"where is {number % 7}", "answer": answer, "label": label}
+        for number in range(30)
+        for answer, label in (
+            (f"it is here {number % 5}", "yes"),
+            ("nobody knows", "no"),
+            ("over there", "no"),
+        )
+    ]
+    source = tmp_path / "answers.json"
+    source.write_text(json.dumps(rows))
+    recipe = with_values(method_recipe("tfidf"), [f"data.source={source}"])
+    comparison = compare(recipe, ["tfidf", "tfidf:data.few_shot=8"], tmp_path / "out", trials=1, quiet=True)
+    assert comparison.metric == "mean_average_precision"
+    page = (tmp_path / "out" / "comparison.html").read_text()
+    assert "Ranking metrics" in page
+    written = json.loads((tmp_path / "out" / "comparison.json").read_text())["methods"]["tfidf"]
+    for name in ("mean_average_precision", "mean_reciprocal_rank", "precision_at_1"):
+        assert name.replace("_", " ") + " (%)" in page
+        assert written["metrics"][name]["mean"] == written["trials"][0]["metrics"][name]

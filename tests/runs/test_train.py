@@ -211,3 +211,13 @@ def test_contrastive_options_learn_with_balanced_batches(recipe, tmp_path, metho
     result = train(chosen, tmp_path / "run", quiet=True)
     assert result.metrics["test"]["accuracy"] > 0.9
     assert not [name for name in load_fitted(tmp_path / "run").model.state_dict() if "projection" in name]
+
+
+def test_the_report_has_ordered_classes_in_their_order(ticket_file, tickets, tmp_path):
+    order = sorted({label for _, label in tickets}, reverse=True)
+    settings = [f"data.source={ticket_file}", f"data.order={json.dumps(order)}"]
+    train(with_values(method_recipe("tfidf"), settings), tmp_path / "run", quiet=True)
+    page = (tmp_path / "run" / "report.html").read_text()
+    matrix = page[page.index("<h2>Confusion matrix") : page.index("<h2>Classes")]
+    places = [matrix.index(f">{label}<") for label in order]
+    assert places == sorted(places)

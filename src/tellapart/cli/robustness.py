@@ -41,7 +41,8 @@ def robustness(
     """Measure a model on texts whose words are swapped for synonyms.
 
     The table compares the predictions on the changed texts with those on the
-    original texts; the page in the folder shows the predictions that changed.
+    original texts, for the changed rows and for all rows; the page in the
+    folder shows the predictions that changed.
 
     Examples:
     tellapart robustness runs/tickets tickets.csv
@@ -80,6 +81,6 @@ def robustness(
     if json:
         print_json(result.to_dict())
         return
-    show_table(robustness_rows(result), numbers=slice(None))
+    show_table(robustness_rows(result))
     print(robustness_sentence(result))
     print(f"written to {folder}: robustness.html, robustness.json")

@@ -102,12 +102,15 @@ def show_comparison(comparison: Comparison, folder: Path) -> None:
         comparison_rows,
         comparison_verdicts,
         confusable_rows,
+        ranking_rows,
         unseen_sentence,
     )
 
     for sentence in comparison_verdicts(comparison):
         print(sentence)
     show_table(comparison_rows(comparison))
+    if (rankings := ranking_rows(comparison))[1:]:
+        show_table(rankings)
     if unseen := unseen_sentence(comparison):
         print(unseen)
     if comparison.confusable_pairs:

@@ -65,6 +65,15 @@ _SENTENCE_START = "|".join(
 )
 
 
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Returns the start and end of each word of a text; marks, and letters of scripts without spaces, are words.
+
+    The words are those of `learn_tokenizer` with `characters`.
+    """
+    found = Split(Regex(_PATTERNS["characters"]), "removed", invert=True).pre_tokenize_str(text)
+    return [span for _, span in found]
+
+
 def learn_tokenizer(
     texts: Sequence[str],
     *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from tellapart.errors import DataError, UserError, damaged
-from tellapart.evaluation.metrics import METRICS
 from tellapart.evaluation.significance import Flips, pooled_mcnemar
 from tellapart.evaluation.trials import (
     Interval,
@@ -51,6 +50,15 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class MetricSummary:
+    """Summary statistics of one metric over the finished runs of a method; None as in `MethodResult`."""
+
+    mean: float
+    standard_deviation: float | None
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
 class MethodResult:
     """The seed runs of one method and their summary statistics, None if no run finished.
 
@@ -58,9 +66,10 @@ class MethodResult:
         trials: One per seed, in their order.
         mean: Mean metric of the finished runs.
         standard_deviation: Sample standard deviation; None for one run.
-        interval: Confidence interval of the mean; None for one run.
+        interval: Confidence interval of the mean; None for fewer than three runs.
         trimmed_mean: Mean without the best and the worst run; None for fewer than three.
         seconds: Mean wall time of a finished run.
+        metrics: Every metric of the runs by name, such as P@1 and MRR where MAP is compared.
     """
 
     trials: tuple[Trial, ...]
@@ -69,6 +78,7 @@ class MethodResult:
     interval: Interval | None = None
     trimmed_mean: float | None = None
     seconds: float | None = None
+    metrics: dict[str, MetricSummary] = field(default_factory=dict)
 
     @property
     def scores(self) -> dict[int, float]:
@@ -217,7 +227,7 @@ def build_comparison(
             f"the methods have no seeds in common to be compared by: {seeds_by_method}",
             "run every method with the same seeds",
         )
-    methods = {name: _method_result(runs, confidence) for name, runs in trials.items()}
+    methods = {name: _method_result(runs, confidence, metric) for name, runs in trials.items()}
     return Comparison(
         source=source,
         split_sizes=dict(split_sizes),
@@ -232,11 +242,11 @@ def build_comparison(
     )
 
 
-def _method_result(trials: Sequence[Trial], confidence: float) -> MethodResult:
+def _method_result(trials: Sequence[Trial], confidence: float, metric: str) -> MethodResult:
     finished = [trial for trial in trials if trial.score is not None]
     if not finished:
         return MethodResult(tuple(trials))
-    summary = summarise([trial.score for trial in finished if trial.score is not None], confidence)
+    summary = summarise([trial.score for trial in finished if trial.score is not None], confidence, metric)
     return MethodResult(
         trials=tuple(trials),
         mean=summary.mean,
@@ -244,7 +254,18 @@ def _method_result(trials: Sequence[Trial], confidence: float) -> MethodResult:
         interval=summary.interval,
         trimmed_mean=summary.trimmed_mean,
         seconds=float(np.mean([trial.seconds for trial in finished])),
+        metrics={name: _metric_summary(finished, name, confidence) for name in _shared_metrics(finished)},
     )
+
+
+def _shared_metrics(finished: Sequence[Trial]) -> list[str]:
+    """Returns the metrics that all runs have, in the order of the first one."""
+    return [name for name in finished[0].metrics if all(name in trial.metrics for trial in finished)]
+
+
+def _metric_summary(finished: Sequence[Trial], metric: str, confidence: float) -> MetricSummary:
+    summary = summarise([trial.metrics[metric] for trial in finished], confidence, metric)
+    return MetricSummary(summary.mean, summary.standard_deviation, summary.interval)
 
 
 def _method_pairs(
@@ -266,7 +287,7 @@ def _method_pairs(
                     {seed: before[seed] for seed in shared},
                     {seed: after[seed] for seed in shared},
                     confidence,
-                    METRICS[metric].greater_is_better,
+                    metric=metric,
                 )
                 flips = _flips(correct.get(baseline, {}), correct.get(method, {}), texts, shared)
                 against_it.append(MethodPair(baseline=baseline, method=method, flips=flips, **asdict(paired)))

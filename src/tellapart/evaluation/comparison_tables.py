@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from tellapart.evaluation.comparison import PAIRS_SHOWN, Comparison, MethodPair
-from tellapart.evaluation.metrics import METRICS, metric_label
-from tellapart.evaluation.trials import verdict
+from tellapart.evaluation.metrics import METRICS, RANKING_METRICS, metric_label
+from tellapart.evaluation.trials import PairedDifference, verdict
+
+ERRORS_AVOIDED = "errors avoided"
+"""Heading of the error-reduction ratio."""
 
 
 def comparison_rows(comparison: Comparison) -> list[list[str]]:
     """Returns the table of methods; the first row is the header."""
     metric, level = METRICS[comparison.metric], f"{100 * comparison.confidence:g} % interval"
+    pairs = {method: comparison.pair(method) for method in comparison.methods}
+    avoided = any(error_reduction_text(pair) for pair in pairs.values())
     rows = [
         [
             "method",
@@ -19,6 +24,7 @@ def comparison_rows(comparison: Comparison) -> list[list[str]]:
             level,
             f"vs {comparison.baseline}",
             level,
+            *([ERRORS_AVOIDED] if avoided else []),
             "won / tied / lost",
             "seconds",
         ]
@@ -26,7 +32,7 @@ def comparison_rows(comparison: Comparison) -> list[list[str]]:
     for method, result in comparison.methods.items():
         failed = len(result.trials) - len(result.scores)
         note = f" ({failed} of {len(result.trials)} failed)" if failed else ""
-        pair = comparison.pair(method)
+        pair = pairs[method]
         rows.append(
             [
                 method + note,
@@ -34,11 +40,46 @@ def comparison_rows(comparison: Comparison) -> list[list[str]]:
                 metric.display_interval(result.interval),
                 metric.display(pair.difference, signed=True) if pair else "",
                 metric.display_interval(pair.interval, signed=True) if pair else "",
+                *([error_reduction_text(pair)] if avoided else []),
                 f"{pair.wins} / {pair.ties} / {pair.losses}" if pair else "",
                 "" if result.seconds is None else f"{result.seconds:.1f}",
             ]
         )
     return rows
+
+
+def error_reduction_text(pair: PairedDifference | None) -> str:
+    """Formats the error-reduction ratio of a difference: `+12.5 %`; empty without one."""
+    return "" if pair is None or pair.error_reduction is None else f"{100 * pair.error_reduction:+.1f} %"
+
+
+def ranking_rows(comparison: Comparison) -> list[list[str]]:
+    """Returns MAP, MRR and P@1 of each method, with changes from the baseline; without rankings only a header."""
+    trials = [trial for result in comparison.methods.values() for trial in result.trials]
+    names = [name for name in RANKING_METRICS if any(name in trial.metrics for trial in trials)]
+    header = ["method", *map(metric_label, names)]
+    methods = comparison.methods if names else ()
+    return [
+        header,
+        *([method, *(_mean_and_change(comparison, method, name) for name in names)] for method in methods),
+    ]
+
+
+def _mean_and_change(comparison: Comparison, method: str, name: str) -> str:
+    """Formats the mean of any metric, with its change from the baseline over the seeds that both finished."""
+    kind = METRICS[name]
+    values, before = (
+        {trial.seed: trial.metrics[name] for trial in comparison.methods[one].trials if name in trial.metrics}
+        for one in (method, comparison.baseline)
+    )
+    if not values:
+        return ""
+    mean = kind.display(float(np.mean(list(values.values()))))
+    shared = values.keys() & before.keys()
+    if method == comparison.baseline or not shared:
+        return mean
+    change = float(np.mean([values[seed] - before[seed] for seed in shared]))
+    return f"{mean} ({kind.display(change, signed=True)})"
 
 
 def confusable_rows(comparison: Comparison, most_methods: int | None = None) -> list[list[str]]:

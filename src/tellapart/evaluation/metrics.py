@@ -27,11 +27,18 @@ class Metric:
         description: Description for help texts.
         greater_is_better: The direction of improvement.
         percentage: Whether it is a share, stored as 0 to 1 and shown times 100.
+        bounds: Smallest and largest possible value.
     """
 
     description: str
     greater_is_better: bool = True
     percentage: bool = True
+    bounds: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def best(self) -> float:
+        """The best possible value: 1 for accuracy, 0 for the mean squared error."""
+        return self.bounds[self.greater_is_better]
 
     @property
     def scale(self) -> int:
@@ -48,14 +55,22 @@ class Metric:
         return "" if interval is None else " to ".join(self.display(bound, signed) for bound in interval)
 
 
+_CORRELATION = (-1.0, 1.0)
+_ERROR = (0.0, float("inf"))
+
 METRICS: dict[str, Metric] = {
     "mean_average_precision": Metric("mean over questions of the average precision of the relevant rows"),
     "mean_reciprocal_rank": Metric("mean over questions of 1/rank of the first relevant row"),
     "precision_at_1": Metric("share of the questions whose first row is relevant"),
-    "pearson_correlation": Metric("linear correlation of gold and predicted targets"),
-    "spearman_correlation": Metric("correlation of the ranks of gold and predicted targets"),
+    "pearson_correlation": Metric("linear correlation of gold and predicted targets", bounds=_CORRELATION),
+    "spearman_correlation": Metric(
+        "correlation of the ranks of gold and predicted targets", bounds=_CORRELATION
+    ),
     "mean_squared_error": Metric(
-        "mean squared difference of predicted and gold targets", greater_is_better=False, percentage=False
+        "mean squared difference of predicted and gold targets",
+        greater_is_better=False,
+        percentage=False,
+        bounds=_ERROR,
     ),
     "accuracy": Metric("share of rows whose class is predicted"),
     "macro_f1": Metric("mean F1 of all classes"),
@@ -63,21 +78,29 @@ METRICS: dict[str, Metric] = {
     "macro_precision": Metric("mean precision of all classes"),
     "macro_recall": Metric("mean recall of all classes"),
     "log_loss": Metric(
-        "mean negative log probability of the gold class", greater_is_better=False, percentage=False
+        "mean negative log probability of the gold class",
+        greater_is_better=False,
+        percentage=False,
+        bounds=_ERROR,
     ),
     "expected_calibration_error": Metric(
         f"mean gap between confidence and accuracy over {CALIBRATION_BINS} bins", greater_is_better=False
     ),
     "quadratic_kappa": Metric(
-        "agreement beyond chance, errors weighted by the square of their ranks' distance", percentage=False
+        "agreement beyond chance, errors weighted by the square of their ranks' distance",
+        percentage=False,
+        bounds=_CORRELATION,
     ),
     "mean_absolute_error": Metric(
         "mean distance of the predicted from the gold class in ranks, or of predicted from gold targets",
         greater_is_better=False,
         percentage=False,
+        bounds=_ERROR,
     ),
     "f1": Metric("F1 of the second of two classes; for answers to questions the mean F1 of their words"),
-    "matthews_correlation": Metric("correlation of gold and predicted class, two classes"),
+    "matthews_correlation": Metric(
+        "correlation of gold and predicted class, two classes", bounds=_CORRELATION
+    ),
     "micro_f1": Metric("F1 over all decisions on a label"),
     "micro_precision": Metric("share of the predicted labels that are gold"),
     "micro_recall": Metric("share of the gold labels that are predicted"),
@@ -88,15 +111,15 @@ METRICS: dict[str, Metric] = {
     "prediction_level": Metric("share of the wrong predictions that are synonyms"),
     "exact_match_before": Metric("exact match on the questions that an attack changes, before it"),
     "exact_match_after": Metric("the same after the attack"),
-    "exact_match_lost": Metric("the decrease", greater_is_better=False),
+    "exact_match_lost": Metric("the decrease", greater_is_better=False, bounds=_CORRELATION),
     "f1_before": Metric("mean F1 of the answers to the questions that an attack changes, before it"),
     "f1_after": Metric("the same after the attack"),
-    "f1_lost": Metric("the decrease", greater_is_better=False),
+    "f1_lost": Metric("the decrease", greater_is_better=False, bounds=_CORRELATION),
     "changed_questions": Metric("share of the questions that an attack changes"),
 }
 """Every metric that tellapart reports, by name."""
 
-_RANKING = ("mean_average_precision", "mean_reciprocal_rank", "precision_at_1")
+RANKING_METRICS = ("mean_average_precision", "mean_reciprocal_rank", "precision_at_1")
 _REGRESSION = ("pearson_correlation", "spearman_correlation", "mean_squared_error", "mean_absolute_error")
 _SINGLE_LABEL = (
     "accuracy",
@@ -160,7 +183,7 @@ def metric_names(labels: LabelSpace, ranking: bool = False) -> tuple[str, ...]:
         return _MULTI_LABEL
     ordered = _ORDERED if labels.order is not None else ()
     two = _TWO_CLASSES if len(labels) == 2 else ()
-    return (_RANKING if ranking else ()) + _SINGLE_LABEL + ordered + two
+    return (RANKING_METRICS if ranking else ()) + _SINGLE_LABEL + ordered + two
 
 
 def find_metric(labels: LabelSpace, name: str, ranking: bool = False) -> Metric:

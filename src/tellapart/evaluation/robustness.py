@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from tellapart.errors import DataError
+from tellapart.evaluation.metrics import METRICS, metric_label
 from tellapart.evaluation.significance import Flips, mcnemar, paired_share_interval
 from tellapart.evaluation.trials import Interval
 
@@ -42,6 +43,23 @@ class ChangedRow:
 
 
 @dataclass(frozen=True)
+class ChangedRows:
+    """Effect of an attack on the rows that it changes.
+
+    Args:
+        before: Metric on their original texts.
+        after: Metric on the attacked texts.
+        difference: `after` − `before`.
+        interval: Its 95 % confidence interval, as for all rows.
+    """
+
+    before: float
+    after: float
+    difference: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
 class Robustness:
     """Effect of an attack on a model.
 
@@ -54,8 +72,8 @@ class Robustness:
         changed_rows: Rows changed by the attack; the others are evaluated unchanged.
         changes: Total number of changed or added words or sentences.
         metric: Name of the metric: the share of correct rows.
-        before: Metric on the original rows.
-        after: Metric on the attacked rows.
+        before: Metric on all original rows.
+        after: Metric on all rows after the attack, which leaves some unchanged.
         difference: `after` − `before`.
         interval: Its 95 % confidence interval, see `tellapart.evaluation.significance.paired_share_interval`.
         flips: Rows that became correct (gained) or wrong (lost), and McNemar's exact test on them.
@@ -63,6 +81,8 @@ class Robustness:
         metrics_after: All metrics on the attacked rows.
         became_wrong: Examples of rows that became wrong.
         became_right: Examples of rows that became correct.
+        changed: The same metric on the changed rows alone, where the attack is not diluted by the others; None if
+            there are none.
         schema_version: Version of the JSON form.
     """
 
@@ -83,6 +103,7 @@ class Robustness:
     metrics_after: dict[str, float]
     became_wrong: tuple[ChangedRow, ...]
     became_right: tuple[ChangedRow, ...]
+    changed: ChangedRows | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -138,6 +159,7 @@ def compare_answers(
     if len(before.correct) == 0:
         raise DataError(f"{source} has no rows to transform", "give rows with labels or answers")
     was, is_now = np.asarray(before.correct, dtype=bool), np.asarray(after.correct, dtype=bool)
+    attacked = np.asarray(changes) > 0
 
     def rows(wanted: np.ndarray) -> tuple[ChangedRow, ...]:
         return tuple(
@@ -154,31 +176,46 @@ def compare_answers(
         changed_rows=int(np.count_nonzero(changes)),
         changes=int(np.sum(changes)),
         metric=metric,
-        before=float(was.mean()),
-        after=float(is_now.mean()),
-        difference=float(is_now.mean() - was.mean()),
-        interval=paired_share_interval(was, is_now),
+        **_effect(was, is_now),
         flips=mcnemar(was, is_now),
         metrics_before=dict(before.metrics),
         metrics_after=dict(after.metrics),
         became_wrong=rows(was & ~is_now),
         became_right=rows(is_now & ~was),
+        changed=ChangedRows(**_effect(was[attacked], is_now[attacked])) if attacked.any() else None,
     )
 
 
+def _effect(was: np.ndarray, is_now: np.ndarray) -> dict[str, Any]:
+    """Returns the fields of `ChangedRows`, which `Robustness` has for all rows."""
+    before, after = float(was.mean()), float(is_now.mean())
+    return {
+        "before": before,
+        "after": after,
+        "difference": after - before,
+        "interval": paired_share_interval(was, is_now),
+    }
+
+
 def robustness_rows(result: Robustness) -> list[list[str]]:
-    """Returns the metrics as a table; the first row is the header."""
-    low, high = result.interval
+    """Returns the metric on the changed rows and on all rows as a table; the first row is the header."""
+    metric = METRICS[result.metric]
+    parts: list[tuple[str, int, ChangedRows | Robustness]] = [("all rows", result.rows, result)]
+    if result.changed is not None:
+        parts.insert(0, ("changed rows", result.changed_rows, result.changed))
     return [
-        ["rows", "changed", f"{result.metric.replace('_', ' ')} (%)", "after", "difference", "95 % interval"],
-        [
-            f"{result.rows:,}",
-            f"{result.changed_rows:,}",
-            f"{100 * result.before:.2f}",
-            f"{100 * result.after:.2f}",
-            f"{100 * result.difference:+.2f}",
-            f"{100 * low:+.2f} to {100 * high:+.2f}",
-        ],
+        ["", "rows", metric_label(result.metric), "after", "difference", "95 % interval"],
+        *(
+            [
+                name,
+                f"{rows:,}",
+                metric.display(part.before),
+                metric.display(part.after),
+                metric.display(part.difference, signed=True),
+                metric.display_interval(part.interval, signed=True),
+            ]
+            for name, rows, part in parts
+        ),
     ]
 
 

@@ -11,10 +11,12 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from tellapart.evaluation.metrics import METRICS, metric_label
-from tellapart.evaluation.trials import Interval, summarise
+from tellapart.evaluation.trials import TOLERANCE, Interval, summarise
 from tellapart.recipes.spaces import SearchSpace
 
 SCHEMA_VERSION = 1
+
+_TIES_NAMED = 8
 
 State = Literal["complete", "pruned", "failed"]
 
@@ -27,7 +29,7 @@ class Scores:
         scores: Seed to metric, of the finished seeds.
         seconds: Wall time of training and evaluation, summed over the seeds.
         mean: Mean metric; None without a finished seed.
-        interval: Confidence interval of the mean by Student's t; None for fewer than two seeds.
+        interval: Confidence interval of the mean by Student's t; None for fewer than three seeds.
     """
 
     scores: dict[int, float]
@@ -98,8 +100,15 @@ class SweepResult:
 
     @property
     def best(self) -> SweepTrial:
-        """The complete trial with the best mean metric; the first of ties."""
-        return min(self.complete, key=lambda trial: (-self.gain(trial), trial.number))
+        """The complete trial with the best mean metric; the first of `tied` ones."""
+        highest = max(map(self.gain, self.complete))
+        return next(trial for trial in self.complete if self.gain(trial) >= highest - TOLERANCE)
+
+    @property
+    def tied(self) -> list[SweepTrial]:
+        """The complete trials whose mean metric equals that of the best one, which comes first."""
+        best = self.gain(self.best)
+        return [trial for trial in self.complete if self.gain(trial) >= best - TOLERANCE]
 
     @property
     def complete(self) -> list[SweepTrial]:
@@ -115,22 +124,30 @@ class SweepResult:
         """Returns the JSON form: dictionaries, lists, strings, numbers and None."""
         content = TypeAdapter(SweepResult).dump_python(self, mode="json")
         best = self.best
-        content["best"] = {"number": best.number, "parameters": best.parameters, "mean": best.mean}
+        content["best"] = {
+            "number": best.number,
+            "parameters": best.parameters,
+            "mean": best.mean,
+            "tied": [trial.number for trial in self.tied[1:]],
+        }
         return content
 
 
-def summary(scores: Mapping[int, float], seconds: float, confidence: float) -> dict[str, Any]:
+def summary(
+    scores: Mapping[int, float], seconds: float, confidence: float, metric: str | None = None
+) -> dict[str, Any]:
     """Computes the fields of `Scores`.
 
     Args:
         scores: Seed to metric.
         seconds: Total wall time.
         confidence: Confidence level of the interval, between 0 and 1.
+        metric: Name in `METRICS`, which bounds the interval; None for no bounds.
     """
     fields: dict[str, Any] = {"scores": dict(scores), "seconds": round(seconds, 3)}
     if not scores:
         return fields | {"mean": None, "interval": None}
-    amount = summarise(list(scores.values()), confidence)
+    amount = summarise(list(scores.values()), confidence, metric)
     return fields | {"mean": amount.mean, "interval": amount.interval}
 
 
@@ -174,7 +191,7 @@ def sweep_rows(result: SweepResult) -> list[list[str]]:
     header = [*names.values(), metric_label(result.metric), f"{100 * result.confidence:g} % interval"]
     if result.baseline is not None:
         header.append(f"vs {result.baseline.method}")
-    rows, best = [[*header, "state", "seconds"]], result.best
+    rows, tied = [[*header, "state", "seconds"]], result.tied
     for trial in shown_trials(result):
         row = [value_text(trial.parameters[path]) for path in names]
         row.append("" if trial.mean is None else metric.display(trial.mean))
@@ -182,7 +199,8 @@ def sweep_rows(result: SweepResult) -> list[list[str]]:
         if result.baseline is not None:
             change = _change(result, trial)
             row.append("" if change is None else metric.display(change, signed=True))
-        state = "best" if trial is best else trial.state
+        best = "best" if len(tied) == 1 else "tied best"
+        state = best if any(trial is one for one in tied) else trial.state
         rows.append([*row, state, f"{trial.seconds:.1f}"])
     return rows
 
@@ -192,10 +210,8 @@ def sweep_sentences(result: SweepResult) -> list[str]:
     metric, best = METRICS[result.metric], result.best
     assert best.mean is not None
     seeds = f"{len(result.seeds)} seed" + ("s" if len(result.seeds) > 1 else "")
-    sentences = [
-        f"best: {parameters_text(result, best)}: {metric_label(result.metric)} {metric.display(best.mean)}"
-        f" on the validation rows, {seeds}"
-    ]
+    found = f"{metric_label(result.metric)} {metric.display(best.mean)} on the validation rows, {seeds}"
+    sentences = [_tie_sentence(result, found) or f"best: {parameters_text(result, best)}: {found}"]
     if result.baseline is not None and result.baseline.mean is not None:
         change = _change(result, best)
         sentences.append(
@@ -211,6 +227,19 @@ def sweep_sentences(result: SweepResult) -> list[str]:
         if number:
             sentences.append(f"{number} of {len(result.trials)} trials {words}")
     return sentences
+
+
+def _tie_sentence(result: SweepResult, found: str) -> str:
+    """Returns that several trials are best, and which of them counts as the best one; empty for a single winner."""
+    tied = result.tied
+    if len(tied) == 1:
+        return ""
+    named = "; ".join(parameters_text(result, trial) for trial in tied[:_TIES_NAMED])
+    more = f"; and {len(tied) - _TIES_NAMED} more" if len(tied) > _TIES_NAMED else ""
+    return (
+        f"no single best: {len(tied)} of {len(result.complete)} complete trials tie at {found}: {named}{more}; "
+        f"the recipe has the first of them, {parameters_text(result, tied[0])}"
+    )
 
 
 def best_so_far(result: SweepResult) -> list[tuple[int, float]]:

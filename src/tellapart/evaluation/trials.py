@@ -15,12 +15,16 @@ import numpy as np
 from scipy import stats
 
 from tellapart.errors import UserError
-from tellapart.evaluation.metrics import METRICS
+from tellapart.evaluation.metrics import METRICS, Metric
 from tellapart.evaluation.significance import POWER, holm, minimum_detectable_difference, wilcoxon_p_value
 
 Interval = tuple[float, float]
 
-_TOLERANCE = 1e-12  # metrics are ratios of counts: smaller differences are rounding errors
+FEWEST_SEEDS = 3
+"""Seeds below which there are no intervals: Student's t of two runs is 12.7 times their standard error."""
+
+TOLERANCE = 1e-12
+"""Metrics are ratios of counts: smaller differences are rounding errors."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class TrialSummary:
     Args:
         mean: Mean metric.
         standard_deviation: Sample standard deviation (n − 1); None for one run.
-        interval: Confidence interval of the mean by Student's t; None for one run.
+        interval: Confidence interval of the mean by Student's t, within the bounds of the metric; None for fewer
+            than three runs.
         trimmed_mean: Mean without the best and the worst run, as in the negative supervision paper; None for fewer
             than three runs.
         trials: Number of runs.
@@ -50,8 +55,8 @@ class PairedDifference:
     Args:
         difference: Mean of method − baseline.
         standard_deviation: Standard deviation of the differences (n − 1); None for one pair.
-        interval: Confidence interval of the difference by Student's t; None for one pair. For
-            constant differences it has zero width.
+        interval: Confidence interval of the difference by Student's t, within the bounds of the metric; None for
+            fewer than three pairs. For constant differences it has zero width.
         p_value: Two-sided paired t test; None for one pair. For constant differences, where t is
             undefined, `permutation_p_value`.
         permutation_p_value: Two-sided sign-flip test: exact up to 13 pairs, with 9,999 draws beyond. It
@@ -67,6 +72,9 @@ class PairedDifference:
         losses: Seeds on which the method is worse.
         trials: Number of pairs.
         confidence: Confidence level of the interval, 0 to 1.
+        error_reduction: Share of the baseline's errors that the method avoids, over the same seeds: difference /
+            (best value − the baseline's mean), as in the paper on true negatives, footnote 10. Negative if the method
+            is worse; None if the metric is not known or the baseline has no errors.
     """
 
     difference: float
@@ -83,14 +91,16 @@ class PairedDifference:
     losses: int
     trials: int
     confidence: float
+    error_reduction: float | None = None
 
 
-def summarise(metrics: Sequence[float], confidence: float = 0.95) -> TrialSummary:
+def summarise(metrics: Sequence[float], confidence: float = 0.95, metric: str | None = None) -> TrialSummary:
     """Computes summary statistics of one method.
 
     Args:
         metrics: The metric of each run.
         confidence: Confidence level of the interval, between 0 and 1.
+        metric: Its name in `METRICS`, which bounds the interval; None for no bounds.
 
     Raises:
         UserError: There are no runs, or `confidence` is not between 0 and 1.
@@ -101,7 +111,7 @@ def summarise(metrics: Sequence[float], confidence: float = 0.95) -> TrialSummar
     return TrialSummary(
         mean=float(values.mean()),
         standard_deviation=_standard_deviation(values),
-        interval=_mean_interval(values, confidence),
+        interval=_mean_interval(values, confidence, _UNBOUNDED if metric is None else METRICS[metric].bounds),
         trimmed_mean=float(np.sort(values)[1:-1].mean()) if len(values) > 2 else None,
         trials=len(values),
     )
@@ -112,6 +122,7 @@ def paired_difference(
     method: Mapping[int, float],
     confidence: float = 0.95,
     greater_is_better: bool = True,
+    metric: str | None = None,
 ) -> PairedDifference:
     """Computes the paired difference of two methods.
 
@@ -119,7 +130,9 @@ def paired_difference(
         baseline: Seed to metric.
         method: Seed to metric, for the same seeds.
         confidence: Confidence level of the interval, between 0 and 1.
-        greater_is_better: Direction of the metric, which defines a win.
+        greater_is_better: Direction of the metric, which defines a win; `metric` overrides it.
+        metric: Its name in `METRICS`: the direction, the bounds of the interval and the error reduction. None for an
+            interval without bounds and no error reduction.
 
     Raises:
         UserError: The seeds are not the same, there are none, or `confidence` is not between 0 and 1.
@@ -131,16 +144,18 @@ def paired_difference(
         )
     seeds = sorted(baseline)
     differences = np.array([method[seed] - baseline[seed] for seed in seeds], dtype=np.float64)
-    differences[np.abs(differences) < _TOLERANCE] = 0.0
-    if np.ptp(differences) < _TOLERANCE:
+    differences[np.abs(differences) < TOLERANCE] = 0.0
+    if np.ptp(differences) < TOLERANCE:
         differences[:] = differences[0]
-    gains = differences if greater_is_better else -differences
+    kind = Metric("", greater_is_better, bounds=_UNBOUNDED) if metric is None else METRICS[metric]
+    low, high = kind.bounds
+    gains = differences if kind.greater_is_better else -differences
     p_value = _t_p_value(differences)
     deviation = _standard_deviation(differences)
     return PairedDifference(
         difference=float(differences.mean()),
         standard_deviation=deviation,
-        interval=_mean_interval(differences, confidence),
+        interval=_mean_interval(differences, confidence, (low - high, high - low)),
         p_value=p_value,
         permutation_p_value=_sign_flip_p_value(differences),
         wilcoxon_p_value=wilcoxon_p_value(differences),
@@ -152,6 +167,7 @@ def paired_difference(
         losses=int((gains < 0).sum()),
         trials=len(seeds),
         confidence=confidence,
+        error_reduction=_error_reduction(float(np.mean(list(baseline.values()))), float(gains.mean()), kind),
     )
 
 
@@ -185,8 +201,8 @@ def corrected(pairs: Sequence[Difference]) -> list[Difference]:
 def verdict(pair: PairedDifference, metric: str = "accuracy") -> str:
     """Formats the conclusion that the paired seeds support, in one sentence.
 
-    "Better" and "worse" require an adjusted p-value below 1 − `confidence`. For a single comparison this is
-    equivalent to a t interval that excludes 0.
+    "Better" and "worse" require three seeds and an adjusted p-value below 1 − `confidence`. For a single comparison
+    this is equivalent to a t interval that excludes 0.
 
     Args:
         pair: From `paired_difference`.
@@ -195,11 +211,13 @@ def verdict(pair: PairedDifference, metric: str = "accuracy") -> str:
     kind = METRICS[metric]
     unit = " points" if kind.percentage else ""
     change = kind.display(pair.difference, signed=True) + unit
-    if pair.interval is None or pair.p_value is None or pair.adjusted_p_value is None:
+    if pair.trials == 1:
         return f"{change} on one seed, which cannot show a difference"
-    low, high = pair.interval
-    if low == high == 0:
+    if pair.ties == pair.trials:
         return f"the same metric on all {pair.trials} seeds"
+    if pair.interval is None or pair.p_value is None or pair.adjusted_p_value is None:
+        return f"{change} on {pair.trials} seeds, too few to show a difference: take {FEWEST_SEEDS} or more"
+    low, high = pair.interval
     several = f", Holm-adjusted p = {pair.adjusted_p_value:.2g} for {pair.comparisons} comparisons"
     adjusted = several if pair.comparisons > 1 else ""
     if low == high:
@@ -220,16 +238,25 @@ def verdict(pair: PairedDifference, metric: str = "accuracy") -> str:
     return f"{word} by {size} ({level} {spread}, {pair.trials} paired seeds{adjusted})"
 
 
-def _mean_interval(values: np.ndarray, confidence: float) -> Interval | None:
+_UNBOUNDED: Interval = (-np.inf, np.inf)
+
+
+def _mean_interval(values: np.ndarray, confidence: float, bounds: Interval) -> Interval | None:
     if not 0 < confidence < 1:
         raise UserError(f"the confidence is {confidence}", "give a number between 0 and 1, such as 0.95")
-    if len(values) < 2:
+    if len(values) < FEWEST_SEEDS:
         return None
     mean = float(values.mean())
     if np.ptp(values) == 0:
         return mean, mean
     half_width = float(stats.t.ppf((1 + confidence) / 2, df=len(values) - 1) * stats.sem(values))
-    return mean - half_width, mean + half_width
+    return max(mean - half_width, bounds[0]), min(mean + half_width, bounds[1])
+
+
+def _error_reduction(baseline: float, gain: float, kind: Metric) -> float | None:
+    """Returns the gain as a share of the distance between the baseline's mean and the best value."""
+    errors = abs(kind.best - baseline)
+    return gain / errors if np.isfinite(errors) and errors > TOLERANCE else None
 
 
 def _standard_deviation(values: np.ndarray) -> float | None:

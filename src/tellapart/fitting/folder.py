@@ -77,6 +77,8 @@ RUN_FILES = {
     "generator",
     "log.jsonl",
     "curves.png",
+    "word-effects.json",
+    "word-effects.png",
 }
 
 
@@ -138,6 +140,7 @@ def _write_report(
         thresholds=decision.to_dict(labels).get("thresholds"),
         self_training=fitted.self_training,
         self_training_note=" ".join(self_training_notes(fitted.self_training or {})),
+        ranks=labels.ranks,
     )
 
 

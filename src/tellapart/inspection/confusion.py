@@ -69,15 +69,27 @@ def most_confused_pairs(matrix: np.ndarray, names: Sequence[str], top: int = 10)
         top: Maximum number of pairs; pairs without errors are left out.
     """
     counts = np.asarray(matrix)
-    rows_of_both = counts.sum(axis=1)[:, None] + counts.sum(axis=1)[None, :]
-    errors = np.triu(counts + counts.T, k=1)
-    rates = errors / np.maximum(rows_of_both, 1)
-    first, second = np.nonzero(errors)
-    worst = np.lexsort((-rates[first, second], -errors[first, second]))[:top]
+    rows = counts.sum(axis=1)
     return [
-        ConfusedPair(names[a], names[b], int(counts[a, b]), int(counts[b, a]), float(rates[a, b]))
-        for a, b in zip(first[worst], second[worst], strict=True)
+        ConfusedPair(
+            names[a],
+            names[b],
+            int(counts[a, b]),
+            int(counts[b, a]),
+            float((counts[a, b] + counts[b, a]) / max(rows[a] + rows[b], 1)),
+        )
+        for a, b in _ranked_pairs(counts)[:top]
     ]
+
+
+def _ranked_pairs(matrix: np.ndarray) -> np.ndarray:
+    """Returns the ids (P, 2) of the pairs with errors: most errors first, of equal counts the highest rate."""
+    rows = matrix.sum(axis=1)
+    errors = np.triu(matrix + matrix.T, k=1)
+    rates = errors / np.maximum(rows[:, None] + rows[None, :], 1)
+    first, second = np.nonzero(errors)
+    order = np.lexsort((-rates[first, second], -errors[first, second]))
+    return np.stack([first, second], axis=1)[order]
 
 
 def row_shares(matrix: np.ndarray) -> np.ndarray:
@@ -86,24 +98,39 @@ def row_shares(matrix: np.ndarray) -> np.ndarray:
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
-def look_alike_classes(matrix: np.ndarray, top: int) -> np.ndarray:
-    """Selects the classes to draw, similar ones adjacent.
+def look_alike_classes(matrix: np.ndarray, top: int, ranks: np.ndarray | None = None) -> np.ndarray:
+    """Selects the classes to draw: those of the most similar pairs.
 
     Args:
         matrix: Square matrix (K, K) whose off-diagonal entries grow with similarity.
         top: Maximum number of classes.
+        ranks: Rank of each class in an order, int64 (K,), `LabelSpace.ranks`; None for unordered classes.
 
     Returns:
-        int64 ids: all K in their order if K is at most `top`; else the `top` with the largest off-diagonal sums,
-        ordered by hierarchical clustering, so that similar classes are adjacent.
+        int64 ids of all classes if K is at most `top`, else of `top` classes: both classes of the pairs of
+        `most_confused_pairs`, from the first pair on. Ordered classes are in their order. Of the others, all K keep
+        their order, and a selection is ordered by hierarchical clustering, so that similar classes are adjacent.
     """
     likeness = np.asarray(matrix, dtype=np.float64) + np.asarray(matrix, dtype=np.float64).T
     np.fill_diagonal(likeness, 0.0)
-    if len(likeness) <= top:
-        return np.arange(len(likeness))
-    chosen = np.sort(np.argsort(-likeness.sum(axis=1), kind="stable")[:top])
-    if top < 3:
+    classes = len(likeness)
+    chosen = np.arange(classes) if classes <= top else _classes_of_pairs(matrix, top)
+    if ranks is not None:
+        return chosen[np.argsort(ranks[chosen])]
+    if classes <= top or top < 3:
         return chosen
     among = likeness[np.ix_(chosen, chosen)]
     distances = squareform(among.max() - among, checks=False)
     return chosen[leaves_list(linkage(distances, method="average", optimal_ordering=True))]
+
+
+def _classes_of_pairs(matrix: np.ndarray, top: int) -> np.ndarray:
+    """Returns the ids of `top` classes, sorted: of every pair for which there is room, then the first others."""
+    chosen: set[int] = set()
+    for pair in _ranked_pairs(np.asarray(matrix)).tolist():
+        if len(chosen.union(pair)) <= top:
+            chosen.update(pair)
+        if len(chosen) == top:
+            break
+    others = [one for one in range(len(matrix)) if one not in chosen]
+    return np.sort(np.array([*chosen, *others[: top - len(chosen)]], dtype=np.int64))

@@ -41,7 +41,11 @@ _MARKED_POINTS = 60  # longer curves have no dots
 
 
 def save_confusion_heatmap(
-    matrix: np.ndarray, names: Sequence[str], path: Path | str, title: str = "Confusion matrix"
+    matrix: np.ndarray,
+    names: Sequence[str],
+    path: Path | str,
+    title: str = "Confusion matrix",
+    ranks: np.ndarray | None = None,
 ) -> None:
     """Writes a confusion matrix as PNG, each row in per cent of its gold class.
 
@@ -50,6 +54,7 @@ def save_confusion_heatmap(
         names: The K classes.
         path: The PNG to write.
         title: Heading of the figure.
+        ranks: Ranks of ordered classes, int64 (K,), or None.
 
     Raises:
         OutputError: The file could not be written.
@@ -57,21 +62,27 @@ def save_confusion_heatmap(
     note = "cells: % of the gold class"
     if len(names) > CLASSES_SHOWN:
         note += f"; the {CLASSES_SHOWN} most confused of {len(names)} classes"
-    save_png(confusion_figure(matrix, names, 100 * row_shares(matrix)), path, title, note)
+    save_png(confusion_figure(matrix, names, 100 * row_shares(matrix), ranks), path, title, note)
 
 
-def confusion_figure(matrix: np.ndarray, names: Sequence[str], values: np.ndarray | None = None) -> Figure:
+def confusion_figure(
+    matrix: np.ndarray,
+    names: Sequence[str],
+    values: np.ndarray | None = None,
+    ranks: np.ndarray | None = None,
+) -> Figure:
     """Draws a confusion matrix: hits in one colour, errors in another.
 
-    Of many classes, the 30 most confused are drawn, similar ones adjacent. Colours follow the square root of the
-    share of the whole row, so that rare errors are visible.
+    Of many classes, those of the most confused pairs are drawn, 30 in all, similar ones adjacent; ordered classes in
+    their order. Colours follow the square root of the share of the whole row, so that rare errors are visible.
 
     Args:
         matrix: Counts (K, K), rows are gold.
         names: The K classes.
         values: Numbers printed in the cells (K, K), default the counts; those that round to 0 are left out.
+        ranks: Ranks of ordered classes, int64 (K,), `LabelSpace.ranks`; None for unordered classes.
     """
-    shown = look_alike_classes(matrix, CLASSES_SHOWN)
+    shown = look_alike_classes(matrix, CLASSES_SHOWN, ranks)
     chosen = np.ix_(shown, shown)
     printed = (matrix if values is None else values)[chosen]
     figure, axes = _draw_matrix(
@@ -86,23 +97,28 @@ def confusion_figure(matrix: np.ndarray, names: Sequence[str], values: np.ndarra
 
 
 def save_label_distance_heatmap(
-    matrix: np.ndarray, names: Sequence[str], path: Path | str, title: str = "Label distance"
+    matrix: np.ndarray,
+    names: Sequence[str],
+    path: Path | str,
+    title: str = "Label distance",
+    ranks: np.ndarray | None = None,
 ) -> None:
     """Writes a label distance matrix as PNG: the darker, the harder two labels are pushed apart.
 
-    Of many classes, the 30 with the largest distances are drawn.
+    Of many classes, those of the most distant pairs are drawn, 30 in all.
 
     Args:
         matrix: Distances (K, K).
         names: The K classes.
         path: The PNG to write.
         title: Heading of the figure.
+        ranks: Ranks of ordered classes, int64 (K,), or None.
 
     Raises:
         OutputError: The file could not be written.
     """
     distances = np.asarray(matrix, dtype=np.float64)
-    shown = look_alike_classes(distances, CLASSES_SHOWN)
+    shown = look_alike_classes(distances, CLASSES_SHOWN, ranks)
     distances = distances[np.ix_(shown, shown)]
     lowest, highest = min(1.0, distances.min()), max(distances.max(), 2.0)
     figure, _ = _draw_matrix(

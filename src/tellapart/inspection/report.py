@@ -15,6 +15,7 @@ from tellapart.evaluation.comparison import Comparison, ConfusablePair
 from tellapart.evaluation.comparison_tables import (
     comparison_rows,
     comparison_verdicts,
+    ranking_rows,
     significance_rows,
     unseen_sentence,
 )
@@ -85,6 +86,7 @@ def write_report(
     thresholds: Mapping[str, float] | None = None,
     self_training: Mapping[str, Any] | None = None,
     self_training_note: str = "",
+    ranks: np.ndarray | None = None,
 ) -> None:
     """Writes the report of one training run on rows with classes.
 
@@ -104,6 +106,7 @@ def write_report(
         thresholds: Label to its probability threshold, where these are not all 0.5.
         self_training: The section of `metrics.json` on unlabelled texts; None for a run without.
         self_training_note: The same in sentences.
+        ranks: Ranks of ordered classes, int64 (K,), `LabelSpace.ranks`; None for unordered classes.
 
     Raises:
         OutputError: The file could not be written.
@@ -114,6 +117,7 @@ def write_report(
         f"The {CLASSES_SHOWN} most confused of {len(names)} classes. " if len(names) > CLASSES_SHOWN else ""
     )
     reliability_drawing = reliability_figure(reliability or {})
+    ordered_names = names if ranks is None else [names[index] for index in np.argsort(ranks)]
     write_page(
         path,
         f"{_TEMPLATES}/report.html",
@@ -123,13 +127,13 @@ def write_report(
         note=note,
         curves=_training_curves(training_log),
         reliability=reliability_drawing and svg(reliability_drawing),
-        confusion=svg(confusion_figure(confusion, names)),
+        confusion=svg(confusion_figure(confusion, names, ranks=ranks)),
         confusion_note=f"{chosen}Numbers are rows; the stronger the colour, the larger the share of the gold class.",
         pairs=[(pair, _examples(pair, errors)) for pair in most_confused_pairs(confusion, names)],
         worst=[_error_row(error, _TEXT_LENGTH) for error in errors[:ERRORS_SHOWN]],
         worst_note=f"{min(len(errors), ERRORS_SHOWN)} of {len(errors)}",
         classes=_class_rows(per_class, thresholds or {}),
-        unlabelled=_pseudo_label_rows(self_training or {}),
+        unlabelled=_pseudo_label_rows(self_training or {}, ordered_names),
         unlabelled_note=self_training_note,
         recipe_yaml=recipe_yaml,
     )
@@ -208,6 +212,7 @@ def write_comparison_report(path: Path | str, comparison: Comparison) -> None:
         verdicts=comparison_verdicts(comparison),
         unseen=unseen_sentence(comparison),
         methods=comparison_rows(comparison),
+        rankings=ranking_rows(comparison),
         plot=svg(comparison_figure(comparison)),
         tests=significance_rows(comparison),
         pairs=_pair_rows(comparison.confusable_pairs),
@@ -221,12 +226,14 @@ def write_sweep_report(path: Path | str, result: SweepResult) -> None:
     best, names = result.best, space_names(result.spaces)
     assert best.mean is not None
     values = [(names[space], value_text(value)) for space, value in best.parameters.items()]
+    tied = len(result.tied)
     failures = [[parameters_text(result, trial), trial.error] for trial in result.trials if trial.error]
     write_page(
         path,
         f"{_TEMPLATES}/sweep.html",
         title=f"{', '.join(names.values())} of {result.method} on {result.source}",
         subtitle=_subtitle(result),
+        best_heading="The best trial" if tied == 1 else f"The first of {tied} trials tied as best",
         best=[(metric_label(result.metric), METRICS[result.metric].display(best.mean)), *values],
         sentences=sweep_sentences(result),
         plot=svg(sweep_figure(result)),
@@ -239,7 +246,6 @@ def write_sweep_report(path: Path | str, result: SweepResult) -> None:
 
 def write_robustness_report(path: Path | str, result: Robustness) -> None:
     """Writes the report of an attack: metrics before and after, changed texts (`OutputError` on failure)."""
-    header, figures = robustness_rows(result)
     changed = (
         ("Right before, wrong after", result.became_wrong, result.flips.lost),
         ("Wrong before, correct after", result.became_right, result.flips.gained),
@@ -250,7 +256,7 @@ def write_robustness_report(path: Path | str, result: Robustness) -> None:
         title=f"{result.attack} on {result.source}",
         subtitle=f"{result.rows:,} rows",
         sentence=robustness_sentence(result),
-        figures=list(zip(header, figures, strict=True)),
+        effect=robustness_rows(result),
         changed=[
             (heading, [(row, _changed_words(row)) for row in rows[:ERRORS_SHOWN]], count)
             for heading, rows, count in changed
@@ -339,15 +345,18 @@ def _class_rows(per_class: Sequence[ClassMetrics], thresholds: Mapping[str, floa
     return rows
 
 
-def _pseudo_label_rows(self_training: Mapping[str, Any]) -> list[list[object]]:
+def _pseudo_label_rows(self_training: Mapping[str, Any], names: Sequence[str]) -> list[list[object]]:
     """The number of used unlabelled texts by predicted class, one column per round; empty without any round."""
     rounds = self_training.get("rounds", [])
     if not rounds:
         return []
     header: list[object] = ["predicted class", *(f"round {number}" for number in range(1, len(rounds) + 1))]
     most = max(1, *(max(one["per_class"].values()) for one in rounds))
-    counts = {name: [one["per_class"][name] for one in rounds] for name in rounds[0]["per_class"]}
-    return [header, *([name, *(Bar(str(n), n / most) for n in row)] for name, row in counts.items())]
+    rows: list[list[object]] = [header]
+    for name in names:
+        counts = [one["per_class"][name] for one in rounds]
+        rows.append([name, *(Bar(str(count), count / most) for count in counts)])
+    return rows
 
 
 def _pair_rows(pairs: Sequence[ConfusablePair]) -> list[list[object]]:

@@ -116,7 +116,8 @@ def sweep_figure(result: SweepResult) -> Figure:
 
 def sweep_note(result: SweepResult) -> str:
     """Explains the dots and the baseline of `sweep_figure`."""
-    parts = [f"one dot per {'seed' if len(result.spaces) == 1 else 'trial'}, a ring around the best trial"]
+    best = "the best trial" if len(result.tied) == 1 else f"the {len(result.tied)} trials tied as best"
+    parts = [f"one dot per {'seed' if len(result.spaces) == 1 else 'trial'}, a ring around {best}"]
     if result.baseline is not None:
         level = f" and its {100 * result.confidence:g} % interval" if result.baseline.interval else ""
         parts.append(f"dashed: {result.baseline.method}{level}")
@@ -193,10 +194,10 @@ def _draw_values(axes: Axes, result: SweepResult, space: SearchSpace, *, by_seed
         places = [dot.x for dot in finished], [dot.metric for dot in finished]
         line = "none" if axis.values else "-"  # categories have no order that a line could follow
         axes.plot(*places, ls=line, marker="D", ms=5, color=HIT, lw=1.6, zorder=3)
-    best = result.best
-    assert best.mean is not None
-    x, y = axis.position(best.parameters[space.path]), METRICS[result.metric].scale * best.mean
-    axes.scatter([x], [y], s=110, facecolors="none", edgecolors=INK, linewidths=1.4, zorder=4)
+    scale = METRICS[result.metric].scale
+    x = [axis.position(trial.parameters[space.path]) for trial in result.tied]
+    y = [scale * trial.mean for trial in result.tied if trial.mean is not None]
+    axes.scatter(x, y, s=110, facecolors="none", edgecolors=INK, linewidths=1.4, zorder=4)
     _set_values(axes, axis, axis.extent([dot.x for dot in means]))
 
 

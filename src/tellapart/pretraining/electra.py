@@ -15,7 +15,6 @@ from torch.nn import functional
 from tellapart.errors import ModelError
 from tellapart.pretraining.corrections import discriminator_labels
 from tellapart.pretraining.language_model import GENERATOR_FOLDER, MODEL_FOLDER, MaskedHead
-from tellapart.pretraining.logits import token_cross_entropy
 from tellapart.pretraining.terms import TOKENS, Corrections, PretrainingModel, Term, filled
 
 
@@ -70,7 +69,7 @@ class ReplacedTokenDetection(PretrainingModel):
             positions that it leaves.
         """
         logits = self.head(positions, input_ids=input_ids, attention_mask=attention_mask)
-        losses, best = token_cross_entropy(logits, labels)
+        losses, best = self.corrections.token_losses(logits, labels)
         predictions = best if self.predictions == "argmax" else self._sampled(logits.detach())
         self.observe(labels, predictions, positions, input_ids.shape)
         embeddings = self.discriminator.get_input_embeddings().weight

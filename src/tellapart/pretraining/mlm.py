@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from tellapart.pretraining.language_model import MODEL_FOLDER, MaskedHead
-from tellapart.pretraining.logits import token_cross_entropy
 from tellapart.pretraining.terms import Corrections, PretrainingModel, filled
 
 
@@ -51,7 +50,7 @@ class MaskedLanguageModelling(PretrainingModel):
             number of positions that it leaves.
         """
         logits = self.head(positions, input_ids=input_ids, attention_mask=attention_mask)
-        losses, predictions = token_cross_entropy(logits, labels)
+        losses, predictions = self.corrections.token_losses(logits, labels)
         self.observe(labels, predictions, positions, input_ids.shape)
         embeddings = self.model.get_input_embeddings().weight
         with torch.autocast(input_ids.device.type, enabled=False):

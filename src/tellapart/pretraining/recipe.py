@@ -70,6 +70,9 @@ class PretrainRecipe(Settings):
         "sample", "For `electra`: the tokens that fill the masks, a `sample` or the `argmax`."
     )
     temperature: float = setting(1.0, "Temperature of the sample.", gt=0)
+    loss_temperature: float = setting(
+        1.0, "Softmax temperature of the masked tokens' cross entropy; above 1 it smooths the loss.", gt=0
+    )
     max_length: int = setting(128, "Maximum sequence length in tokens.", ge=8)
     steps: int | None = setting(None, "Optimiser steps. Default: three passes over the texts.", ge=1)
     batch_size: int = setting(32, "Sequences per batch on one process.", ge=1)
@@ -100,10 +103,14 @@ class PretrainRecipe(Settings):
     )
 
     def to_yaml(self) -> str:
-        """Returns the recipe as YAML, with every key."""
+        """Returns the recipe as YAML; runs of older versions stay valid, see `_LATER_KEYS`."""
         import yaml  # not needed for --help
 
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        content = self.model_dump(mode="json")
+        for key, changing_nothing in _LATER_KEYS.items():
+            if content[key] == changing_nothing:
+                del content[key]
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
     def step_at(self, share: float) -> int:
         """Returns the step nearest to a share of the run, at least 1; requires resolved `steps`.
@@ -114,6 +121,9 @@ class PretrainRecipe(Settings):
         assert self.steps is not None
         return max(1, round(share * self.steps))
 
+
+# Written only with another value: recipes are compared with those of interrupted runs and are part of fingerprints.
+_LATER_KEYS = {"loss_temperature": 1.0}
 
 NEW_MODEL = ("family", "vocabulary_size", "lowercase", "hidden_size", "layers", "heads")
 """Keys that describe a new model."""

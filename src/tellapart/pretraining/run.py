@@ -131,11 +131,11 @@ def _claim_recipe(path: Path, recipe: PretrainRecipe, *, resumed: bool) -> None:
     if resumed and path.is_file():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
         now = yaml.safe_load(recipe.to_yaml())
-        differing = [key for key in now if key not in _FREE and before.get(key) != now[key]]
+        differing = [key for key in {**now, **before} if key not in _FREE and before.get(key) != now.get(key)]
         if differing:
             key = differing[0]
             raise RecipeError(
-                f"the interrupted run has {key}: {before.get(key)}, but now it is {now[key]}",
+                f"the interrupted run has {key}: {before.get(key)}, but now it is {now.get(key)}",
                 "repeat the same command, or start again with --overwrite",
             )
     write_text(path, recipe.to_yaml())

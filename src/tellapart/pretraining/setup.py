@@ -94,7 +94,9 @@ def prepare(recipe: PretrainRecipe, folder: Path, *, resumed: bool, quiet: bool)
             progress=progress,
         )
     notes += sequence_notes(corpus.facts, recipe.sequences, recipe.max_length)
-    corrections = Corrections.named(recipe.correction, table, recipe.correction_weight)
+    corrections = Corrections.named(
+        recipe.correction, table, recipe.correction_weight, recipe.loss_temperature
+    )
     module, more = _module(recipe, loaded, corrections)
     recipe = _decided(recipe, corpus, processes)
     masking = masking_for(

@@ -18,6 +18,7 @@ from tellapart.pretraining.corrections import (
     soft_regularisation,
 )
 from tellapart.pretraining.language_model import MaskedHead, load_weights, save_checkpoint
+from tellapart.pretraining.logits import token_cross_entropy
 from tellapart.pretraining.recipe import CorrectionName
 from tellapart.pretraining.synonyms import SynonymTable
 
@@ -38,6 +39,7 @@ class Corrections:
         sentence: Whether to add the divergence between the sentence with the predictions filled in and the original.
         weight: Weight of `soft` and `sentence`.
         detach_original: Whether `sentence` has no gradient in the states of the original sentence.
+        loss_temperature: Softmax temperature of the cross entropy: the alternative regularisation of footnote 13.
     """
 
     table: SynonymTable | None = None
@@ -46,19 +48,35 @@ class Corrections:
     sentence: bool = False
     weight: float = 1.0
     detach_original: bool = True
+    loss_temperature: float = 1.0
 
     @classmethod
     def named(
-        cls, name: CorrectionName, table: SynonymTable | None = None, weight: float = 1.0
+        cls,
+        name: CorrectionName,
+        table: SynonymTable | None = None,
+        weight: float = 1.0,
+        loss_temperature: float = 1.0,
     ) -> Corrections:
-        """Returns the corrections of a recipe's `correction`, with a table and a weight."""
+        """Returns the corrections of a recipe's `correction`; the other arguments are those of the class."""
         return cls(
             table=table,
             hard=name in ("hard", "hard+soft"),
             soft=name in ("soft", "hard+soft"),
             sentence=name == "soft-sentence",
             weight=weight,
+            loss_temperature=loss_temperature,
         )
+
+    def token_losses(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the cross entropy at the temperature, and the most probable token, of each position (P,).
+
+        Args:
+            logits: (P, V).
+            labels: Gold ids, int64 (P,).
+        """
+        tempered = logits if self.loss_temperature == 1 else logits / self.loss_temperature
+        return token_cross_entropy(tempered, labels)
 
     @property
     def hard_table(self) -> SynonymTable | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from tellapart.errors import DataError, damaged
-from tellapart.evaluation.metrics import METRICS
 from tellapart.evaluation.trials import (
     Interval,
     PairedDifference,
@@ -47,7 +46,7 @@ class CellFigures:
         mean: Mean score; None without scores, as are the following.
         trimmed_mean: Mean without the best and the worst; None for fewer than three scores.
         standard_deviation: Sample standard deviation; None for one score.
-        interval: Confidence interval of the mean; None for one score.
+        interval: Confidence interval of the mean; None for fewer than three scores.
         difference: Difference to the row's baseline over the seeds that both finished; None for the baseline itself.
         verdict: The conclusion from the difference in a sentence; empty without a difference.
         seen_rows: Number of evaluated rows whose text is also in train; the maximum over the trials.
@@ -111,6 +110,7 @@ class Reproduction:
         columns: Key to results, in the protocol's order.
         environment: Versions, device and threads of the last run.
         other_environments: Environments of trials that were run elsewhere.
+        pictures: Files beside the page, by title: label distances as heat maps.
         schema_version: Version of the JSON form.
     """
 
@@ -124,6 +124,7 @@ class Reproduction:
     columns: dict[str, ColumnResult]
     environment: dict[str, Any]
     other_environments: tuple[dict[str, Any], ...] = ()
+    pictures: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -216,7 +217,7 @@ def _difference(
         {seed: scores[baseline][seed] for seed in shared},
         {seed: scores[row][seed] for seed in shared},
         confidence,
-        METRICS[metric].greater_is_better,
+        metric=metric,
     )
     return RowDifference(baseline=baseline, method=row, **asdict(paired))
 
@@ -224,7 +225,7 @@ def _difference(
 def _summary(trials: Sequence[Mapping[str, Any]], metric: str, confidence: float) -> dict[str, Any]:
     if not trials:
         return {}
-    summary = summarise([trial["metrics"][metric] for trial in trials], confidence)
+    summary = summarise([trial["metrics"][metric] for trial in trials], confidence, metric)
     unseen = [trial["unseen"][metric] for trial in trials if metric in (trial.get("unseen") or {})]
     return {
         "mean": summary.mean,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tellapart.evaluation.comparison_tables import ERRORS_AVOIDED, error_reduction_text
 from tellapart.evaluation.metrics import METRICS, metric_label
 from tellapart.inspection.page import markdown_list, markdown_table, write_page
 from tellapart.reproduction.figures import CellFigures, ColumnResult, Reproduction
@@ -74,7 +75,7 @@ def reproduction_parts(result: Reproduction) -> list[PagePart]:
         for number, metric in enumerate(result.columns[column].metrics):
             if _has_trials(result.columns[column].metrics[metric]):
                 parts.append(_column(result, column, metric, with_data=number == 0))
-    return [*parts, _missing(result), _setting(result)]
+    return [*parts, _pictures(result), _missing(result), _setting(result)]
 
 
 def overview_rows(result: Reproduction) -> list[list[str]]:
@@ -107,7 +108,14 @@ def column_rows(result: Reproduction, column: str, metric: str) -> list[list[str
     has_paper = any(one.paper is not None for one in figures.values())
     header = ["", *(["paper"] if has_paper else []), "ours", level, "trials", "against"]
     header += [*(["paper's change"] if has_paper else []), "our change", level]
-    header += ["Holm p", "detectable", *(["unseen rows"] if unseen else []), "seconds"]
+    avoided = any(error_reduction_text(one.difference) for one in figures.values())
+    header += [
+        *([ERRORS_AVOIDED] if avoided else []),
+        "Holm p",
+        "detectable",
+        *(["unseen rows"] if unseen else []),
+        "seconds",
+    ]
     rows = [header]
     for row, one in figures.items():
         pair = one.difference
@@ -125,6 +133,7 @@ def column_rows(result: Reproduction, column: str, metric: str) -> list[list[str
                 *(["" if change is None else f"{change:+.2f}"] if has_paper else []),
                 kind.display(pair.difference, signed=True) if pair else "",
                 kind.display_interval(pair.interval, signed=True) if pair else "",
+                *([error_reduction_text(pair)] if avoided else []),
                 "" if pair is None or pair.adjusted_p_value is None else f"{pair.adjusted_p_value:.2g}",
                 ""
                 if pair is None or pair.minimum_detectable_difference is None
@@ -207,6 +216,12 @@ def _data_sentences(result: Reproduction, column: str, found: ColumnResult) -> t
     if data.known_overlap is None and result.protocol.measures == "classification":
         parts.append("The overlap of its test and training texts has not been counted.")
     return (" ".join(parts),)
+
+
+def _pictures(result: Reproduction) -> PagePart:
+    """Lists the files of the heat maps; pages have no external assets."""
+    points = tuple(f"{title}: `{file}`" for title, file in result.pictures.items())
+    return PagePart("Label distances", points=points) if points else PagePart("")
 
 
 def _missing(result: Reproduction) -> PagePart:

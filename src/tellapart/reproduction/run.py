@@ -35,6 +35,7 @@ from tellapart.reproduction.figures import (
     Reproduction,
     column_figures,
 )
+from tellapart.reproduction.label_distances import save_label_distances
 from tellapart.reproduction.measures.base import Cell
 from tellapart.reproduction.pages import FAILED, reproduction_markdown, write_reproduction_report
 from tellapart.reproduction.protocols import RESERVED, SUBMISSIONS
@@ -116,6 +117,10 @@ class _Table:
     def result(self, row: str, column: str, seed: int) -> CellResult:
         """Returns the result of a cell, empty if it has not been run."""
         return self.results.get((row, column, seed), CellResult())
+
+    def trial(self, cell: Cell) -> dict[str, Any] | None:
+        """Returns the content of a cell's trial file; None if it has not finished."""
+        return self.result(cell.row, cell.column, cell.seed).trial
 
     def requested(self) -> list[Cell]:
         """Returns the requested cells that tellapart itself runs."""
@@ -302,6 +307,7 @@ def reproduce(
         columns={column: ColumnResult(data, table.figures(column)) for column, data in table.data.items()},
         environment=environment(),
         other_environments=table.other_environments(),
+        pictures=save_label_distances(request.protocol, table.cells, table.trial),
     )
     _write(folder, result)
     return result

@@ -141,9 +141,12 @@ def _write(
         total = np.sum([cell["confusion"] for cell in its_cells], axis=0)
         stem = file_stem(method)
         title = f"{method}: gold (rows) and predicted classes"
-        save_confusion_heatmap(total, labels.names, folder / f"confusion-{stem}.png", title)
+        save_confusion_heatmap(total, labels.names, folder / f"confusion-{stem}.png", title, labels.ranks)
         distances = [cell["label_distance"] for cell in its_cells if cell["label_distance"]]
         if distances:
             save_label_distance_heatmap(
-                np.mean(distances, axis=0), labels.names, folder / f"label-distance-{stem}.png"
+                np.mean(distances, axis=0),
+                labels.names,
+                folder / f"label-distance-{stem}.png",
+                ranks=labels.ranks,
             )

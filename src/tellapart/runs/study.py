@@ -109,11 +109,12 @@ class SweepStudy:
         trial.handle.set_user_attr("error", [error.cause, error.remedy])
         self.study.tell(trial.handle, state=TrialState.FAIL)
 
-    def results(self, confidence: float) -> tuple[SweepTrial, ...]:
+    def results(self, confidence: float, metric: str | None = None) -> tuple[SweepTrial, ...]:
         """Returns the finished trials in order.
 
         Args:
             confidence: Confidence level of the intervals, between 0 and 1.
+            metric: Name in `METRICS`, which bounds the intervals; None for no bounds.
         """
         from optuna.trial import TrialState
 
@@ -125,6 +126,7 @@ class SweepStudy:
                     {int(seed): score for seed, score in trial.user_attrs["scores"].items()},
                     trial.user_attrs["seconds"],
                     confidence,
+                    metric,
                 ),
                 number=number,
                 parameters=self._values(trial.params),

@@ -133,7 +133,7 @@ def sweep(
         for trial in search.open_trials():
             runs.trial(trial, search)
         search.check_any_complete()
-        found = search.results(CONFIDENCE)
+        found = search.results(CONFIDENCE, rows.metric)
     result = SweepResult(
         source=rows.read.source,
         split_sizes=rows.sizes(runs.seeds[-1]),
@@ -265,7 +265,7 @@ class _Runs:
             self._say(f"baseline {recipe.method}, seed {seed}: {self.metric.display(score)}")
         scores = {seed: done[str(seed)]["score"] for seed in self.seeds}
         seconds = sum(done[str(seed)]["seconds"] for seed in self.seeds)
-        return SweepBaseline(**summary(scores, seconds, CONFIDENCE), method=recipe.method)
+        return SweepBaseline(**summary(scores, seconds, CONFIDENCE, self.rows.metric), method=recipe.method)
 
     def trial(self, trial: OpenTrial, search: SweepStudy) -> None:
         """Runs a trial and records its outcome."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.data.benchmarks.registry import registered
-from tellapart.data.examples import TextData
+from tellapart.data.examples import LabelSpace, TextData
 from tellapart.data.fingerprints import rows_fingerprint
 from tellapart.data.splits import redraw_splits
 from tellapart.errors import DataError
@@ -73,6 +73,11 @@ def run(cell: Cell) -> dict[str, Any]:
         cell.trial_file.unlink(missing_ok=True)  # its classifier, which is not kept, has to predict them
     data = _split(cell, recipe, rows)
     return run_trial(recipe, data, cell.folder, cell.metric, cell.quiet, then=_submission(cell))
+
+
+def labels_of(cell: Cell) -> LabelSpace:
+    """Returns the classes of a cell's data set, in the order of the model's outputs."""
+    return _rows(cell).labels
 
 
 def forget() -> None:
