@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from tellapart.data.reading.types import is_string
 from tellapart.errors import DataError, did_you_mean
 
 SECOND_TEXTS = {
@@ -167,18 +168,6 @@ def written_columns(columns: Columns, schema: pa.Schema, where: str) -> Columns:
     """
     written = {role: name and match_column(schema, name, where) for role, name in vars(columns).items()}
     return replace(columns, **written)
-
-
-def is_string(kind: pa.DataType) -> bool:
-    """Whether a column type is a string, plain or categorical."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Whether a column type is a list."""
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def _by_name(wanted: Iterable[str], names: Sequence[str]) -> str | None:

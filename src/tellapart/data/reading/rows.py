@@ -243,7 +243,7 @@ def _with_positive_second(labels: LabelSpace, known: BenchmarkSet | None) -> Lab
 
 
 def _refuse_fractions(table: pa.Table, label: str, where: str) -> None:
-    numbers = fractional_numbers(table, label)
+    numbers = fractional_numbers(table, label, where)
     if numbers > MOST_FRACTIONS:
         raise DataError(
             f'the column "{label}" of {where} holds {numbers} distinct fractional numbers instead of classes',

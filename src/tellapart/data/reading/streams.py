@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet
 
 from tellapart.data.reading import tables
 from tellapart.data.reading.columns import Columns
+from tellapart.data.reading.parquet import parquet_blocks
 from tellapart.data.reading.tables import delimited_options, explaining, parse_json_lines, schema_as_written
 from tellapart.data.reading.values import missing_values
 from tellapart.errors import DataError
@@ -176,9 +176,7 @@ def _line_blocks(path: Path) -> Iterator[bytes]:
 
 
 def _parquet_blocks(path: Path, _: pa.Schema | None) -> Iterator[pa.Table]:
-    with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=ROWS_A_PART):
-            yield pa.Table.from_batches([batch], file.schema_arrow)
+    return parquet_blocks(path, ROWS_A_PART)
 
 
 _BLOCKS: dict[str, Callable[[Path, pa.Schema | None], Iterator[pa.Table]]] = {

@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from tellapart.data.examples import TextSplit
-from tellapart.data.reading.columns import LABELS, ColumnNames, find_columns, is_string, written_name
+from tellapart.data.reading.columns import LABELS, ColumnNames, find_columns, written_name
 from tellapart.data.reading.rows import read_splits
 from tellapart.data.reading.textfiles import explain
+from tellapart.data.reading.types import is_string
 from tellapart.data.reading.values import read_examples
 from tellapart.errors import DataError
 
