@@ -53,9 +53,10 @@ class ColumnNames:
     Args:
         text: The texts.
         text_pair: The second texts of pair tasks.
-        label: The labels.
+        label: The labels; several columns of 0 and 1 with commas between them, one per label.
         question_id: The question of each row in ranking tasks.
         label_delimiter: Separates the labels in a cell; makes the task multi-label.
+        label_names: The labels of the positions of vectors of 0 and 1, or of several label columns, in order.
     """
 
     text: str | None = None
@@ -63,6 +64,7 @@ class ColumnNames:
     label: str | None = None
     question_id: str | None = None
     label_delimiter: str | None = None
+    label_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -310,6 +310,7 @@ def _is_big(value: Any) -> bool:
 
 def _as_cells(table: pa.Table) -> pa.Table:
     """Returns the table with strings in place of the types that pyarrow cannot write as cells of a CSV file."""
+    written: Callable[[Any], str | None]
     for index, field in enumerate(table.schema):
         if pa.types.is_nested(field.type):
             written = functools.partial(json.dumps, ensure_ascii=False, default=_as_text)

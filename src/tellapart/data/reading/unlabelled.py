@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from tellapart.data.examples import TextSplit
 from tellapart.data.reading.columns import LABELS, ColumnNames, find_columns, written_name
+from tellapart.data.reading.label_lists import named_lists
 from tellapart.data.reading.rows import read_splits
 from tellapart.data.reading.textfiles import explain
 from tellapart.data.reading.types import is_string
@@ -61,8 +62,9 @@ def read_unlabelled(
         f'The labels of {found.name} (column "{label}") are not used for training, only to measure pseudo-labels.'
     )
     try:
+        lists, _, _ = named_lists(table, label, names, multi_label=multi_label, where=found.name)
         labelled = read_examples(
-            table,
+            lists,
             replace(columns, label=label),
             label_delimiter=names.label_delimiter,
             multi_label=multi_label,
