@@ -61,17 +61,16 @@ def known_labels(split: TextSplit, labels: LabelSpace, where: str, owner: str) -
     if labels.regression or split.labels is None:
         return split
     spelled = _spelled(split, labels)
-    unknown: dict[str, int] = {}
-    for row, names in enumerate(spelled.label_sets(), start=1):
-        for name in names - labels.label2id.keys():
-            unknown.setdefault(name, row)
-    if unknown:
-        first = min(unknown, key=lambda name: (unknown[name], name))
-        others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    unknown = [
+        (row, names - labels.label2id.keys()) for row, names in enumerate(spelled.label_sets(), start=1)
+    ]
+    rows = [(row, min(names)) for row, names in unknown if names]
+    if rows:
+        first, name = rows[0]
         raise DataError(
-            f'row {unknown[first]} of {where} has the label "{shown_name(first)}"{others}, which {owner} lack'
-            + did_you_mean(first[:_LONGEST], labels.names),
-            "correct it, remove those rows, or add training rows with such labels",
+            f'{len(rows)} row(s) of {where} have labels that {owner} lack, the first is "{shown_name(name)}" in row '
+            f"{first}{did_you_mean(name[:_LONGEST], labels.names)}",
+            "correct them, remove those rows, or add training rows with these labels",
         )
     return spelled
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tellapart.data.examples import TextSplit
+from tellapart.data.label_texts import with_rows
 from tellapart.errors import DataError
 
 
@@ -18,7 +19,7 @@ def check_learnable(train: TextSplit, label_texts: TextSplit | None = None) -> N
     Raises:
         DataError: All texts are one text (white space ignored), or a class has only empty texts.
     """
-    rows = train if label_texts is None else train.joined(label_texts)
+    rows = train if label_texts is None else with_rows(train, label_texts)
     if has_one_text(rows):
         raise DataError(
             f"all {len(rows)} training rows have "

@@ -180,9 +180,8 @@ def label_space(split: TextSplit, *, multi_label: bool, where: str = "the traini
     if not names:
         raise DataError(f"there are no labels in {where}", "check the label column")
     if len(names) == 1 and not multi_label:
-        raise DataError(
-            f'all rows of {where} have the same label, "{shown_name(names[0])}"', "add rows of other classes"
-        )
+        name = shown_name(names[0])
+        raise DataError(f'all rows of {where} have the same label, "{name}"', "add rows of other classes")
     return LabelSpace(
         tuple(names), "multi_label_classification" if multi_label else "single_label_classification"
     )
