@@ -1,4 +1,4 @@
-"""Labels as vectors, as columns and as written lists, and rows that cannot be trained or scored, through the verbs."""
+"""Labels as vectors and as columns, and rows that cannot be trained or scored, through the verbs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_check_takes_the_settings_of_a_recipe_and_prints_the_guess(tellapart, ti
     assert "name them with --label-names" in finished.out
     report = metrics(tellapart("check", columns, *short, "--label", "lost,stolen", "--json"))
     assert report["classes"]["train"] == {"lost": 30, "stolen": 30}
-    assert 'unknown key "data.labl"' in tellapart("check", vectors, *short, "--set", "data.labl=x").err
+    assert 'no key "labl"' in tellapart("check", vectors, *short, "--set", "data.labl=x").err
 
 
 def test_evaluate_names_the_row_of_an_unknown_label_before_it_scores(tellapart, tmp_path, monkeypatch):

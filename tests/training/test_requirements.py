@@ -7,10 +7,16 @@ import pytest
 import torch
 
 from tellapart.data.batches.batching import TokenisedDataset
-from tellapart.errors import RecipeError
+from tellapart.errors import DataError, RecipeError
 from tellapart.objectives import CrossEntropy, MeanSquaredError, NegativeSupervision, RDrop
 from tellapart.training.evaluating import evaluation_loss
-from tellapart.training.requirements import check_objective, class_counts, default_objective, has_numbers
+from tellapart.training.requirements import (
+    check_objective,
+    check_tokens,
+    class_counts,
+    default_objective,
+    has_numbers,
+)
 
 
 def rows(labels):
