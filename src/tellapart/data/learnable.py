@@ -17,8 +17,9 @@ def check_learnable(train: TextSplit, label_texts: TextSplit | None = None) -> N
         label_texts: Texts of the classes, which are training rows too; None for none.
 
     Raises:
-        DataError: All texts are one text (white space ignored), or a class has only empty texts.
+        DataError: All texts are one text (white space ignored), or a class has only empty texts or rows of weight 0.
     """
+    train = _weighted(train)
     rows = train if label_texts is None else with_rows(train, label_texts)
     if has_one_text(rows):
         raise DataError(
@@ -33,6 +34,20 @@ def check_learnable(train: TextSplit, label_texts: TextSplit | None = None) -> N
             f'the class "{silent[0]}"{others} training rows with empty texts only',
             "fill in their texts, remove these rows, or check the text column (--text)",
         )
+
+
+def _weighted(train: TextSplit) -> TextSplit:
+    """Returns the rows with a weight above 0, which must be of all classes."""
+    if train.weights is None:
+        return train
+    kept = train.select(row for row, weight in enumerate(train.weights) if weight > 0)
+    lost = frozenset().union(*train.label_sets()) - frozenset().union(*kept.label_sets())
+    if lost:
+        raise DataError(
+            f'all training rows of the class "{min(lost)}" have weight 0',
+            "give one of them a weight above 0, or leave the class out",
+        )
+    return kept
 
 
 def has_one_text(rows: TextSplit) -> bool:
