@@ -265,3 +265,46 @@ def test_an_estimator_with_label_texts_comes_back_from_disk(make, texts, labels,
     np.testing.assert_allclose(
         loaded.decision_function(texts), classifier.decision_function(texts), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("method", ["tfidf", "frozen", "cross-entropy"])
+def test_rows_of_weight_zero_teach_nothing(make, method):
+    texts = [f"card {word} {number}" for number in range(16) for word in ("lost", "stolen")]
+    labels = ["lost", "stolen"] * 16
+    wrong = [*labels, *(["stolen", "lost"] * 16)]
+    weights = [1.0] * 32 + [0.0] * 32
+    classifier = make(method, validation_share=0).fit([*texts, *texts], wrong, sample_weight=weights)
+    assert classifier.score(texts, labels) == 1
+    reverse = make(method, validation_share=0).fit([*texts, *texts], wrong, sample_weight=weights[::-1])
+    assert reverse.score(texts, labels) == 0
+
+
+def test_weights_follow_their_rows_when_validation_rows_are_split_off(make):
+    texts = [f"card {word} {number}" for number in range(16) for word in ("lost", "stolen")]
+    labels = ["lost", "stolen"] * 16
+    rows = [
+        (text, each) for text, label in zip(texts, labels, strict=True) for each in (label, "lost", "stolen")
+    ]
+    weights = [1.0, 0.0, 0.0] * 32  # only the first of three rows is right
+    classifier = make("tfidf", validation_share=0.25)
+    classifier.fit([text for text, _ in rows], [label for _, label in rows], sample_weight=weights)
+    assert classifier.score(texts, labels) == 1
+    with pytest.raises(DataError, match='all training rows of the class "stolen" have weight 0'):
+        classifier.fit(texts, labels, sample_weight=[1.0, 0.0] * 16)
+
+
+@pytest.mark.parametrize(
+    ("weights", "fault"),
+    [
+        ([1.0], "has the shape"),
+        ([[1.0]] * 8, "has the shape"),
+        ([-1.0] * 8, "negative or infinite"),
+        ([np.nan] * 8, "negative or infinite"),
+        ([0.0] * 8, "zeros only"),
+        (["x"] * 8, "no numbers"),
+    ],
+)
+def test_weights_that_do_not_fit_the_rows_are_refused(make, weights, fault):
+    texts = [f"card {number}" for number in range(8)]
+    with pytest.raises(DataError, match=fault):
+        make("tfidf").fit(texts, ["lost", "stolen"] * 4, sample_weight=weights)

@@ -34,8 +34,6 @@ def test_readers_raise_errors_of_their_own_alone(fuzz: Any, tmp_path: Path, star
     found = []
     for number in range(start, start + 20):
         path = fuzz.write_file(number, tmp_path)
-        if path.suffix == ".parquet":  # tests/data/reading/test_tables.py
-            continue
         for reader in fuzz.READERS:
             failure = fuzz.raw_exception(reader, path)
             if failure:

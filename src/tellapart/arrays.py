@@ -129,6 +129,35 @@ def texts_of(X: Any) -> tuple[list[str], list[str] | None]:
     return texts, pairs[0] if pairs else None
 
 
+def weights_of(sample_weight: Any, rows: int) -> list[float] | None:
+    """Returns the weights of rows as floats; None if none are given.
+
+    Args:
+        sample_weight: Numbers (N,), or None.
+        rows: The number of rows N.
+
+    Raises:
+        DataError: There is not one weight for each row, one is negative or not finite, or all are 0.
+    """
+    if sample_weight is None:
+        return None
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(
+            "sample_weight holds values that are no numbers", "give one number for each row"
+        ) from None
+    if weights.shape != (rows,):
+        raise DataError(
+            f"sample_weight has the shape {weights.shape} for {rows} rows", "give one number for each row"
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise DataError(
+            "sample_weight has negative or infinite numbers, or zeros only", "give numbers of at least 0"
+        )
+    return weights.tolist()
+
+
 def _form(y: Any) -> tuple[Form, Any]:
     """Returns the form of y, and its rows: an array, or a list of lists.
 

@@ -17,7 +17,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from tellapart import __version__
-from tellapart.arrays import Target, texts_of
+from tellapart.arrays import Target, texts_of, weights_of
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.data.splits import complete_splits
 from tellapart.data.unlabelled import unlabelled_rows
@@ -112,6 +112,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self,
         X: Any,
         y: Any,
+        sample_weight: Any = None,
         *,
         validation_data: tuple[Any, Any] | None = None,
         unlabelled: Any = None,
@@ -121,6 +122,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         Args:
             X: N texts: a list, an array or a Series; for pair tasks (N, 2), or a list of pairs.
             y: N classes of one type; for multi-label tasks an indicator matrix (N, K) or a list of lists.
+            sample_weight: Weights of the rows (N,), at least 0, in losses that are means over rows, such as cross
+                entropy; terms that compare rows, such as SupCon's, do not use them, nor do validation metrics.
             validation_data: X and y for choosing the best state of the model.
             unlabelled: Further texts without labels, in the form of X, for self-training: the most confident
                 predictions become labels of a second model. Empty ones and rows of X are left out. The keys of
@@ -130,8 +133,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             The estimator.
 
         Raises:
-            DataError: X or y is empty, has missing values, differs in length, or has one class only. A subclass of
-                ValueError.
+            DataError: X or y is empty, has missing values, differs in length, or has one class only; or the texts of
+                X, or those of a class, say nothing. A subclass of ValueError.
             RecipeError: A parameter has a value that is not allowed. A subclass of ValueError.
         """
         from tellapart.fitting.fit import fit
@@ -139,8 +142,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         recipe = self._recipe()
         target = Target.of(y)
         validation = None if validation_data is None else _split(*validation_data, target)
+        train = _split(X, y, target)
+        train = replace(train, weights=weights_of(sample_weight, len(train)))
         data = complete_splits(
-            TextData(_split(X, y, target), validation, None, target.labels),
+            TextData(train, validation, None, target.labels),
             validation_share=self.validation_share or 0.0,
             test_share=0.0,
             seed=recipe.seed,

@@ -134,7 +134,7 @@ def test_the_report_is_json_with_stable_keys_errors_first_and_few_examples() -> 
     train = TextSplit(["same"] * 30 + [""], labels=["a", "b"] * 15 + ["a"])
     result = report(train, TextSplit(["same"], labels=["a"]))
     content = json.loads(json.dumps(result.to_dict()))
-    assert content.keys() == {"source", "problem_type", "rows", "classes", "findings", "lengths"}
+    assert content.keys() == {"source", "problem_type", "rows", "classes", "findings", "lengths", "notes"}
     assert content["classes"]["train"] == {"a": 16, "b": 15}
     assert content["findings"][0].keys() == {"kind", "severity", "count", "message", "examples"}
     severities = [finding["severity"] for finding in content["findings"]]

@@ -7,10 +7,16 @@ import pytest
 import torch
 
 from tellapart.data.batches.batching import TokenisedDataset
-from tellapart.errors import RecipeError
+from tellapart.errors import DataError, RecipeError
 from tellapart.objectives import CrossEntropy, MeanSquaredError, NegativeSupervision, RDrop
 from tellapart.training.evaluating import evaluation_loss
-from tellapart.training.requirements import check_objective, class_counts, default_objective, has_numbers
+from tellapart.training.requirements import (
+    check_objective,
+    check_tokens,
+    class_counts,
+    default_objective,
+    has_numbers,
+)
 
 
 def rows(labels):
@@ -57,3 +63,15 @@ def test_the_loss_of_an_evaluation_follows_the_labels():
     binary = -(logits[0, 0].sigmoid().log() + (1 - logits[0, 1].sigmoid()).log())
     assert evaluation_loss(logits[:1], torch.tensor([[1.0, 0.0]])) == pytest.approx(float(binary))
     assert evaluation_loss(torch.tensor([[1.0], [3.0]]), torch.tensor([0.0, 3.5])) == pytest.approx(0.625)
+
+
+def test_rows_that_all_have_the_same_tokens_are_refused():
+    same = TokenisedDataset(
+        {"input_ids": np.array([1, 2, 1, 2, 1, 2])}, np.array([2, 2, 2]), np.array([0, 1, 0])
+    )
+    with pytest.raises(DataError, match="all 3 training rows have the same tokens"):
+        check_tokens(same)
+    check_tokens(TokenisedDataset({"input_ids": np.array([1, 2, 1, 2])}, np.array([1, 3]), np.array([0, 1])))
+    check_tokens(TokenisedDataset({"input_ids": np.array([1, 2, 1, 3])}, np.array([2, 2]), np.array([0, 1])))
+    check_tokens(TokenisedDataset({"input_ids": np.array([1])}, np.array([1]), np.array([0])))
+    check_tokens(None)

@@ -11,9 +11,11 @@ def check(
     text_pair: o.TextPair = None,
     label: o.Label = None,
     label_delimiter: o.LabelDelimiter = None,
+    label_names: o.LabelNames = None,
     regression: o.Regression = None,
     encoder: o.Encoder = None,
     max_length: o.MaxLength = None,
+    settings: o.Settings = [],  # noqa: B006  typer copies it
     json: o.Json = False,
 ) -> None:
     """Check the data before training.
@@ -24,6 +26,7 @@ def check(
     Examples:
     tellapart check tickets.csv
     tellapart check tickets.csv --text body --label queue --max-length 256
+    tellapart check tickets.csv --set data.multi_label=true
     """
     from tellapart.cli.tables import print_json, show_report
     from tellapart.runs.check import check as run
@@ -34,9 +37,11 @@ def check(
         text_pair=text_pair,
         label=label,
         label_delimiter=label_delimiter,
+        label_names=None if label_names is None else o.names(label_names),
         regression=regression,
-        encoder=encoder or "minilm",
+        encoder=encoder,
         max_length=max_length,
+        settings=settings,
     )
     if json:
         print_json(report.to_dict())

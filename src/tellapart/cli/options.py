@@ -33,6 +33,7 @@ RECIPE_PLACES: Places = {
         "label": "data.label",
         "question_id": "data.question_id",
         "label_delimiter": "data.label_delimiter",
+        "label_names": "data.label_names",
         "regression": "data.regression",
         "ordered": "data.order",
         "hierarchy": "data.hierarchy_separator",
@@ -64,6 +65,7 @@ _METAVARS = {
     "data": "DATA",
     "texts": "TEXTS",
     "ordered": "NAMES",
+    "label_names": "NAMES",
     "hierarchy": "SEPARATOR",
     "unlabelled": "FILE",
     "label_texts": "SOURCE",
@@ -128,6 +130,7 @@ TextPair = Annotated[str | None, _recipe_option("text_pair")]
 Label = Annotated[str | None, _recipe_option("label")]
 QuestionId = Annotated[str | None, _recipe_option("question_id")]
 LabelDelimiter = Annotated[str | None, _recipe_option("label_delimiter")]
+LabelNames = Annotated[str | None, _recipe_option("label_names")]
 Regression = Annotated[bool | None, _recipe_option("regression")]
 Ordered = Annotated[str | None, _recipe_option("ordered")]
 Encoder = Annotated[str | None, _recipe_option("encoder")]
@@ -233,8 +236,9 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
     if method and not ("method" in recipe.model_fields_set and recipe.method == method):
         recipe = method_recipe(method, recipe)
     given = {**parameters, "method": None}
-    if given["ordered"] is not None:
-        given["ordered"] = names(given["ordered"])
+    for option_of_names in ("ordered", "label_names"):
+        if given[option_of_names] is not None:
+            given[option_of_names] = names(given[option_of_names])
     recipe = with_values(recipe, assignments(given, RECIPE_PLACES))
     if recipe.data.source is None:
         raise RecipeError("no data are named", "give a file, a folder or a name as the first argument")

@@ -33,6 +33,7 @@ def robustness(
     text_pair: o.TextPair = None,
     label: o.Label = None,
     label_delimiter: o.LabelDelimiter = None,
+    label_names: o.LabelNames = None,
     output: o.Output = None,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
@@ -76,6 +77,7 @@ def robustness(
             text_pair=text_pair,
             label=label,
             label_delimiter=label_delimiter,
+            label_names=None if label_names is None else o.names(label_names),
             **shared,
         )
     if json:

@@ -183,6 +183,8 @@ def show_report(report: DataReport) -> None:
         print(
             f"tokens per text: median {tokens.median}, 95 % up to {tokens.percentile_95}, longest {tokens.longest}"
         )
+    for note in report.notes:
+        print(f"note: {note}")
     for finding in report.findings:
         print(f"\n{finding.severity}: {finding.message}")
         for example in finding.examples:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from tellapart.data.examples import TextData, TextSplit
+from tellapart.data.label_spelling import shown_name, similar_names
+from tellapart.data.learnable import classes_without_text, has_one_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,8 +42,9 @@ class Finding:
     """One finding of a check.
 
     Args:
-        kind: Stable key: `shared_texts`, `conflicting_labels`, `empty_texts`, `duplicate_texts`,
-            `single_text_classes`, `small_classes`, `class_imbalance`, `absent_classes` or `truncation`.
+        kind: Stable key: `one_text`, `textless_classes`, `shared_texts`, `conflicting_labels`, `similar_labels`,
+            `empty_texts`, `duplicate_texts`, `single_text_classes`, `small_classes`, `class_imbalance`,
+            `absent_classes` or `truncation`.
         severity: `error` if metrics would mean little, `warning` or `info`.
         count: Number of affected rows, texts or classes.
         message: One readable sentence.
@@ -91,6 +94,7 @@ class DataReport:
         classes: Number of rows by split and class, without empty classes; empty for regression.
         findings: Errors first, then warnings, then the rest.
         lengths: Lengths in tokens, if a tokeniser was given.
+        notes: Remarks on how the data were read.
     """
 
     source: str
@@ -99,6 +103,7 @@ class DataReport:
     classes: dict[str, dict[str, int]]
     findings: tuple[Finding, ...]
     lengths: Lengths | None = None
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report as plain values for JSON."""
@@ -122,6 +127,7 @@ def check_data(
     lengths = None if tokenizer is None else _lengths(data.splits.values(), tokenizer, max_length)
     classes = {name: _class_counts(split, data.labels.names) for name, split in data.splits.items()}
     findings = [
+        *_not_learnable(data),
         *_shared_texts(data, keys),
         *_empty_texts(data),
         *_duplicate_texts(data),
@@ -130,6 +136,7 @@ def check_data(
     if not data.labels.regression:
         findings += [
             *_conflicting_labels(data, keys),
+            *_similar_labels(data),
             *_small_classes(data, keys["train"]),
             *_class_imbalance(classes["train"]),
             *_absent_classes(data, classes),
@@ -141,7 +148,33 @@ def check_data(
         classes=classes,
         findings=tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))),
         lengths=lengths,
+        notes=data.notes,
     )
+
+
+def _not_learnable(data: TextData) -> Iterator[Finding]:
+    """What training refuses."""
+    if has_one_text(data.train):
+        message = "All training rows have the same text: nothing can be learned."
+        yield Finding("one_text", "error", len(data.train), message)
+    silent = classes_without_text(data.train)
+    if silent:
+        message = f"{len(silent)} class(es) have no training row with a text."
+        yield Finding("textless_classes", "error", len(silent), message, _examples(map(shown_name, silent)))
+
+
+def _similar_labels(data: TextData) -> Iterator[Finding]:
+    groups = similar_names(data.labels.names)
+    if groups:
+        count = sum(map(len, groups))
+        yield Finding(
+            "similar_labels",
+            "warning",
+            count,
+            f"{count} classes differ from another one only in case, white space, Unicode form, invisible "
+            "characters, or as 1 and 1.0: they may be one class.",
+            _examples(" | ".join(f'"{shown_name(name)}"' for name in group) for group in groups),
+        )
 
 
 def _shared_texts(data: TextData, keys: dict[str, list[str]]) -> Iterator[Finding]:

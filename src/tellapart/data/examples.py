@@ -165,12 +165,14 @@ class TextSplit:
         text_pairs: The second text of each row in pair tasks, else None.
         labels: For each row a name, a list of names (multi-label) or a number (regression); None if unlabelled.
         question_ids: The question of each row in ranking tasks, else None.
+        weights: Weight of each training row in losses that are means over rows; None if all are 1.
     """
 
     texts: list[str]
     text_pairs: list[str] | None = None
     labels: list[str] | list[list[str]] | list[float] | None = None
     question_ids: list[str] | None = None
+    weights: list[float] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -207,6 +209,9 @@ class TextSplit:
             text_pairs=both(self.text_pairs, other.text_pairs),
             labels=both(self.labels, other.labels),
             question_ids=both(self.question_ids, other.question_ids),
+            weights=None
+            if self.weights is None and other.weights is None
+            else [*(self.weights or [1.0] * len(self)), *(other.weights or [1.0] * len(other))],
         )
 
     def select(self, indices: Iterable[int]) -> TextSplit:
@@ -222,6 +227,7 @@ class TextSplit:
             text_pairs=pick(self.text_pairs),
             labels=pick(self.labels),
             question_ids=pick(self.question_ids),
+            weights=pick(self.weights),
         )
 
 

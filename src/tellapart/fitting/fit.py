@@ -12,7 +12,7 @@ import numpy as np
 import transformers
 from transformers import TrainerCallback
 
-from tellapart.data.examples import TextData
+from tellapart.data.examples import TextData, TextSplit
 from tellapart.encoders.precision import default_device
 from tellapart.encoders.scratch import truncation_notes
 from tellapart.encoders.transformer import final_linear, pooling_in_use
@@ -65,7 +65,8 @@ def fit(
         callbacks: Transformers callbacks for the stages that train by steps.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
         targets: Target probabilities (N, K) of the training rows, which cross entropy and `soft-targets` learn.
-        weights: Weights of the training rows (N,) in losses that are means over rows; by default all are 1.
+        weights: Weights of the training rows (N,) in losses that are means over rows, multiplied by those of the
+            split; by default all are 1.
         order_seed: Seed of row order and dropout; by default the recipe's, which decides everything else.
         until: The share of its schedule for which each stage is trained; by default all of it.
 
@@ -90,6 +91,7 @@ def fit(
         )
     if recipe.data.validation_in_training:
         return fit_twice(recipe, data, run.data, Path(folder), again, targets, weights)
+    weights = _row_weights(run.data.train, weights)
     if recipe.encoder.name == "tfidf":
         tfidf = fit_tfidf(recipe.stages[0], run.data, recipe.seed, weights)
         return _with_decision(Fitted(tfidf, run.data.labels, recipe), run)
@@ -131,6 +133,14 @@ def fit(
         results.append(result)
     scorer = TransformersScorer(model, tokenizer, max_length)
     return _with_decision(_fitted(scorer, recipe, task, results, notes), run)
+
+
+def _row_weights(train: TextSplit, weights: np.ndarray | None) -> np.ndarray | None:
+    """Returns the product of a split's weights and further ones (N,); None if all are 1."""
+    if train.weights is None:
+        return weights
+    own = np.asarray(train.weights, dtype=np.float64)
+    return own if weights is None else own * weights
 
 
 def _again(recipe: Recipe, data: TextData, folder: Path, **options: Any) -> Fitted:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from tellapart.data.examples import TextData
 from tellapart.data.label_texts import decided
+from tellapart.data.learnable import check_learnable
 from tellapart.data.reading.rows import is_regression_set
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.errors import RecipeError, UserError
@@ -45,7 +46,8 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
         data: The splits.
 
     Raises:
-        DataError: A split of a ranking task cannot be ranked, or the label texts do not fit the classes.
+        DataError: A split of a ranking task cannot be ranked, the label texts do not fit the classes, or the training
+            texts cannot tell the classes apart.
         RecipeError: The recipe does not fit the data or contradicts itself.
         UserError: The training rows have no labels.
     """
@@ -62,6 +64,7 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
             "there are no labelled training rows, and no texts that describe the classes",
             "add --label-texts names (or FILE), or draw rows: --few-shot 1 or more",
         )
+    check_learnable(data.train, data.label_texts)
     objectives = [build_objective(stage.objective, data.labels) for stage in recipe.stages]
     _check_anchors(recipe, objectives)
     check_decision(recipe.decision, data)

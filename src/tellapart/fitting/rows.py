@@ -15,7 +15,7 @@ from tellapart.data.unlabelled import REST, undrawn_rows, unlabelled_rows
 from tellapart.errors import RecipeError
 from tellapart.evaluation.task import RELEVANT, is_ranking
 from tellapart.objectives.relations import with_relations
-from tellapart.recipes import Recipe
+from tellapart.recipes import DataRecipe, Recipe
 
 
 def read_rows(recipe: Recipe) -> TextData:
@@ -28,7 +28,7 @@ def read_rows(recipe: Recipe) -> TextData:
     given = recipe.data
     if given.source is None:
         raise RecipeError("the recipe names no data", "set data.source, or give DATA on the command line")
-    names = ColumnNames(given.text, given.text_pair, given.label, given.question_id, given.label_delimiter)
+    names = column_names(given)
     data = read_task(given.source, names, multi_label=given.multi_label, regression=given.regression)
     if data.labels.regression and given.few_shot is not None:
         raise RecipeError(
@@ -46,6 +46,14 @@ def read_rows(recipe: Recipe) -> TextData:
         return data
     note = f'Answers are ranked by question; the correct ones are those labelled "{data.labels.names[RELEVANT]}".'
     return dataclasses.replace(data, notes=(*data.notes, note))
+
+
+def column_names(given: DataRecipe) -> ColumnNames:
+    """Returns the column names of a recipe."""
+    labels = None if given.label_names is None else tuple(given.label_names)
+    return ColumnNames(
+        given.text, given.text_pair, given.label, given.question_id, given.label_delimiter, labels
+    )
 
 
 def with_label_texts(data: TextData, recipe: Recipe) -> TextData:

@@ -46,6 +46,7 @@ _LATER_KEYS = {
     "selection": None,
     "averaging": 0.2,
     "validation_in_training": False,
+    "label_names": None,
 }
 # Keys that older recipes have in another objective, where their value counts.
 _LATER_OPTIONS: dict[str, dict[str, Any]] = {

@@ -12,11 +12,12 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from tellapart.data.reading.columns import ColumnNames, find_columns, is_string
+from tellapart.data.reading.columns import ColumnNames, find_columns
 from tellapart.data.reading.rows import read_splits
 from tellapart.data.reading.sources import is_saved_dataset
 from tellapart.data.reading.tables import file_format
 from tellapart.data.reading.textfiles import explain
+from tellapart.data.reading.types import is_string, plain_column
 from tellapart.errors import DataError, did_you_mean
 from tellapart.files import user_path
 
@@ -118,7 +119,7 @@ def _table_column(source: str | Path, text: str | None, split: str) -> TextSourc
         )
     table = found.tables[split]
     name = find_columns(table.schema, ColumnNames(text), labelled=False, where=found.name).text
-    column = table.column(name)
+    column = plain_column(table, name, found.name)
     if not is_string(column.type):
         raise DataError(f'column "{name}" of {found.name} holds no texts', "name another column with --text")
     notes = list(found.notes)

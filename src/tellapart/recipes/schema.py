@@ -23,7 +23,11 @@ class DataRecipe(Settings):
     )
     text: str | None = setting(None, "Column of the text. Default: found by its name.")
     text_pair: str | None = setting(None, "Column of the second text, for pairs.")
-    label: str | None = setting(None, "Column of the label. Default: found by its name.")
+    label: str | None = setting(
+        None,
+        "Column of the label. Default: found by its name. Several columns of 0 and 1, one per label, with commas "
+        "between them.",
+    )
     question_id: str | None = setting(
         None, "Column that groups the answers to one question, for ranking tasks. Default: found by its name."
     )
@@ -76,6 +80,11 @@ class DataRecipe(Settings):
         "none",
         "Texts of the classes as further training rows: `names`, the class names as words; a file with one or more "
         "descriptions per class (in a recipe also a mapping); `auto`, the names if they are words; or `none`.",
+    )
+    label_names: list[str] | None = setting(
+        None,
+        "Labels of the positions of vectors of 0 and 1, such as `[0, 1, 1]`, in order (comma-separated for "
+        "`--label-names`). Default: numbers from 0.",
     )
 
 

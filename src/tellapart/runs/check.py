@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tellapart.data.checks import DataReport, check_data
-from tellapart.data.reading.columns import ColumnNames
 from tellapart.data.reading.rows import read_task
 from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.encoders.scratch import build_tokenizer, texts_of
+from tellapart.fitting.rows import column_names
+from tellapart.recipes import Recipe, with_values
+from tellapart.recipes.reading import assignment
 from tellapart.training.defaults import default_max_length
 
 
@@ -20,9 +23,11 @@ def check(
     text_pair: str | None = None,
     label: str | None = None,
     label_delimiter: str | None = None,
+    label_names: Sequence[str] | None = None,
     regression: bool | None = None,
-    encoder: str = "minilm",
+    encoder: str | None = None,
     max_length: int | None = None,
+    settings: Sequence[str] = (),
 ) -> DataReport:
     """Looks for duplicates, leaks between splits, contradicting labels, empty texts, small classes, truncation.
 
@@ -30,18 +35,37 @@ def check(
         source: What `tellapart.data.reading.rows.read_task` reads.
         text: The text column; found by its name when not given.
         text_pair: The second text's column.
-        label: The label column.
+        label: The label column, or several of 0 and 1 with commas between them.
         label_delimiter: Separates the labels in a multi-label cell.
+        label_names: The labels of the positions of vectors of 0 and 1, in order.
         regression: Whether the labels are scores; None for those of a benchmark set of scores.
-        encoder: The encoder whose tokeniser counts tokens.
+        encoder: The encoder whose tokeniser counts tokens; by default that of a recipe.
         max_length: The truncation length in tokens; by default that of training.
+        settings: Keys of a recipe as for `--set`, such as `data.multi_label=true`. They override the other
+            arguments; those of training change nothing.
 
     Raises:
         DataError: The data cannot be read at all.
+        RecipeError: There is no such key, or it cannot have the value.
     """
-    names = ColumnNames(text, text_pair, label, label_delimiter=label_delimiter)
-    data = read_task(source, names, regression=regression)
+    given = {
+        "data.text": text,
+        "data.text_pair": text_pair,
+        "data.label": label,
+        "data.label_delimiter": label_delimiter,
+        "data.label_names": None if label_names is None else list(label_names),
+        "data.regression": regression,
+        "encoder.name": encoder,
+        "encoder.max_length": max_length,
+    }
+    written = [assignment(path, value) for path, value in given.items() if value is not None]
+    recipe = with_values(Recipe(), [*written, *settings])
+    rows, encoder = recipe.data, recipe.encoder.name
+    data = read_task(source, column_names(rows), multi_label=rows.multi_label, regression=rows.regression)
     from_scratch = encoder in FROM_SCRATCH
     tokenizer = build_tokenizer(encoder, texts_of(data.train)) if from_scratch else load_tokenizer(encoder)
-    max_length = max_length or default_max_length(from_scratch=from_scratch)
-    return check_data(data, tokenizer=tokenizer, max_length=max_length)
+    return check_data(
+        data,
+        tokenizer=tokenizer,
+        max_length=recipe.encoder.max_length or default_max_length(from_scratch=from_scratch),
+    )

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.data.label_spelling import known_labels
 from tellapart.data.reading.columns import ColumnNames, find_columns
-from tellapart.data.reading.rows import read_splits, with_known_truth_values
+from tellapart.data.reading.label_lists import named_lists, one_label_column
+from tellapart.data.reading.rows import read_splits
 from tellapart.data.reading.values import read_examples
 from tellapart.encoders.precision import Precision
 from tellapart.evaluation.ranking import WithoutPositive
@@ -26,6 +28,7 @@ def evaluate(
     question_id: str | None = None,
     without_positive: WithoutPositive = "skip",
     label_delimiter: str | None = None,
+    label_names: Sequence[str] | None = None,
     order: Sequence[str] | None = None,
     precision: Precision = "fp32",
     quiet: bool = False,
@@ -42,6 +45,7 @@ def evaluate(
         question_id: The column that groups the answers of a ranking task.
         without_positive: How questions without a relevant answer are counted: `skip`, `zero` or `error`.
         label_delimiter: Separates the labels in a multi-label cell.
+        label_names: The labels of the positions of vectors of 0 and 1, in order.
         order: All classes from first to last, for the metrics of ordered ones; by default the order that the model
             was trained with, if any.
         precision: As for `tellapart.runs.predict.predict`; by default `fp32`, as for a run's own metrics.
@@ -57,7 +61,9 @@ def evaluate(
     """
     fitted = load_fitted(model).in_precision(precision)
     labels = fitted.labels if order is None else fitted.labels.in_order(order)
-    split = read_labelled(source, labels, ColumnNames(text, text_pair, label, question_id, label_delimiter))
+    given = None if label_names is None else tuple(label_names)
+    names = ColumnNames(text, text_pair, label, question_id, label_delimiter, given)
+    split = read_labelled(source, labels, names)
     logits = fitted.scores(split, quiet=quiet)
     return {
         "rows": len(split),
@@ -71,18 +77,25 @@ def read_labelled(source: Any, labels: LabelSpace, names: ColumnNames) -> TextSp
     """Reads labelled rows for a saved classifier with these classes; `source` as for `evaluate`.
 
     Raises:
-        DataError: The rows cannot be read.
+        DataError: The rows cannot be read, or a label is unknown to the classifier; the message names the first row.
     """
     found = read_splits(source)
     name = next(name for name in ("test", "validation", "train") if name in found.tables)
     table = found.tables[name]
     where = found.name if len(found.tables) == 1 else f"the {name} split of {found.name}"
-    rows = read_examples(
+    if labels.multi_label:
+        table, names = one_label_column(table, names, where)
+    columns = find_columns(table.schema, names, where=where)
+    if labels.multi_label:
+        table, _, _ = named_lists(
+            table, str(columns.label), names, multi_label=True, known=labels.names, where=where
+        )
+    split = read_examples(
         table,
-        find_columns(table.schema, names, where=where),
+        columns,
         label_delimiter=names.label_delimiter,
         multi_label=labels.multi_label,
         regression=labels.regression,
         where=where,
     )
-    return rows if labels.regression else with_known_truth_values(rows, labels.names)
+    return known_labels(split, labels, where, "the model's classes")

@@ -39,6 +39,7 @@ def robustness(
     text_pair: str | None = None,
     label: str | None = None,
     label_delimiter: str | None = None,
+    label_names: Sequence[str] | None = None,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Robustness:
@@ -59,6 +60,7 @@ def robustness(
         text_pair: The second text's column.
         label: The label column.
         label_delimiter: Separates the labels in a multi-label cell.
+        label_names: The labels of the positions of vectors of 0 and 1, in order.
         overwrite: Whether to replace an earlier run.
         quiet: Whether to show no progress.
 
@@ -72,7 +74,8 @@ def robustness(
         raise ModelError(
             f"{model} predicts numbers, and robustness counts labels that change", "give a classifier"
         )
-    names = ColumnNames(text, text_pair, label, label_delimiter=label_delimiter)
+    given = None if label_names is None else tuple(label_names)
+    names = ColumnNames(text, text_pair, label, label_delimiter=label_delimiter, label_names=given)
     split = read_labelled(source, fitted.labels, names)
     protected = {*label_words(fitted.labels.names), *protect}
     swap = SynonymSwaps(WordNet(wordnet), share=share, seed=seed, protected=protected)

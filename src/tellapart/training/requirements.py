@@ -13,7 +13,7 @@ from torch import Tensor
 from tellapart.data.batches.balancing import check_balanced
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.encoders.transformer import has_dropout
-from tellapart.errors import ModelError, RecipeError, UserError
+from tellapart.errors import DataError, ModelError, RecipeError, UserError
 from tellapart.objectives.base import Objective
 from tellapart.objectives.cross_entropy import CrossEntropy
 from tellapart.objectives.mean_squared_error import MeanSquaredError
@@ -111,6 +111,20 @@ def check_batches(args: TrainingArguments, dataset: TokenisedDataset | None) -> 
     if kind == "balanced" and dataset is not None and dataset.labels is not None:
         rows = args.per_device_train_batch_size * args.world_size
         check_balanced(dataset.labels, rows, args.texts_per_class)
+
+
+def check_tokens(dataset: TokenisedDataset | None) -> None:
+    """Raises an error if several rows are given and all have the same tokens, from which nothing can be learned."""
+    if type(dataset) is not TokenisedDataset or len(dataset) < 2:
+        return  # sets in several parts are large
+    lengths, tokens = dataset.lengths, dataset.columns["input_ids"]
+    if bool((lengths == lengths[0]).all()):
+        rows = tokens.view(len(lengths), -1)
+        if bool((rows == rows[0]).all()):
+            raise DataError(
+                f"all {len(rows)} training rows have the same tokens, as if their texts were empty or cut alike",
+                "check the texts, and the length to which they are cut",
+            )
 
 
 def check_gradient_cache(texts: int | None, batch_size: int) -> None:

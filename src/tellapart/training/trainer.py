@@ -36,6 +36,7 @@ from tellapart.training.requirements import (
     check_batches,
     check_gradient_cache,
     check_objective,
+    check_tokens,
     class_counts,
     default_objective,
     refuse_arguments,
@@ -106,6 +107,7 @@ class Trainer(transformers.Trainer):
         train_dataset = self._tokenised(train_dataset)
         check_objective(objective, model, train_dataset)
         check_batches(args, train_dataset)
+        check_tokens(train_dataset)
         check_gradient_cache(args.gradient_cache, args.per_device_train_batch_size)
         label_rows, rows = self._tokenised(label_texts), train_dataset
         if rows is not None:

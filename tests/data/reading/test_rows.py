@@ -63,9 +63,9 @@ def test_classes_are_sorted_by_number_then_by_name() -> None:
     assert space.names == ("-1", "2.5", "9", "10", "1e3", "a", "b", "nan")
 
 
-def test_a_label_that_train_does_not_have_is_refused_with_split_and_count() -> None:
+def test_a_label_that_train_does_not_have_is_refused_with_split_row_and_count() -> None:
     test = {"text": ["d", "e", "f"], "label": ["xx", "x", "xx"]}
-    with pytest.raises(DataError, match=r'1 label\(s\) of the test rows .* "xx" in 2 row\(s\)'):
+    with pytest.raises(DataError, match=r'2 row\(s\) of the test rows .* "xx" in row 1'):
         read_data({"train": TRAIN, "test": test})
 
 

@@ -12,7 +12,8 @@ from tellapart.data.examples import LabelSpace
 from tellapart.data.label_texts import read_label_texts
 from tellapart.data.reading import jsontext, unpacking
 from tellapart.data.reading.columns import ColumnNames
-from tellapart.data.reading.rows import read_data, read_splits, with_known_truth_values
+from tellapart.data.label_spelling import known_labels
+from tellapart.data.reading.rows import read_data, read_splits
 from tellapart.data.reading.streams import open_rows
 from tellapart.data.reading.tables import read_table, write_table
 from tellapart.data.reading.unlabelled import read_unlabelled
@@ -290,8 +291,8 @@ def test_truth_values_are_the_same_labels_in_every_format(tmp_path: Path) -> Non
     assert data.labels.names == ("false", "true")
     assert data.test is not None
     assert data.test.labels == ["true", "false"]
-    mixed = read_data({"text": ["a", "b", "c"], "label": ["True", "Maybe", "true"]}).train
-    assert with_known_truth_values(mixed, ("True", "Maybe", "true")) == mixed
+    mixed = read_data({"text": ["a", "b", "c"], "label": ["True", "Maybe", "true"]})
+    assert known_labels(mixed.train, mixed.labels, "the file", "the classes") == mixed.train
 
 
 def read_table_of(texts: list[str], labels: list[bool]):

@@ -8,6 +8,7 @@ from itertools import chain
 
 import pyarrow as pa
 
+from tellapart.data.reading.types import is_string
 from tellapart.errors import DataError, did_you_mean
 
 SECOND_TEXTS = {
@@ -53,9 +54,10 @@ class ColumnNames:
     Args:
         text: The texts.
         text_pair: The second texts of pair tasks.
-        label: The labels.
+        label: The labels; several columns of 0 and 1 with commas between them, one per label.
         question_id: The question of each row in ranking tasks.
         label_delimiter: Separates the labels in a cell; makes the task multi-label.
+        label_names: The labels of the positions of vectors of 0 and 1, or of several label columns, in order.
     """
 
     text: str | None = None
@@ -63,6 +65,7 @@ class ColumnNames:
     label: str | None = None
     question_id: str | None = None
     label_delimiter: str | None = None
+    label_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -171,18 +174,6 @@ def written_columns(columns: Columns, schema: pa.Schema, where: str) -> Columns:
     """
     written = {role: name and match_column(schema, name, where) for role, name in vars(columns).items()}
     return replace(columns, **written)
-
-
-def is_string(kind: pa.DataType) -> bool:
-    """Whether a column type is a string, plain or categorical."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Whether a column type is a list."""
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def _by_name(wanted: Iterable[str], names: Sequence[str]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ import pyarrow as pa
 from tellapart.data.benchmarks.base import BenchmarkSet
 from tellapart.data.benchmarks.registry import local_folder, named_tables, registered
 from tellapart.data.examples import SCORE, LabelSpace, TextData, TextSplit
-from tellapart.data.reading.columns import ColumnNames, find_columns, written_columns
+from tellapart.data.label_spelling import known_labels, shown_name
+from tellapart.data.reading.columns import ColumnNames, find_columns, written_columns, written_name
 from tellapart.data.reading.hub import hub_tables
+from tellapart.data.reading.label_lists import named_lists, one_label_column
 from tellapart.data.reading.sources import SPLIT_NAMES, as_table, folder_tables, split_tables
 from tellapart.data.reading.tables import file_format, read_table
 from tellapart.data.reading.values import fractional_numbers, has_label_lists, is_unlabelled, read_examples
@@ -53,11 +55,13 @@ def read_data(
     label: str | None = None,
     question_id: str | None = None,
     label_delimiter: str | None = None,
+    label_names: Sequence[str] | None = None,
     multi_label: bool | None = None,
     regression: bool | None = None,
 ) -> TextData:
     """Reads a labelled task; the keywords are those of `ColumnNames` and `read_task`."""
-    names = ColumnNames(text, text_pair, label, question_id, label_delimiter)
+    labels = None if label_names is None else tuple(label_names)
+    names = ColumnNames(text, text_pair, label, question_id, label_delimiter, labels)
     return read_task(source, names, multi_label=multi_label, regression=regression)
 
 
@@ -89,10 +93,12 @@ def read_task(
             f"{found.name} has no training rows, only {', '.join(found.tables)}",
             "add a train split, or name the file to train on",
         )
+    scores = is_regression_set(source) if regression is None else regression
+    if not scores:
+        found, names = _with_label_lists(found, names, multi_label)
     train = found.tables["train"]
     columns = find_columns(train.schema, names, where=_where(found, "train"))
     delimiter = names.label_delimiter
-    scores = is_regression_set(source) if regression is None else regression
     if scores and (delimiter is not None or multi_label):
         raise DataError(
             "a row has either a numeric target or several labels, and both were requested",
@@ -110,7 +116,7 @@ def read_task(
             notes.append(f"The {name} split has no labels and is left out.")
             continue
         where = _where(found, name)
-        rows = read_examples(
+        splits[name] = read_examples(
             table,
             written_columns(columns, table.schema, where),
             label_delimiter=delimiter,
@@ -118,16 +124,16 @@ def read_task(
             regression=scores,
             where=where,
         )
-        known = () if scores or name == "train" else _label_counts(splits["train"])
-        splits[name] = with_known_truth_values(rows, known)
     notes += _empty_texts(splits)
     if scores:
         labels = score_space(splits["train"], where=_where(found, "train"))
     else:
         labels = label_space(splits["train"], multi_label=lists, where=_where(found, "train"))
+        if names.label_names is not None:  # in their order, also those without a row
+            labels = replace(labels, names=names.label_names)
         labels = _with_positive_second(labels, found.benchmark)
         for name in splits.keys() - {"train"}:
-            _refuse_unknown(splits[name], labels, _where(found, name))
+            splits[name] = known_labels(splits[name], labels, _where(found, name), "the training rows")
     return TextData(
         train=splits["train"],
         validation=splits.get("validation"),
@@ -175,7 +181,8 @@ def label_space(split: TextSplit, *, multi_label: bool, where: str = "the traini
     if not names:
         raise DataError(f"there are no labels in {where}", "check the label column")
     if len(names) == 1 and not multi_label:
-        raise DataError(f'all rows of {where} have the same label, "{names[0]}"', "add rows of other classes")
+        name = shown_name(names[0])
+        raise DataError(f'all rows of {where} have the same label, "{name}"', "add rows of other classes")
     return LabelSpace(
         tuple(names), "multi_label_classification" if multi_label else "single_label_classification"
     )
@@ -197,26 +204,6 @@ def score_space(split: TextSplit, *, where: str = "the training rows") -> LabelS
             f"all rows of {where} have the same target, {split.labels[0]}", "add rows with other targets"
         )
     return LabelSpace((SCORE,), "regression")
-
-
-def with_known_truth_values(rows: TextSplit, known: Iterable[str]) -> TextSplit:
-    """Writes the labels true and false as the known classes do: pandas writes `True` into CSV, but `true` into JSON.
-
-    Args:
-        rows: Labelled rows.
-        known: The names of the classes.
-    """
-    classes = set(known)
-    spellings = {name.lower(): name for name in classes if name.lower() in ("true", "false")}
-    if not spellings or rows.labels is None:
-        return rows
-
-    def spelt(label: Any) -> Any:
-        if isinstance(label, list):
-            return [*map(spelt, label)]
-        return label if label in classes else spellings.get(label.lower(), label)
-
-    return replace(rows, labels=[*map(spelt, rows.labels)])
 
 
 def is_regression_set(source: Any) -> bool:
@@ -252,6 +239,29 @@ def _named(name: str) -> SourceTables:
         ) from error
 
 
+def _with_label_lists(
+    found: SourceTables, names: ColumnNames, multi_label: bool | None
+) -> tuple[SourceTables, ColumnNames]:
+    """Returns the tables with one column of label lists, where the training rows have several labels in another form.
+
+    The form of the training rows decides: a few test rows may look like another one.
+    """
+    joined = {
+        name: one_label_column(table, names, _where(found, name)) for name, table in found.tables.items()
+    }
+    tables = {name: table for name, (table, _) in joined.items()}
+    train, names = joined["train"]
+    where = _where(found, "train")
+    label = str(find_columns(train.schema, names, where=where).label)
+    tables["train"], names, notes = named_lists(train, label, names, multi_label=multi_label, where=where)
+    for name in tables.keys() - {"train"}:
+        own = written_name(tables[name].schema, label)
+        if notes and own is not None:
+            where = _where(found, name)
+            tables[name], _, _ = named_lists(tables[name], own, names, multi_label=multi_label, where=where)
+    return replace(found, tables=tables, notes=(*found.notes, *notes)), names
+
+
 def _where(found: SourceTables, split: str) -> str:
     if found.name == "memory":
         return f"the {split} rows"
@@ -266,7 +276,7 @@ def _with_positive_second(labels: LabelSpace, known: BenchmarkSet | None) -> Lab
 
 
 def _refuse_fractions(table: pa.Table, label: str, where: str) -> None:
-    numbers = fractional_numbers(table, label)
+    numbers = fractional_numbers(table, label, where)
     if numbers > MOST_FRACTIONS:
         raise DataError(
             f'the column "{label}" of {where} holds {numbers} distinct fractional numbers instead of classes',
@@ -287,14 +297,3 @@ def _label_counts(split: TextSplit) -> Counter[str]:
 def _by_number(name: str) -> tuple[bool, float, str]:
     number = re.fullmatch(r"[+-]?\d+(\.\d+)?", name)
     return (number is None, float(name) if number else 0.0, name)
-
-
-def _refuse_unknown(split: TextSplit, labels: LabelSpace, where: str) -> None:
-    unknown = {name: count for name, count in _label_counts(split).items() if name not in labels.label2id}
-    if unknown:
-        first = min(unknown)
-        raise DataError(
-            f"{len(unknown)} label(s) of {where} do not occur in the training rows, "
-            f'such as "{first}" in {unknown[first]} row(s){did_you_mean(first, labels.names)}',
-            "correct them, remove those rows, or add training rows with these labels",
-        )

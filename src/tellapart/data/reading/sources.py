@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tellapart.data.reading.tables import input_format, read_table, table_from_columns
+from tellapart.data.reading.types import check_names
 from tellapart.errors import DataError
 
 SPLIT_NAMES = {
@@ -20,6 +22,8 @@ SPLIT_NAMES = {
     "test": "test",
 }
 """Usual names of splits, and the split that each of them means."""
+
+_STREAMED_ROWS = 1000
 
 
 def split_tables(splits: Mapping[str, Any], where: str) -> dict[str, pa.Table]:
@@ -52,9 +56,9 @@ def as_table(rows: Any, where: str) -> pa.Table:
     """Converts rows in any supported form to a table with at least one row.
 
     Args:
-        rows: A path to a file, a `pyarrow.Table`, a pandas DataFrame, a `datasets.Dataset`, a mapping of
-            columns, a list of mappings (one per row), a pair (texts, labels), or an object with Arrow's
-            C stream protocol (such as a polars DataFrame).
+        rows: A path to a file, a `pyarrow.Table`, a pandas DataFrame, a `datasets.Dataset` or `IterableDataset`
+            (which is read to its end, into memory), a mapping of columns, a list of mappings (one per row), a pair
+            (texts, labels), or an object with Arrow's C stream protocol (such as a polars DataFrame).
         where: Name of the data in messages.
 
     Raises:
@@ -63,6 +67,7 @@ def as_table(rows: Any, where: str) -> pa.Table:
     if isinstance(rows, str | Path):
         return read_table(rows)
     table = _in_memory(rows, where)
+    check_names(table.column_names, where)
     if table.num_rows == 0:
         raise DataError(f"{where} has no rows", "add rows")
     return table
@@ -104,8 +109,9 @@ def _saved_tables(folder: Path) -> dict[str, pa.Table]:
 
     try:
         loaded = datasets.load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise DataError(f"{folder} cannot be read as a saved dataset ({error})", "save it again") from error
+    except Exception as error:  # datasets checks no type in these files: anything can be raised
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise DataError(f"{folder} cannot be read as a saved dataset ({reason})", "save it again") from error
     return split_tables(loaded if isinstance(loaded, dict) else {"train": loaded}, str(folder))
 
 
@@ -114,9 +120,9 @@ def _in_memory(rows: Any, where: str) -> pa.Table:
         return rows
     module = type(rows).__module__.split(".")[0]
     if module == "datasets" and hasattr(rows, "with_format"):
-        # the table alone does not carry the names of ClassLabel features
-        return rows.with_format("arrow")[:].replace_schema_metadata(rows.features.arrow_schema.metadata)
-    if module == "pandas":
+        return _dataset_table(rows)
+    if module == "pandas" and hasattr(rows, "columns"):
+        check_names([*map(str, rows.columns)], where)  # two columns of one name are a DataFrame of their own
         return table_from_columns({name: rows[name] for name in rows.columns}, where)
     if isinstance(rows, Mapping):
         return table_from_columns(rows, where)
@@ -124,11 +130,26 @@ def _in_memory(rows: Any, where: str) -> pa.Table:
         texts, labels = rows
         return table_from_columns({"text": texts} | ({} if labels is None else {"label": labels}), where)
     if hasattr(rows, "__arrow_c_stream__"):
-        return pa.table(rows)
+        with contextlib.suppress(pa.ArrowInvalid):  # a Series, which is no table
+            return pa.table(rows)
     if isinstance(rows, Sequence) and rows and all(isinstance(row, Mapping) for row in rows):
         names = dict.fromkeys(name for row in rows for name in row)
         return table_from_columns({name: [row.get(name) for row in rows] for name in names}, where)
     raise DataError(
         f"{where} is of the unsupported type {type(rows).__name__}",
         "give a path, a DataFrame, a Dataset, a dict of columns, or (texts, labels)",
+    )
+
+
+def _dataset_table(rows: Any) -> pa.Table:
+    """Returns the table of a `datasets.Dataset` or `IterableDataset`, with the class names of its features."""
+    in_arrow = rows.with_format("arrow")
+    if hasattr(rows, "__len__"):
+        table = in_arrow[:]
+    else:
+        parts = [*in_arrow.iter(batch_size=_STREAMED_ROWS)]
+        table = pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})
+    # the table alone does not carry the names of ClassLabel features
+    return (
+        table if rows.features is None else table.replace_schema_metadata(rows.features.arrow_schema.metadata)
     )

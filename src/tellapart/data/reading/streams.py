@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet
 
 from tellapart.data.reading import tables
 from tellapart.data.reading.columns import Columns
 from tellapart.data.reading.jsontext import check_json_lines, line_blocks
+from tellapart.data.reading.parquet import parquet_blocks
 from tellapart.data.reading.tables import delimited_options, explaining, parse_json_lines, schema_as_written
 from tellapart.data.reading.unpacking import open_file
 from tellapart.data.reading.values import missing_values
@@ -169,9 +169,7 @@ def _json_blocks(path: Path, schema: pa.Schema | None) -> Iterator[pa.Table]:
 
 
 def _parquet_blocks(path: Path, _: pa.Schema | None) -> Iterator[pa.Table]:
-    with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=ROWS_A_PART):
-            yield pa.Table.from_batches([batch], file.schema_arrow)
+    return parquet_blocks(path, ROWS_A_PART)
 
 
 _BLOCKS: dict[str, Callable[[Path, pa.Schema | None], Iterator[pa.Table]]] = {

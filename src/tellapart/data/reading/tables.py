@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import json
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -18,8 +18,10 @@ import pyarrow.json
 import pyarrow.parquet
 
 from tellapart.data.reading.fasttext import is_fasttext, read_fasttext
-from tellapart.data.reading.jsontext import check_json_lines, parse_json
+from tellapart.data.reading.jsontext import MOST_NESTING, check_json_lines, is_deep, parse_json
+from tellapart.data.reading.parquet import read_parquet
 from tellapart.data.reading.textfiles import explain, find_dialect, kind_of
+from tellapart.data.reading.types import check_names, is_bytes
 from tellapart.data.reading.unpacking import open_file
 from tellapart.errors import DataError, UserError, did_you_mean
 from tellapart.files import replacing, user_path
@@ -75,6 +77,7 @@ def read_table(path: str | Path, kind: str | None = None) -> pa.Table:
     path, kind = readable_file(path, kind)
     with explaining(path, kind):
         table = _READERS[kind](path)
+        check_names(table.column_names, str(path))
         table.validate(full=True)  # otherwise UTF-8 is not checked in JSON and Parquet
     if table.num_rows == 0:
         raise DataError(f"{path} has no rows", "give a file with rows")
@@ -144,9 +147,9 @@ def writing_table(path: str | Path, schema: pa.Schema) -> Iterator[Callable[[pa.
                 yield writer.write_table
         elif kind in DELIMITERS:
             options = pyarrow.csv.WriteOptions(delimiter=DELIMITERS[kind][0])
-            flat = _without_nesting(schema.empty_table()).schema
+            flat = _as_cells(schema.empty_table()).schema
             with pyarrow.csv.CSVWriter(stream, flat, write_options=options) as writer:
-                yield lambda table: writer.write_table(_without_nesting(table))
+                yield lambda table: writer.write_table(_as_cells(table))
         else:
             with _writing_json(stream, lines=kind == "JSON Lines") as write:
                 yield write
@@ -160,8 +163,10 @@ def table_from_columns(columns: Mapping[str, Any], where: str) -> pa.Table:
         where: Name of the data in messages.
 
     Raises:
-        DataError: A column mixes types, or the columns differ in length.
+        DataError: A column mixes types or holds values that no table can, the columns differ in length, or two of
+            them have the same name.
     """
+    check_names([*map(str, columns)], where)
     arrays = {str(name): _array(values, str(name), where) for name, values in columns.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
@@ -196,9 +201,7 @@ def delimited_options(path: Path) -> tuple[Any, Any, Any]:
     """
     delimiter, header, skipped = find_dialect(path, DELIMITERS[file_format(path) or "CSV"])
     _check_width(len(header), path)
-    repeated = [name for name, count in Counter(header).items() if count > 1]
-    if repeated:
-        raise DataError(f'{path} has two columns named "{repeated[0]}"', "rename one of them")
+    check_names(header, str(path))
     return (
         pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, skip_rows=skipped),
         pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
@@ -277,24 +280,30 @@ def _read_json(path: Path) -> pa.Table:
     raise DataError(f"{path} holds no table", "write a list of objects, one per row")
 
 
-def _read_parquet(path: Path) -> pa.Table:
-    with pyarrow.parquet.ParquetFile(path) as file:
-        return file.read()
-
-
 _READERS = {
     "CSV": _read_delimited,
     "TSV": _read_delimited,
     "JSON Lines": _read_json_lines,
     "JSON": _read_json,
-    "Parquet": _read_parquet,
+    "Parquet": read_parquet,
     "fastText": read_fasttext,
 }
 
 
 def _array(values: Any, name: str, where: str) -> pa.Array | pa.ChunkedArray:
+    column = f'column "{name}" of {where}'
+    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+        raise DataError(f"{column} is {kind_of(values)}, not a list of values", "give one value per row")
+    if isinstance(values, list | tuple):
+        _refuse_deep(values, column)
     try:
         return pa.array(values, from_pandas=True)
+    except OverflowError as error:
+        big = (row for row, value in enumerate(values, start=1) if _is_big(value))
+        raise DataError(
+            f"{column} has an integer that 64 bits do not hold, the first in row {next(big, 1)}",
+            "write such numbers as texts",
+        ) from error
     except (pa.ArrowException, TypeError, ValueError) as error:
         kinds = [kind_of(value) for value in values]
         first = next((kind for kind in kinds if kind != "missing"), "missing")
@@ -304,15 +313,48 @@ def _array(values: Any, name: str, where: str) -> pa.Array | pa.ChunkedArray:
                     f'row {row} of column "{name}" in {where} is {kind}, but earlier rows have {first}',
                     "use the same type in every row",
                 ) from error
-        raise DataError(f'column "{name}" of {where} cannot be read ({error})', "check its values") from error
+        raise DataError(f"{column} cannot be read ({error})", "check its values") from error
 
 
-def _without_nesting(table: pa.Table) -> pa.Table:
+def _refuse_deep(values: Sequence[Any], column: str) -> None:
+    """Refuses lists and objects nested so deep that pyarrow's conversion, which is recursive, would crash."""
+    for row, value in enumerate(values, start=1):
+        if is_deep(value):
+            raise DataError(
+                f"row {row} of {column} is nested more than {MOST_NESTING} levels deep", "check its values"
+            )
+
+
+def _is_big(value: Any) -> bool:
+    """Whether a value is, or a list of values has, an integer beyond 64 bits."""
+    items = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(item, int) and not -(2**63) <= item < 2**64 for item in items)
+
+
+def _as_cells(table: pa.Table) -> pa.Table:
+    """Returns the table with strings in place of the types that pyarrow cannot write as cells of a CSV file."""
+    written: Callable[[Any], str | None]
     for index, field in enumerate(table.schema):
         if pa.types.is_nested(field.type):
-            texts = [json.dumps(value, ensure_ascii=False) for value in table.column(index).to_pylist()]
-            table = table.set_column(index, field.name, pa.array(texts, pa.string()))
+            written = functools.partial(json.dumps, ensure_ascii=False, default=_as_text)
+        elif _needs_text(field.type):
+            written = _as_text
+        else:
+            continue
+        texts = [written(value) for value in table.column(index).to_pylist()]
+        table = table.set_column(index, field.name, pa.array(texts, pa.string()))
     return table
+
+
+def _needs_text(kind: pa.DataType) -> bool:
+    return is_bytes(kind) or pa.types.is_string_view(kind) or isinstance(kind, pa.BaseExtensionType)
+
+
+def _as_text(value: Any) -> str | None:
+    """Writes a value that JSON or CSV has no form for; bytes as UTF-8, with escapes where they are not."""
+    if value is None:
+        return None
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 @contextlib.contextmanager
@@ -340,4 +382,4 @@ def _json_rows(table: pa.Table) -> Iterator[bytes]:
             table = table.set_column(index, field.name, pc.if_else(pc.is_finite(column), column, None))
     for batch in table.to_batches(10_000):
         for row in batch.to_pylist():
-            yield json.dumps(row, ensure_ascii=False, default=str).encode()
+            yield json.dumps(row, ensure_ascii=False, default=_as_text).encode()

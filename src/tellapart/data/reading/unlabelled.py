@@ -13,12 +13,13 @@ from tellapart.data.reading.columns import (
     SECOND_TEXTS,
     ColumnNames,
     find_columns,
-    is_string,
     written_name,
 )
 from tellapart.data.reading.fasttext import is_fasttext
+from tellapart.data.reading.label_lists import named_lists
 from tellapart.data.reading.rows import read_splits
 from tellapart.data.reading.textfiles import explain
+from tellapart.data.reading.types import is_string
 from tellapart.data.reading.values import read_examples
 from tellapart.errors import DataError
 from tellapart.files import user_path
@@ -74,8 +75,9 @@ def read_unlabelled(
         f'The labels of {found.name} (column "{label}") are not used for training, only to measure pseudo-labels.'
     )
     try:
+        lists, _, _ = named_lists(table, label, names, multi_label=multi_label, where=found.name)
         labelled = read_examples(
-            table,
+            lists,
             replace(columns, label=label),
             label_delimiter=names.label_delimiter,
             multi_label=multi_label,

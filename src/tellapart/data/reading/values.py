@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tellapart.data.examples import TextSplit
-from tellapart.data.reading.columns import Columns, is_list, is_string, written_columns, written_name
+from tellapart.data.reading.columns import Columns, written_columns, written_name
+from tellapart.data.reading.features import class_names
 from tellapart.data.reading.jsontext import parse_json
 from tellapart.data.reading.textfiles import kind_of
+from tellapart.data.reading.types import is_list, is_string, plain_column
 from tellapart.errors import DataError
 
 
@@ -90,13 +92,11 @@ def examples_table(split: TextSplit) -> pa.Table:
     return pa.table({name: values for name, values in columns.items() if values is not None})
 
 
-def fractional_numbers(table: pa.Table, label: str) -> int:
+def fractional_numbers(table: pa.Table, label: str, where: str) -> int:
     """Returns the number of distinct numbers in a label column; 0 if any label is no number, or all are whole."""
-    values = table[label]
+    values = plain_column(table, label, where)
     if not is_string(values.type) and not pa.types.is_floating(values.type):
         return 0
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
     different = [value for value in pc.unique(values).to_pylist() if value is not None]
     numbers = [_number(value) for value in different]
     if any(number is None for number in numbers) or all(
@@ -141,7 +141,7 @@ def standard_table(
 
 
 def _texts(table: pa.Table, name: str, where: str) -> list[str]:
-    column = table[name]
+    column = plain_column(table, name, where)
     if not is_string(column.type) and column.null_count < len(column):
         row = pc.index(column.is_valid(), True).as_py()
         raise DataError(
@@ -165,8 +165,7 @@ def _labels(table: pa.Table, name: str, where: str) -> list[str]:
 
 
 def _scores(table: pa.Table, name: str, where: str) -> list[float]:
-    values = table[name]
-    if is_list(values.type):
+    if is_list(table[name].type):
         raise DataError(
             f'the column "{name}" of {where} holds lists, but one target per row is required',
             "name another column with --label",
@@ -214,44 +213,46 @@ def missing_values(count: int, first: int, what: str, name: str, where: str) -> 
 
 def _strings(table: pa.Table, name: str, where: str) -> pa.ChunkedArray:
     """Returns labels or ids as strings, null if missing."""
-    return _as_strings(table[name], _class_names(table, name), f'the column "{name}" of {where}')
+    return _as_strings(plain_column(table, name, where), table.schema, name, where)
 
 
-def _as_strings(values: pa.ChunkedArray, class_names: list[str] | None, what: str) -> pa.ChunkedArray:
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
+def _as_strings(values: pa.ChunkedArray, schema: pa.Schema, name: str, where: str) -> pa.ChunkedArray:
     kind = values.type
-    if class_names is not None and pa.types.is_integer(kind):
-        known = pc.if_else(pc.greater_equal(values, 0), values, None)  # datasets writes -1 for no label
-        return pc.take(pa.array(class_names), known)
+    if pa.types.is_integer(kind) and (names := class_names(schema, name, where)) is not None:
+        return _named(values, names, name, where)
     if pa.types.is_floating(kind):
         values = pc.if_else(pc.is_finite(values), values, None)
         whole = pc.all(pc.equal(values, pc.floor(values))).as_py()
-        return (values.cast(pa.int64()) if whole else values).cast(pa.string())
+        fits = pc.all(pc.less(pc.abs(values), 2.0**63)).as_py()  # else no int64 holds them
+        return (values.cast(pa.int64()) if whole and fits else values).cast(pa.string())
     if is_string(kind):
         trimmed = pc.utf8_trim_whitespace(values)
         return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
     if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
         raise DataError(
-            f"{what} holds {kind} values", "write labels and ids as texts, numbers, true or false"
+            f'the column "{name}" of {where} holds {kind} values',
+            "write labels and ids as texts, numbers, true or false",
         )
     return values.cast(pa.string())
 
 
-def _class_names(table: pa.Table, name: str) -> list[str] | None:
-    """Returns the names of a ClassLabel feature from the schema's metadata, written by `datasets`."""
-    metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
-    feature = metadata.get("info", {}).get("features", {}).get(name, {})
-    while not isinstance(feature, dict) or "feature" in feature:  # a list of them, in either notation
-        feature = feature[0] if isinstance(feature, list) else feature["feature"]
-    return feature.get("names")
+def _named(ids: pa.ChunkedArray, names: list[str], column: str, where: str) -> pa.ChunkedArray:
+    """Returns the class name of each id; null for negative ids, which `datasets` writes for no label."""
+    beyond = pc.index(pc.fill_null(pc.greater_equal(ids, len(names)), False), True).as_py()
+    if beyond >= 0:
+        raise DataError(
+            f'the column "{column}" of {where} holds the class id {ids[beyond]}, but its metadata name '
+            f"{len(names)} class(es)",
+            "correct the ids, or save the data again with all class names",
+        )
+    return pc.take(pa.array(names, pa.string()), pc.if_else(pc.greater_equal(ids, 0), ids, None))
 
 
 def _label_lists(table: pa.Table, name: str, delimiter: str | None, where: str) -> list[list[str]]:
-    column, what = table[name], f'the column "{name}" of {where}'
+    column, what = plain_column(table, name, where), f'the column "{name}" of {where}'
     if is_list(column.type):
         _refuse_missing(column, "list of labels", name, where)
-        flat = iter(_as_strings(pc.list_flatten(column), _class_names(table, name), what).to_pylist())
+        flat = iter(_as_strings(pc.list_flatten(column), table.schema, name, where).to_pylist())
         return [_distinct(islice(flat, length)) for length in pc.list_value_length(column).to_pylist()]
     if not is_string(column.type):
         raise DataError(

@@ -1,0 +1,61 @@
+"""Reads Parquet files, with a limit on what they expand to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from tellapart.data.reading.types import check_names
+from tellapart.errors import DataError
+
+BATCH_ROWS = 1024
+"""Rows that are decompressed at once."""
+
+BOMB_BYTES, BOMB_RATIO = 1 << 30, 1000
+"""A file that expands to more than this many bytes (1 GiB), and to more than this many times its size, is refused."""
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """Reads a file as a table.
+
+    Raises:
+        DataError: Two columns have the same name, or the file expands beyond the limits.
+        pyarrow.ArrowException: The file is damaged.
+    """
+    with pyarrow.parquet.ParquetFile(path) as file:
+        check_names(file.schema_arrow.names, str(path))
+        return pa.Table.from_batches(_batches(file, path), file.schema_arrow)
+
+
+def parquet_blocks(path: Path, rows: int) -> Iterator[pa.Table]:
+    """Yields the rows of a file in tables of at most `rows` rows.
+
+    Raises:
+        DataError: Two columns have the same name.
+        pyarrow.ArrowException: The file is damaged.
+    """
+    with pyarrow.parquet.ParquetFile(path) as file:
+        check_names(file.schema_arrow.names, str(path))
+        for batch in file.iter_batches(batch_size=rows):
+            yield pa.Table.from_batches([batch], file.schema_arrow)
+
+
+def _batches(file: pyarrow.parquet.ParquetFile, path: Path) -> Iterator[pa.RecordBatch]:
+    """Yields small batches, and counts their size.
+
+    A text that repeats takes a few bytes in the file and its whole length in memory, so that the size after
+    decompression is only known while reading.
+    """
+    most = max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size)
+    read = 0
+    for batch in file.iter_batches(batch_size=BATCH_ROWS):
+        read += batch.nbytes
+        if read > most:
+            raise DataError(
+                f"{path} expands to more than {BOMB_RATIO} times its size ({most >> 20} MiB)",
+                "check where it comes from, or write fewer rows or shorter texts per file",
+            )
+        yield batch
