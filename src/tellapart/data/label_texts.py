@@ -13,6 +13,7 @@ from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.data.reading.columns import written_name
 from tellapart.data.reading.tables import explaining, file_format, read_table, readable_file
 from tellapart.errors import DataError
+from tellapart.plain_yaml import parse_yaml
 
 NONE, NAMES, AUTO = "none", "names", "auto"
 
@@ -168,7 +169,10 @@ def _of_file(path: str, labels: LabelSpace) -> dict[str, list[str]]:
     readable_file(file, kind)
     with explaining(file, kind):
         written = file.read_bytes().decode("utf-8-sig")
-        content = _parsed_yaml(written, path) if kind == "YAML" else json.loads(written)
+        # All values of YAML stay strings: a class called no or 1 is a name here.
+        content = (
+            parse_yaml(written, path, DataError, strings=True) if kind == "YAML" else json.loads(written)
+        )
     if isinstance(content, Mapping):
         return _of_mapping(content, path)
     if isinstance(content, list) and content and all(isinstance(row, Mapping) for row in content):
@@ -177,18 +181,6 @@ def _of_file(path: str, labels: LabelSpace) -> dict[str, list[str]]:
         f"{path} holds neither a mapping of classes to texts nor a list of records",
         "write each class with its text, such as lost: my card is lost",
     )
-
-
-def _parsed_yaml(written: str, path: str) -> Any:
-    import yaml  # not needed for --help
-
-    try:
-        # All values stay strings: a class called no or 1 is a name here.
-        return yaml.load(written, Loader=yaml.BaseLoader)
-    except yaml.YAMLError as error:
-        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-        line = "" if mark is None else f" at line {mark.line + 1}"
-        raise DataError(f"{path} is not readable YAML{line}", "correct its indentation and colons") from None
 
 
 def _of_mapping(given: Mapping[Any, Any], where: str) -> dict[str, list[str]]:
