@@ -139,7 +139,7 @@ def _check_limits(written: str, loader: Any) -> None:
     if len(written) > MAX_SIZE:
         raise _Refused(_TOO_LARGE, "give less", None)
     size = 0
-    sizes: dict[str, int] = {}
+    sizes: dict[str | None, int] = {}
     around: list[_Open] = []
     events: Any = yaml.parse(written, Loader=loader)
     for event in events:

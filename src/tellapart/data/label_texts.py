@@ -12,7 +12,7 @@ from typing import Any
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.data.reading.columns import written_name
 from tellapart.data.reading.tables import explaining, file_format, read_table, readable_file
-from tellapart.errors import DataError
+from tellapart.errors import DataError, shortened
 from tellapart.plain_yaml import parse_yaml
 
 NONE, NAMES, AUTO = "none", "names", "auto"
@@ -189,7 +189,7 @@ def _of_mapping(given: Mapping[Any, Any], where: str) -> dict[str, list[str]]:
         several = [value] if isinstance(value, str) else value
         if not isinstance(several, list | tuple) or not all(isinstance(text, str) for text in several):
             raise DataError(
-                f'{where} describes the class "{name}" by {value!r}, which is no text',
+                f'{where} describes the class "{shortened(name)}" by {shortened(repr(value))}, which is no text',
                 "give one text, or a list of texts",
             )
         texts[str(name)] = list(several)

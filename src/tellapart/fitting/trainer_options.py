@@ -27,7 +27,7 @@ _REFUSED = {
 }
 # The smallest and largest value of numbers that PyTorch and Transformers do not check; of others the smallest is 0.
 _RANGES: dict[str, tuple[int, float]] = {
-    "max_steps": (1, MAX_STEPS),
+    "max_steps": (0, MAX_STEPS),
     "dataloader_num_workers": (0, MAX_WORKERS),
     "bucket_window": (1, math.inf),
     "per_device_eval_batch_size": (1, math.inf),

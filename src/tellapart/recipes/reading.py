@@ -98,7 +98,7 @@ def split_assignment(text: str, kind: str, remedy: str) -> tuple[str, str]:
     """
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
-        raise RecipeError(f'"{text}" is no {kind}', remedy)
+        raise RecipeError(f'"{shortened(text)}" is no {kind}', remedy)
     return path, value
 
 
