@@ -69,7 +69,7 @@ def _typed(name: str, value: Any, kind: Any, default: Any) -> Any:
     try:
         typed = TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
-        problem = error.errors()[0]["msg"]
+        problem = shortened(error.errors()[0]["msg"], 200)
         raise RecipeError(
             f'the trainer option "{name}" cannot be {shortened(repr(value))} ({problem[0].lower()}{problem[1:]})',
             "correct the value",
