@@ -16,13 +16,6 @@ COMPARISONS = {
         "of 10 and the initialisation with it were first tried on test texts of this data set (seed 0), which can "
         "favour `frozen` and every method that starts from the regression.",
     ),
-    "tutorial": (
-        "Tutorial: the sample of support tickets",
-        "tellapart compare tickets.csv --methods frozen,cross-entropy,label-distance --trials 3 --epochs 3 "
-        "--output runs/comparison",
-        "The command of the tutorial, on `examples/tickets.csv`. The test split of a trial has 44 texts, so a single "
-        "text is worth more than two points.",
-    ),
     "demo": (
         "The demonstration: R52, 5 texts per class",
         "make demo",
