@@ -51,6 +51,10 @@ _WORDS = {
 _SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
+def _number(limit: float) -> str:
+    return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
+
+
 def rewritten_commands(page: str) -> str:
     """Returns command-line.md with the meaning of each option that sets a key of a recipe."""
     sections = re.split(r"(?=^## )", page, flags=re.MULTILINE)
@@ -119,7 +123,7 @@ def _values(kind: Any, limits: list[Any]) -> str:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return "section"
     signs = (
-        f"{sign} {getattr(limit, name):g}"
+        f"{sign} {_number(getattr(limit, name))}"
         for limit in limits
         for name, sign in _SIGNS.items()
         if hasattr(limit, name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from datetime import date
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -67,7 +66,8 @@ class MissingDependencyError(UserError):
     def __init__(self, package: str, extra: str | None, purpose: str, install: str | None = None) -> None:
         super().__init__(
             f"{purpose} needs the package {package}, which is not installed",
-            install or (f"pip install 'tellapart[{extra}]'" if extra else f"pip install {package}"),
+            install
+            or (f"in a clone of tellapart: pip install '.[{extra}]'" if extra else f"pip install {package}"),
         )
 
 
@@ -90,6 +90,12 @@ def readable(message: str, most: int = MOST_CHARACTERS) -> str:
     if len(message) <= most:
         return message
     return f"{message[: most * 2 // 3]} […] {message[-most // 3 :]}"
+
+
+def shortened(value: object, length: int = 80) -> str:
+    """Returns `str(value)`, with dots in place of what follows the first characters."""
+    text = str(value)
+    return text if len(text) <= length else text[:length] + "…"
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
@@ -119,23 +125,24 @@ def invalid_setting(error: ValidationError, model: type[BaseModel], owner: str =
         owner: The thing with the keys, such as "the recipe"; empty for arguments of a function.
     """
     # Within a union, the deepest error belongs to the member that the user most likely meant.
-    places = [key_path(model, one["loc"]) for one in error.errors()]
-    path, problem = max(zip(places, error.errors(), strict=True), key=lambda one: one[0].count("."))
+    errors = error.errors(include_url=False)[:_MAX_ERRORS]
+    places = [key_path(model, one["loc"]) for one in errors]
+    path, problem = max(zip(places, errors, strict=True), key=lambda one: one[0].count("."))
     if problem["type"] == "extra_forbidden":
         known = list(_models_at(model, problem["loc"][:-1])[0].model_fields)
         has = f"{owner} has" if owner else "there is"
         return RecipeError(
-            f'{has} an unknown key "{path}"' + did_you_mean(str(problem["loc"][-1]), known),
+            f'{has} an unknown key "{shortened(path)}"' + did_you_mean(str(problem["loc"][-1]), known),
             "choose from " + ", ".join(known),
         )
     if problem["type"].startswith("union_tag"):
         given = str(problem.get("ctx", {}).get("tag", problem["input"]))
         tags = [_tag(kind) for kind in _models_at(model, problem["loc"])]
         return RecipeError(
-            f'{owner}\'s {path}.name "{given}" is no objective' + did_you_mean(given, tags),
+            f'{owner}\'s {path}.name "{shortened(given)}" is no objective' + did_you_mean(given, tags),
             "choose from " + ", ".join(sorted(tags)),
         )
-    same = [one for place, one in zip(places, error.errors(), strict=True) if place == path]
+    same = [one for place, one in zip(places, errors, strict=True) if place == path]
     messages = dict.fromkeys(one["msg"][0].lower() + one["msg"][1:] for one in same)
     allowed = [
         value for one in same for value in re.findall(r"'([^']*)'", one.get("ctx", {}).get("expected", ""))
@@ -143,14 +150,16 @@ def invalid_setting(error: ValidationError, model: type[BaseModel], owner: str =
     guess = did_you_mean(problem["input"], allowed) if isinstance(problem["input"], str) else ""
     possessive = f"{owner}'s " if owner else ""
     # YAML may have made a value of another type out of a name.
-    unquoted = problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float | date)
+    unquoted = problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float)
     return RecipeError(
-        f"{possessive}{path} cannot be {problem['input']!r} ({', or '.join(messages)}){guess}",
+        f"{possessive}{path} cannot be {shortened(repr(problem['input']))} ({', or '.join(messages)}){guess}",
         'write names in quotes, such as "no" or "1": without them YAML reads a truth value or a number'
         if unquoted
         else "correct the value",
     )
 
+
+_MAX_ERRORS = 100  # a list may have a wrong value in each of its many places
 
 # Pydantic's names for the members of a union, which are no keys.
 _TYPE = re.compile(r"[^.]*[\[(].*|float|int|str|bool|constrained-\w+")

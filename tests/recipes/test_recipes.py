@@ -65,6 +65,18 @@ def test_a_method_takes_over_the_schedule_and_the_data_of_another_recipe():
         ("stages.0.objective.distance=statik", 'did you mean "static"'),
         ("encoder.pooling=max", "encoder.pooling"),
         ("data.text=[", "not readable YAML"),
+        ("data.text=!!timestamp 2001-99-99", "has the tag"),
+        ('data.regression=!!bool "x"', "has the tag"),
+        ("data.text=" + "[" * 1_000 + "]" * 1_000, "levels deep|not readable YAML"),
+        ("seed=" + "9" * 5_000, "64 bits"),
+        ("seed=-1", "greater than or equal to 0"),
+        ("seed=4294967296", "less than or equal to 2147483647"),
+        ("seed=2001-99-99", "seed cannot be"),
+        ("stages.0.epochs=.inf", "stages.0.epochs cannot be inf"),
+        ("stages.0.epochs=1e300", "less than or equal to 100000"),
+        ("stages.0.learning_rate=.inf", "finite number"),
+        ("stages.0.objective.tau=.nan", "stages.0.objective.tau"),
+        ("self_training.pretrain_steps=100000000", "pretrain_steps"),
     ],
 )
 def test_a_wrong_assignment_is_named(assignment, message):
@@ -80,18 +92,43 @@ def test_an_assignment_changes_one_value_and_leaves_the_recipe_that_it_starts_fr
     assert after.stages[0].objective.distance == before.stages[0].objective.distance
 
 
-@pytest.mark.parametrize("content", ["- a list", "text", "method: [", "method: cross-entropy\nsede: 3"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(
+            "- a list",
+            "text",
+            "method: [",
+            "method: cross-entropy\nsede: 3",
+            "method: {a: 1}",
+            "method: [r-drop]",
+        ),
+        *("1: 2", "~: 2", "data: {yes: 2}", "? [a, b]\n: c", "seed: 1\nseed: 2", "stages: &a [*a]"),
+    ],
+)
 def test_a_file_that_is_no_recipe_is_refused(tmp_path, content):
     (tmp_path / "recipe.yaml").write_text(content)
     with pytest.raises(RecipeError):
         load_recipe(tmp_path / "recipe.yaml")
 
 
+@pytest.mark.parametrize("name", ["none.yaml", "x" * 300 + ".yaml", "no\0name.yaml", "."])
+def test_a_recipe_file_that_is_not_there_is_named(tmp_path, name):
+    with pytest.raises(RecipeError, match="there is no recipe file"):
+        load_recipe(tmp_path / name)
+
+
+def test_a_message_shows_only_the_beginning_of_a_long_value():
+    with pytest.raises(RecipeError) as caught:
+        with_values(Recipe(), ["encoder.pooling=" + "x" * 10_000])
+    assert len(str(caught.value)) < 300
+
+
 def test_the_defaults_are_a_recipe_of_their_own():
     assert Recipe() == method_recipe("cross-entropy")
 
 
-@pytest.mark.parametrize("bare", ["no", "1", "2024-01-01"])
+@pytest.mark.parametrize("bare", ["no", "1", "1.5"])
 def test_a_class_that_yaml_takes_for_something_else_is_to_be_quoted(bare):
     recipe = method_recipe("label-distance-static")
     with pytest.raises(RecipeError, match=r"write names in quotes"):

@@ -39,7 +39,7 @@ def fetch_set(
         str | None, o.option("--archive", "Archive of the papers and their categories. Default: cs.", _ARXIV)
     ] = None,
     seed: Annotated[
-        int | None, o.option("--seed", "Seed of the split of the papers. Default: 0.", _ARXIV)
+        int | None, o.option("--seed", "Seed of the split of the papers. Default: 0.", _ARXIV, min=0)
     ] = None,
     json: o.Json = False,
 ) -> None:

@@ -12,6 +12,7 @@ import typer
 from pydantic import BaseModel
 
 from tellapart.errors import RecipeError
+from tellapart.objectives.options import MAX_SEED
 from tellapart.recipes import Recipe, load_recipe, method_recipe, with_values
 from tellapart.recipes.reading import assignment
 
@@ -105,15 +106,15 @@ def argument(metavar: str, help: str) -> Any:
     return typer.Argument(metavar=metavar, help=help)
 
 
-def _option(name: str, field: FieldInfo, panel: str) -> Any:
+def _option(name: str, field: FieldInfo, panel: str, **rest: Any) -> Any:
     if name in ("data", "texts"):
         return argument(_METAVARS[name], help_text(field))
-    return option("--" + name.replace("_", "-"), help_text(field), panel, _METAVARS.get(name))
+    return option("--" + name.replace("_", "-"), help_text(field), panel, _METAVARS.get(name), **rest)
 
 
-def _recipe_option(name: str) -> Any:
+def _recipe_option(name: str, **rest: Any) -> Any:
     panel = next(panel for panel, places in RECIPE_PLACES.items() if name in places)
-    return _option(name, field_at(Recipe, RECIPE_PLACES[panel][name]), panel)
+    return _option(name, field_at(Recipe, RECIPE_PLACES[panel][name]), panel, **rest)
 
 
 def _type(field: FieldInfo) -> type:
@@ -136,7 +137,7 @@ Ordered = Annotated[str | None, _recipe_option("ordered")]
 Encoder = Annotated[str | None, _recipe_option("encoder")]
 MaxLength = Annotated[int | None, _recipe_option("max_length")]
 LearningRate = Annotated[float | None, _recipe_option("learning_rate")]
-Seed = Annotated[int | None, _recipe_option("seed")]
+Seed = Annotated[int | None, _recipe_option("seed", min=0, max=MAX_SEED)]
 
 
 def _settings(example: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from tellapart.data.reading.columns import written_name
 from tellapart.data.reading.jsontext import parse_json
 from tellapart.data.reading.tables import explaining, file_format, read_table, readable_file
 from tellapart.data.reading.textfiles import kind_of
-from tellapart.errors import DataError
+from tellapart.errors import DataError, shortened
 from tellapart.files import user_path
+from tellapart.plain_yaml import parse_yaml
 
 NONE, NAMES, AUTO = "none", "names", "auto"
 
@@ -170,7 +172,9 @@ def _of_file(path: str, labels: LabelSpace) -> dict[str, list[str]]:
     readable_file(file, kind)
     with explaining(file, kind):
         written = file.read_bytes().decode("utf-8-sig")
-        content = _parsed_yaml(written, path) if kind == "YAML" else parse_json(written, path)
+        # All values of YAML stay strings: a class called no or 1 is a name here.
+        parse = partial(parse_yaml, error=DataError, strings=True) if kind == "YAML" else parse_json
+        content = parse(written, path)
     if isinstance(content, Mapping):
         return _of_mapping(content, path)
     if isinstance(content, list) and content and all(isinstance(row, Mapping) for row in content):
@@ -181,25 +185,13 @@ def _of_file(path: str, labels: LabelSpace) -> dict[str, list[str]]:
     )
 
 
-def _parsed_yaml(written: str, path: str) -> Any:
-    import yaml  # not needed for --help
-
-    try:
-        # All values stay strings: a class called no or 1 is a name here.
-        return yaml.load(written, Loader=yaml.BaseLoader)
-    except yaml.YAMLError as error:
-        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-        line = "" if mark is None else f" at line {mark.line + 1}"
-        raise DataError(f"{path} is not readable YAML{line}", "correct its indentation and colons") from None
-
-
 def _of_mapping(given: Mapping[Any, Any], where: str) -> dict[str, list[str]]:
     texts = {}
     for name, value in given.items():
         several = [value] if isinstance(value, str) else value
         if not isinstance(several, list | tuple) or not all(isinstance(text, str) for text in several):
             raise DataError(
-                f'{where} describes the class "{name}" by {value!r}, which is no text',
+                f'{where} describes the class "{shortened(name)}" by {shortened(repr(value))}, which is no text',
                 "give one text, or a list of texts",
             )
         texts[str(name)] = list(several)

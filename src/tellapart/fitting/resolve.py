@@ -15,6 +15,7 @@ from tellapart.fitting.decisions import check_decision
 from tellapart.fitting.objectives import build_objective
 from tellapart.fitting.refit import check_refit, decided_refit
 from tellapart.fitting.rows import with_label_texts
+from tellapart.fitting.stages import check_trainer_sections
 from tellapart.fitting.tasks import check_rankable
 from tellapart.objectives import Objective
 from tellapart.objectives.relations import with_relations
@@ -54,6 +55,7 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
     if data.train.labels is None:
         raise UserError("the training rows have no labels", "name their column: --label COLUMN")
     recipe = resolve_method(recipe, data)
+    check_trainer_sections(recipe.stages)
     check_rankable(data, recipe.data.without_positive)
     data = replace(data, labels=with_relations(data.labels, recipe.data))
     data = with_label_texts(data, recipe)

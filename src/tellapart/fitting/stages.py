@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from tellapart.data.batches.balancing import check_balanced
 from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.scratch import scratch_kind
 from tellapart.encoders.transformer import parameter_count, save_classifier
-from tellapart.errors import RecipeError, did_you_mean
+from tellapart.errors import RecipeError
 from tellapart.files import replacing
 from tellapart.fitting.environment import process_count
 from tellapart.fitting.heads import HEAD_EPOCHS, check_head_stage, fit_start, train_fresh_head
 from tellapart.fitting.objectives import total_outputs
 from tellapart.fitting.tasks import Task
+from tellapart.fitting.trainer_options import check_trainer_options, trainer_options
 from tellapart.objectives import Objective
 from tellapart.objectives.options import ClassificationOptions
 from tellapart.recipes import StageRecipe
@@ -82,6 +83,16 @@ class StageResult:
     history: list[dict[str, float]]
     objective: Objective | None
     share: float = 1.0
+
+
+def check_trainer_sections(stages: Sequence[StageRecipe]) -> None:
+    """Checks the options for the trainer of all stages, before anything is loaded.
+
+    Raises:
+        RecipeError: An option is unknown, or the trainer would refuse it.
+    """
+    for stage in stages:
+        check_trainer_options(stage.trainer, TrainingArguments, _OWN_ARGUMENTS)
 
 
 def check_stages(
@@ -299,31 +310,6 @@ def _arguments(
         options |= {"save_strategy": "steps", "save_total_limit": 2}
         options.setdefault("save_steps", every)
     return TrainingArguments(**options)
-
-
-def trainer_options(
-    given: dict[str, Any], arguments: type[transformers.TrainingArguments], own: Mapping[str, str]
-) -> dict[str, Any]:
-    """Checks and returns a recipe's options for the trainer.
-
-    Args:
-        given: The recipe's `trainer` section.
-        arguments: The class of training arguments.
-        own: Arguments that have their own recipe key, with that key.
-
-    Raises:
-        RecipeError: An option is unknown, or has its own recipe key.
-    """
-    known = {field.name for field in dataclasses.fields(arguments)}
-    for name in given:
-        if name in own:
-            raise RecipeError(f'the trainer option "{name}" has a key of its own', f"set {own[name]} instead")
-        if name not in known:
-            raise RecipeError(
-                f'there is no trainer option "{name}"' + did_you_mean(name, known),
-                "use the names of transformers.TrainingArguments",
-            )
-    return dict(given)
 
 
 def _total_steps(options: dict[str, Any], rows: int) -> int:

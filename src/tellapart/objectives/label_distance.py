@@ -187,7 +187,7 @@ class LabelDistance(Objective):
             warnings.warn(
                 f"The label distance stays uniform: {max(useful, 0)} of {run.total_evaluations} evaluations lie "
                 f"between the warm-up and the end, and an update takes {self.update_every}. Train for more "
-                "epochs, evaluate more often, or lower update_every or warm_up.",
+                "epochs, raise the stage's evaluations, or lower the objective's update_every or warm_up.",
                 TellapartWarning,
                 stacklevel=2,
             )

@@ -13,6 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tellapart.errors import invalid_setting
 
+MAX_SEED = 2**31 - 1
+"""Largest seed of a run; those that are derived from it, for seed runs and stages, still fit into 32 bits."""
+
+MAX_EPOCHS, MAX_STEPS = 100_000, 10_000_000
+"""Limits of a schedule. A mistyped number is refused, instead of being trained for years."""
+
+MAX_WORKERS = 256
+"""Largest number of processes that prepare batches."""
+
 
 def setting(
     default: Any = None, description: str = "", *, factory: Callable[[], Any] | None = None, **limits: Any
@@ -34,7 +43,11 @@ class Settings(BaseModel):
     """Base of the sections of a recipe: unknown keys are errors."""
 
     model_config = ConfigDict(
-        extra="forbid", validate_assignment=True, protected_namespaces=(), defer_build=True
+        extra="forbid",
+        validate_assignment=True,
+        protected_namespaces=(),
+        defer_build=True,
+        allow_inf_nan=False,
     )
 
 

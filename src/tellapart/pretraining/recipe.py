@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tellapart.errors import RecipeError
-from tellapart.objectives.options import Settings, setting
+from tellapart.objectives.options import MAX_SEED, MAX_STEPS, MAX_WORKERS, Settings, setting
 from tellapart.recipes.reading import assigned, read_mapping, validated_as
 
 NEW = "new"
@@ -74,7 +74,9 @@ class PretrainRecipe(Settings):
         1.0, "Softmax temperature of the masked tokens' cross entropy; above 1 it smooths the loss.", gt=0
     )
     max_length: int = setting(128, "Maximum sequence length in tokens.", ge=8)
-    steps: int | None = setting(None, "Optimiser steps. Default: three passes over the texts.", ge=1)
+    steps: int | None = setting(
+        None, "Optimiser steps. Default: three passes over the texts.", ge=1, le=MAX_STEPS
+    )
     batch_size: int = setting(32, "Sequences per batch on one process.", ge=1)
     batch_tokens: int | None = setting(
         None, "Tokens per batch, including padding, instead of `batch_size`.", ge=8
@@ -89,7 +91,7 @@ class PretrainRecipe(Settings):
         "auto", "`auto` takes bf16 where the processor or GPU gains from it."
     )
     compile: bool = setting(False, "Compile the model with `torch.compile`.")
-    workers: int = setting(0, "Processes that prepare batches.", ge=0)
+    workers: int = setting(0, "Processes that prepare batches.", ge=0, le=MAX_WORKERS)
     save_every: int | None = setting(None, "Steps between checkpoints. Default: a tenth of the run.", ge=1)
     save_at: list[Annotated[float, Field(gt=0, le=1)]] | None = setting(
         None,
@@ -97,7 +99,7 @@ class PretrainRecipe(Settings):
         "last one is always saved.",
     )
     keep_checkpoints: bool = setting(False, "Keep all checkpoints at the end of the run.")
-    seed: int = setting(0, "Seed of all randomness.")
+    seed: int = setting(0, "Seed of all randomness.", ge=0, le=MAX_SEED)
     trainer: dict[str, Any] = setting(
         description="Any other option of `transformers.TrainingArguments`.", factory=dict
     )

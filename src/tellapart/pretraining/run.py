@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import transformers
-import yaml
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
@@ -22,16 +21,18 @@ from tellapart.errors import RecipeError
 from tellapart.files import write_json, write_text
 from tellapart.fitting.environment import environment, is_main_process
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder
-from tellapart.fitting.stages import trainer_options
+from tellapart.fitting.trainer_options import check_trainer_options, trainer_options
 from tellapart.inspection.drawing import new_figure, save_png, svg
 from tellapart.inspection.figures import curves_figure
 from tellapart.inspection.page import write_page
+from tellapart.plain_yaml import parse_yaml
 from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.checkpoints import last_checkpoint
 from tellapart.pretraining.masked_statistics import MaskedStatistics, masked_statistics
 from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
 from tellapart.pretraining.trainer import PretrainingTrainer
+from tellapart.recipes.reading import read_mapping
 from tellapart.training.progress import ProgressBar, text_counter
 
 LOG = "log.jsonl"
@@ -106,6 +107,7 @@ def pretrain(
     quiet = quiet or not is_main_process()
     if recipe.texts is None:
         raise RecipeError("no texts were given", "give a file or a folder as the first argument")
+    check_trainer_options(recipe.trainer, transformers.TrainingArguments, _OWN_ARGUMENTS)
     folder = Path(output)
     if is_main_process():
         claim_folder(output, resume=resume, overwrite=overwrite)
@@ -129,8 +131,8 @@ def pretrain(
 def _claim_recipe(path: Path, recipe: PretrainRecipe, *, resumed: bool) -> None:
     """Writes the recipe, and checks that it is the same when resuming."""
     if resumed and path.is_file():
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        now = yaml.safe_load(recipe.to_yaml())
+        before = read_mapping(path)
+        now = parse_yaml(recipe.to_yaml(), str(path))
         differing = [key for key in {**now, **before} if key not in _FREE and before.get(key) != now.get(key)]
         if differing:
             key = differing[0]

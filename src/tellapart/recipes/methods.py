@@ -146,9 +146,10 @@ def load_recipe(path: str | Path) -> Recipe:
         RecipeError: The file is missing, no YAML, or has an unknown key or a value that is not allowed.
     """
     content = read_mapping(path)
-    if "method" in content and "stages" not in content and content["method"] in METHODS:
-        return method_recipe(content["method"], validated(content))
-    return validated(content)
+    recipe = validated(content)
+    if "method" in content and "stages" not in content and recipe.method in METHODS:
+        return method_recipe(recipe.method, recipe)
+    return recipe
 
 
 def with_stages_of(path: str | Path, base: Recipe) -> Recipe:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tellapart.errors import RecipeError, did_you_mean, invalid_setting
+from tellapart.errors import RecipeError, did_you_mean, invalid_setting, shortened
 from tellapart.recipes.schema import Recipe
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -41,23 +41,19 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     """Reads a YAML file of keys and values.
 
     Raises:
-        RecipeError: The file is missing, no YAML, or not a mapping.
+        RecipeError: The file is missing, no plain YAML (see `tellapart.plain_yaml`), or not a mapping.
     """
-    import yaml  # not needed for --help
+    from tellapart.plain_yaml import read_yaml  # not needed for --help
 
-    file = Path(path)
-    if not file.is_file():
-        raise RecipeError(
-            f"there is no recipe file {path}", "check the path, or list them: tellapart recipes"
-        )
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-        where = "" if mark is None else f" at line {mark.line + 1}"
+        there = Path(path).is_file()
+    except OSError:  # a name longer than the file system allows
+        there = False
+    if not there:
         raise RecipeError(
-            f"{path} is not readable YAML{where}", "correct its indentation and colons"
-        ) from None
+            f"there is no recipe file {shortened(path)}", "check the path, or list them: tellapart recipes"
+        )
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise RecipeError(f"{path} holds no recipe", "write keys such as method, data, encoder, stages")
     return content
@@ -102,7 +98,7 @@ def split_assignment(text: str, kind: str, remedy: str) -> tuple[str, str]:
     """
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
-        raise RecipeError(f'"{text}" is no {kind}', remedy)
+        raise RecipeError(f'"{shortened(text)}" is no {kind}', remedy)
     return path, value
 
 
@@ -120,12 +116,9 @@ _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
 
 def _parsed(value: str, path: str) -> Any:
-    import yaml
+    from tellapart.plain_yaml import parse_yaml
 
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise RecipeError(f'the value of "{path}" is not readable YAML', "quote it") from None
+    parsed = parse_yaml(value, f'the value of "{path}"', remedy="quote it")
     if isinstance(parsed, str) and _EXPONENT.fullmatch(parsed):
         return float(parsed)  # YAML reads 1e-5 as a word: it wants 1.0e-5
     return parsed

@@ -10,7 +10,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tellapart.objectives.options import AnyObjective, CrossEntropyOptions, Settings, setting
+from tellapart.objectives.options import (
+    MAX_EPOCHS,
+    MAX_SEED,
+    MAX_STEPS,
+    AnyObjective,
+    CrossEntropyOptions,
+    Settings,
+    setting,
+)
 
 
 class DataRecipe(Settings):
@@ -171,6 +179,7 @@ class StageRecipe(Settings):
         "Maximum number of passes over the training rows. Default: by the number of rows, more for `textcnn` and "
         "`han`; 20 for a head trained by `adamw`.",
         gt=0,
+        le=MAX_EPOCHS,
     )
     batch_size: int = setting(32, "Rows per batch on one process, before accumulation.", ge=1)
     gradient_accumulation_steps: int = setting(
@@ -249,7 +258,6 @@ class StageRecipe(Settings):
         "Weight of a label text in losses that are means over rows, and in the regression of `l-bfgs` or `probe`; 0 "
         "leaves label texts out. No effect without `data.label_texts`.",
         ge=0,
-        allow_inf_nan=False,
     )
     label_text_anchors: bool = setting(
         False,
@@ -308,6 +316,7 @@ class SelfTrainingRecipe(Settings):
         "Maximum number of passes over labelled and pseudo-labelled rows, in place of `epochs` of the stages. "
         "Default: by the number of rows.",
         gt=0,
+        le=MAX_EPOCHS,
     )
     pretrain: Literal["none", "hard"] = setting(
         "none",
@@ -315,7 +324,7 @@ class SelfTrainingRecipe(Settings):
         "masked language modelling with hard correction.",
     )
     pretrain_steps: int | None = setting(
-        None, "Optimiser steps of pre-training. Default: three passes over the texts.", ge=1
+        None, "Optimiser steps of pre-training. Default: three passes over the texts.", ge=1, le=MAX_STEPS
     )
     weight: float = setting(
         1.0, "Weight of a pseudo-labelled row in losses that are means over rows; a labelled row has 1.", gt=0
@@ -338,7 +347,9 @@ class Recipe(Settings):
     decision: DecisionRecipe = setting(
         description="How logits become labels, after training.", factory=DecisionRecipe
     )
-    seed: int = setting(0, "Seed of splits, initial weights, order of the rows and dropout.")
+    seed: int = setting(
+        0, "Seed of splits, initial weights, order of the rows and dropout.", ge=0, le=MAX_SEED
+    )
     self_training: SelfTrainingRecipe = setting(
         description="Use of the unlabelled texts.", factory=SelfTrainingRecipe
     )

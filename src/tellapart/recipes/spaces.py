@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-import yaml
-
 from tellapart.errors import RecipeError
+from tellapart.plain_yaml import parse_yaml
 from tellapart.recipes.reading import assignment, split_assignment, with_values
 from tellapart.recipes.schema import Recipe
 
-_NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"[+-]?(?:\d{1,18}(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d{1,3})?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?::(log|{_NUMBER}))?")
 _HINT = "write --over stages.0.objective.weight=0.1,0.5,1, or a range: --over stages.0.learning_rate=1e-5..1e-3:log"
+
+
+_MAX_VALUES = 1_000
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,11 @@ def _check_searchable(path: str) -> None:
 
 
 def _list_space(recipe: Recipe, path: str, text: str) -> SearchSpace:
-    try:
-        values = yaml.safe_load(f"[{text}]")
-    except yaml.YAMLError:
-        raise RecipeError(f'the values of "{path}" are not readable YAML', "write them as 2,4,8") from None
+    values = parse_yaml(f"[{text}]", f'the list of values of "{path}"', remedy="write them as 2,4,8")
+    if len(values) > _MAX_VALUES:
+        raise RecipeError(
+            f'"{path}" has {len(values):,} values to search', f"name {_MAX_VALUES:,} at most, or a range"
+        )
     if not values:
         raise RecipeError(f'no values of "{path}" are named', _HINT)
     recipes = [with_parameters(recipe, {path: value}) for value in values]
@@ -166,10 +169,13 @@ def _range_space(recipe: Recipe, path: str, first: str, last: str, how: str | No
                 "start above 0, or leave out :log",
             )
         return SearchSpace(path, low=low, high=high, step=1 if type(low) is int else None, log=True)
-    space = SearchSpace(path, low=low, high=high, step=_step(path, how, type(low) is int))
+    step = _step(path, how, type(low) is int)
+    if step is not None and (high - low) / step > 2**53:
+        raise RecipeError(f'the step of "{path}" is too short for its range', "give a longer step")
+    space = SearchSpace(path, low=low, high=high, step=step)
     if space.size == 1:
         raise RecipeError(f'the step of "{path}" is longer than its range', "give a smaller step")
-    return space if space.step is None else replace(space, high=space.points()[-1])
+    return space if space.step is None else replace(space, high=_stepped(low, space.step, space._steps()))
 
 
 def _step(path: str, text: str | None, whole: bool) -> int | float | None:

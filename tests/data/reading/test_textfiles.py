@@ -9,10 +9,10 @@ import pytest
 
 from tellapart.cli.messages import failures_in_one_line
 from tellapart.data.examples import LabelSpace
+from tellapart.data.label_spelling import known_labels
 from tellapart.data.label_texts import read_label_texts
 from tellapart.data.reading import jsontext, unpacking
 from tellapart.data.reading.columns import ColumnNames
-from tellapart.data.label_spelling import known_labels
 from tellapart.data.reading.rows import read_data, read_splits
 from tellapart.data.reading.streams import open_rows
 from tellapart.data.reading.tables import read_table, write_table

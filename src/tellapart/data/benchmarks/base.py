@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-import yaml
 
 from tellapart.data.benchmarks.arxiv import ArxivSource
 from tellapart.data.benchmarks.wheels import WheelSource
 from tellapart.data.reading.hub import HubSource
 from tellapart.errors import DataError
+from tellapart.plain_yaml import parse_yaml
 
 
 class Reader(Protocol):
@@ -121,7 +121,7 @@ class BenchmarkSet:
 @functools.cache
 def _descriptions() -> dict[str, dict[str, Any]]:
     text = resources.files("tellapart.data.benchmarks").joinpath("sets.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    return parse_yaml(text, "sets.yaml")
 
 
 def described_set(name: str, **content: Any) -> BenchmarkSet:
