@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import print_notes
 
 _PANEL = "Attack"
 
@@ -75,6 +76,7 @@ def robustness(
             text_pair=text_pair,
             label=label,
             label_delimiter=label_delimiter,
+            announce=print_notes,
             **shared,
         )
     if json:

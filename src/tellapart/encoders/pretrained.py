@@ -80,6 +80,12 @@ def build_model(kind: Any, config: Any, **options: Any) -> Any:
     return kind.from_config(config, trust_remote_code=False, **options)
 
 
+def is_stock(folder: str | Path) -> bool:
+    """Whether Transformers alone can load a model folder, without the classes of `tellapart.register()`."""
+    settings, _ = PreTrainedConfig.get_config_dict(folder)
+    return not str(settings.get("model_type")).startswith("tellapart-")
+
+
 def _refuse_code(path: str | Path, settings: Mapping[str, Any], file: str) -> None:
     if settings.get(CODE_KEY):
         raise ModelError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ def robustness(
     label_delimiter: str | None = None,
     overwrite: bool = False,
     quiet: bool = False,
+    announce: Callable[[Sequence[str]], None] | None = None,
 ) -> Robustness:
     """Measures how replacing words by synonyms changes a classifier's predictions.
 
@@ -55,12 +56,13 @@ def robustness(
         seed: Seed of the choice of words and synonyms.
         protect: Words that are never replaced, besides those of the class names.
         wordnet: WordNet's folder; by default where it is usually installed.
-        text: The text column; found by its name when not given.
-        text_pair: The second text's column.
-        label: The label column.
+        text: The text column; by default that of the model's training, or found by its name if that is unknown.
+        text_pair: The second text's column, likewise.
+        label: The label column, likewise.
         label_delimiter: Separates the labels in a multi-label cell.
         overwrite: Whether to replace an earlier run.
         quiet: Whether to show no progress.
+        announce: Called with a note on the columns that are read.
 
     Raises:
         UserError: The folder is in use, or the share is out of range.
@@ -73,7 +75,7 @@ def robustness(
             f"{model} predicts numbers, and robustness counts labels that change", "give a classifier"
         )
     names = ColumnNames(text, text_pair, label, label_delimiter=label_delimiter)
-    split = read_labelled(source, fitted.labels, names)
+    split = read_labelled(source, fitted, names, announce)
     protected = {*label_words(fitted.labels.names), *protect}
     swap = SynonymSwaps(WordNet(wordnet), share=share, seed=seed, protected=protected)
     folder = claim_folder(output, resume=False, overwrite=overwrite)
