@@ -77,7 +77,10 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path, relative, exists):
     write_text(link, "new")
     assert link.is_symlink()
     assert target.read_text() == link.read_text() == "new"
-    assert [path.name for path in (*target.parent.iterdir(), *link.parent.iterdir())] == ["target.txt", "link.txt"]
+    assert [path.name for path in (*target.parent.iterdir(), *link.parent.iterdir())] == [
+        "target.txt",
+        "link.txt",
+    ]
 
 
 def test_a_link_to_a_folder_stays_and_the_folder_is_replaced(tmp_path):

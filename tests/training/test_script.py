@@ -130,7 +130,7 @@ def test_collators_that_only_pad_change_nothing(rows, tiny_encoder, tmp_path):
 
 
 def test_the_tokeniser_of_the_collator_is_saved_where_no_other_is_given(rows, tiny_encoder, tmp_path):
-    model, tokenizer, data = _pieces(rows, tiny_encoder)
+    model, tokenizer, _ = _pieces(rows, tiny_encoder)
     trainer = Trainer(model, _arguments(tmp_path), data_collator=DataCollatorWithPadding(tokenizer))
     trainer.save_model(str(tmp_path / "model"))
     assert AutoTokenizer.from_pretrained(tmp_path / "model").get_vocab() == tokenizer.get_vocab()
@@ -143,7 +143,7 @@ def test_collators_that_do_more_are_refused_with_the_reason(rows, tiny_encoder, 
         pass
 
     for collator in (DataCollatorForTokenClassification(tokenizer), Masking(tokenizer), lambda rows: rows):
-        with pytest.raises(RecipeError, match="padded without one: do in dataset.map"):
+        with pytest.raises(RecipeError, match=r"padded without one: do in dataset\.map"):
             Trainer(model, _arguments(tmp_path), train_dataset=data, data_collator=collator)
     with pytest.raises(RecipeError, match="preprocess_logits_for_metrics has no effect"):
         Trainer(model, _arguments(tmp_path), preprocess_logits_for_metrics=lambda logits, gold: logits)
@@ -151,7 +151,9 @@ def test_collators_that_do_more_are_refused_with_the_reason(rows, tiny_encoder, 
 
 def test_rows_padded_in_advance_are_read_without_their_padding(rows, tiny_encoder):
     _, tokenizer, data = _pieces(rows, tiny_encoder)
-    padded = data.map(lambda batch: tokenizer(batch["text"], padding="max_length", max_length=30), batched=True)
+    padded = data.map(
+        lambda batch: tokenizer(batch["text"], padding="max_length", max_length=30), batched=True
+    )
     short, long = tokenised_rows(data, tokenizer), tokenised_rows(padded, tokenizer)
     assert long.lengths.tolist() == short.lengths.tolist()
     for name, column in short.columns.items():
@@ -159,7 +161,7 @@ def test_rows_padded_in_advance_are_read_without_their_padding(rows, tiny_encode
 
 
 def test_rows_labelled_minus_100_are_trained_and_scored_as_if_they_had_no_loss(rows, tiny_encoder, tmp_path):
-    _, tokenizer, data = _pieces(rows, tiny_encoder)
+    _, _, data = _pieces(rows, tiny_encoder)
     labels = [-100 if row % 3 == 0 else label for row, label in enumerate(data["label"])]
     partly = data.remove_columns("label").add_column("label", labels)
     kept = partly.filter(lambda row: row["label"] >= 0)
@@ -194,14 +196,14 @@ def test_rows_labelled_minus_100_are_trained_and_scored_as_if_they_had_no_loss(r
     ],
 )
 def test_labels_that_are_no_classes_are_one_sentence(rows, tiny_encoder, tmp_path, labels, sentence):
-    model, tokenizer, data = _pieces(rows, tiny_encoder, 4)
+    model, _, data = _pieces(rows, tiny_encoder, 4)
     data = [{"input_ids": ids, "label": label} for ids, label in zip(data["input_ids"], labels, strict=True)]
     with pytest.raises(DataError, match=sentence):
         Trainer(model, _arguments(tmp_path), train_dataset=data)
 
 
 def test_true_and_false_are_the_classes_one_and_zero(rows, tiny_encoder, tmp_path):
-    model, tokenizer, data = _pieces(rows, tiny_encoder)
+    model, _, data = _pieces(rows, tiny_encoder)
     truth = data.remove_columns("label").add_column("label", [label == 1 for label in data["label"]])
     trainer = Trainer(model, _arguments(tmp_path), train_dataset=truth, eval_dataset=truth)
     trainer.train()
@@ -213,7 +215,7 @@ def test_true_and_false_are_the_classes_one_and_zero(rows, tiny_encoder, tmp_pat
 def test_a_model_with_one_output_and_no_problem_type_learns_numbers_as_in_transformers(
     rows, tiny_encoder, tmp_path
 ):
-    _, tokenizer, data = _pieces(rows, tiny_encoder)
+    _, _, data = _pieces(rows, tiny_encoder)
     model = AutoModelForSequenceClassification.from_pretrained(tiny_encoder, num_labels=1)
     numbers = data.cast_column("label", datasets.Value("float32"))
     trainer = Trainer(model, _arguments(tmp_path), train_dataset=numbers)
