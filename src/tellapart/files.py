@@ -19,10 +19,12 @@ from tellapart.errors import DataError, OutputError
 def replacing(path: str | Path) -> Iterator[Path]:
     """Writes a file or folder atomically: yields a temporary path, which replaces `path` when the block ends.
 
+    A symbolic link stays, and the file or folder that it points to is replaced.
+
     Raises:
         OutputError: In place of an OSError. No temporary files remain.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from tellapart.data.reading.columns import ColumnNames
 from tellapart.errors import DataError, did_you_mean
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
@@ -246,6 +247,7 @@ class TextData:
         unlabelled: Further texts for self-training, or None. Labels in it are never used for training.
         label_texts: Texts that describe the classes, each labelled with its class; None for none. They are further
             training rows and belong to no split.
+        columns: The columns of the source that the rows were read from, stored beside the model; None if unknown.
     """
 
     train: TextSplit
@@ -257,6 +259,7 @@ class TextData:
     metric: str | None = None
     unlabelled: TextSplit | None = None
     label_texts: TextSplit | None = None
+    columns: ColumnNames | None = None
 
     @property
     def splits(self) -> dict[str, TextSplit]:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
-from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
+from transformers import AutoModelForQuestionAnswering
 from transformers.trainer_callback import PrinterCallback
 
 from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.pooling import CONFIG_KEY, encoder_layers
 from tellapart.encoders.precision import default_device, use_bf16
+from tellapart.encoders.pretrained import read_config, read_model, read_tokenizer
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.encoders.transformer import parameter_count, position_limit, readable, without_reports
 from tellapart.errors import DataError, ModelError, RecipeError
@@ -44,11 +44,11 @@ def load_qa_encoder(encoder: str) -> tuple[Any, Any]:
     """
     path = resolve_encoder(encoder)
     with readable(encoder):
-        config = AutoConfig.from_pretrained(path)
+        config = read_config(path)
         config.num_labels = 2  # start and end logits, whatever it was trained for
         config.num_hidden_layers = encoder_layers(config)
         vars(config).pop(CONFIG_KEY, None)
-        model = AutoModelForQuestionAnswering.from_pretrained(path, config=config, dtype=torch.float32)
+        model = read_model(AutoModelForQuestionAnswering, path, config=config)
         return model, load_tokenizer(encoder)
 
 
@@ -57,7 +57,7 @@ def is_qa_model(model: str | Path) -> bool:
     try:
         path = resolve_encoder(str(model))
         with readable(str(model)):
-            return _has_qa_head(AutoConfig.from_pretrained(path))
+            return _has_qa_head(read_config(path))
     except ModelError:
         return False  # e.g. a TF-IDF model, which is not a Transformers model
 
@@ -73,15 +73,15 @@ def load_qa_model(folder: str | Path) -> tuple[Any, Any]:
     """
     path = resolve_encoder(str(folder))
     with readable(str(folder)):
-        config = AutoConfig.from_pretrained(path)
+        config = read_config(path)
         if not _has_qa_head(config):
             kinds = config.architectures or []
             raise ModelError(
                 f"{folder} holds {', '.join(kinds) or 'a model without a head'}, which does not answer questions",
                 f"train one: tellapart spans train DATA --encoder {folder}",
             )
-        model = AutoModelForQuestionAnswering.from_pretrained(path, dtype=torch.float32)
-        return model.eval(), AutoTokenizer.from_pretrained(path)
+        model = read_model(AutoModelForQuestionAnswering, path)
+        return model.eval(), read_tokenizer(path)
 
 
 def _has_qa_head(config: Any) -> bool:
