@@ -110,7 +110,8 @@ def test_electra_runs_from_nothing_and_then_further_from_what_it_wrote(
 def test_the_folder_holds_a_plain_model_and_tells_what_was_done(fresh, tmp_path):
     result = _run(fresh, tmp_path / "run")
     names = {path.name for path in result.folder.iterdir()}
-    assert names == {"model", "recipe.yaml", "log.jsonl", "metrics.json", "report.html", "curves.png"}
+    written = {"model", "recipe.yaml", "log.jsonl", "metrics.json", "report.html", "curves.png"}
+    assert names == written | {"fingerprint.json"}
     model = AutoModelForMaskedLM.from_pretrained(result.folder / "model")
     tokenizer = AutoTokenizer.from_pretrained(result.folder / "model")
     assert model.config.architectures == ["BertForMaskedLM"]

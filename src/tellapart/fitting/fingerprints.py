@@ -226,7 +226,7 @@ def warn_unmarked(what: str) -> None:
         f"{what} hold no fingerprint of their rows, since an earlier version wrote them: they are taken up, and that "
         "the data are the same is not checked",
         TellapartWarning,
-        stacklevel=3,
+        stacklevel=1,  # one place, so that it is shown once
     )
 
 
