@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -248,6 +248,8 @@ class TextData:
         label_texts: Texts that describe the classes, each labelled with its class; None for none. They are further
             training rows and belong to no split.
         columns: The columns of the source that the rows were read from, stored beside the model; None if unknown.
+        fingerprints: SHA-256 of the columns as read, by the key of the recipe, see
+            `tellapart.data.fingerprints.column_fingerprints`; empty for data in memory.
     """
 
     train: TextSplit
@@ -260,6 +262,7 @@ class TextData:
     unlabelled: TextSplit | None = None
     label_texts: TextSplit | None = None
     columns: ColumnNames | None = None
+    fingerprints: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, TextSplit]:

@@ -35,8 +35,8 @@ class DataRecipe(Settings):
     text_pair: str | None = setting(None, "Column of the second text, for pairs.")
     label: str | None = setting(
         None,
-        "Column of the label. Default: found by its name; for a trained model, as in its training. Several columns of "
-        "0 and 1, one per label, with commas between them.",
+        "Column of the label. Default: found by its name; for a trained model, as in its training. Several columns "
+        "of 0 and 1, one per label, with commas between them.",
     )
     question_id: str | None = setting(
         None,

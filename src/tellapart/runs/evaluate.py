@@ -86,8 +86,8 @@ def read_labelled(
     """Reads labelled rows for a saved classifier; `source` and `announce` as for `evaluate`.
 
     Raises:
-        DataError: The rows cannot be read, lack a column that the model was trained on, or have a label that is unknown
-            to the classifier; the message names the first row.
+        DataError: The rows cannot be read, lack a column that the model was trained on, or have a label that is
+            unknown to the classifier; the message names the first row.
     """
     found = read_splits(source)
     name = next(name for name in ("test", "validation", "train") if name in found.tables)

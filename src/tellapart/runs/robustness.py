@@ -19,7 +19,7 @@ from tellapart.evaluation.synonym_swaps import SynonymSwaps, label_words
 from tellapart.evaluation.task import task_metrics
 from tellapart.files import write_json
 from tellapart.fitting.fitted import Fitted
-from tellapart.fitting.folder import claim_folder
+from tellapart.fitting.folder import claimed
 from tellapart.fitting.loading import load_fitted
 from tellapart.inspection.report import write_robustness_report
 from tellapart.runs.evaluate import read_labelled
@@ -81,18 +81,18 @@ def robustness(
     split = read_labelled(source, fitted, names, announce)
     protected = {*label_words(fitted.labels.names), *protect}
     swap = SynonymSwaps(WordNet(wordnet), share=share, seed=seed, protected=protected)
-    folder = claim_folder(output, resume=False, overwrite=overwrite)
-    result = _swap_synonyms(
-        fitted,
-        split,
-        swap,
-        quiet,
-        settings={"share": share, "seed": seed, "protected": sorted(protect)},
-        model=str(model),
-        source=source_name(source),
-    )
-    write_robustness(folder, result)
-    return result
+    with claimed(output, overwrite=overwrite) as folder:
+        result = _swap_synonyms(
+            fitted,
+            split,
+            swap,
+            quiet,
+            settings={"share": share, "seed": seed, "protected": sorted(protect)},
+            model=str(model),
+            source=source_name(source),
+        )
+        write_robustness(folder, result)
+        return result
 
 
 def _swap_synonyms(

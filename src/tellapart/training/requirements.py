@@ -145,7 +145,8 @@ def check_anchors(objective: Objective) -> None:
 
 
 def check_batches(args: TrainingArguments, dataset: TokenisedDataset | None) -> None:
-    """Raises an error if the batches that the arguments name cannot be formed."""
+    """Raises an error if the batches that the arguments name cannot be formed, or nothing can be learned from them."""
+    check_tokens(dataset)
     kind = args.batches
     if kind not in ("length", "balanced"):
         raise RecipeError(f'there are no batches called "{kind}"', "use length or balanced")

@@ -37,7 +37,6 @@ from tellapart.training.requirements import (
     check_gradient_cache,
     check_labels,
     check_objective,
-    check_tokens,
     class_counts,
     default_objective,
     refuse_arguments,
@@ -111,7 +110,6 @@ class Trainer(transformers.Trainer):
         train_dataset = self._tokenised(train_dataset, ignored=False)
         check_objective(objective, model, train_dataset)
         check_batches(args, train_dataset)
-        check_tokens(train_dataset)
         check_gradient_cache(args.gradient_cache, args.per_device_train_batch_size)
         label_rows, rows = self._tokenised(label_texts, ignored=False), train_dataset
         if rows is not None:
