@@ -145,7 +145,7 @@ def check_anchors(objective: Objective) -> None:
 
 
 def check_batches(args: TrainingArguments, dataset: TokenisedDataset | None) -> None:
-    """Raises an error if the batches that the arguments name cannot be formed, or nothing can be learned from them."""
+    """Raises an error if the batches that the arguments name cannot be formed, or teach nothing."""
     check_tokens(dataset)
     kind = args.batches
     if kind not in ("length", "balanced"):
