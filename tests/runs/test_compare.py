@@ -9,6 +9,7 @@ import yaml
 
 from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.comparison import Comparison
+from tellapart.evaluation.comparison_tables import comparison_verdicts
 from tellapart.fitting import trials as module
 from tellapart.fitting.paired_rows import PairedRows
 from tellapart.recipes import Recipe, method_recipe, with_stages_of, with_values
@@ -35,6 +36,19 @@ def test_methods_meet_on_the_same_seeds_and_rows(recipe, tmp_path):
         "label-distance-label-distance.png",
     } <= names
     assert not any(path.is_dir() for path in (tmp_path / "out" / "trials").iterdir())
+
+
+def test_the_verdict_says_that_one_method_has_learned_from_more_rows(recipe, tmp_path):
+    more = "frozen:data.validation_in_training=true"
+    told: list[str] = []
+    comparison = compare(
+        recipe, ["frozen", more], tmp_path / "out", trials=1, quiet=True, announce=told.extend
+    )
+    (note,) = comparison.notes
+    assert note in told
+    assert note in comparison_verdicts(comparison)
+    assert "trained on the validation rows too" in (tmp_path / "out" / "comparison.html").read_text()
+    assert not compare(recipe, ["frozen", "tfidf"], tmp_path / "even", trials=1, quiet=True).notes
 
 
 def test_trials_tell_which_rows_are_right_and_which_were_trained_on(recipe, tickets, tmp_path):

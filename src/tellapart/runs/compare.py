@@ -18,6 +18,7 @@ from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.fingerprints import Fingerprint, check_resumed
 from tellapart.fitting.folder import claimed
 from tellapart.fitting.paired_rows import PairedRows
+from tellapart.fitting.refit import refit_note
 from tellapart.fitting.resolve import resolve, resolve_method
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.trials import TRIALS, evaluated_split, finished_trial, run_trial, unpacked
@@ -85,15 +86,18 @@ def compare(
         or data.metric
         or main_metric(data.labels, is_ranking(data.labels, data.train))
     )
-    for its_recipe in recipes.values():  # refuses what cannot run, before anything is trained
-        its_data = resolve(its_recipe, rows.of(its_recipe, recipe.seed)).data
-        find_metric(its_data.labels, metric, is_ranking(its_data.labels, its_data.train))
+    resolved = {}
+    for method, its_recipe in recipes.items():  # refuses what cannot run, before anything is trained
+        run = resolve(its_recipe, rows.of(its_recipe, recipe.seed))
+        find_metric(run.data.labels, metric, is_ranking(run.data.labels, run.data.train))
+        resolved[method] = run.recipe
+    uneven = refit_note(resolved)
     with claimed(output, resume=resume, overwrite=overwrite) as folder:
         _check_resumed(folder, recipes, rows, seeds, resume)
         if announce is not None:
             notes = [note for each in recipes.values() for note in rows.of(each, recipe.seed).notes]
-            announce(list(dict.fromkeys(notes)))
-        return _compared(recipes, rows, seeds, folder, metric, quiet, pretrainer)
+            announce(list(dict.fromkeys([*notes, *uneven])))
+        return _compared(recipes, rows, seeds, folder, metric, quiet, pretrainer, uneven)
 
 
 def _check_resumed(
@@ -121,6 +125,7 @@ def _compared(
     metric: str,
     quiet: bool,
     pretrainer: Pretrainer | None,
+    notes: Sequence[str],
 ) -> Comparison:
     """Runs every method with every seed, and writes the comparison."""
     baseline = next(iter(recipes.values()))
@@ -159,6 +164,7 @@ def _compared(
             for method, its_cells in cells.items()
         },
         texts=texts,
+        notes=notes,
     )
     _write(folder, comparison, cells, data.labels)
     return comparison
