@@ -37,11 +37,13 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.recipes import Recipe as Recipe
     from tellapart.recipes import load_recipe as load_recipe
     from tellapart.recipes import method_recipe as method_recipe
+    from tellapart.runs.audit import audit as audit
     from tellapart.runs.check import check as check
     from tellapart.runs.compare import compare as compare
     from tellapart.runs.evaluate import evaluate as evaluate
     from tellapart.runs.export import export as export
     from tellapart.runs.predict import predict as predict
+    from tellapart.runs.relabel import relabel as relabel
     from tellapart.runs.sweep import sweep as sweep
     from tellapart.runs.train import train as train
     from tellapart.training.arguments import TrainingArguments as TrainingArguments
@@ -56,11 +58,13 @@ _NAMES = {
     "objectives": "AuxiliaryLabels CrossEntropy LabelDistance MeanSquaredError NegativeSupervision "
     "NegativeSupervisionCrossEntropy NegativeSupervisionMargin Objective RDrop SupervisedContrastive",
     "recipes": "Recipe load_recipe method_recipe",
+    "runs.audit": "audit",
     "runs.check": "check",
     "runs.compare": "compare",
     "runs.evaluate": "evaluate",
     "runs.export": "export",
     "runs.predict": "predict",
+    "runs.relabel": "relabel",
     "runs.sweep": "sweep",
     "runs.train": "train",
     "training.trainer": "Trainer",

@@ -77,6 +77,9 @@ RUN_FILES = {
     "generator",
     "log.jsonl",
     "curves.png",
+    "audit.json",
+    "audit.html",
+    "suspects.csv",
 }
 
 
