@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.data.examples import TextData as TextData
     from tellapart.data.examples import TextSplit as TextSplit
     from tellapart.data.reading.rows import read_data as read_data
+    from tellapart.data.relabel import relabel as relabel
     from tellapart.errors import TellapartError as TellapartError
     from tellapart.errors import TellapartWarning as TellapartWarning
     from tellapart.objectives import AuxiliaryLabels as AuxiliaryLabels
@@ -43,7 +44,6 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.runs.evaluate import evaluate as evaluate
     from tellapart.runs.export import export as export
     from tellapart.runs.predict import predict as predict
-    from tellapart.runs.relabel import relabel as relabel
     from tellapart.runs.sweep import sweep as sweep
     from tellapart.runs.train import train as train
     from tellapart.training.arguments import TrainingArguments as TrainingArguments
@@ -54,6 +54,7 @@ _NAMES = {
     "data.benchmarks.registry": "fetch",
     "data.examples": "LabelSpace TextData TextSplit",
     "data.reading.rows": "read_data",
+    "data.relabel": "relabel",
     "errors": "TellapartError TellapartWarning",
     "objectives": "AuxiliaryLabels CrossEntropy LabelDistance MeanSquaredError NegativeSupervision "
     "NegativeSupervisionCrossEntropy NegativeSupervisionMargin Objective RDrop SupervisedContrastive",
@@ -64,7 +65,6 @@ _NAMES = {
     "runs.evaluate": "evaluate",
     "runs.export": "export",
     "runs.predict": "predict",
-    "runs.relabel": "relabel",
     "runs.sweep": "sweep",
     "runs.train": "train",
     "training.trainer": "Trainer",

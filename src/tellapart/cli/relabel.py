@@ -32,7 +32,7 @@ def relabel(
     tellapart relabel banking77 runs/audit/suspects.csv --output cleaned
     """
     from tellapart.cli.tables import print_json
-    from tellapart.runs.relabel import relabel as run
+    from tellapart.data.relabel import relabel as run
 
     done = run(
         data,

@@ -198,7 +198,11 @@ def show_audit(audit: Audit, folder: Path) -> None:
     for sentence in audit_sentences(audit):
         print(sentence)
     tables = (
-        ("Most suspect labels (score: quality of the label, 0 to 1)", suspect_rows(audit, _AUDIT_ROWS), slice(1)),
+        (
+            "Most suspect labels (score: quality of the label, 0 to 1)",
+            suspect_rows(audit, _AUDIT_ROWS),
+            slice(1),
+        ),
         ("Classes that overlap most", pair_rows(audit, _AUDIT_ROWS), slice(2, None)),
         ("Near-duplicates in two classes or two splits", duplicate_rows(audit, _AUDIT_ROWS // 2), slice(1)),
     )

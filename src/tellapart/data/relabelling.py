@@ -13,7 +13,14 @@ from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.data.reading.columns import is_list, is_string
 from tellapart.errors import DataError, did_you_mean
 
-SPLIT, ROW, TEXT, TEXT_PAIR, LABEL, SUGGESTED = "split", "row", "text", "text_pair", "label", "suggested_label"
+SPLIT, ROW, TEXT, TEXT_PAIR, LABEL, SUGGESTED = (
+    "split",
+    "row",
+    "text",
+    "text_pair",
+    "label",
+    "suggested_label",
+)
 """Columns of a table of suspects."""
 
 Label = str | list[str]
@@ -52,7 +59,7 @@ class _Suspects:
 def label_changes(data: TextData, suspects: pa.Table, *, where: str) -> list[Change]:
     """Reads an edited table of suspects: the new label of each row that changes.
 
-    A row changes if `suggested_label` is neither empty nor its label. Labels of several labels per text are JSON lists.
+    A row changes if `suggested_label` is neither empty nor its label. Several labels per text are JSON lists.
 
     Args:
         data: The rows that the table was made for.
@@ -78,7 +85,9 @@ def label_changes(data: TextData, suspects: pa.Table, *, where: str) -> list[Cha
         row = _row(table, number, data)
         place = given[SPLIT], row
         if place in seen:
-            raise table.wrong(number, f"is the same row of the data as row {seen[place]}", "remove one of them")
+            raise table.wrong(
+                number, f"is the same row of the data as row {seen[place]}", "remove one of them"
+            )
         seen[place] = number
         _check_same(table, number, data, keys[given[SPLIT]][row - 1])
         label = _label_of(data.splits[given[SPLIT]], row)
@@ -94,7 +103,9 @@ def _row(table: _Suspects, number: int, data: TextData) -> int:
     split = data.splits.get(given[SPLIT])
     if split is None:
         known = ", ".join(data.splits)
-        raise table.wrong(number, f'names the split "{given[SPLIT]}", and the data have {known}', "correct it")
+        raise table.wrong(
+            number, f'names the split "{given[SPLIT]}", and the data have {known}', "correct it"
+        )
     if not given[ROW].isdecimal() or not 1 <= int(given[ROW]) <= len(split):
         raise table.wrong(
             number,
@@ -190,7 +201,8 @@ def _with_labels(
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     item = kind.value_type if is_list(kind) else kind
     assert split.labels is not None
-    cells, names = column.to_pylist(), list(split.labels)
+    names: list[Any] = list(split.labels)
+    cells = column.to_pylist()
     if pa.types.is_integer(item) and any(
         _as_set(name) != _as_set(_plain(cell)) for name, cell in zip(names, cells, strict=True)
     ):  # ids of a ClassLabel feature

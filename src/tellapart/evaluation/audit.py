@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from scipy import sparse
+
+from tellapart.data.relabelling import LABEL, ROW, SPLIT, SUGGESTED, TEXT, TEXT_PAIR
 
 SCHEMA_VERSION = 1
 
@@ -156,7 +159,9 @@ def class_pairs(
     totals = np.maximum(hot.sum(0) * neighbours.shape[1], 1)
     shares = counts.toarray() / totals[:, None]
     overlapping = np.zeros(shares.shape) if overlaps is None else overlaps
-    first, second = np.nonzero(np.triu((overlapping > 0) | (np.maximum(shares, shares.T) >= NEIGHBOUR_SHARE), 1))
+    first, second = np.nonzero(
+        np.triu((overlapping > 0) | (np.maximum(shares, shares.T) >= NEIGHBOUR_SHARE), 1)
+    )
     both = shares[first, second] + shares[second, first]
     order = np.lexsort((-both, -overlapping[first, second]))[:MOST_PAIRS]
     return tuple(
@@ -187,6 +192,26 @@ def near_pairs(neighbours: np.ndarray, cosines: np.ndarray) -> tuple[np.ndarray,
     values = cosines[places, columns][first]
     order = np.argsort(-values, kind="stable")
     return unique[order], values[order]
+
+
+def suspects_table(result: Audit) -> pa.Table:
+    """Returns the suspects as a table, worst first: where they are, text, label, suggested label and score."""
+    at = [one.at for one in result.suspects]
+    columns: dict[str, list[Any]] = {
+        SPLIT: [row.split for row in at],
+        ROW: [row.row for row in at],
+        TEXT: [row.text for row in at],
+        TEXT_PAIR: [row.text_pair for row in at],
+        LABEL: [row.label for row in at],
+        SUGGESTED: [one.suggested_label for one in result.suspects],
+        "score": [one.score for one in result.suspects],
+    }
+    if all(row.text_pair is None for row in at):
+        del columns[TEXT_PAIR]
+    kinds = {ROW: pa.int64(), "score": pa.float64()}
+    listed = pa.list_(pa.string()) if any(isinstance(row.label, list) for row in at) else pa.string()
+    kinds |= {LABEL: listed, SUGGESTED: listed}
+    return pa.table({name: pa.array(cells, kinds.get(name, pa.string())) for name, cells in columns.items()})
 
 
 def suspect_rows(audit: Audit, most: int) -> list[list[str]]:
@@ -242,11 +267,16 @@ def audit_sentences(audit: Audit) -> list[str]:
         f"{audit.duplicates_across_labels:,} pair(s) of nearly equal texts have different labels, "
         f"{audit.duplicates_across_splits:,} are in two splits.",
     ]
-    if audit.left_out:
-        names = [f"{name} ({count} row(s))" for name, count in audit.left_out.items()]
-        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        sentences.append(f"Classes with a single text, whose labels cannot be audited: {shown}.")
-    return sentences
+    return [*sentences, *left_out_sentences(audit)]
+
+
+def left_out_sentences(audit: Audit) -> list[str]:
+    """Names the classes whose labels cannot be audited, in one sentence; none if there are none."""
+    names = [f"{name} ({count} row(s))" for name, count in audit.left_out.items()]
+    if not names:
+        return []
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return [f"Classes with a single text, whose labels cannot be audited: {shown}."]
 
 
 def _duplicate_rows(duplicate: NearDuplicate) -> Iterator[list[str]]:

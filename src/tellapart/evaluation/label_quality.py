@@ -1,4 +1,4 @@
-"""Out-of-fold probabilities of a linear probe, and what cleanlab finds in them: suspect labels, overlapping classes."""
+"""Suspect labels and overlapping classes, found by cleanlab in out-of-fold probabilities of a linear probe."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ FIT_ROWS = 50_000
 
 REGULARISATION = 10.0
 """scikit-learn's C. It finds more swapped labels of banking77 than 1, the default of an initial classifier."""
+
+ROWS_A_BLOCK = 100_000
+"""Rows whose probabilities cleanlab gets at once; other functions of it would copy those of all rows."""
 
 _ROWS_AT_ONCE = 16_384
 
@@ -136,7 +139,7 @@ def out_of_fold_probabilities(
 
 
 def _sample(rows: np.ndarray, strata: np.ndarray, seed: int) -> np.ndarray:
-    """Returns at most `FIT_ROWS` rows, in order: about the same share of every class, and at least one row of each."""
+    """Returns at most `FIT_ROWS` rows, in order: the same share of every class, and at least one row of each."""
     if len(rows) <= FIT_ROWS:
         return rows
     shuffled = np.random.default_rng(seed).permutation(rows)
@@ -172,7 +175,6 @@ def _of_labels(chances: np.ndarray, targets: np.ndarray) -> LabelQuality:
     from cleanlab.experimental.label_issues_batched import LabelInspector
 
     classes = chances.shape[1]
-    # In blocks: for a million rows the other functions of cleanlab need several copies of all probabilities.
     inspector = LabelInspector(
         num_class=classes, verbose=False, quality_score_kwargs={"method": "self_confidence"}
     )
@@ -205,5 +207,4 @@ def _of_label_lists(chances: np.ndarray, targets: np.ndarray) -> LabelQuality:
 
 
 def _blocks(rows: int) -> Iterator[slice]:
-    size = 100_000
-    return (slice(start, start + size) for start in range(0, rows, size))
+    return (slice(start, start + ROWS_A_BLOCK) for start in range(0, rows, ROWS_A_BLOCK))

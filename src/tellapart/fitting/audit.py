@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from functools import reduce
 from importlib.metadata import version
@@ -43,11 +42,11 @@ from tellapart.training.progress import rows_bar
 
 def audit_data(
     data: TextData,
+    folder: Path,
     *,
     encoder: str = "minilm",
     max_length: int | None = None,
     seed: int = 0,
-    folder: Path | None = None,
     quiet: bool = True,
 ) -> Audit:
     """Audits the labels of all splits together.
@@ -56,10 +55,10 @@ def audit_data(
 
     Args:
         data: The task.
+        folder: Folder of the float32 vectors, which is created; the caller may delete it afterwards.
         encoder: A pre-trained encoder, which stays frozen.
         max_length: Longest input in tokens; by default that of training.
         seed: Of the folds.
-        folder: Existing folder for a temporary file of float32 vectors; by default that of the system.
         quiet: Whether to show no progress.
 
     Raises:
@@ -77,16 +76,14 @@ def audit_data(
     left_out = Counter(label for row in np.flatnonzero(folds < 0) for label in label_sets[row])
     _check_classes(rows, kept)
     distinct = _distinct_rows(keys, label_sets, rows.splits)
-    with tempfile.TemporaryDirectory(prefix=".vectors-", dir=folder) as temporary:
-        vectors = _vectors(data, rows.split, encoder, max_length, Path(temporary) / "all", quiet)
-        with rows_bar(len(distinct), quiet=quiet, title="nearest texts") as progress:
-            neighbours = nearest_neighbours(vectors, NEIGHBOURS, rows=distinct, progress=progress)
-        labels, targets = _targets(rows.split.select(kept), data.labels)
-        with rows_bar(len(kept), quiet=quiet, title="auditing labels") as progress:
-            chances = out_of_fold_probabilities(
-                vectors, targets, labels, folds[kept], rows=kept, seed=seed, progress=progress
-            )
-        del vectors
+    vectors = encoded(data, rows.split, encoder, max_length, folder, quiet=quiet)
+    with rows_bar(len(distinct), quiet=quiet, title="nearest texts") as progress:
+        neighbours = nearest_neighbours(vectors, NEIGHBOURS, rows=distinct, progress=progress)
+    labels, targets = _targets(rows.split.select(kept), data.labels)
+    with rows_bar(len(kept), quiet=quiet, title="auditing labels") as progress:
+        chances = out_of_fold_probabilities(
+            vectors, targets, labels, folds[kept], rows=kept, seed=seed, progress=progress
+        )
     quality = label_quality(chances, targets)
     found = [
         Suspect(rows.at(kept[row]), _suggested(labels, chances[row]), float(quality.scores[row]))
@@ -161,10 +158,28 @@ def _check_classes(rows: _Rows, kept: np.ndarray) -> None:
         )
 
 
-def _vectors(
-    data: TextData, split: TextSplit, encoder: str, max_length: int | None, folder: Path, quiet: bool
+def encoded(
+    data: TextData,
+    split: TextSplit,
+    encoder: str,
+    max_length: int | None,
+    folder: Path,
+    *,
+    quiet: bool = True,
 ) -> np.ndarray:
-    """Computes the vectors of all rows, float32 (N, d), mapped from disk."""
+    """Computes the vectors of rows by a frozen encoder, float32 (N, d), in a folder and mapped from disk.
+
+    Args:
+        data: The task.
+        split: The N rows.
+        encoder: A pre-trained encoder.
+        max_length: Longest input in tokens; None for that of training.
+        folder: The folder to write.
+        quiet: Whether to show no progress.
+
+    Raises:
+        ModelError: The encoder cannot be read.
+    """
     recipe = EncoderRecipe(name=encoder, max_length=max_length)
     built = load_model(recipe, data, seed=0)
     built.model.to(default_device())
@@ -174,9 +189,7 @@ def _vectors(
         return cached_representations(built.model, tokenised, folder, bf16=bf16, progress=progress)
 
 
-def _distinct_rows(
-    keys: list[str], label_sets: list[frozenset[str]], splits: list[str]
-) -> np.ndarray:
+def _distinct_rows(keys: list[str], label_sets: list[frozenset[str]], splits: list[str]) -> np.ndarray:
     """Returns the first row of each text, label and split: copies would crowd out all other neighbours."""
     first: dict[tuple[str, frozenset[str], str], int] = {}
     for row, place in enumerate(zip(keys, label_sets, splits, strict=True)):

@@ -24,8 +24,14 @@ from tellapart.inspection.report import WrongPrediction, write_report, write_tar
 CHECKPOINTS = "checkpoints"
 
 
-def claim_folder(output: str | Path, *, resume: bool, overwrite: bool) -> Path:
+def claim_folder(output: str | Path, *, resume: bool, overwrite: bool, resumable: bool = True) -> Path:
     """Returns the output folder after checking that it may be written.
+
+    Args:
+        output: The folder.
+        resume: Whether a run in it is to be continued.
+        overwrite: Whether to delete what a run wrote there.
+        resumable: Whether the verb knows `--resume`, for the message.
 
     Raises:
         UserError: It holds files, and neither `resume` nor `overwrite` is set, or the files are not those of a run.
@@ -35,9 +41,10 @@ def claim_folder(output: str | Path, *, resume: bool, overwrite: bool) -> Path:
         raise UserError(f"the output {output} is a file", "give a folder")
     if folder.is_dir() and any(folder.iterdir()) and not resume:
         if not overwrite:
+            continued = "continue with --resume, " if resumable else ""
             raise UserError(
                 f"the output folder {output} is not empty",
-                "choose another --output, continue with --resume, or replace it with --overwrite",
+                f"choose another --output, {continued}or replace it with --overwrite",
             )
         if not _is_run_folder(folder):
             raise UserError(
@@ -80,6 +87,7 @@ RUN_FILES = {
     "audit.json",
     "audit.html",
     "suspects.csv",
+    "vectors",
 }
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tellapart.evaluation.audit import Audit, AuditedRow, NearDuplicate, Suspect, audit_sentences, pair_rows
+from tellapart.evaluation.audit import (
+    Audit,
+    AuditedRow,
+    NearDuplicate,
+    Suspect,
+    left_out_sentences,
+    pair_rows,
+)
 from tellapart.inspection.page import shorten, write_page
 
 SUSPECTS_SHOWN = 200
@@ -37,7 +44,7 @@ def write_audit_page(path: Path | str, audit: Audit) -> None:
             ("near-duplicates in two classes", f"{audit.duplicates_across_labels:,}"),
             ("near-duplicates in two splits", f"{audit.duplicates_across_splits:,}"),
         ],
-        sentences=audit_sentences(audit),
+        sentences=left_out_sentences(audit),
         suspects=[_suspect(one) for one in audit.suspects[:SUSPECTS_SHOWN]],
         suspects_note=f"{min(len(audit.suspects), SUSPECTS_SHOWN)} of {len(audit.suspects)}, the most suspect first. "
         "The score is the quality of the label from 0 to 1: its probability by a regression that has not seen the "

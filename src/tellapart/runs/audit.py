@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from tellapart.data.reading.columns import ColumnNames
 from tellapart.data.reading.rows import read_task
 from tellapart.data.reading.tables import write_table
-from tellapart.data.relabelling import LABEL, ROW, SPLIT, SUGGESTED, TEXT, TEXT_PAIR
-from tellapart.evaluation.audit import Audit
+from tellapart.evaluation.audit import Audit, suspects_table
 from tellapart.files import write_json
 from tellapart.fitting.audit import audit_data
 from tellapart.fitting.folder import claim_folder
@@ -59,29 +57,13 @@ def audit(
     """
     names = ColumnNames(text, text_pair, label, label_delimiter=label_delimiter)
     data = read_task(source, names, regression=regression)
-    folder = claim_folder(output, resume=False, overwrite=overwrite)
-    result = audit_data(data, encoder=encoder, max_length=max_length, seed=seed, quiet=quiet)
+    folder = claim_folder(output, resume=False, overwrite=overwrite, resumable=False)
+    vectors = folder / "vectors"
+    try:
+        result = audit_data(data, vectors, encoder=encoder, max_length=max_length, seed=seed, quiet=quiet)
+    finally:
+        shutil.rmtree(vectors, ignore_errors=True)
     write_table(suspects_table(result), folder / "suspects.csv")
     write_audit_page(folder / "audit.html", result)
     write_json(folder / "audit.json", result.to_dict())
     return result
-
-
-def suspects_table(result: Audit) -> pa.Table:
-    """Returns the suspects as a table, worst first: where they are, text, label, suggested label and score."""
-    at = [one.at for one in result.suspects]
-    columns: dict[str, list[Any]] = {
-        SPLIT: [row.split for row in at],
-        ROW: [row.row for row in at],
-        TEXT: [row.text for row in at],
-        TEXT_PAIR: [row.text_pair for row in at],
-        LABEL: [row.label for row in at],
-        SUGGESTED: [one.suggested_label for one in result.suspects],
-        "score": [one.score for one in result.suspects],
-    }
-    if all(row.text_pair is None for row in at):
-        del columns[TEXT_PAIR]
-    kinds = {ROW: pa.int64(), "score": pa.float64()}
-    listed = pa.list_(pa.string()) if any(isinstance(row.label, list) for row in at) else pa.string()
-    kinds |= {LABEL: listed, SUGGESTED: listed}
-    return pa.table({name: pa.array(cells, kinds.get(name, pa.string())) for name, cells in columns.items()})
