@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -43,9 +44,9 @@ def main() -> None:
     data = dataclasses.replace(read_task(given.data), validation=None, test=None)
     with tempfile.TemporaryDirectory() as folder:
         vectors_folder = Path(folder) / "vectors"
-        start = time.perf_counter()
+        load, start, cpu_start = os.getloadavg()[0], time.perf_counter(), time.process_time()
         found = audit_data(data, vectors_folder, encoder=given.encoder)
-        seconds = time.perf_counter() - start
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
         vectors = encoded(data, data.train, given.encoder, None, vectors_folder)  # read from the folder
         runs = [swapped_run(data, np.asarray(vectors), seed) for seed in range(given.seeds)]
     write(
@@ -56,6 +57,8 @@ def main() -> None:
             "classes": len(data.labels),
             "share": SHARE,
             "seconds": seconds,
+            "cpu_seconds": cpu_seconds,
+            "load": load,
             "unchanged": {
                 "suspects": len(found.suspects),
                 "duplicates_across_labels": found.duplicates_across_labels,
