@@ -18,6 +18,11 @@ _RANKINGS = {
 }
 
 
+def has_audit() -> bool:
+    """Whether the benchmark has been run."""
+    return (RESULTS / "audit.json").is_file()
+
+
 def audit_page() -> str:
     """Returns the page as Markdown."""
     result = json.loads((RESULTS / "audit.json").read_text(encoding="utf-8"))
