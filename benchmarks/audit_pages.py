@@ -49,7 +49,7 @@ def audit_page() -> str:
             "What cleanlab adds is how many rows are suspect; without the estimate one would have to guess where to "
             "stop. Its normalised margin finds fewer swapped labels.",
             markdown_table(counts),
-            "Not all suspects without a swapped label are false alarms: in the labels as published, "
+            "Some of the other suspects may be wrong as published: without swapped labels, "
             f"{unchanged['suspects']} are suspect, and {unchanged['duplicates_across_labels']} pairs of nearly equal "
             "texts are in two classes.",
             f"An audit of these rows, encoding included, took {result['cpu_seconds']:.0f} seconds of processor time, "
