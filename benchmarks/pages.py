@@ -13,6 +13,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from audit_pages import TITLE as AUDIT
+from audit_pages import audit_page, has_audit
 from comparisons import COMPARISONS
 from encoder_pages import encoders_table
 from evidence import RESULTS, ROOT
@@ -281,6 +283,7 @@ def index_page() -> str:
                     "- [Cost of the second stage](second-stage.md)",
                     "- [Training speed of TextCNN and HAN](encoder-speed.md)",
                     *(f"- [{title}]({name}.md)" for name, (title, _) in pretraining_pages().items()),
+                    *([f"- [{AUDIT}](audit.md)"] if has_audit() else []),
                 ]
             ),
             "The defaults of `tellapart train` and the runs they are based on: [defaults](../reference/defaults.md).",
@@ -315,6 +318,8 @@ def pages() -> dict[Path, str]:
     contents |= {evidence / f"{name}.md": content for name, (_, content) in pretraining_pages().items()}
     contents |= {evidence / f"{name}.md": content for name, (_, content) in speed_pages().items()}
     contents[evidence / "gains.md"] = gains_page()
+    if has_audit():
+        contents[evidence / "audit.md"] = audit_page()
     contents[evidence / "README.md"] = index_page()
     for name, comparisons in EXCERPTS.items():
         path = ROOT / "docs" / name

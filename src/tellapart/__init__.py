@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.data.examples import TextData as TextData
     from tellapart.data.examples import TextSplit as TextSplit
     from tellapart.data.reading.rows import read_data as read_data
+    from tellapart.data.relabel import relabel as relabel
     from tellapart.errors import TellapartError as TellapartError
     from tellapart.errors import TellapartWarning as TellapartWarning
     from tellapart.objectives import AuxiliaryLabels as AuxiliaryLabels
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.recipes import Recipe as Recipe
     from tellapart.recipes import load_recipe as load_recipe
     from tellapart.recipes import method_recipe as method_recipe
+    from tellapart.runs.audit import audit as audit
     from tellapart.runs.check import check as check
     from tellapart.runs.compare import compare as compare
     from tellapart.runs.evaluate import evaluate as evaluate
@@ -54,10 +56,12 @@ _NAMES = {
     "data.benchmarks.registry": "fetch",
     "data.examples": "LabelSpace TextData TextSplit",
     "data.reading.rows": "read_data",
+    "data.relabel": "relabel",
     "errors": "TellapartError TellapartWarning",
     "objectives": "AuxiliaryLabels CrossEntropy LabelDistance MeanSquaredError NegativeSupervision "
     "NegativeSupervisionCrossEntropy NegativeSupervisionMargin Objective RDrop SupervisedContrastive",
     "recipes": "Recipe load_recipe method_recipe",
+    "runs.audit": "audit",
     "runs.check": "check",
     "runs.compare": "compare",
     "runs.evaluate": "evaluate",

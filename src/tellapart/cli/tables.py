@@ -19,6 +19,7 @@ from tellapart.cli.messages import print_notes
 if TYPE_CHECKING:
     from tellapart.data.benchmarks.base import BenchmarkSet
     from tellapart.data.checks import DataReport
+    from tellapart.evaluation.audit import Audit
     from tellapart.evaluation.comparison import Comparison
     from tellapart.evaluation.sweeps import SweepResult
     from tellapart.pretraining.run import PretrainResult
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tellapart.runs.train import RunResult
 
 _PIPED_WIDTH = 160
+_AUDIT_ROWS = 10  # the page and the files have more
 _METHODS_BESIDE_EACH_OTHER = 4  # fits a terminal; the page and the JSON have all methods
 
 
@@ -209,6 +211,32 @@ def show_report(report: DataReport) -> None:
             print(f"    {example}")
     if not report.findings:
         print("\nno findings: the data are ready for training.")
+
+
+def show_audit(audit: Audit, folder: Path) -> None:
+    """Prints what an audit found, the first rows of its tables, the files, and the next command."""
+    from tellapart.evaluation.audit import audit_sentences, duplicate_rows, pair_rows, suspect_rows
+
+    print()
+    for sentence in audit_sentences(audit):
+        print(sentence)
+    tables = (
+        (
+            "Most suspect labels (score: quality of the label, 0 to 1)",
+            suspect_rows(audit, _AUDIT_ROWS),
+            slice(1),
+        ),
+        ("Classes that overlap most", pair_rows(audit, _AUDIT_ROWS), slice(2, None)),
+        ("Near-duplicates in two classes or two splits", duplicate_rows(audit, _AUDIT_ROWS // 2), slice(1)),
+    )
+    for title, rows, numbers in tables:
+        if rows[1:]:
+            print(f"\n{title}:")
+            show_table(rows, numbers)
+    _show_files(folder, {".html", ".json", ".csv"})
+    if audit.suspects:
+        print(f"next: edit {folder / 'suspects.csv'}, then")
+        print(f"tellapart relabel {audit.source} {folder / 'suspects.csv'} --output CLEANED")
 
 
 def show_sets(sets: Iterable[BenchmarkSet]) -> None:

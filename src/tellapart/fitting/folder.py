@@ -38,7 +38,9 @@ LOCK = ".lock"
 
 
 @contextlib.contextmanager
-def claimed(output: str | Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
+def claimed(
+    output: str | Path, *, resume: bool = False, overwrite: bool = False, resumable: bool = True
+) -> Iterator[Path]:
     """Claims an output folder for one run: it is checked, made, and locked while the block runs.
 
     The operating system releases the lock of a process that ends in whatever way. Under torchrun the first process
@@ -48,6 +50,7 @@ def claimed(output: str | Path, *, resume: bool = False, overwrite: bool = False
         output: The folder.
         resume: Whether the run in the folder goes on.
         overwrite: Whether the files of an earlier run are deleted.
+        resumable: Whether the verb knows `--resume`, for the message.
 
     Raises:
         UserError: Another run is writing to the folder, or it cannot be used, see `claim_folder`.
@@ -58,7 +61,7 @@ def claimed(output: str | Path, *, resume: bool = False, overwrite: bool = False
         yield folder
         return
     with _output_errors(folder):
-        _check_claim(folder, resume=resume, overwrite=overwrite)
+        _check_claim(folder, resume=resume, overwrite=overwrite, resumable=resumable)
         folder.mkdir(parents=True, exist_ok=True)
         with _lock(folder):
             try:
@@ -70,8 +73,14 @@ def claimed(output: str | Path, *, resume: bool = False, overwrite: bool = False
                         folder.rmdir()
 
 
-def claim_folder(output: str | Path, *, resume: bool, overwrite: bool) -> Path:
+def claim_folder(output: str | Path, *, resume: bool, overwrite: bool, resumable: bool = True) -> Path:
     """Returns the output folder after checking that it may be written; deletes an earlier run if it is overwritten.
+
+    Args:
+        output: The folder.
+        resume: Whether a run in it is to be continued.
+        overwrite: Whether to delete what a run wrote there.
+        resumable: Whether the verb knows `--resume`, for the message.
 
     Raises:
         UserError: It holds files, and neither `resume` nor `overwrite` is set, or the files are not those of a run.
@@ -79,7 +88,7 @@ def claim_folder(output: str | Path, *, resume: bool, overwrite: bool) -> Path:
     """
     folder = Path(output)
     with _output_errors(folder):
-        _check_claim(folder, resume=resume, overwrite=overwrite)
+        _check_claim(folder, resume=resume, overwrite=overwrite, resumable=resumable)
         if overwrite and not resume and folder.is_dir():
             for path in _content(folder):
                 if path.is_dir() and not path.is_symlink():
@@ -91,15 +100,16 @@ def claim_folder(output: str | Path, *, resume: bool, overwrite: bool) -> Path:
     return folder
 
 
-def _check_claim(folder: Path, *, resume: bool, overwrite: bool) -> None:
+def _check_claim(folder: Path, *, resume: bool, overwrite: bool, resumable: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"the output {folder} is a file", "give a folder")
     if resume or not folder.is_dir() or not _content(folder):
         return
     if not overwrite:
+        continued = "continue with --resume, " if resumable else ""
         raise UserError(
             f"the output folder {folder} is not empty",
-            "choose another --output, continue with --resume, or replace it with --overwrite",
+            f"choose another --output, {continued}or replace it with --overwrite",
         )
     if not _is_run_folder(folder):
         raise UserError(
@@ -184,6 +194,10 @@ RUN_FILES = {
     "curves.png",
     "word-effects.json",
     "word-effects.png",
+    "audit.json",
+    "audit.html",
+    "suspects.csv",
+    "vectors",
 }
 
 

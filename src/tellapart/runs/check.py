@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tellapart.data.checks import DataReport, check_data
+from tellapart.data.examples import TextData
 from tellapart.data.reading.rows import read_task
 from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.resolve import FROM_SCRATCH
@@ -48,20 +49,21 @@ def check(
         DataError: The data cannot be read at all.
         RecipeError: There is no such key, or it cannot have the value.
     """
-    given = {
-        "data.text": text,
-        "data.text_pair": text_pair,
-        "data.label": label,
-        "data.label_delimiter": label_delimiter,
-        "data.label_names": None if label_names is None else list(label_names),
-        "data.regression": regression,
-        "encoder.name": encoder,
-        "encoder.max_length": max_length,
-    }
-    written = [assignment(path, value) for path, value in given.items() if value is not None]
-    recipe = with_values(Recipe(), [*written, *settings])
-    rows, encoder = recipe.data, recipe.encoder.name
-    data = read_task(source, column_names(rows), multi_label=rows.multi_label, regression=rows.regression)
+    data, recipe = read_checked(
+        source,
+        settings,
+        {
+            "data.text": text,
+            "data.text_pair": text_pair,
+            "data.label": label,
+            "data.label_delimiter": label_delimiter,
+            "data.label_names": None if label_names is None else list(label_names),
+            "data.regression": regression,
+            "encoder.name": encoder,
+            "encoder.max_length": max_length,
+        },
+    )
+    encoder = recipe.encoder.name
     from_scratch = encoder in FROM_SCRATCH
     tokenizer = build_tokenizer(encoder, texts_of(data.train)) if from_scratch else load_tokenizer(encoder)
     return check_data(
@@ -69,3 +71,18 @@ def check(
         tokenizer=tokenizer,
         max_length=recipe.encoder.max_length or default_max_length(from_scratch=from_scratch),
     )
+
+
+def read_checked(source: Any, settings: Sequence[str], given: Mapping[str, Any]) -> tuple[TextData, Recipe]:
+    """Reads rows as training does, from the arguments of a check.
+
+    Args:
+        source: What `tellapart.data.reading.rows.read_task` reads.
+        settings: Keys of a recipe as for `--set`; they override the arguments.
+        given: Paths of a recipe and the arguments, None for those not given.
+    """
+    written = [assignment(path, value) for path, value in given.items() if value is not None]
+    recipe = with_values(Recipe(), [*written, *settings])
+    rows = recipe.data
+    data = read_task(source, column_names(rows), multi_label=rows.multi_label, regression=rows.regression)
+    return data, recipe

@@ -55,12 +55,12 @@ class ProgressBar(TrainerCallback):
 
 
 @contextlib.contextmanager
-def rows_bar(total: int, *, quiet: bool) -> Iterator[Callable[[int], Any] | None]:
-    """Yields a callback for the number of scored rows that updates a bar on stderr; None if quiet."""
+def rows_bar(total: int, *, quiet: bool, title: str = "scoring") -> Iterator[Callable[[int], Any] | None]:
+    """Yields a callback for the number of rows done that updates a bar on stderr; None if quiet."""
     if quiet:
         yield None
         return
-    with tqdm(total=total, desc="scoring", unit="row", leave=False) as bar:
+    with tqdm(total=total, desc=title, unit="row", leave=False) as bar:
         yield bar.update
 
 

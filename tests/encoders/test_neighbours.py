@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from tellapart.encoders import neighbours
+from tellapart.encoders.neighbours import nearest_neighbours
+
+
+def naive(vectors: np.ndarray) -> np.ndarray:
+    """Cosines of all pairs after subtracting the mean; -1 at the row itself."""
+    centred = vectors - vectors.mean(0)
+    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, -np.inf)
+    return cosines
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+@given(arrays(np.float32, st.tuples(st.integers(2, 12), st.just(4)), elements=st.integers(-9, 9)))
+@settings(derandomize=True, max_examples=20, deadline=None)
+def test_blocks_of_any_size_find_the_neighbours_of_a_full_matrix(size, vectors):
+    blocks = neighbours._QUERIES, neighbours._OTHERS
+    neighbours._QUERIES, neighbours._OTHERS = size, size + 1
+    try:
+        found = nearest_neighbours(vectors, 3)
+    finally:
+        neighbours._QUERIES, neighbours._OTHERS = blocks
+    cosines = naive(vectors)
+    count = min(3, len(vectors) - 1)
+    assert found.rows.shape == (len(vectors), count)
+    best = -np.sort(-cosines, axis=1)[:, :count]
+    np.testing.assert_allclose(found.cosines, best, atol=1e-5)
+    np.testing.assert_allclose(np.take_along_axis(cosines, found.rows, axis=1), best, atol=1e-5)
+    assert not (found.rows == np.arange(len(vectors))[:, None]).any()
+
+
+def test_only_the_given_rows_are_searched_and_found():
+    vectors = np.random.default_rng(0).standard_normal((20, 5)).astype(np.float32)
+    rows = np.arange(0, 20, 3)
+    some = nearest_neighbours(vectors, 2, rows=rows)
+    alone = nearest_neighbours(vectors[rows], 2)
+    np.testing.assert_array_equal(some.rows, alone.rows)
+
+
+def test_a_single_row_has_no_neighbours():
+    assert nearest_neighbours(np.ones((1, 4), dtype=np.float32), 5).rows.shape == (1, 0)
+
+
+def test_progress_counts_every_row_once():
+    seen: list[int] = []
+    nearest_neighbours(np.eye(7, dtype=np.float32), 2, progress=seen.append)
+    assert sum(seen) == 7
