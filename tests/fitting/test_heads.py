@@ -17,7 +17,9 @@ from tellapart.recipes import Recipe, with_values
 def topics() -> TextData:
     """Of 20 texts all are on cards, a quarter are on theft, and one label never occurs."""
     labels = [["card", "theft"] if number % 4 == 0 else ["card"] for number in range(20)]
-    split = TextSplit([f"my card {number}" for number in range(20)], labels=labels)
+    split = TextSplit(
+        [f"my {'debit' if number % 2 else 'credit'} card" for number in range(20)], labels=labels
+    )
     names = ("card", "fraud", "theft")
     return TextData(split, split, None, LabelSpace(names, "multi_label_classification"))
 

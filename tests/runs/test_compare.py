@@ -154,7 +154,7 @@ def _of_version_0_1(recipe: Recipe) -> dict[str, Any]:
     """The content of a recipe without the keys that came later, but for those of objectives."""
     content = recipe.model_dump(mode="json")
     later = {
-        "data": "regression validation_rows unlabelled label_texts validation_in_training",
+        "data": "regression label_names validation_rows unlabelled label_texts validation_in_training",
         "encoder": "windows window_length window_stride",
     }
     for section, keys in later.items():

@@ -69,8 +69,16 @@ def claimed(
             finally:
                 with contextlib.suppress(OSError):  # Windows removes the file with its lock
                     (folder / LOCK).unlink()
-                    if not any(folder.iterdir()) and not folder.is_symlink():
-                        folder.rmdir()
+                with contextlib.suppress(OSError):
+                    _remove_if_nothing_ran(folder)
+
+
+def _remove_if_nothing_ran(folder: Path) -> None:
+    """Removes a folder that is empty, or holds the fingerprint of a run that was refused and nothing else."""
+    if not {path.name for path in folder.iterdir()} - {FINGERPRINT}:
+        (folder / FINGERPRINT).unlink(missing_ok=True)
+        if not folder.is_symlink():
+            folder.rmdir()
 
 
 def claim_folder(output: str | Path, *, resume: bool, overwrite: bool, resumable: bool = True) -> Path:

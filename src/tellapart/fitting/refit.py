@@ -72,8 +72,8 @@ def refit_note(recipes: Mapping[str, Recipe]) -> list[str]:
         return []
     return [
         f"In the end {', '.join(twice)} trained on the validation rows too, and {', '.join(once)} did not: part of a "
-        "difference is what these rows are worth. The same for all: --validation-in-training, or "
-        "--no-validation-in-training."
+        "difference is what these rows are worth. The same for all: --set "
+        "data.validation_in_training=true, or false."
     ]
 
 

@@ -232,7 +232,15 @@ def _replaced(table: pa.Table, label: str, content: pa.Array) -> pa.Table:
 
 
 def _name(item: Any) -> str:
-    return item.strip() if isinstance(item, str) else json.dumps(item)
+    name = item.strip() if isinstance(item, str) else json.dumps(item)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"the label {name!a} has half of a surrogate pair, which is no character",
+            "write both halves, or remove it",
+        ) from None
+    return name
 
 
 def _listed(labels: Sequence[str], most: int = 8) -> str:
