@@ -96,7 +96,7 @@ def compared_data(
 
 
 def _grouped(found: Sequence[tuple[str, int, Answer]]) -> list[Answer]:
-    """Joins equal predictions of a method over its seeds; probabilities are means, the runner-up the most frequent."""
+    """Joins equal predictions of a method over its seeds; probabilities are means."""
     groups: dict[tuple[str, tuple[str, ...]], list[tuple[int, Answer]]] = {}
     for method, seed, answer in found:
         groups.setdefault((method, tuple(answer["predicted"])), []).append((seed, answer))

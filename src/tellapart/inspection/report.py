@@ -102,7 +102,6 @@ def write_report(
     """
     evaluated = sum(entry["support"] for entry in per_class)
     pairs = most_confused_pairs(confusion, names, top=PAIRS_LISTED)
-    main = next(iter(_shown_metrics(metrics)), ("", ""))
     chosen = (
         f"The {CLASSES_SHOWN} most confused of {len(names)} classes. " if len(names) > CLASSES_SHOWN else ""
     )
@@ -115,7 +114,7 @@ def write_report(
         data=workbench,
         title=title,
         subtitle=f"{len(names)} classes · {evaluated} gold labels evaluated",
-        verdict=run_verdict(pairs, workbench, " ".join(main), rows),
+        verdict=run_verdict(pairs, workbench, _main_metric(metrics), rows),
         pairs=_confused_rows(pairs, suspect_counts(workbench["errors"])),
         has_errors=bool(workbench["errors"]),
         browser_notes=workbench["notes"],
@@ -289,6 +288,13 @@ def _shown_metrics(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     return [(metric_label(n), METRICS[n].display(v)) for n, v in metrics.items() if n in METRICS]
 
 
+def _main_metric(metrics: Mapping[str, float]) -> str:
+    """Returns the first metric with its value: `accuracy 87.20 %`."""
+    name = next(name for name in metrics if name in METRICS)
+    unit = " %" if METRICS[name].percentage else ""
+    return f"{name.replace('_', ' ')} {METRICS[name].display(metrics[name])}{unit}"
+
+
 def _training_curves(training_log: Sequence[Mapping[str, Any]]) -> str:
     """Draws losses and the first logged metric, two panels per stage; empty without any point."""
     stages = sorted({int(entry.get("stage", 0)) for entry in training_log})
@@ -318,7 +324,7 @@ def _confused_rows(
         return [["classes"]]
     most = pairs[0].errors
     marked = ["suspect labels"] if suspects else []
-    rows: list[list[object]] = [["classes", "errors", "share (%)", "→", "←", *marked]]
+    rows: list[list[object]] = [["classes", "errors", "share (%)", "A → B", "B → A", *marked]]
     for pair in pairs:
         among = suspects.get(frozenset((pair.a, pair.b)), 0)
         rows.append(

@@ -21,7 +21,7 @@ DATA_BYTES = 20_000_000
 TEXT_LENGTH = 5_000
 """Longest text on a page, in characters."""
 
-SUSPECT_PROBABILITY, SUSPECT_DISTANCE = 0.8, 0.7
+SUSPECT_PROBABILITY, SUSPECT_DISTANCE = 0.7, 0.7
 SUSPECT_RULE = (
     f"A label is suspect if the wrong prediction has a probability of at least {SUSPECT_PROBABILITY:.0%}, and the "
     "mean cosine distance to the nearest training texts of the predicted class is at most "

@@ -310,7 +310,7 @@
     const linked = gold !== predicted && byId("errors");
     cell.append(linked ? make("a", {
       href: `#pair=${encodeURIComponent(`${gold}|${predicted}`)}&show=forth`,
-      "aria-label": `${count} texts of ${gold} predicted as ${predicted}`,
+      "aria-label": `${count} of ${gold} predicted as ${predicted}`,
     }, String(count)) : String(count));
     return cell;
   }
@@ -352,7 +352,6 @@
       boxes.forEach((box) => { box.querySelector("input").checked = false; });
       drawMatrix();
     });
-    document.querySelector("#matrix .unscripted").hidden = true;
     byId("cells").hidden = false;
     drawMatrix();
   }
@@ -386,4 +385,5 @@
   if (byId("browser")) startList();
   if (byId("cells")) startMatrix();
   document.querySelectorAll("table.sortable").forEach(makeSortable);
+  document.querySelectorAll(".unscripted").forEach((element) => { element.hidden = true; });
 })();
