@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tellapart.data.examples import TextSplit
+from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.inspection import workbench as module
 from tellapart.inspection.compared_texts import ComparedTexts, compared_data
 from tellapart.inspection.confusion import most_confused_pairs
@@ -73,6 +73,13 @@ def test_the_data_hold_the_counts_and_the_pairs_by_their_errors():
     assert data["methods"] == ["x", "y"]
 
 
+def test_ordered_classes_are_listed_in_their_order():
+    ranks = np.array([1, 0])
+    data = workbench_data([], classes=["a", "b"], matrices={"": MATRIX}, ranks=ranks)
+    assert data["classes"] == ["b", "a"]
+    assert data["matrices"][""] == [[0, 0, 7], [0, 1, 1], [1, 0, 3], [1, 1, 5]]
+
+
 def test_the_verdict_names_the_worst_pair_and_the_suspect_labels():
     errors = [_error() | {"suspect": True}, _error()]
     data = workbench_data(errors, classes=["a", "b"], matrices={"": MATRIX})
@@ -122,6 +129,8 @@ def test_equal_texts_of_several_seeds_are_one_and_equal_answers_are_joined():
 def test_trials_without_predictions_show_no_texts_and_say_so():
     texts = ComparedTexts(["a", "b"])
     texts.add(0, TextSplit(["t"], labels=["a"]), np.array([0]), {"x": _wrong([0], [[1]]), "y": None})
-    data = compared_data(texts.errors(), ["a", "b"], {"x": MATRIX, "y": MATRIX}, "n", texts.complete)
+    data = compared_data(
+        texts.errors(), LabelSpace(("a", "b")), {"x": MATRIX, "y": MATRIX}, "n", texts.complete
+    )
     assert data["errors"] == []
     assert "older version" in data["notes"][0]

@@ -129,7 +129,7 @@ def comparison_page(tmp_path, comparison):
         )
     matrix = np.array([[2, 2], [0, 1]])
     matrices = {"cross-entropy": matrix, "label-distance": matrix.T}
-    data = compared_data(texts.errors(), names, matrices, "A note.", texts.complete)
+    data = compared_data(texts.errors(), LabelSpace(tuple(names)), matrices, "A note.", texts.complete)
     write_comparison_report(tmp_path / "comparison.html", comparison, data)
     return tmp_path / "comparison.html"
 

@@ -145,7 +145,11 @@ def _write_report(
     confusion = confusion_matrix(labels, gold, predicted)
     errors, note = _errors(fitted, split, gold, logits, trained_rows(fitted, data))
     workbench = workbench_data(
-        errors, classes=labels.names, matrices={"": confusion}, notes=[note] if note else []
+        errors,
+        classes=labels.names,
+        matrices={"": confusion},
+        notes=[note] if note else [],
+        ranks=labels.ranks,
     )
     write_errors(folder / "errors.json", workbench)
     write_report(

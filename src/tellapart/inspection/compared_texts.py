@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tellapart.data.examples import TextSplit
+from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.inspection.workbench import Answer, WrongText, named_answers, workbench_data
 
 
@@ -71,7 +71,7 @@ class ComparedTexts:
 
 def compared_data(
     errors: Sequence[WrongText],
-    classes: Sequence[str],
+    labels: LabelSpace,
     matrices: Mapping[str, np.ndarray],
     note: str,
     complete: bool,
@@ -80,18 +80,25 @@ def compared_data(
 
     Args:
         errors: From `ComparedTexts.errors`.
-        classes: The K classes.
+        labels: The K classes.
         matrices: Method to confusion counts (K, K), the baseline first.
         note: How the nearest training texts were found.
         complete: Whether the predictions of all seed runs are known; without some, no text is shown, as the counts
             would favour the methods that lack them.
     """
-    baseline = next(iter(matrices))
+    notes = [note] if note else []
     if not complete:
-        missing = "The wrong texts are missing, as an older version wrote some trials: repeat them with --overwrite."
-        return workbench_data([], classes=classes, matrices=matrices, notes=[missing], baseline=baseline)
+        errors = []
+        notes = [
+            "The wrong texts are missing: an older version wrote some trials. Repeat them with --overwrite."
+        ]
     return workbench_data(
-        errors, classes=classes, matrices=matrices, notes=[note] if note else [], baseline=baseline
+        errors,
+        classes=labels.names,
+        matrices=matrices,
+        notes=notes,
+        baseline=next(iter(matrices)),
+        ranks=labels.ranks,
     )
 
 

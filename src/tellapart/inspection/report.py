@@ -198,6 +198,7 @@ def write_comparison_report(
     Raises:
         OutputError: The file could not be written.
     """
+    has_errors = bool(workbench and workbench["errors"])
     scripted = {} if workbench is None else {"script": SCRIPT, "data": workbench}
     failures = [
         [method, trial.seed, trial.error]
@@ -220,8 +221,8 @@ def write_comparison_report(
         rankings=ranking_rows(comparison),
         plot=svg(comparison_figure(comparison)),
         tests=significance_rows(comparison),
-        pairs=_pair_rows(comparison.confusable_pairs),
-        has_errors=bool(workbench and workbench["errors"]),
+        pairs=_pair_rows(comparison.confusable_pairs, has_errors),
+        has_errors=has_errors,
         browser_notes=workbench["notes"] if workbench else [],
         failures=[["method", "seed", "reason"], *failures],
         environment=comparison.environment,
@@ -371,14 +372,15 @@ def _pseudo_label_rows(self_training: Mapping[str, Any], names: Sequence[str]) -
     return rows
 
 
-def _pair_rows(pairs: Sequence[ConfusablePair]) -> list[list[object]]:
+def _pair_rows(pairs: Sequence[ConfusablePair], linked: bool) -> list[list[object]]:
     if not pairs:
         return [["classes"]]
     most = max(count for pair in pairs for count in pair.errors.values())
     rows: list[list[object]] = [["classes", *pairs[0].errors]]
     for pair in pairs:
         bars = (Bar(f"{count:.1f}", count / most) for count in pair.errors.values())
-        rows.append([Link(f"{pair.a} ↔ {pair.b}", pair_name(pair.a, pair.b)), *bars])
+        name = f"{pair.a} ↔ {pair.b}"
+        rows.append([Link(name, pair_name(pair.a, pair.b)) if linked else name, *bars])
     return rows
 
 

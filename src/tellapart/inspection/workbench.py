@@ -147,6 +147,7 @@ def workbench_data(
     matrices: Mapping[str, np.ndarray],
     notes: Sequence[str] = (),
     baseline: str | None = None,
+    ranks: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Returns the content of `errors.json`, which is also the data of the page.
 
@@ -156,7 +157,12 @@ def workbench_data(
         matrices: Method to confusion counts (K, K), rows are gold; of a run a single one.
         notes: Remarks for the page.
         baseline: In comparisons the method with which the others are compared, else None.
+        ranks: Ranks of ordered classes, int64 (K,), `LabelSpace.ranks`: the order in which they are listed; else None.
     """
+    if ranks is not None:
+        order = np.argsort(ranks)
+        classes = [classes[index] for index in order]
+        matrices = {name: matrix[np.ix_(order, order)] for name, matrix in matrices.items()}
     kept, size = [], 0
     for error in errors:
         shown = _shortened(error)

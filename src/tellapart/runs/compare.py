@@ -134,7 +134,7 @@ def compare(
     matrices = {} if labels.regression else {name: _confusion(runs) for name, runs in cells.items()}
     errors = wrong.errors()
     note = add_nearest(errors, first_train, labels, baseline.encoder.name)
-    workbench = compared_data(errors, labels.names, matrices, note, wrong.complete) if matrices else None
+    workbench = compared_data(errors, labels, matrices, note, wrong.complete) if matrices else None
     _write(folder, comparison, cells, labels, workbench)
     return comparison
 
