@@ -122,7 +122,8 @@ def _grouped(found: Sequence[tuple[str, int, Answer]]) -> list[Answer]:
                 "second_probability": round(float(np.mean(known)), 4) if known else None,
             }
         )
-    return joined
+    methods = list(dict.fromkeys(method for method, _, _ in found))
+    return sorted(joined, key=lambda answer: (methods.index(answer["method"]), -len(answer["seeds"])))
 
 
 def _importance(error: WrongText) -> tuple[float, float]:

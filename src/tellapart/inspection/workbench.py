@@ -157,7 +157,7 @@ def workbench_data(
         matrices: Method to confusion counts (K, K), rows are gold; of a run a single one.
         notes: Remarks for the page.
         baseline: In comparisons the method with which the others are compared, else None.
-        ranks: Ranks of ordered classes, int64 (K,), `LabelSpace.ranks`: the order in which they are listed; else None.
+        ranks: Ranks of ordered classes, int64 (K,), `LabelSpace.ranks`: they are listed in this order; else None.
     """
     if ranks is not None:
         order = np.argsort(ranks)

@@ -15,12 +15,12 @@
    */
 
   const PAGE_SIZE = 25;
+  const data = JSON.parse(byId("data").textContent);
   const ORDERS = {
-    listed: "Most important first",
+    listed: data.methods.length ? "Wrong most often first" : "Most confident first",
     margin: "Closest runner-up first",
     text: "By text",
   };
-  const data = JSON.parse(byId("data").textContent);
   /** @type {WrongText[]} */
   const errors = data.errors;
   const others = data.methods.filter((method) => method !== data.baseline);
@@ -304,9 +304,9 @@
   function matrixCell(gold, predicted, count, rowTotal) {
     const cell = make("td", {});
     if (!count) return cell;
-    const strength = Math.round(100 * Math.sqrt(count / rowTotal));
+    const strength = Math.round(45 * Math.sqrt(count / rowTotal)); // texts keep their contrast up to 45 %
     cell.style.background =
-      `color-mix(in srgb, var(${gold === predicted ? "--soft" : "--faint"}) ${strength}%, transparent)`;
+      `color-mix(in srgb, var(${gold === predicted ? "--hit" : "--miss"}) ${strength}%, transparent)`;
     const linked = gold !== predicted && byId("errors");
     cell.append(linked ? make("a", {
       href: `#pair=${encodeURIComponent(`${gold}|${predicted}`)}&show=forth`,
