@@ -111,10 +111,7 @@ def wrong_rows(
         rows=wrong.tolist(),
         predicted=[np.flatnonzero(mask).tolist() for mask in chosen],
         probability=highest.round(_DECIMALS).tolist(),
-        second=[
-            None if all_chosen else int(place)
-            for all_chosen, place in zip(chosen.all(1), second, strict=True)
-        ],
+        second=[None if mask.all() else int(place) for mask, place in zip(chosen, second, strict=True)],
         second_probability=[
             None if chance < 0 else round(float(chance), _DECIMALS) for chance in others.max(axis=1)
         ],

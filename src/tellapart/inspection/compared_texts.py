@@ -62,11 +62,11 @@ class ComparedTexts:
 
     def errors(self) -> list[WrongText]:
         """Returns the wrong texts: first those that are predicted wrongly most often, of these the most confident."""
-        found = [
-            {**text, "evaluated": self._evaluated[key], "answers": _grouped(self._found[key])}
-            for key, text in self._texts.items()
-        ]
-        return sorted(found, key=_importance)  # type: ignore[return-value, arg-type]
+        found: list[WrongText] = []
+        for key, text in self._texts.items():
+            answers = _grouped(self._found[key])
+            found.append({**text, "evaluated": self._evaluated[key], "answers": answers})
+        return sorted(found, key=_importance)
 
 
 def compared_data(

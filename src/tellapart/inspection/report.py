@@ -199,7 +199,7 @@ def write_comparison_report(
         OutputError: The file could not be written.
     """
     has_errors = bool(workbench and workbench["errors"])
-    scripted = {} if workbench is None else {"script": SCRIPT, "data": workbench}
+    scripted: dict[str, Any] = {} if workbench is None else {"script": SCRIPT, "data": workbench}
     failures = [
         [method, trial.seed, trial.error]
         for method, result in comparison.methods.items()

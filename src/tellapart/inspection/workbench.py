@@ -130,7 +130,7 @@ def is_suspect(error: WrongText) -> bool:
     near = error.get("nearest", {})
     if len(missed) != 1 or len(added) != 1 or answer["probability"] < SUSPECT_PROBABILITY:
         return False
-    gold, predicted = near.get(*missed), near.get(*added)
+    gold, predicted = near.get(missed.pop(), []), near.get(added.pop(), [])
     if not gold or not predicted:
         return False
     return _distance(predicted) <= SUSPECT_DISTANCE * _distance(gold)
@@ -253,7 +253,7 @@ def _shortened(error: WrongText) -> WrongText:
     for key in ("text", "text_pair"):
         text = shown.get(key)
         if isinstance(text, str) and len(text) > TEXT_LENGTH:
-            shown[key] = text[: TEXT_LENGTH - 1] + "…"  # type: ignore[literal-required]
+            shown[key] = text[: TEXT_LENGTH - 1] + "…"
     return shown
 
 
