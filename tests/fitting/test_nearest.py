@@ -61,3 +61,9 @@ def test_texts_without_words_and_classes_without_rows_have_no_neighbours():
     found = nearest_texts(TextSplit([""]), [["lost", "stolen"]], empty, LABELS, "tfidf")
     assert set(found.by_class[0]) == {"lost"}
     assert np.isfinite(found.by_class[0]["lost"][0]["similarity"])
+
+
+def test_an_encoder_that_is_gone_is_replaced_by_word_vectors(train, tmp_path):
+    found = nearest_texts(TextSplit(["was lost"]), [["lost"]], train, LABELS, str(tmp_path / "gone"))
+    assert "lost" in found.by_class[0]["lost"][0]["text"]
+    assert "TF-IDF" in found.note

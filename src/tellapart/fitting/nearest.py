@@ -6,11 +6,13 @@ model's own vectors would only repeat its predictions.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
@@ -21,6 +23,7 @@ from tellapart.encoders.loading import load_encoder, load_tokenizer
 from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.encoders.scoring import represent
+from tellapart.errors import TellapartError
 from tellapart.inspection.page import shorten
 from tellapart.inspection.workbench import NearText, WrongText, confused_classes, is_suspect
 
@@ -56,9 +59,6 @@ def add_nearest(errors: Sequence[WrongText], train: TextSplit, labels: LabelSpac
 
     Returns:
         How the texts were found, and what was left out; empty without wrong texts.
-
-    Raises:
-        ModelError: The encoder cannot be read.
     """
     pairs = [error["text_pair"] for error in errors] if train.text_pairs is not None else None
     wrong = TextSplit([error["text"] for error in errors], pairs)
@@ -75,8 +75,8 @@ def nearest_texts(
 ) -> NearestTexts:
     """Finds for each wrong text the most similar training texts of some classes.
 
-    Vectors are those of the pre-trained encoder; TF-IDF vectors of words for encoders trained from scratch and for
-    `tfidf`. Texts beyond `WRONG_TEXTS` get none, and of many training texts a seeded sample is compared.
+    Vectors are those of the pre-trained encoder; for encoders trained from scratch and for `tfidf`, which have none,
+    TF-IDF vectors. Texts beyond `WRONG_TEXTS` get none, and of many training texts a seeded sample is compared.
 
     Args:
         wrong: The W wrong texts, the most important first.
@@ -84,9 +84,6 @@ def nearest_texts(
         train: The labelled training rows.
         labels: All classes.
         encoder: The encoder's name in the recipe.
-
-    Raises:
-        ModelError: The encoder cannot be read.
     """
     if not len(wrong) or not len(train):
         return NearestTexts([{} for _ in classes], "")
@@ -98,10 +95,7 @@ def nearest_texts(
         compared = train.select(rows[place] for place in np.sort(drawn))
     else:
         compared = train.select(rows)
-    lexical = encoder in ("tfidf", *FROM_SCRATCH)
-    vectors, others = (
-        _word_vectors(looked_up, compared) if lexical else _vectors(looked_up, compared, labels, encoder)
-    )
+    vectors, others, by = _vectors(looked_up, compared, labels, encoder)
     found: list[dict[str, list[NearText]]] = [{} for _ in classes]
     label_sets = compared.label_sets()
     for name in sorted(wanted):
@@ -117,21 +111,32 @@ def nearest_texts(
                 {"text": _shown(compared, having[near]), "similarity": round(float(dense[place, near]), 3)}
                 for near in order[place]
             ]
-    return NearestTexts(found, _note(encoder, lexical, len(wrong), len(rows)))
+    return NearestTexts(found, _note(by, len(wrong), len(rows)))
 
 
-def _vectors(
+def _vectors(wrong: TextSplit, train: TextSplit, labels: LabelSpace, encoder: str) -> tuple[Any, Any, str]:
+    """Returns unit vectors (W, d) and (T, d), and whose they are.
+
+    TF-IDF also serves where the encoder cannot be loaded again, so that a finished run is never lost for its report.
+    """
+    if encoder not in ("tfidf", *FROM_SCRATCH):
+        with contextlib.suppress(TellapartError, torch.OutOfMemoryError):
+            pair = _encoder_vectors(wrong, train, labels, encoder)
+            return *pair, f"the vectors of {encoder} before training"
+    return *_word_vectors(wrong, train), "TF-IDF vectors"
+
+
+def _encoder_vectors(
     wrong: TextSplit, train: TextSplit, labels: LabelSpace, encoder: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns unit vectors (W, d) and (T, d) of the pre-trained encoder."""
     model, tokenizer = load_encoder(encoder, labels), load_tokenizer(encoder)
     model.to(default_device())
     bf16 = use_bf16("auto", model.device)
-    pieces = (
-        represent(model, tokenise(split, tokenizer, max_length=_TOKENS), bf16=bf16)
+    first, second = (
+        normalize(represent(model, tokenise(split, tokenizer, max_length=_TOKENS), bf16=bf16))
         for split in (wrong, train)
     )
-    first, second = (normalize(vectors) for vectors in pieces)
     return first, second
 
 
@@ -149,8 +154,7 @@ def _shown(split: TextSplit, row: int) -> str:
     return shorten(" · ".join(column[row] for column in split.columns), _TEXT_LENGTH)
 
 
-def _note(encoder: str, lexical: bool, wrong: int, train: int) -> str:
-    by = "TF-IDF vectors" if lexical else f"the vectors of {encoder} before training"
+def _note(by: str, wrong: int, train: int) -> str:
     note = f"Nearest training texts by the cosine of {by}"
     if wrong > WRONG_TEXTS:
         note += f", for the first {WRONG_TEXTS:,} of {wrong:,} wrong texts"
