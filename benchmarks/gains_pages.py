@@ -77,6 +77,31 @@ def gains_page() -> str:
     )
 
 
+def gains_table() -> str:
+    """The differences of all declared comparisons, one row per set, for the pages that help to choose a method."""
+    declared = protocol()
+    sets = measured_sets(declared)
+    differences = _differences(declared, sets)
+    titles = [
+        title for title in declared["comparisons"] if any(title == found for found, _, _ in differences)
+    ]
+    rows = [["", *titles]]
+    for measured in sets:
+        pairs = {title: pair for title, its, pair in differences if its is measured}
+        if pairs:
+            cells = [_cell(measured, pairs.get(title)) for title in titles]
+            rows.append([measured.given["title"], *cells])
+    return table(rows)
+
+
+def _cell(measured: Measured, pair: PairedDifference | None) -> str:
+    if pair is None:
+        return "not run"
+    kind = METRICS[measured.comparison.metric]
+    interval = kind.display_interval(pair.interval, signed=True)
+    return f"{kind.display(pair.difference, signed=True)} ({interval})"
+
+
 def _means(declared: dict[str, Any], sets: list[Measured]) -> list[list[str]]:
     rows = [["", *(measured.given["title"] for measured in sets)]]
     for arm in declared["arms"]:

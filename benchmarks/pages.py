@@ -17,7 +17,7 @@ from comparisons import COMPARISONS
 from encoder_pages import encoders_table
 from evidence import RESULTS, ROOT
 from gains_pages import TITLE as GAINS
-from gains_pages import gains_page
+from gains_pages import gains_page, gains_table
 from pretraining_pages import pretraining_pages
 from speed_pages import figures, speed_pages
 from targets import headline_rows
@@ -321,6 +321,8 @@ def pages() -> dict[Path, str]:
         contents[path] = with_excerpt(path.read_text(encoding="utf-8"), comparisons)
     encoders = ROOT / "docs" / "how-to" / "encoders.md"
     contents[encoders] = between_marks(encoders.read_text(encoding="utf-8"), encoders_table())
+    choosing = ROOT / "docs" / "how-to" / "choosing-methods.md"
+    contents[choosing] = between_marks(choosing.read_text(encoding="utf-8"), gains_table())
     readme = ROOT / "README.md"
     contents[readme] = between_marks(readme.read_text(encoding="utf-8"), table(headline_rows(RESULTS)))
     contents[ROOT / "docs" / "reference" / "defaults.md"] = defaults_page()

@@ -117,3 +117,19 @@ def test_labels_of_another_form_than_those_that_were_learned_from_are_refused():
         Target.of(["a", "b"]).names([["a"], ["b", "c"]])
     with pytest.raises(DataError, match="another form"):
         Target.of(np.eye(3, dtype=int)).names(np.eye(2, dtype=int))
+
+
+LONE = "card \ud83d lost"
+
+
+@pytest.mark.parametrize("X", [["a", LONE], [("a", "b"), ("c", LONE)], np.array(["a", LONE], dtype=object)])
+def test_texts_with_half_a_character_are_refused(X):
+    with pytest.raises(DataError, match=r"row 1 of X has half a character \(the lone surrogate '\\ud83d'\)"):
+        texts_of(X)
+    assert texts_of(["a", "card \U0001f4b3 lost"])[0][1].endswith("lost")
+
+
+@pytest.mark.parametrize("y", [["a", LONE], [["a"], [LONE]]])
+def test_classes_with_half_a_character_are_refused(y):
+    with pytest.raises(DataError, match="class 1 of y has half a character"):
+        Target.of(y)

@@ -173,6 +173,18 @@ def _real_options(command: Any) -> set[str]:
     return named.union(*map(_real_options, getattr(command, "commands", {}).values())) - {"--help"}
 
 
+def test_every_guarantee_names_a_test_that_there_is():
+    page = (ROOT / "docs" / "reference" / "guarantees.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page)
+    assert len(named) > 30
+    missing = [
+        (file, test)
+        for file, test in named
+        if test and f"def {test}(" not in (ROOT / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []
+
+
 def test_the_command_line_reference_has_the_options_that_there_are():
     sections = _sections(REFERENCE / "command-line.md")
     verbs = typer.main.get_command(application()).commands

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tellapart.errors import OutputError
-from tellapart.files import file_stem, replacing
+from tellapart.files import file_stem, path_component, replacing, write_text
 
 
 def test_a_file_appears_whole_and_takes_the_place_of_the_old_one(tmp_path):
@@ -63,3 +63,77 @@ def test_different_names_have_different_files_that_every_system_allows(names):
     stems = [file_stem(name) for name in named]
     assert len(set(stems)) == len(names)
     assert all(re.fullmatch(r"x[A-Za-z0-9._-]{1,80}", stem) for stem in stems)
+
+
+HOSTILE = [
+    "",
+    ".",
+    "..",
+    "../../../escaped/x",
+    "a/b",
+    "a\\b",
+    "a\0b",
+    "a\n",
+    "C:x",
+    "NUL",
+    "con.txt",
+    "lpt1 .a",
+    "a.",
+    "a ",
+]
+HOSTILE += ["x" * 256, "あ" * 100, "\ud800", "/etc/passwd", "a:b", "*?", "~/x/../y"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_any_name_is_one_component_of_a_path(name, tmp_path):
+    for component in (path_component(name), file_stem(name), path_component(f"data-{name}")):
+        assert component not in ("", ".", "..")
+        assert len(component.encode()) <= 220
+        (tmp_path / component).write_text("here")
+        assert (tmp_path / component).parent == tmp_path
+        assert len((tmp_path / component).relative_to(tmp_path).parts) == 1
+    assert path_component(name) != name
+
+
+@given(st.text(max_size=300))
+def test_components_are_stable_and_safe_ones_keep_their_spelling(name):
+    component = path_component(name)
+    assert path_component(component) == component
+    if re.fullmatch(r"[A-Za-z0-9_-]{4,100}", name):
+        assert component == name
+
+
+@pytest.mark.parametrize(
+    "name", ["tickets-supcon", "größe", "a=b", ".hidden", "~x", "console", "nulls.csv", "x" * 200]
+)
+def test_safe_names_are_not_respelled(name):
+    assert path_component(name) == name
+
+
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_link_stays_and_its_target_is_replaced(tmp_path, relative, exists):
+    target, link = tmp_path / "a" / "target.txt", tmp_path / "b" / "link.txt"
+    link.parent.mkdir()
+    if exists:
+        target.parent.mkdir()
+        target.write_text("old")
+    link.symlink_to("../a/target.txt" if relative else target)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == link.read_text() == "new"
+    assert [path.name for path in (*target.parent.iterdir(), *link.parent.iterdir())] == [
+        "target.txt",
+        "link.txt",
+    ]
+
+
+def test_a_link_to_a_folder_stays_and_the_folder_is_replaced(tmp_path):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "old").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with replacing(tmp_path / "link") as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert [path.name for path in (tmp_path / "target").iterdir()] == ["new"]

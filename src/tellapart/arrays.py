@@ -34,7 +34,7 @@ class Target:
         """Returns the form and the classes of the training labels.
 
         Raises:
-            DataError: y is empty, has missing values, or has one class only.
+            DataError: y is empty, has missing values, has one class only, or a class whose name is no Unicode text.
             ValueError: y has continuous values, which are not classes.
         """
         form, rows = _form(y)
@@ -54,6 +54,7 @@ class Target:
                 f"y has one class only ({classes[0]})" if len(classes) else "y is empty",
                 "give texts of at least two classes",
             )
+        _refuse_surrogates(map(str, classes), "class {} of y")
         return cls(form, classes)
 
     @property
@@ -104,7 +105,7 @@ def texts_of(X: Any) -> tuple[list[str], list[str] | None]:
         X: N texts as a list, an array or a Series; or N pairs as a list of pairs or an array or DataFrame (N, 2).
 
     Raises:
-        DataError: X is empty or has a value that is not a string.
+        DataError: X is empty, or has a value that is not a string or no Unicode text (with a lone surrogate).
     """
     if isinstance(X, str):
         raise DataError("X is a single text", "give a list of texts")
@@ -125,6 +126,7 @@ def texts_of(X: Any) -> tuple[list[str], list[str] | None]:
                     f"row {number} of X is not a text but {text!r}",
                     "drop such rows, or turn them into strings",
                 )
+        _refuse_surrogates(column, "row {} of X")
     texts, *pairs = columns
     return texts, pairs[0] if pairs else None
 
@@ -156,6 +158,19 @@ def weights_of(sample_weight: Any, rows: int) -> list[float] | None:
             "sample_weight has negative or infinite numbers, or zeros only", "give numbers of at least 0"
         )
     return weights.tolist()
+
+
+def _refuse_surrogates(texts: Iterable[str], where: str) -> None:
+    """Raises an error for a text with a lone surrogate, which can be neither tokenised nor written as UTF-8."""
+    for number, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{where.format(number)} has half a character (the lone surrogate {text[error.start]!a})",
+                "decode the source as UTF-8 without errors='surrogateescape', or drop the character: "
+                "text.encode(errors='ignore').decode()",
+            ) from None
 
 
 def _form(y: Any) -> tuple[Form, Any]:

@@ -273,7 +273,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             raise ModelError(
                 f"{folder} holds no saved TextClassifier (no readable {_DESCRIPTION})",
                 "give a folder that TextClassifier.save wrote; "
-                "transformers.pipeline loads what tellapart train wrote",
+                "tellapart predict reads what tellapart train wrote",
             ) from error
         estimator.classes_ = estimator._target.classes
         estimator._fitted = load_fitted(folder)

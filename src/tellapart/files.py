@@ -19,10 +19,12 @@ from tellapart.errors import DataError, OutputError
 def replacing(path: str | Path) -> Iterator[Path]:
     """Writes a file or folder atomically: yields a temporary path, which replaces `path` when the block ends.
 
+    A symbolic link stays, and the file or folder that it points to is replaced.
+
     Raises:
         OutputError: In place of an OSError. No temporary files remain.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -74,19 +76,31 @@ def write_json(path: str | Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-_PLAIN_NAME = re.compile(r'[^\x00-\x1f/\\:*?"<>|=]{1,100}')
+_PLAIN_NAME = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|\ud800-\udfff]*[^\x00-\x1f\x7f/\\:*?"<>|\ud800-\udfff. ]')
+# Names of devices on Windows, with any suffix.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
+_LONGEST = 220  # bytes: file systems allow 255, and suffixes and temporary files add to a name
+
+
+def path_component(name: str) -> str:
+    """Returns one component of a path for something that users name: no separator, no parent folder.
+
+    It is the name itself where every file system allows it: at most 220 bytes of UTF-8, no separator, control
+    character or any of `:*?"<>|`, no name of a device such as `NUL`, no dot or space at the end. Else it is the plain
+    characters of the name and eight digits of its SHA-256, so that different names have different components.
+    """
+    allowed = _PLAIN_NAME.fullmatch(name) and not _DEVICE.fullmatch(name) and len(name.encode()) <= _LONGEST
+    return name if allowed else _hashed(name)
 
 
 def file_stem(name: str) -> str:
-    """Returns the name of a file for something that users name.
+    """Returns the name of a file for a method's name: `path_component`, without `=`, of at most 100 characters."""
+    return _hashed(name) if "=" in name or len(name) > 100 else path_component(name)
 
-    It is the name itself where it is short and has no character that a file system refuses or `=`; else its plain
-    characters and eight digits of its SHA-256, so that different names have different files.
-    """
-    if _PLAIN_NAME.fullmatch(name):
-        return name
+
+def _hashed(name: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60].strip("-.")
-    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{plain}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def cache_folder() -> Path:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from tellapart.cli.options import default_output, recipe_from
 from tellapart.cli.train import train
 from tellapart.errors import RecipeError
+from tellapart.fitting.fingerprints import Fingerprint, check_resumed
 
 
 def options(**given: Any) -> dict[str, Any]:
@@ -131,3 +133,21 @@ def test_the_default_output_of_the_current_folder_has_its_name(tmp_path, monkeyp
     (tmp_path / "mails").mkdir()
     monkeypatch.chdir(tmp_path / "mails")
     assert default_output(".", "supcon") == Path("runs/mails-supcon")
+
+
+def test_the_default_output_stays_under_runs_whatever_the_method_is_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for method in ("../../../escaped/x", "..", "a\0b", "x" * 300, "/etc"):
+        assert default_output("tickets.csv", method).parent == Path("runs")
+    assert default_output("tick\0ets.csv", "supcon").parent == Path("runs")
+
+
+def test_the_default_output_of_other_data_is_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = Fingerprint(kind="train", settings={"data.source": "a/tickets.csv"})
+    check_resumed(Path("runs/tickets-supcon"), kept, resume=False)
+    assert default_output("a/tickets.csv", "supcon") == Path("runs/tickets-supcon")
+    assert default_output(f"{tmp_path}/a/tickets.csv", "supcon") == Path("runs/tickets-supcon")
+    others = {default_output(f"{place}/tickets.csv", "supcon") for place in "bcd"}
+    assert len(others) == 3
+    assert all(re.fullmatch(r"tickets-[0-9a-f]{8}-supcon", other.name) for other in others)

@@ -63,13 +63,20 @@ def test_a_resolved_recipe_runs_and_a_finished_run_is_not_repeated(written, monk
     assert json.loads((written / "run/metrics.json").read_text()) == before
 
 
-def test_trials_are_taken_up_and_not_run_again(written, monkeypatch):
+def test_trials_are_taken_up_and_not_run_again(written, monkeypatch, capsys):
     monkeypatch.setattr("tellapart.fitting.trials.fit", lambda *_, **__: pytest.fail("a trial was run again"))
     arguments = ["--encoder", "encoder", "--epochs", "12", "--learning-rate", "0.01", "--max-length", "16"]
     arguments += ["--set", "stages.0.batch_size=8", "--methods", "cross-entropy,frozen", "--trials", "2"]
     assert (
         main_code("compare", "tickets.csv", *arguments, "--quiet", "--output", "comparison", "--resume") == 0
     )
+    assert capsys.readouterr().err.count("hold no fingerprint of their rows") == 1
+
+
+def test_a_finished_run_is_not_taken_for_one_with_other_settings(written, capsys):
+    arguments = ["--recipe", "run/recipe.yaml", "--output", "run", "--resume", "--quiet"]
+    assert main_code("train", *arguments, "--epochs", "99") == 2
+    assert "stages.0.epochs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

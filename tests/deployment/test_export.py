@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.data.reading.columns import ColumnNames
 from tellapart.deployment import export as exporting
 from tellapart.deployment.export import INT8_FILE, MODEL_FILE, export_onnx
 from tellapart.deployment.manifest import checksums_of, read_manifest
@@ -20,7 +21,7 @@ from tellapart.encoders import han, textcnn  # noqa: F401  known to the Auto cla
 from tellapart.encoders.loading import load_fused_encoder, load_fused_tokenizer
 from tellapart.encoders.scoring import score
 from tellapart.errors import ModelError, TellapartWarning
-from tellapart.evaluation.decision import DECISION_FILE, Decision
+from tellapart.evaluation.decision import DECISION_FILE, Decision, read_columns
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
@@ -85,10 +86,11 @@ def test_pairs_and_several_labels_are_exported_too(classifier, tokenizer, ticket
     texts = [text for text, _ in tickets]
     rows = tokenise(TextSplit(texts[:40], texts[-40:]), tokenizer, max_length=48)
     model, decision = classifier(labels), Decision((0.2, 0.5, 0.9))
-    manifest = export_onnx(
-        model, tokenizer, rows, tmp_path / "e", labels=labels, decision=decision, max_length=48
-    )
+    options = {"labels": labels, "decision": decision, "max_length": 48}
+    columns = ColumnNames("title", "reply", label_delimiter=";")
+    manifest = export_onnx(model, tokenizer, rows, tmp_path / "e", columns=columns, **options)
     assert manifest.agreement[MODEL_FILE].equal_labels == 1
+    assert read_columns(tmp_path / "e" / DECISION_FILE) == columns
     loaded = load_exported(tmp_path / "e")
     scored, again = loaded.model, loaded.tokenizer
     others = tokenise(TextSplit(OTHERS, texts[: len(OTHERS)]), again, max_length=48)

@@ -13,7 +13,7 @@ from tellapart.errors import RecipeError
 from tellapart.evaluation.metrics import classification_metrics
 from tellapart.fitting import fit as fitting
 from tellapart.fitting.fit import fit
-from tellapart.fitting.refit import refit_recipe, with_validation_rows
+from tellapart.fitting.refit import refit_note, refit_recipe, with_validation_rows
 from tellapart.fitting.resolve import resolve
 from tellapart.fitting.rows import load_data
 from tellapart.fitting.trials import run_trial
@@ -125,6 +125,13 @@ def test_auto_trains_once_where_a_second_training_is_not_possible(refit):
         with_values(refit, ["data.validation_in_training=auto"]), dataclasses.replace(data, validation=None)
     )
     assert nothing.recipe.data.validation_in_training is False
+
+
+def test_a_comparison_says_which_methods_saw_the_validation_rows(refit):
+    once = with_values(refit, ["data.validation_in_training=false"])
+    assert refit_note({"a": once, "b": once}) == refit_note({"a": refit}) == []
+    (note,) = refit_note({"a": once, "b": refit})
+    assert note.startswith("In the end b trained on the validation rows too, and a did not")
 
 
 def test_a_run_folder_says_what_the_model_has_seen(refit, tmp_path):

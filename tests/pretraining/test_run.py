@@ -110,7 +110,8 @@ def test_electra_runs_from_nothing_and_then_further_from_what_it_wrote(
 def test_the_folder_holds_a_plain_model_and_tells_what_was_done(fresh, tmp_path):
     result = _run(fresh, tmp_path / "run")
     names = {path.name for path in result.folder.iterdir()}
-    assert names == {"model", "recipe.yaml", "log.jsonl", "metrics.json", "report.html", "curves.png"}
+    written = {"model", "recipe.yaml", "log.jsonl", "metrics.json", "report.html", "curves.png"}
+    assert names == written | {"fingerprint.json"}
     model = AutoModelForMaskedLM.from_pretrained(result.folder / "model")
     tokenizer = AutoTokenizer.from_pretrained(result.folder / "model")
     assert model.config.architectures == ["BertForMaskedLM"]
@@ -185,6 +186,7 @@ def test_an_interrupted_run_resumes_to_the_same_model_and_log(fresh, interrupted
         "checkpoints",
         "recipe.yaml",
         "log.jsonl",
+        "fingerprint.json",
     }
     _run(content, tmp_path / "part", resume=True)
     for file in ("model/model.safetensors", "model/tokenizer.json", "recipe.yaml"):
@@ -211,10 +213,10 @@ def test_resuming_refuses_what_would_be_another_run(further, interrupted, ticket
     texts.write_text("\n".join(f"my card is lost today {number}" for number in range(40)))
     content = further | {"texts": str(texts)}
     interrupted(content, tmp_path / "run")
-    with pytest.raises(RecipeError, match="run has steps: 12, but now it is 30"):
+    with pytest.raises(RecipeError, match=r"was begun with steps: 12 \(now 30\)"):
         _run(content | {"steps": 30}, tmp_path / "run", resume=True)
     texts.write_text("other words\n" * 40)
-    with pytest.raises(DataError, match="differ from those of the interrupted run"):
+    with pytest.raises(RecipeError, match="was begun with other texts"):
         _run(content, tmp_path / "run", resume=True)
     with pytest.raises(UserError, match="is not empty"):
         _run(content, tmp_path / "run")

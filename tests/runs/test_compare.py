@@ -9,7 +9,9 @@ import yaml
 
 from tellapart.errors import RecipeError, UserError
 from tellapart.evaluation.comparison import Comparison
+from tellapart.evaluation.comparison_tables import comparison_verdicts
 from tellapart.fitting import trials as module
+from tellapart.fitting.paired_rows import PairedRows
 from tellapart.recipes import Recipe, method_recipe, with_stages_of, with_values
 from tellapart.runs.compare import compare
 
@@ -47,6 +49,19 @@ def test_methods_meet_on_the_same_seeds_and_rows(recipe, tmp_path):
         rows = comparison.split_sizes["test"]
         assert wrong == round(sum(rows * (1 - score) for score in result.scores.values()))
     assert all(error["nearest"] for error in errors["errors"])
+
+
+def test_the_verdict_says_that_one_method_has_learned_from_more_rows(recipe, tmp_path):
+    more = "frozen:data.validation_in_training=true"
+    told: list[str] = []
+    comparison = compare(
+        recipe, ["frozen", more], tmp_path / "out", trials=1, quiet=True, announce=told.extend
+    )
+    (note,) = comparison.notes
+    assert note in told
+    assert note in comparison_verdicts(comparison)
+    assert "trained on the validation rows too" in (tmp_path / "out" / "comparison.html").read_text()
+    assert not compare(recipe, ["frozen", "tfidf"], tmp_path / "even", trials=1, quiet=True).notes
 
 
 def test_trials_tell_which_rows_are_right_and_which_were_trained_on(recipe, tickets, tmp_path):
@@ -118,6 +133,34 @@ def test_a_trial_of_other_settings_is_not_taken_for_this_one(recipe, tmp_path, m
     monkeypatch.setattr(module, "fit", lambda *a, **k: calls.append(1) or real(*a, **k))
     compare(changed, ["tfidf"], tmp_path / "out", trials=1, resume=True, quiet=True)
     assert calls == [1]
+
+
+def test_trials_of_other_rows_are_not_mixed(recipe, tickets, tmp_path):
+    file = tmp_path / "rows.csv"
+    labels = {"lost": "stolen", "stolen": "lost"}
+    for swap in ({}, labels):
+        rows = [f"{text},{swap.get(label, label)}\n" for text, label in tickets]
+        file.write_text("".join(["text,label\n", *rows]))
+        its = with_values(recipe, [f"data.source={file}"])
+        if not swap:
+            compare(its, ["tfidf"], tmp_path / "out", trials=1, quiet=True)
+    with pytest.raises(RecipeError, match="other labels of train"):
+        compare(its, ["tfidf"], tmp_path / "out", trials=2, resume=True, quiet=True)
+    (tmp_path / "out" / "fingerprint.json").unlink()  # a trial also knows its rows
+    with pytest.raises(RecipeError, match=r"tfidf-seed0.json was begun with other labels of train"):
+        compare(its, ["tfidf"], tmp_path / "out", trials=2, resume=True, quiet=True)
+
+
+def test_a_file_of_label_texts_counts_by_its_content(recipe, tmp_path):
+    texts = tmp_path / "texts.yaml"
+    described = {"lost": "my card is gone", "stolen": "a thief took it", "fee": "you charge too much"}
+    names = PairedRows({"a": recipe}, [0]).of(recipe, 0).labels.names
+    texts.write_text(yaml.safe_dump(dict(zip(names, described.values(), strict=True))))
+    its = with_values(recipe, [f"data.label_texts={texts}"])
+    compare(its, ["tfidf"], tmp_path / "out", trials=1, quiet=True)
+    texts.write_text(yaml.safe_dump({name: f"{name} or so" for name in names}))
+    with pytest.raises(RecipeError, match="other label texts"):
+        compare(its, ["tfidf"], tmp_path / "out", trials=1, resume=True, quiet=True)
 
 
 def _of_version_0_1(recipe: Recipe) -> dict[str, Any]:

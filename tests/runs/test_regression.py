@@ -73,7 +73,8 @@ def test_scores_are_learned_and_given_in_their_own_unit(run, scored):
     recipe = load_recipe(folder / "recipe.yaml")
     assert (recipe.method, recipe.stages[0].objective.name) == ("mean-squared-error", "mean-squared-error")
     assert recipe.stages[0].metric == "pearson_correlation"
-    assert not (folder / "model" / "tellapart.json").exists()
+    stored = json.loads((folder / "model" / "tellapart.json").read_text())
+    assert stored == {"columns": {"text": "text", "label": "score"}}
 
 
 def test_the_checkpoint_gives_raw_scores_without_tellapart(run, scored, tmp_path):

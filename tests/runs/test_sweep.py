@@ -76,7 +76,7 @@ def test_a_grid_is_tried_combination_by_combination_and_written_down(frozen, tmp
     assert result.baseline.method == "cross-entropy"
     assert list(result.baseline.scores) == [0, 1]
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"study.db", "sweep.json", "sweep.html", "sweep.png", "best.yaml"}
+    assert names == {"study.db", "sweep.json", "sweep.html", "sweep.png", "best.yaml", "fingerprint.json"}
     written = json.loads((tmp_path / "out" / "sweep.json").read_text())
     assert written == json.loads(json.dumps(result.to_dict()))
     assert written["environment"]["optuna"] == optuna.__version__
@@ -147,6 +147,7 @@ def test_a_sweep_that_is_done_is_not_run_again_and_more_trials_can_be_added(froz
         {"spaces": [f"{RATE}=1,2,4"]},
         {"baseline": "none"},
         {"recipe": "encoder.max_length=8"},
+        {"seeds": 2},
     ],
 )
 def test_another_sweep_is_not_taken_for_this_one(frozen, tmp_path, pretended, changed):
@@ -154,7 +155,7 @@ def test_another_sweep_is_not_taken_for_this_one(frozen, tmp_path, pretended, ch
     other = dict(changed)
     recipe = with_values(frozen, [other.pop("recipe")]) if "recipe" in other else frozen
     spaces = other.pop("spaces", GRID)
-    with pytest.raises(UserError, match="another recipe, other values or other seeds"):
+    with pytest.raises(UserError, match=r"was begun with (over|baseline|encoder.max_length|seeds)"):
         sweep(recipe, spaces, tmp_path / "out", trials=1, resume=True, quiet=True, **other)
     with pytest.raises(UserError, match="is not empty"):
         sweep(recipe, spaces, tmp_path / "out", trials=1, quiet=True, **other)

@@ -8,13 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from tellapart.data.examples import TextSplit
-from tellapart.errors import RecipeError, UserError
+from tellapart.errors import OutputError, RecipeError, UserError
 from tellapart.evaluation.metrics import classification_metrics
 from tellapart.fitting.fit import fit
 from tellapart.fitting.folder import claim_folder
 from tellapart.fitting.loading import load_fitted
 from tellapart.fitting.rows import load_data
-from tellapart.recipes import method_recipe, with_values
+from tellapart.recipes import load_recipe, method_recipe, with_values
+from tellapart.runs.compare import compare
 from tellapart.runs.evaluate import evaluate
 from tellapart.runs.train import train
 
@@ -80,8 +81,6 @@ def test_rows_that_were_cut_are_said_and_counted(recipe, tmp_path):
 
 
 def test_the_resolved_recipe_gives_the_same_model_again(recipe, tmp_path):
-    from tellapart.recipes import load_recipe
-
     train(recipe, tmp_path / "first", quiet=True)
     resolved = load_recipe(tmp_path / "first" / "recipe.yaml")
     assert None not in (resolved.stages[0].learning_rate, resolved.stages[0].head_learning_rate)
@@ -150,11 +149,89 @@ def test_overwriting_deletes_only_what_a_run_wrote(tmp_path):
 
 
 def test_a_finished_run_is_not_run_again(recipe, tmp_path):
-    train(method_recipe("tfidf", recipe), tmp_path / "run", quiet=True)
+    recipe = method_recipe("tfidf", recipe)
+    train(recipe, tmp_path / "run", quiet=True)
     file = tmp_path / "run" / "metrics.json"
     content = json.loads(file.read_text()) | {"mark": 1}
     file.write_text(json.dumps(content))
     assert train(recipe, tmp_path / "run", resume=True, quiet=True).metrics == content
+    written = load_recipe(tmp_path / "run" / "recipe.yaml")
+    assert train(written, tmp_path / "run", resume=True, quiet=True).metrics == content
+
+
+@pytest.fixture
+def finished(recipe, tickets, tmp_path):
+    """A finished run, its recipe, and the file of its rows, which may be written anew."""
+    file = tmp_path / "rows.csv"
+
+    def write(rows: list[tuple[str, str]]) -> None:
+        file.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+
+    write(tickets)
+    recipe = with_values(method_recipe("tfidf", recipe), [f"data.source={file}"])
+    train(recipe, tmp_path / "run", quiet=True)
+    return recipe, file, write
+
+
+def test_a_run_is_not_resumed_with_other_labels_or_texts(finished, tickets, tmp_path):
+    recipe, file, write = finished
+    swap = {"lost": "stolen", "stolen": "lost"}
+    write([(text, swap.get(label, label)) for text, label in tickets])
+    with pytest.raises(RecipeError, match=r"run was begun with other labels of train: repeat its command"):
+        train(recipe, tmp_path / "run", resume=True, quiet=True)
+    write([(text + " now", label) for text, label in tickets])
+    with pytest.raises(RecipeError, match="other texts of train"):
+        train(recipe, tmp_path / "run", resume=True, quiet=True)
+    write(tickets)  # the same rows in another file are the same rows
+    moved = with_values(recipe, [f"data.source={file.rename(tmp_path / 'moved.csv')}"])
+    train(moved, tmp_path / "run", resume=True, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("stages.0.epochs=9", r"stages.0.epochs: 6.0 \(now 9.0\)"),
+        ("seed=1", r"seed: the default \(now 1\)"),
+        ("data.few_shot=4", "data.few_shot"),
+        ("stages.0.objective.name=supcon", "stages.0.objective.name: cross-entropy"),
+    ],
+)
+def test_a_run_is_not_resumed_with_other_settings(finished, tmp_path, setting, message):
+    with pytest.raises(RecipeError, match=message):
+        train(with_values(finished[0], [setting]), tmp_path / "run", resume=True, quiet=True)
+
+
+def test_a_run_is_not_resumed_with_other_code_or_by_another_command(finished, tmp_path, monkeypatch):
+    recipe, *_ = finished
+    with pytest.raises(RecipeError, match=r"by another command \(train, now compare\)"):
+        compare(recipe, ["tfidf"], tmp_path / "run", resume=True, quiet=True)
+    file = tmp_path / "run" / "fingerprint.json"
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps(kept | {"code": 0}))
+    with pytest.raises(RecipeError, match="which computes other results"):
+        train(recipe, tmp_path / "run", resume=True, quiet=True)
+    file.write_text("[]")
+    with pytest.raises(UserError, match=r"fingerprint.json is damaged"):
+        train(recipe, tmp_path / "run", resume=True, quiet=True)
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(recipe, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone" / "away")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for output in ("file/run", "nowhere", "loop", "a" * 300):
+        with pytest.raises((OutputError, UserError)) as error:
+            train(method_recipe("tfidf", recipe), tmp_path / output, quiet=True)
+        assert error.value.exit_code == 2
+
+
+def test_a_symlinked_folder_is_written_through_and_overwritten(recipe, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "disk")
+    for overwrite in (False, True):
+        train(method_recipe("tfidf", recipe), tmp_path / "run", overwrite=overwrite, quiet=True)
+        assert (tmp_path / "run").is_symlink()
+        assert (tmp_path / "disk" / "metrics.json").is_file()
 
 
 @pytest.mark.parametrize(

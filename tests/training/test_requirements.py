@@ -51,8 +51,13 @@ def test_numbers_are_told_from_class_ids_and_multi_hot_rows():
 
 
 def test_thedefault_objective_is_that_of_the_problem_type():
-    for problem_type, kind in (("regression", MeanSquaredError), (None, CrossEntropy)):
-        model = SimpleNamespace(config=SimpleNamespace(problem_type=problem_type))
+    for problem_type, outputs, kind in (
+        ("regression", 1, MeanSquaredError),
+        (None, 1, MeanSquaredError),
+        (None, 3, CrossEntropy),
+        ("single_label_classification", 1, CrossEntropy),
+    ):
+        model = SimpleNamespace(config=SimpleNamespace(problem_type=problem_type, num_labels=outputs))
         assert isinstance(default_objective(model), kind)
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from tellapart import __version__
+from tellapart.cli.encodings import print_in_every_encoding
 from tellapart.cli.messages import failures_in_one_line, notes_on_stderr
 from tellapart.cli.verbs import Verbs
 
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: Always: 0; 2 for the user's mistakes; 1 for other failures; 130 after Ctrl-C.
     """
+    print_in_every_encoding()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given  # removed here, so that it may appear anywhere
     given = [argument for argument in given if argument != "--debug"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import print_notes
 
 
 def evaluate(
@@ -53,6 +54,7 @@ def evaluate(
         order=None if ordered is None else o.names(ordered),
         precision=precision,
         quiet=quiet,
+        announce=print_notes,
     )
     if json:
         print_json(metrics)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import print_notes
 
 
 def export(
@@ -55,6 +56,7 @@ def export(
         text=text,
         text_pair=text_pair,
         overwrite=overwrite,
+        announce=print_notes,
     )
     if json:
         print_json({"folder": str(done.folder), **asdict(done.manifest)})

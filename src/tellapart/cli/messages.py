@@ -13,6 +13,18 @@ from tellapart.errors import MOST_CHARACTERS, TellapartError, TellapartWarning, 
 
 INTERRUPTED = 130
 
+# A path that the user gave cannot be used, whatever read or wrote it.
+_NO_PLACE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+)
+
 
 @contextlib.contextmanager
 def notes_on_stderr() -> Iterator[None]:
@@ -72,6 +84,8 @@ def _explained(error: Exception) -> tuple[str, int]:
     # Libraries in Rust and C++ raise exceptions of their own for both conditions; only the text tells.
     if getattr(error, "errno", None) == errno.ENOSPC or "no space left on device" in text:
         return "the disk is full: free some space, or write elsewhere with --output.", 2
+    if isinstance(error, OSError) and error.filename is not None and error.errno in _NO_PLACE:
+        return f"{error.filename} cannot be read or written ({error.strerror}): choose another place.", 2
     if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
         return "out of memory: lower --batch-size or --max-length.", 1
     return f"{type(error).__name__}: {error}: run again with --debug for the traceback.", 1

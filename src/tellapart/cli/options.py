@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
@@ -12,6 +14,7 @@ import typer
 from pydantic import BaseModel
 
 from tellapart.errors import RecipeError
+from tellapart.files import path_component
 from tellapart.objectives.options import MAX_SEED
 from tellapart.recipes import Recipe, load_recipe, method_recipe, with_values
 from tellapart.recipes.reading import assignment
@@ -263,7 +266,19 @@ def names(written: str | None) -> list[str]:
 
 
 def default_output(source: str, suffix: str) -> Path:
-    """Returns `runs/<data name>-<suffix>`."""
-    path = Path(source)
-    name = (path.name or path.resolve().name).split(".")[0]
-    return Path("runs") / f"{name or 'data'}-{suffix}"
+    """Returns `runs/<data name>-<suffix>`; the name has digits at its end if that folder is of other data.
+
+    Args:
+        source: The data as named by the user. The name is the part of the last component before the first dot.
+        suffix: The method, or what is done with the data.
+    """
+    from tellapart.fitting.fingerprints import source_of  # not needed for --help
+
+    place = os.path.abspath(source)  # noqa: PTH100  Path.resolve refuses names with a zero byte
+    name = (Path(source).name or Path(place).name).split(".")[0] or "data"
+    folder = Path("runs") / path_component(f"{name}-{suffix}")
+    before = source_of(folder)
+    if before is None or os.path.abspath(before) == place:  # noqa: PTH100
+        return folder
+    digits = hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return Path("runs") / path_component(f"{name}-{digits}-{suffix}")

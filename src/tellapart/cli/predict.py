@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import print_notes
 
 
 def predict(
@@ -14,14 +15,18 @@ def predict(
     output: Annotated[Path, o.option("--output", "File to write; its suffix selects the format.")],
     text: o.Text = None,
     text_pair: o.TextPair = None,
+    prefix: Annotated[
+        str, o.option("--prefix", "Put before the names of the added columns.", "Output", "TEXT")
+    ] = "",
     precision: o.Precision = "auto",
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Label the rows of a file.
 
-    All columns are kept; predicted_label and probability are added, as lists
-    for multi-label models. Regression models add predicted_score.
+    The texts are read from the column that the model was trained on. All
+    columns are kept; predicted_label and probability are added, as lists for
+    multi-label models. Regression models add predicted_score.
 
     Examples:
     tellapart predict runs/tickets new.csv --output labelled.csv
@@ -30,7 +35,17 @@ def predict(
     from tellapart.cli.tables import print_json
     from tellapart.runs.predict import predict as run
 
-    rows = run(model, file, output, text=text, text_pair=text_pair, precision=precision, quiet=quiet)
+    rows = run(
+        model,
+        file,
+        output,
+        text=text,
+        text_pair=text_pair,
+        prefix=prefix,
+        precision=precision,
+        quiet=quiet,
+        announce=print_notes,
+    )
     if json:
         print_json({"output": str(output), "rows": rows})
     else:

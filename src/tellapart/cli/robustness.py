@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import print_notes
 
 _PANEL = "Attack"
 
@@ -78,6 +79,7 @@ def robustness(
             label=label,
             label_delimiter=label_delimiter,
             label_names=None if label_names is None else o.names(label_names),
+            announce=print_notes,
             **shared,
         )
     if json:

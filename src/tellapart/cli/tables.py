@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tellapart.cli.encodings import has_all_characters
 from tellapart.cli.messages import print_notes
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ _METHODS_BESIDE_EACH_OTHER = 4  # fits a terminal; the page and the JSON have al
 
 
 def print_json(content: Any) -> None:
-    """Prints a JSON document."""
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    """Prints a JSON document; characters that the encoding of standard output lacks as JSON's own escapes."""
+    print(json.dumps(content, indent=2, ensure_ascii=not has_all_characters(sys.stdout)))
 
 
 def report_run(
@@ -71,9 +73,25 @@ def show_run(result: RunResult) -> None:
     if splits:
         show_metrics(splits)
     print(f"written to {result.folder}")
-    if result.recipe.encoder.name != "tfidf":
-        print(f'anywhere: transformers.pipeline("text-classification", "{result.folder}/model")')
+    if serving := _serving_line(result.folder / "model"):
+        print(serving)
     print(f"next: tellapart predict {result.folder} FILE --output predictions.csv")
+
+
+def _serving_line(model: Path) -> str | None:
+    """Returns the Python expression that loads a model without the command line; None for TF-IDF."""
+    from tellapart.encoders.fused import FusedConfig
+    from tellapart.encoders.pretrained import is_stock
+
+    config = model / "config.json"
+    if not config.is_file():
+        return None
+    load = f'transformers.pipeline("text-classification", "{model}")'
+    if is_stock(model):
+        return f"anywhere: {load}"
+    if json.loads(config.read_text(encoding="utf-8"))["model_type"] == FusedConfig.model_type:
+        load = f'transformers.AutoModelForSequenceClassification.from_pretrained("{model}")'
+    return f"in Python: tellapart.register(); {load}"
 
 
 def show_metrics(splits: Mapping[str, Mapping[str, float]]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
+from tellapart.data.reading.columns import ColumnNames
 from tellapart.errors import DataError, did_you_mean
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
@@ -246,6 +247,9 @@ class TextData:
         unlabelled: Further texts for self-training, or None. Labels in it are never used for training.
         label_texts: Texts that describe the classes, each labelled with its class; None for none. They are further
             training rows and belong to no split.
+        columns: The columns of the source that the rows were read from, stored beside the model; None if unknown.
+        fingerprints: SHA-256 of the columns as read, by the key of the recipe, see
+            `tellapart.data.fingerprints.column_fingerprints`; empty for data in memory.
     """
 
     train: TextSplit
@@ -257,6 +261,8 @@ class TextData:
     metric: str | None = None
     unlabelled: TextSplit | None = None
     label_texts: TextSplit | None = None
+    columns: ColumnNames | None = None
+    fingerprints: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, TextSplit]:

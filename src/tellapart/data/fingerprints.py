@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
+from typing import Any
 
 from tellapart.data.examples import TextData
 
@@ -14,12 +16,45 @@ def rows_fingerprint(data: TextData) -> str:
     Args:
         data: The task as read, before splitting or sampling.
     """
-    digest = hashlib.sha256()
+    columns = [
+        (name, [column if column is not None else [None] * len(split) for column in _columns(split)])
+        for name, split in data.splits.items()
+    ]
+    return _sha256([name, *row] for name, named in columns for row in zip(*named, strict=True))
+
+
+def column_fingerprints(data: TextData) -> dict[str, dict[str, str]]:
+    """Returns the SHA-256 of each column that a run trains or is evaluated on, by the key of its recipe.
+
+    Args:
+        data: The task as read, before splitting or sampling.
+
+    Returns:
+        `data.source`, `data.unlabelled` and `data.label_texts`, as far as there are such rows: what is fingerprinted,
+        such as "labels of train", to its fingerprint. Labels of the unlabelled texts are left out.
+    """
+    classes = [*data.labels.names, data.labels.problem_type]
+    found = {"data.source": {"classes": _sha256(classes)}}
     for name, split in data.splits.items():
-        columns = [
-            column if column is not None else [None] * len(split)
-            for column in (split.texts, split.text_pairs, split.labels, split.question_ids)
-        ]
-        for row in zip(*columns, strict=True):
-            digest.update((json.dumps([name, *row], ensure_ascii=False) + "\n").encode())
+        for what, column in zip(
+            ("texts", "second texts", "labels", "question ids"), _columns(split), strict=True
+        ):
+            if column is not None:
+                found["data.source"][f"{what} of {name}"] = _sha256(column)
+    if data.unlabelled is not None:
+        found["data.unlabelled"] = {"unlabelled texts": _sha256(zip(*data.unlabelled.columns, strict=True))}
+    if data.label_texts is not None:
+        described = zip(data.label_texts.texts, data.label_texts.labels or (), strict=True)
+        found["data.label_texts"] = {"label texts": _sha256(described)}
+    return found
+
+
+def _columns(split: Any) -> tuple[Any, ...]:
+    return split.texts, split.text_pairs, split.labels, split.question_ids
+
+
+def _sha256(values: Iterable[Any]) -> str:
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update((json.dumps(value, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

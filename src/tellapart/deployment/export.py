@@ -12,6 +12,7 @@ import numpy as np
 
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace
+from tellapart.data.reading.columns import ColumnNames
 from tellapart.deployment.manifest import (
     Agreement,
     Manifest,
@@ -49,6 +50,7 @@ def export_onnx(
     decision: Decision,
     max_length: int,
     quantization: Quantization | None = None,
+    columns: ColumnNames | None = None,
 ) -> Manifest:
     """Writes `model.onnx`, optionally `model-int8.onnx`, tokeniser, config, decision and `export.json`.
 
@@ -61,6 +63,7 @@ def export_onnx(
         decision: How logits become labels.
         max_length: Longest input in tokens.
         quantization: `int8` to also write int8 weights, which are then used for scoring.
+        columns: The columns that the training rows were read from.
 
     Returns:
         The content of `export.json`.
@@ -82,7 +85,7 @@ def export_onnx(
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.model_max_length = max_length
     tokenizer.save_pretrained(folder)
-    write_decision(folder, decision, labels)
+    write_decision(folder, decision, labels, columns)
 
     wanted = score(model, rows)
 

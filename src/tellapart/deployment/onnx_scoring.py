@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoConfig
 
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.batches.tokenising import tokenise
@@ -18,6 +17,7 @@ from tellapart.deployment.manifest import MANIFEST_FILE, read_manifest
 from tellapart.deployment.onnx_export import TOKEN_TYPES
 from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.precision import Precision
+from tellapart.encoders.pretrained import read_config
 from tellapart.encoders.scoring import TOKENS_A_BATCH, in_batches
 from tellapart.encoders.transformer import position_limit, readable
 from tellapart.errors import MissingDependencyError, ModelError, UserError
@@ -126,7 +126,7 @@ def load_exported(folder: Path) -> ExportedScorer:
     """
     manifest = read_manifest(folder)
     with readable(str(folder)):
-        config = AutoConfig.from_pretrained(folder)
+        config = read_config(folder)
         tokenizer = load_tokenizer(str(folder))
     model = OnnxClassifier(folder / manifest.model, config)
     return ExportedScorer(model, tokenizer, min(tokenizer.model_max_length, position_limit(config)))

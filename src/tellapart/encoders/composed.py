@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 from tellapart.data.examples import LabelSpace
 from tellapart.encoders.classification import PooledClassifier
 from tellapart.encoders.pooling import CONFIG_KEY, PoolingName, default_pooling, set_pooling
+from tellapart.encoders.pretrained import build_model
 from tellapart.encoders.transformer import final_linear, head_dropouts
 
 # Keys of a part's config that concern its removed classifier, its files, or the whole model.
@@ -59,7 +60,7 @@ def build_part(settings: dict[str, Any], attention: str | None = None) -> Any:
     pooling = vars(config).pop(CONFIG_KEY, "stock")
     # SDPA is the default of parts that support it.
     options = {} if attention in (None, "sdpa") else {"attn_implementation": attention}
-    part = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False, **options)
+    part = build_model(AutoModelForSequenceClassification, config, **options)
     set_pooling(part, pooling)
     return part
 

@@ -28,6 +28,7 @@ from tellapart.encoders.composed import (
     remove_classifier,
 )
 from tellapart.encoders.pooling import PoolingName
+from tellapart.encoders.pretrained import read_model
 from tellapart.encoders.windowed import WindowedConfig
 from tellapart.errors import ModelError
 
@@ -207,7 +208,7 @@ def with_fresh_classifier(
     Raises:
         ModelError: A part does not support this pooling, or the fusion does not fit it.
     """
-    trained = FusedForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    trained = read_model(FusedForSequenceClassification, folder)
     parts = [
         fresh_part(settings, part, pooling)
         for settings, part in zip(trained.config.parts, trained.parts, strict=True)

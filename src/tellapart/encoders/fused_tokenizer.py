@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, BatchEncoding
+from transformers import BatchEncoding
 
 from tellapart.data.batches.batching import part_suffix
+from tellapart.encoders.pretrained import read_tokenizer
 from tellapart.errors import ModelError
 from tellapart.files import replacing, write_text
 
@@ -109,9 +110,4 @@ class FusedTokenizer:
                 f"{folder} holds no fused tokeniser (no readable {TOKENIZER_FILE})",
                 "use a folder that tellapart wrote",
             ) from None
-        return cls(
-            [
-                AutoTokenizer.from_pretrained(Path(folder) / f"tokenizer-{number}", trust_remote_code=False)
-                for number in range(1, count + 1)
-            ]
-        )
+        return cls([read_tokenizer(Path(folder) / f"tokenizer-{number}") for number in range(1, count + 1)])

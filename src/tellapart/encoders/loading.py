@@ -7,13 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
 )
 
 from tellapart.data.examples import LabelSpace
@@ -29,6 +26,7 @@ from tellapart.encoders.pooling import (
     set_pooling,
     unfolded,
 )
+from tellapart.encoders.pretrained import build_model, read_config, read_model, read_tokenizer
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.encoders.transformer import head_dropouts, readable, set_classifier_dropout
 from tellapart.encoders.windowed import (
@@ -60,12 +58,12 @@ def load_tokenizer(encoder: str) -> Any:
     with readable(encoder):
         if (Path(path) / TOKENIZER_FILE).is_file():
             return FusedTokenizer.from_pretrained(path)
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = read_tokenizer(path)
         names = [name for name in tokenizer.model_input_names if name != _TOKEN_TYPES]
-        reads = _reads_token_types(AutoConfig.from_pretrained(path))
+        reads = _reads_token_types(read_config(path))
         if reads is None or reads == (_TOKEN_TYPES in tokenizer.model_input_names):
             return tokenizer
-        return AutoTokenizer.from_pretrained(path, model_input_names=names + [_TOKEN_TYPES] * reads)
+        return read_tokenizer(path, model_input_names=names + [_TOKEN_TYPES] * reads)
 
 
 def _reads_token_types(config: Any) -> bool | None:
@@ -105,18 +103,18 @@ def load_encoder(
     """
     path = resolve_encoder(encoder)
     with readable(encoder):
-        config = AutoConfig.from_pretrained(path)
+        config = read_config(path)
         if config.model_type in _COMPOSED:
             return _COMPOSED[config.model_type](
                 path, labels, pooling=pooling, classifier_dropout=classifier_dropout
             )
         config.num_hidden_layers = encoder_layers(config)
         vars(config).pop(CONFIG_KEY, None)
-        base = AutoModel.from_pretrained(path, config=config, dtype=torch.float32)
+        base = read_model(AutoModel, path, config=config)
     config.id2label, config.label2id = labels.id2label, labels.label2id
     config.problem_type = labels.problem_type
     try:
-        model = AutoModelForSequenceClassification.from_config(config)
+        model = build_model(AutoModelForSequenceClassification, config)
     except ValueError:
         raise ModelError(
             f"the encoder {encoder} ({config.model_type}) has no sequence classification head",
@@ -196,7 +194,7 @@ def load_windowed_encoder(
         ModelError: The encoder cannot be read, or cannot read windows of this length.
     """
     with readable(encoder):
-        check_can_window(encoder, AutoConfig.from_pretrained(resolve_encoder(encoder)).model_type)
+        check_can_window(encoder, read_config(resolve_encoder(encoder)).model_type)
     part, tokenizer = load_encoder(encoder, labels, pooling=pooling), load_tokenizer(encoder)
     model = windowed_classifier(
         part,
@@ -229,15 +227,15 @@ def load_classifier(folder: str | Path) -> tuple[Any, Any]:
     """
     path = resolve_encoder(str(folder))
     with readable(str(folder)):
-        config = AutoConfig.from_pretrained(path)
+        config = read_config(path)
         architectures = config.architectures or []
         if not any(name.endswith("ForSequenceClassification") for name in architectures):
             raise ModelError(
                 f"{folder} holds {', '.join(architectures) or 'a model without a head'}, not a classifier",
                 "train one: tellapart train DATA --encoder " + str(folder),
             )
-        model = AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32)
+        model = read_model(AutoModelForSequenceClassification, path)
         if hasattr(config, "part_configs"):
             has_tokenizer = (Path(path) / TOKENIZER_FILE).is_file()
             return model.eval(), FusedTokenizer.from_pretrained(path) if has_tokenizer else None
-        return unfolded(model).eval(), AutoTokenizer.from_pretrained(path)
+        return unfolded(model).eval(), read_tokenizer(path)

@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.encoders.han import HANConfig, sentence_layout
+from tellapart.encoders.pretrained import build_model
 from tellapart.encoders.textcnn import TextCNNConfig
 from tellapart.encoders.transformer import set_classifier_dropout
 from tellapart.encoders.vectors import WordVectors, cbow_table, read_vectors
@@ -94,7 +95,7 @@ def build_encoder(
     config = CONFIGS[name](vocab_size=len(tokenizer), id2label=labels.id2label, label2id=labels.label2id)
     config.problem_type = labels.problem_type
     config.embedding_size = vectors.width if vectors else embedding_size or config.embedding_size
-    model = AutoModelForSequenceClassification.from_config(config)
+    model = build_model(AutoModelForSequenceClassification, config)
     if classifier_dropout is not None:
         set_classifier_dropout(model, classifier_dropout)
     if vectors is not None:

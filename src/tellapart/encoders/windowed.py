@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -30,6 +29,7 @@ from tellapart.encoders.composed import (
 )
 from tellapart.encoders.cutting import WindowPooling, WindowsName, cut_windows, window_counts
 from tellapart.encoders.pooling import PoolingName
+from tellapart.encoders.pretrained import read_model
 from tellapart.encoders.transformer import position_limit
 from tellapart.errors import ModelError
 
@@ -252,7 +252,7 @@ def with_fresh_classifier(
     Raises:
         ModelError: The encoder does not support this pooling.
     """
-    trained = WindowedForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    trained = read_model(WindowedForSequenceClassification, folder)
     part = fresh_part(trained.config.part, trained.encoder, pooling)
     if classifier_dropout is None:
         classifier_dropout = trained.config.classifier_dropout

@@ -134,6 +134,7 @@ class Comparison:
         confusable_pairs: The ten class pairs that the baseline confuses most; then at most ten pairs that
             another method confuses as often.
         environment: Versions, device and threads of the runs.
+        notes: Sentences on what the methods do not share.
         schema_version: Version of the JSON form.
     """
 
@@ -147,6 +148,7 @@ class Comparison:
     pairs: tuple[MethodPair, ...]
     confusable_pairs: tuple[ConfusablePair, ...]
     environment: dict[str, Any]
+    notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -202,6 +204,7 @@ def build_comparison(
     confidence: float = 0.95,
     correct: Mapping[str, Mapping[int, np.ndarray]] = MappingProxyType({}),
     texts: Mapping[int, np.ndarray] = MappingProxyType({}),
+    notes: Sequence[str] = (),
 ) -> Comparison:
     """Builds a comparison from the results of all seed runs.
 
@@ -217,6 +220,7 @@ def build_comparison(
         confidence: Confidence level of the intervals, between 0 and 1.
         correct: Method to seed to whether each evaluated row is correct, bool (N,); runs may be missing.
         texts: Seed to the text id of each evaluated row, int (N,); equal texts have equal ids.
+        notes: Sentences on what the methods do not share.
 
     Raises:
         UserError: There is no method, or two methods ran with different seeds.
@@ -239,6 +243,7 @@ def build_comparison(
         pairs=_method_pairs(methods, metric, confidence, correct, texts),
         confusable_pairs=_confusable_pairs(confusions, class_names),
         environment=dict(environment),
+        notes=tuple(notes),
     )
 
 

@@ -110,12 +110,13 @@ def confusable_rows(comparison: Comparison, most_methods: int | None = None) -> 
 
 
 def comparison_verdicts(comparison: Comparison) -> list[str]:
-    """Returns one sentence per method, claiming only what the seed runs support against the baseline."""
-    return [
+    """Returns the notes after one sentence per method, which claims only what the seed runs support."""
+    verdicts = [
         f"{pair.method} against {pair.baseline}: {verdict(pair, comparison.metric)}{_flips_text(pair)}"
         for pair in comparison.pairs
         if pair.baseline == comparison.baseline
     ]
+    return [*verdicts, *comparison.notes]
 
 
 def significance_rows(comparison: Comparison) -> list[list[str]]:

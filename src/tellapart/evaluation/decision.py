@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tellapart.data.examples import LabelSpace
+from tellapart.data.reading.columns import ColumnNames
 from tellapart.errors import DataError, ModelError
 from tellapart.files import write_json
 
@@ -76,11 +77,13 @@ def threshold_values(thresholds: Mapping[str, float], labels: LabelSpace) -> tup
     return tuple(float(thresholds.get(name, DEFAULT_THRESHOLD)) for name in labels.names)
 
 
-def write_decision(folder: str | Path, decision: Decision, labels: LabelSpace) -> None:
-    """Writes `tellapart.json` beside a model if anything differs from the defaults; else removes a stale file.
+def write_decision(
+    folder: str | Path, decision: Decision, labels: LabelSpace, columns: ColumnNames | None = None
+) -> None:
+    """Writes `tellapart.json` beside a model if there is anything to say; else removes a stale file.
 
-    It holds `temperature`, `temperature_folded`, `thresholds` (label to probability), and the `order` of ordered
-    classes.
+    It holds `temperature`, `temperature_folded` and `thresholds` (label to probability) if they differ from the
+    defaults, the `order` of ordered classes, and the `columns` that the training rows were read from.
 
     Raises:
         OutputError: The file cannot be written.
@@ -88,6 +91,8 @@ def write_decision(folder: str | Path, decision: Decision, labels: LabelSpace) -
     content = decision.to_dict(labels) if decision != Decision() else {}
     if labels.order is not None:
         content["order"] = list(labels.order)
+    if columns is not None:
+        content["columns"] = {role: name for role, name in vars(columns).items() if name is not None}
     path = Path(folder) / DECISION_FILE
     if not content:
         path.unlink(missing_ok=True)
@@ -127,6 +132,32 @@ def read_decision(path: str | Path, labels: LabelSpace) -> tuple[Decision, Label
             f"{path} cannot be read ({error})", "delete it to predict with thresholds of 0.5"
         ) from error
     return decision, labels
+
+
+def read_columns(path: str | Path) -> ColumnNames | None:
+    """Reads the columns of the training rows from the file of `write_decision`; None if it does not tell.
+
+    Raises:
+        ModelError: The file cannot be read.
+    """
+    try:
+        columns = json.loads(Path(path).read_text(encoding="utf-8")).get("columns")
+        if columns is None:
+            return None
+        known = vars(ColumnNames())  # later versions may write more
+        labels = columns.get("label_names")
+        names = ColumnNames(
+            **{role: columns.get(role) for role in known}
+            | {"label_names": None if labels is None else tuple(labels)}
+        )
+        written = [*(names.label_names or ()), *vars(replace(names, label_names=None)).values()]
+        if not all(isinstance(name, str | None) for name in written):
+            raise ValueError("the columns are not names")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{path} cannot be read ({error})", "delete it to find columns by their usual names"
+        ) from error
+    return names
 
 
 def tuned_thresholds(gold: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

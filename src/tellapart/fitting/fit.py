@@ -183,7 +183,8 @@ def _fitted(
 
 
 def _with_decision(fitted: Fitted, run: ResolvedRun) -> Fitted:
-    return replace(fitted, decision=decide(run.recipe.decision, fitted, run.data.validation))
+    decision = decide(run.recipe.decision, fitted, run.data.validation)
+    return replace(fitted, decision=decision, columns=run.data.columns)
 
 
 def _with_training_rows(run: ResolvedRun) -> ResolvedRun:

@@ -12,6 +12,7 @@ import torch
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.data.reading.columns import ColumnNames
 from tellapart.encoders.precision import Precision, bf16_copy, use_bf16
 from tellapart.encoders.scoring import score
 from tellapart.encoders.scratch import learns_from_scratch
@@ -138,6 +139,7 @@ class Fitted:
         shares: Share of the schedule after which each stage's weights were reached, 0 to 1.
         validation_logits: If the model was trained on the validation rows too: their logits by a model that was not,
             float32 (N, K); else None.
+        columns: The columns that the training rows were read from; None if unknown.
     """
 
     scorer: Scorer
@@ -152,6 +154,7 @@ class Fitted:
     remarks: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     validation_logits: np.ndarray | None = None
+    columns: ColumnNames | None = None
 
     @property
     def model(self) -> Any:
@@ -228,7 +231,7 @@ class Fitted:
         _check_replaceable(Path(folder))
         with replacing(folder) as temporary:
             self.scorer.save(temporary)
-            write_decision(temporary, self.decision, self.labels)
+            write_decision(temporary, self.decision, self.labels, self.columns)
 
 
 def _check_replaceable(folder: Path) -> None:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import shutil
+import warnings
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.data.reading.tables import write_table
-from tellapart.errors import UserError
+from tellapart.errors import OutputError, TellapartWarning, UserError
 from tellapart.evaluation.calibration import ReliabilityBin, reliability_bins
 from tellapart.evaluation.metrics import confidences, finite_logits, per_class, predicted_ids
 from tellapart.evaluation.predictions import prediction_table, wrong_rows
 from tellapart.evaluation.task import seen_note
 from tellapart.files import write_json, write_text
+from tellapart.fitting.environment import is_main_process
+from tellapart.fitting.fingerprints import FINGERPRINT, add_resolved
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.nearest import add_nearest
 from tellapart.fitting.refit import trained_rows
@@ -27,40 +35,137 @@ from tellapart.inspection.workbench import WrongText, named_answers, workbench_d
 
 CHECKPOINTS = "checkpoints"
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # has a sentence of its own
+
+LOCK = ".lock"
+"""File that a run locks in its folder, and removes at its end."""
+
+
+@contextlib.contextmanager
+def claimed(output: str | Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[Path]:
+    """Claims an output folder for one run: it is checked, made, and locked while the block runs.
+
+    The operating system releases the lock of a process that ends in whatever way. Under torchrun the first process
+    holds it for all. A folder that the block leaves empty is removed.
+
+    Args:
+        output: The folder.
+        resume: Whether the run in the folder goes on.
+        overwrite: Whether the files of an earlier run are deleted.
+
+    Raises:
+        UserError: Another run is writing to the folder, or it cannot be used, see `claim_folder`.
+        OutputError: In place of an OSError of a file in the folder.
+    """
+    folder = Path(output)
+    if not is_main_process():
+        yield folder
+        return
+    with _output_errors(folder):
+        _check_claim(folder, resume=resume, overwrite=overwrite)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _lock(folder):
+            try:
+                yield claim_folder(folder, resume=resume, overwrite=overwrite)
+            finally:
+                with contextlib.suppress(OSError):  # Windows removes the file with its lock
+                    (folder / LOCK).unlink()
+                    if not any(folder.iterdir()) and not folder.is_symlink():
+                        folder.rmdir()
+
 
 def claim_folder(output: str | Path, *, resume: bool, overwrite: bool) -> Path:
-    """Returns the output folder after checking that it may be written.
+    """Returns the output folder after checking that it may be written; deletes an earlier run if it is overwritten.
 
     Raises:
         UserError: It holds files, and neither `resume` nor `overwrite` is set, or the files are not those of a run.
+        OutputError: It cannot be read or emptied.
     """
     folder = Path(output)
-    if folder.is_file():
-        raise UserError(f"the output {output} is a file", "give a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not resume:
-        if not overwrite:
-            raise UserError(
-                f"the output folder {output} is not empty",
-                "choose another --output, continue with --resume, or replace it with --overwrite",
-            )
-        if not _is_run_folder(folder):
-            raise UserError(
-                f"the output folder {output} holds files that were not written by a run",
-                "choose another --output, or empty it yourself",
-            )
-        shutil.rmtree(folder)
+    with _output_errors(folder):
+        _check_claim(folder, resume=resume, overwrite=overwrite)
+        if overwrite and not resume and folder.is_dir():
+            for path in _content(folder):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            if not folder.is_symlink() and not any(folder.iterdir()):
+                folder.rmdir()
     return folder
+
+
+def _check_claim(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"the output {folder} is a file", "give a folder")
+    if resume or not folder.is_dir() or not _content(folder):
+        return
+    if not overwrite:
+        raise UserError(
+            f"the output folder {folder} is not empty",
+            "choose another --output, continue with --resume, or replace it with --overwrite",
+        )
+    if not _is_run_folder(folder):
+        raise UserError(
+            f"the output folder {folder} holds files that were not written by a run",
+            "choose another --output, or empty it yourself",
+        )
+
+
+def _content(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name != LOCK]
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Holds the lock of a folder, without waiting for it."""
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(
+            f"another run is writing to the output folder {folder}",
+            "wait for its end, or choose another --output",
+        ) from None
+    except NotImplementedError:
+        warnings.warn(
+            f"the file system of {folder} has no locks: do not start two runs into one folder",
+            TellapartWarning,
+            stacklevel=4,
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _output_errors(folder: Path) -> Iterator[None]:
+    """Turns an OSError of a file in the folder, or of the folder, into an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, OutputError) or error.filename is None or error.errno in _FULL:
+            raise
+        place, named = Path(os.path.abspath(folder)), Path(os.path.abspath(error.filename))  # noqa: PTH100
+        if not (named.is_relative_to(place) or place.is_relative_to(named)):
+            raise
+        raise OutputError(
+            f"{error.filename} cannot be written ({error.strerror})",
+            "choose another --output, or change the permissions of the folder",
+        ) from error
 
 
 def _is_run_folder(folder: Path) -> bool:
     """Whether all files have names that runs write, so that --overwrite never deletes anything else."""
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in _content(folder)}
     return all(name in RUN_FILES or name.startswith(("confusion-", "label-distance-")) for name in names)
 
 
 RUN_FILES = {
     "model",
     CHECKPOINTS,
+    FINGERPRINT,
     "metrics.json",
     "recipe.yaml",
     "predictions.parquet",
@@ -105,6 +210,7 @@ def write_run(
     assert fitted.recipe is not None
     fitted.save(folder / "model")
     write_text(folder / "recipe.yaml", fitted.recipe.to_yaml())
+    add_resolved(folder, fitted.recipe)
     shown = "test" if "test" in logits else "validation"
     if shown in logits:
         split = data.splits[shown]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from tellapart.data.reading.columns import ColumnNames
 from tellapart.deployment.onnx_scoring import is_exported, load_exported
 from tellapart.encoders.loading import load_classifier
 from tellapart.encoders.precision import default_device
 from tellapart.encoders.transformer import labels_of, position_limit
-from tellapart.evaluation.decision import DECISION_FILE, read_decision
+from tellapart.evaluation.decision import DECISION_FILE, read_columns, read_decision
 from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.training.tfidf import CONFIG_FILE as TFIDF_CONFIG
 from tellapart.training.tfidf import TfidfClassifier
@@ -27,11 +28,29 @@ def load_fitted(folder: str | Path) -> Fitted:
         ModelError: The folder holds no classifier.
     """
     fitted = _load(Path(folder))
-    for candidate in (Path(folder), Path(folder) / "model"):
-        if (candidate / DECISION_FILE).is_file():
-            decision, labels = read_decision(candidate / DECISION_FILE, fitted.labels)
-            return replace(fitted, decision=decision, labels=labels)
-    return fitted
+    file = _decision_file(folder)
+    if file is None:
+        return fitted
+    decision, labels = read_decision(file, fitted.labels)
+    return replace(fitted, decision=decision, labels=labels, columns=read_columns(file))
+
+
+def trained_columns(folder: str | Path) -> ColumnNames | None:
+    """Returns the columns that a model's training rows were read from, without loading the model; None if unknown.
+
+    Args:
+        folder: As for `load_fitted`.
+
+    Raises:
+        ModelError: The file beside the model cannot be read.
+    """
+    file = _decision_file(folder)
+    return None if file is None else read_columns(file)
+
+
+def _decision_file(folder: str | Path) -> Path | None:
+    files = (Path(folder) / DECISION_FILE, Path(folder) / "model" / DECISION_FILE)
+    return next((file for file in files if file.is_file()), None)
 
 
 def _load(folder: Path) -> Fitted:

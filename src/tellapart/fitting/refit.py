@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +58,23 @@ def decided_refit(recipe: Recipe, objectives: Sequence[Objective], data: TextDat
     rows = len(data.validation) if labelled and data.validation is not None else 0
     enough = rows > 0 and rows >= REFIT_SHARE * len(data.train)
     return enough and not any(objective.requirements.confusion for objective in objectives)
+
+
+def refit_note(recipes: Mapping[str, Recipe]) -> list[str]:
+    """Returns a sentence for a comparison in which only some methods train on the validation rows; else none.
+
+    Args:
+        recipes: Method to its resolved recipe.
+    """
+    twice = [method for method, recipe in recipes.items() if recipe.data.validation_in_training]
+    once = [method for method in recipes if method not in twice]
+    if not twice or not once:
+        return []
+    return [
+        f"In the end {', '.join(twice)} trained on the validation rows too, and {', '.join(once)} did not: part of a "
+        "difference is what these rows are worth. The same for all: --validation-in-training, or "
+        "--no-validation-in-training."
+    ]
 
 
 def with_validation_rows(data: TextData) -> TextData:

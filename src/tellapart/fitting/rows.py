@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from tellapart.data.examples import TextData
+from tellapart.data.fingerprints import column_fingerprints
 from tellapart.data.label_texts import NONE, label_text_note, read_label_texts
 from tellapart.data.reading.columns import ColumnNames
 from tellapart.data.reading.rows import read_task
@@ -42,6 +43,7 @@ def read_rows(recipe: Recipe) -> TextData:
     if given.unlabelled is not None and given.unlabelled != REST:
         texts, notes = read_unlabelled(given.unlabelled, names, multi_label=data.labels.multi_label)
         data = dataclasses.replace(data, unlabelled=texts, notes=(*data.notes, *notes))
+    data = dataclasses.replace(data, fingerprints=column_fingerprints(data))
     if not is_ranking(data.labels, data.train):
         return data
     note = f'Answers are ranked by question; the correct ones are those labelled "{data.labels.names[RELEVANT]}".'

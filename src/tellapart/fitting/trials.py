@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tellapart.evaluation.predictions import wrong_rows
 from tellapart.evaluation.task import task_metrics, unseen_metrics
 from tellapart.files import file_stem, write_text
 from tellapart.fitting.environment import environment
+from tellapart.fitting.fingerprints import Fingerprint, recipe_fingerprint, warn_unmarked
 from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.refit import trained_rows
@@ -61,19 +62,35 @@ def trial_file(recipe: Recipe, folder: Path) -> Path:
     return folder / f"{file_stem(recipe.method)}-seed{recipe.seed}.json"
 
 
-def finished_trial(recipe: Recipe, source: str, folder: Path) -> dict[str, Any] | None:
-    """Reads a trial file if its fingerprint matches; else returns None.
+def finished_trial(
+    recipe: Recipe, source: str, folder: Path, rows: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, Any] | None:
+    """Reads a trial file if it was run with these settings on these rows; returns None with other settings.
 
     Args:
         recipe: The method, with its seed.
         source: Source of the rows, `TextData.source`.
         folder: Folder of the trial files.
+        rows: Fingerprints of the rows, `TextData.fingerprints`; a warning says if the trial is older than these.
+
+    Raises:
+        RecipeError: The settings are the same, but the rows, the encoder or the code have changed.
     """
     file = trial_file(recipe, folder)
     if not file.is_file():
         return None
     done = json.loads(file.read_text(encoding="utf-8"))
-    return done if done.get("fingerprint") == _fingerprint(recipe, source) else None
+    if "inputs" in done:
+        before, now = Fingerprint.model_validate(done["inputs"]), _inputs(recipe, source, rows or {})
+        if now.other_settings(before):
+            return None
+        now.check(before, f"the trial {file}")
+        return done
+    if done.get("fingerprint") != _fingerprint(recipe, source):
+        return None
+    if rows:
+        warn_unmarked(f"trials in {folder}")
+    return done
 
 
 def run_trial(
@@ -104,7 +121,7 @@ def run_trial(
     Raises:
         TellapartError: The method cannot be trained, or the file cannot be written.
     """
-    done = finished_trial(recipe, data.source, folder)
+    done = finished_trial(recipe, data.source, folder, data.fingerprints)
     if done is not None:
         return done
     scratch = folder / f".{trial_file(recipe, folder).stem}"
@@ -176,6 +193,7 @@ def trial_content(
         "label_distance": None,
         "environment": environment(),
         "fingerprint": _fingerprint(recipe, data.source),
+        "inputs": _inputs(recipe, data.source, data.fingerprints).model_dump(),
     }
 
 
@@ -220,8 +238,17 @@ def _class_decisions(
     }
 
 
+def _inputs(recipe: Recipe, source: str, rows: Mapping[str, Mapping[str, str]]) -> Fingerprint:
+    """The fingerprint of a trial; a source with a mark of its own, as tables have, counts as a setting."""
+    mark = source if source != recipe.data.source else None
+    return recipe_fingerprint("trial", recipe, rows, source=mark)
+
+
 def _fingerprint(recipe: Recipe, source: str) -> str:
-    """SHA-256 of settings and source; later keys at their neutral value are left out, so older trials stay valid."""
+    """SHA-256 of settings and source, which identifies trials of version 0.1.
+
+    Later keys at their neutral value are left out, so that older trials stay valid.
+    """
     content = recipe.model_dump(mode="json")
     if content["data"]["unlabelled"] is None:
         del content["self_training"]

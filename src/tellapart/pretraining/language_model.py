@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import (
     MODEL_FOR_MASKED_LM_MAPPING,
-    AutoConfig,
     AutoModelForMaskedLM,
     BertConfig,
     BertForMaskedLM,
@@ -22,6 +20,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.pooling import CONFIG_KEY, encoder_layers
+from tellapart.encoders.pretrained import read_config, read_model
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.encoders.transformer import position_limit, readable, without_reports
 from tellapart.errors import ModelError
@@ -113,7 +112,7 @@ def _loaded(encoder: str, kind: Any) -> Loaded:
     path = resolve_encoder(encoder)
     tokenizer = load_tokenizer(encoder)
     with readable(encoder):
-        config = AutoConfig.from_pretrained(path)
+        config = read_config(path)
         config.num_hidden_layers = encoder_layers(config)
         vars(config).pop(CONFIG_KEY, None)  # of checkpoints of classifiers, which have a layer more
         described = f"the encoder {encoder} ({config.model_type})"
@@ -125,9 +124,7 @@ def _loaded(encoder: str, kind: Any) -> Loaded:
                 )
         elif type(config) not in MODEL_FOR_MASKED_LM_MAPPING or getattr(config, "is_encoder_decoder", False):
             raise ModelError(f"{described} has no masked language modelling head", other)
-        model, report = kind.from_pretrained(
-            path, config=config, dtype=torch.float32, output_loading_info=True
-        )
+        model, report = read_model(kind, path, config=config, output_loading_info=True)
         if model.base_model is model:
             raise ModelError(f"{described} does not separate encoder and head", other)
     if tokenizer.mask_token_id is None:
@@ -223,5 +220,5 @@ def save_checkpoint(model: Any, folder: Path, tokenizer: Any) -> None:
 def load_weights(model: Any, folder: Path) -> None:
     """Loads the weights of a plain checkpoint into a model of the same shape."""
     with without_reports():
-        loaded = type(model).from_pretrained(resolve_encoder(str(folder)), dtype=torch.float32)
+        loaded = read_model(type(model), resolve_encoder(str(folder)))
     model.load_state_dict(loaded.state_dict())

@@ -19,26 +19,32 @@ from transformers.trainer_callback import PrinterCallback
 from tellapart.encoders.precision import default_device
 from tellapart.errors import RecipeError
 from tellapart.files import write_json, write_text
-from tellapart.fitting.environment import environment, is_main_process
-from tellapart.fitting.folder import CHECKPOINTS, claim_folder
+from tellapart.fitting.environment import environment, is_main_process, process_count
+from tellapart.fitting.fingerprints import (
+    Fingerprint,
+    add_resolved,
+    changed_values,
+    check_resumed,
+    model_contents,
+)
+from tellapart.fitting.folder import CHECKPOINTS, claimed
 from tellapart.fitting.trainer_options import check_trainer_options, trainer_options
 from tellapart.inspection.drawing import new_figure, save_png, svg
 from tellapart.inspection.figures import curves_figure
 from tellapart.inspection.page import write_page
-from tellapart.plain_yaml import parse_yaml
 from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.checkpoints import last_checkpoint
 from tellapart.pretraining.masked_statistics import MaskedStatistics, masked_statistics
 from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
+from tellapart.pretraining.texts import open_texts
 from tellapart.pretraining.trainer import PretrainingTrainer
-from tellapart.recipes.reading import read_mapping
 from tellapart.training.progress import ProgressBar, text_counter
 
 LOG = "log.jsonl"
 
 # Settings that may differ when resuming, since they change neither batches nor weights.
-_FREE = ("texts", "workers", "save_every", "save_at", "keep_checkpoints")
+_FREE = ("workers", "save_every", "save_at", "keep_checkpoints")
 
 _OWN_ARGUMENTS = {
     "output_dir": "--output",
@@ -108,39 +114,36 @@ def pretrain(
     if recipe.texts is None:
         raise RecipeError("no texts were given", "give a file or a folder as the first argument")
     check_trainer_options(recipe.trainer, transformers.TrainingArguments, _OWN_ARGUMENTS)
-    folder = Path(output)
-    if is_main_process():
-        claim_folder(output, resume=resume, overwrite=overwrite)
-    if resume and (folder / "metrics.json").is_file():
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return PretrainResult(folder, metrics, recipe, ("the run was already finished",))
-    checkpoint = last_checkpoint(folder / CHECKPOINTS) if resume else None
-    prepared = prepare(recipe, folder, resumed=checkpoint is not None, quiet=quiet)
-    if is_main_process():
-        _claim_recipe(folder / "recipe.yaml", prepared.recipe, resumed=checkpoint is not None)
-    trainer = _trainer(prepared, folder, quiet=quiet)
-    start = time.perf_counter()
-    trainer.train(resume_from_checkpoint=checkpoint)
-    seconds = time.perf_counter() - start
-    metrics = {}
-    if is_main_process():
-        metrics = _finish(prepared, trainer, folder, seconds, quiet=quiet)
-    return PretrainResult(folder, metrics, prepared.recipe, prepared.notes)
+    with claimed(output, resume=resume, overwrite=overwrite) as folder:
+        if is_main_process():
+            check_resumed(folder, _fingerprint(recipe), resume=resume)
+        if resume and (folder / "metrics.json").is_file():
+            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+            return PretrainResult(folder, metrics, recipe, ("the run was already finished",))
+        checkpoint = last_checkpoint(folder / CHECKPOINTS) if resume else None
+        prepared = prepare(recipe, folder, resumed=checkpoint is not None, quiet=quiet)
+        if is_main_process():
+            write_text(folder / "recipe.yaml", prepared.recipe.to_yaml())
+            add_resolved(folder, prepared.recipe)
+        trainer = _trainer(prepared, folder, quiet=quiet)
+        start = time.perf_counter()
+        trainer.train(resume_from_checkpoint=checkpoint)
+        seconds = time.perf_counter() - start
+        metrics = {}
+        if is_main_process():
+            metrics = _finish(prepared, trainer, folder, seconds, quiet=quiet)
+        return PretrainResult(folder, metrics, prepared.recipe, prepared.notes)
 
 
-def _claim_recipe(path: Path, recipe: PretrainRecipe, *, resumed: bool) -> None:
-    """Writes the recipe, and checks that it is the same when resuming."""
-    if resumed and path.is_file():
-        before = read_mapping(path)
-        now = parse_yaml(recipe.to_yaml(), str(path))
-        differing = [key for key in {**now, **before} if key not in _FREE and before.get(key) != now.get(key)]
-        if differing:
-            key = differing[0]
-            raise RecipeError(
-                f"the interrupted run has {key}: {before.get(key)}, but now it is {now.get(key)}",
-                "repeat the same command, or start again with --overwrite",
-            )
-    write_text(path, recipe.to_yaml())
+def _fingerprint(recipe: PretrainRecipe) -> Fingerprint:
+    """The fingerprint of a run: its settings, texts, encoder and synonyms."""
+    settings = {key: value for key, value in changed_values(recipe).items() if key not in _FREE}
+    if process_count() > 1:
+        settings["processes"] = process_count()
+    named = {key: getattr(recipe, key) for key in ("encoder", "generator", "synonyms")}
+    texts = open_texts(str(recipe.texts), text=recipe.text).fingerprint()
+    contents = {"texts": {"texts": texts}} | model_contents(named)
+    return Fingerprint(kind="pretrain", settings=settings, contents=contents)
 
 
 # ---- Training ----

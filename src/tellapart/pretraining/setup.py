@@ -8,9 +8,9 @@ from typing import Any
 
 import transformers
 from accelerate import PartialState
-from transformers import AutoTokenizer
 
 from tellapart.encoders.precision import default_device, use_bf16
+from tellapart.encoders.pretrained import read_tokenizer
 from tellapart.errors import ModelError
 from tellapart.files import replacing
 from tellapart.fitting.folder import CHECKPOINTS
@@ -121,7 +121,7 @@ def _new_model(recipe: PretrainRecipe, source: TextSource, folder: Path, *, quie
     """Creates a model, and its tokeniser unless an interrupted run has saved one."""
     assert recipe.vocabulary_size is not None
     if (folder / "tokenizer.json").is_file():
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = read_tokenizer(folder)
     else:
         with text_counter("learning the vocabulary", quiet=quiet) as progress:
             tokenizer = train_wordpiece(

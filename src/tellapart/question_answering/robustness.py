@@ -10,7 +10,7 @@ import numpy as np
 
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.evaluation.robustness import ATTACKS, Answers, Attack, Robustness, compare_answers
-from tellapart.fitting.folder import claim_folder
+from tellapart.fitting.folder import claimed
 from tellapart.question_answering.attacks import attacked_examples
 from tellapart.question_answering.metrics import exact_match, qa_metrics
 from tellapart.question_answering.runs import answer, load_qa_model
@@ -63,7 +63,6 @@ def qa_robustness(
         {"share": share, "protected": sorted(protect)} if attack == "swap-synonyms" else {}
     )
     attacked = attacked_examples(examples, attack, dictionary, seed=seed, **options)
-    folder = claim_folder(output, resume=False, overwrite=overwrite)
 
     def answers(rows: Sequence[SquadExample]) -> Answers:
         given = answer(*loaded, rows, quiet=quiet)
@@ -71,16 +70,17 @@ def qa_robustness(
         texts = [f"{row.question} ⏎ {row.context}" for row in rows]
         return Answers(texts, list(given.values()), np.array(correct), qa_metrics(rows, given))
 
-    result = compare_answers(
-        answers(examples),
-        answers(attacked.examples),
-        [answer_names([[*dict.fromkeys(gold.text for gold in row.answers)]])[0] for row in examples],
-        attacked.changes,
-        metric="exact_match",
-        attack=attack,
-        settings={**options, "seed": seed},
-        model=str(model),
-        source=source_name(source),
-    )
-    write_robustness(folder, result)
-    return result
+    with claimed(output, overwrite=overwrite) as folder:
+        result = compare_answers(
+            answers(examples),
+            answers(attacked.examples),
+            [answer_names([[*dict.fromkeys(gold.text for gold in row.answers)]])[0] for row in examples],
+            attacked.changes,
+            metric="exact_match",
+            attack=attack,
+            settings={**options, "seed": seed},
+            model=str(model),
+            source=source_name(source),
+        )
+        write_robustness(folder, result)
+        return result

@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
-from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
+from transformers import AutoModelForQuestionAnswering
 from transformers.trainer_callback import PrinterCallback
 
 from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.pooling import CONFIG_KEY, encoder_layers
 from tellapart.encoders.precision import default_device, use_bf16
+from tellapart.encoders.pretrained import read_config, read_model, read_tokenizer
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.encoders.transformer import parameter_count, position_limit, readable, without_reports
 from tellapart.errors import DataError, ModelError, RecipeError
 from tellapart.files import replacing, write_json
 from tellapart.fitting.environment import environment
-from tellapart.fitting.folder import CHECKPOINTS, claim_folder
+from tellapart.fitting.folder import CHECKPOINTS, claimed
 from tellapart.question_answering.metrics import answers, qa_metrics
 from tellapart.question_answering.squad import SquadExample, read_squad
 from tellapart.question_answering.trainer import QATrainer, token_logits
@@ -44,11 +44,11 @@ def load_qa_encoder(encoder: str) -> tuple[Any, Any]:
     """
     path = resolve_encoder(encoder)
     with readable(encoder):
-        config = AutoConfig.from_pretrained(path)
+        config = read_config(path)
         config.num_labels = 2  # start and end logits, whatever it was trained for
         config.num_hidden_layers = encoder_layers(config)
         vars(config).pop(CONFIG_KEY, None)
-        model = AutoModelForQuestionAnswering.from_pretrained(path, config=config, dtype=torch.float32)
+        model = read_model(AutoModelForQuestionAnswering, path, config=config)
         return model, load_tokenizer(encoder)
 
 
@@ -57,7 +57,7 @@ def is_qa_model(model: str | Path) -> bool:
     try:
         path = resolve_encoder(str(model))
         with readable(str(model)):
-            return _has_qa_head(AutoConfig.from_pretrained(path))
+            return _has_qa_head(read_config(path))
     except ModelError:
         return False  # e.g. a TF-IDF model, which is not a Transformers model
 
@@ -73,15 +73,15 @@ def load_qa_model(folder: str | Path) -> tuple[Any, Any]:
     """
     path = resolve_encoder(str(folder))
     with readable(str(folder)):
-        config = AutoConfig.from_pretrained(path)
+        config = read_config(path)
         if not _has_qa_head(config):
             kinds = config.architectures or []
             raise ModelError(
                 f"{folder} holds {', '.join(kinds) or 'a model without a head'}, which does not answer questions",
                 f"train one: tellapart spans train DATA --encoder {folder}",
             )
-        model = AutoModelForQuestionAnswering.from_pretrained(path, dtype=torch.float32)
-        return model.eval(), AutoTokenizer.from_pretrained(path)
+        model = read_model(AutoModelForQuestionAnswering, path)
+        return model.eval(), read_tokenizer(path)
 
 
 def _has_qa_head(config: Any) -> bool:
@@ -146,53 +146,53 @@ def train_qa(
             f"use --max-length {limit} or less",
         )
     windows = qa_windows(examples, tokenizer, max_length=max_length, stride=stride, with_answers=True)
-    folder = claim_folder(output, resume=False, overwrite=overwrite)
-    settings = {
-        "max_length": max_length,
-        "stride": stride,
-        "may_be_missing": not all(example.answers for example in examples),
-    }
-    setattr(model.config, SETTINGS, settings)
-    device = default_device()
-    rate = learning_rate or default_learning_rate(parameter_count(model))
-    arguments = transformers.TrainingArguments(
-        output_dir=str(folder / CHECKPOINTS),
-        seed=seed,
-        use_cpu=device == "cpu",
-        num_train_epochs=epochs,
-        per_device_train_batch_size=batch_size,
-        learning_rate=rate,
-        warmup_steps=0.1,
-        weight_decay=0.01,
-        bf16=use_bf16(precision, device),
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        log_level="error",
-    )
-    callbacks = [] if quiet else [ProgressBar(f"question answering, seed {seed}", "eval_loss")]
-    trainer = QATrainer(model, arguments, windows, callbacks=callbacks)
-    trainer.remove_callback(PrinterCallback)
-    start = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - start
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # the Trainer creates it but writes nothing
-    with replacing(folder / "model") as temporary, without_reports():
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-    metrics: dict[str, Any] = {
-        "training_seconds": round(seconds, 2),
-        "rows": {"train": len(examples), "windows": len(windows)},
-        "settings": {**settings, "encoder": encoder, "epochs": epochs, "batch_size": batch_size}
-        | {"learning_rate": rate, "seed": seed, "precision": "bf16" if arguments.bf16 else "fp32"},
-    }
-    if held_out is not None:
-        predictions = answer(model, tokenizer, held_out, quiet=quiet)
-        metrics["validation"] = qa_metrics(held_out, predictions)
-        write_json(folder / "predictions.json", predictions)
-    metrics["environment"] = environment()
-    write_json(folder / "metrics.json", metrics)
-    return metrics
+    with claimed(output, overwrite=overwrite) as folder:
+        settings = {
+            "max_length": max_length,
+            "stride": stride,
+            "may_be_missing": not all(example.answers for example in examples),
+        }
+        setattr(model.config, SETTINGS, settings)
+        device = default_device()
+        rate = learning_rate or default_learning_rate(parameter_count(model))
+        arguments = transformers.TrainingArguments(
+            output_dir=str(folder / CHECKPOINTS),
+            seed=seed,
+            use_cpu=device == "cpu",
+            num_train_epochs=epochs,
+            per_device_train_batch_size=batch_size,
+            learning_rate=rate,
+            warmup_steps=0.1,
+            weight_decay=0.01,
+            bf16=use_bf16(precision, device),
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            log_level="error",
+        )
+        callbacks = [] if quiet else [ProgressBar(f"question answering, seed {seed}", "eval_loss")]
+        trainer = QATrainer(model, arguments, windows, callbacks=callbacks)
+        trainer.remove_callback(PrinterCallback)
+        start = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - start
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # the Trainer creates it but writes nothing
+        with replacing(folder / "model") as temporary, without_reports():
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+        metrics: dict[str, Any] = {
+            "training_seconds": round(seconds, 2),
+            "rows": {"train": len(examples), "windows": len(windows)},
+            "settings": {**settings, "encoder": encoder, "epochs": epochs, "batch_size": batch_size}
+            | {"learning_rate": rate, "seed": seed, "precision": "bf16" if arguments.bf16 else "fp32"},
+        }
+        if held_out is not None:
+            predictions = answer(model, tokenizer, held_out, quiet=quiet)
+            metrics["validation"] = qa_metrics(held_out, predictions)
+            write_json(folder / "predictions.json", predictions)
+        metrics["environment"] = environment()
+        write_json(folder / "metrics.json", metrics)
+        return metrics
 
 
 def predict_qa(

@@ -29,15 +29,19 @@ class DataRecipe(Settings):
         "File (CSV, TSV, JSONL, JSON, Parquet), folder with train, validation and test files, name from "
         "`tellapart data list`, or data set on the Hub.",
     )
-    text: str | None = setting(None, "Column of the text. Default: found by its name.")
+    text: str | None = setting(
+        None, "Column of the text. Default: found by its name; for a trained model, as in its training."
+    )
     text_pair: str | None = setting(None, "Column of the second text, for pairs.")
     label: str | None = setting(
         None,
-        "Column of the label. Default: found by its name. Several columns of 0 and 1, one per label, with commas "
-        "between them.",
+        "Column of the label. Default: found by its name; for a trained model, as in its training. Several columns "
+        "of 0 and 1, one per label, with commas between them.",
     )
     question_id: str | None = setting(
-        None, "Column that groups the answers to one question, for ranking tasks. Default: found by its name."
+        None,
+        "Column that groups the answers to one question, for ranking tasks. Default: found by its name; for a "
+        "trained model, as in its training.",
     )
     without_positive: Literal["skip", "zero", "error"] = setting(
         "skip", "Score of a question without a right answer: `skip` leaves it out, `zero`, or `error`."

@@ -17,7 +17,7 @@ from tellapart.data.benchmarks.registry import registered
 from tellapart.errors import TellapartError, TellapartWarning, UserError
 from tellapart.files import write_json, write_text
 from tellapart.fitting.environment import environment
-from tellapart.fitting.folder import claim_folder
+from tellapart.fitting.folder import claim_folder, claimed
 from tellapart.reproduction.cells import (
     CellResult,
     describe_rows,
@@ -286,37 +286,41 @@ def reproduce(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("a table is run by one process", "start it without torchrun or accelerate launch")
     own = executors(visible_devices(), jobs) if workers is None else workers
-    folder = _claimed(Path(output), request, resume=resume, overwrite=overwrite)
-    # Progress bars of several workers would overwrite each other.
-    table = _Table(request, folder, quiet=quiet or len(own) > 1, read=request.columns)
-    table.warn_of_foreign_rows()
-    try:
-        _run(table, Budget(budget), own, quiet)
-    finally:
-        if workers is None:
-            for worker in own:
-                worker.shutdown(wait=True, cancel_futures=True)
-    result = Reproduction(
-        table=request.table,
-        protocol=request.protocol,
-        command=request.command,
-        encoders=request.encoders,
-        settings=request.settings,
-        seeds=request.seeds,
-        confidence=CONFIDENCE,
-        columns={column: ColumnResult(data, table.figures(column)) for column, data in table.data.items()},
-        environment=environment(),
-        other_environments=table.other_environments(),
-        pictures=save_label_distances(request.protocol, table.cells, table.trial),
-    )
-    _write(folder, result)
-    return result
+    output = Path(output)
+    replaced = overwrite and output.is_dir()
+    with claimed(output, resume=resume or replaced) as folder:
+        if replaced:
+            _remove_cells(folder, request)
+        # Progress bars of several workers would overwrite each other.
+        table = _Table(request, folder, quiet=quiet or len(own) > 1, read=request.columns)
+        table.warn_of_foreign_rows()
+        try:
+            _run(table, Budget(budget), own, quiet)
+        finally:
+            if workers is None:
+                for worker in own:
+                    worker.shutdown(wait=True, cancel_futures=True)
+        result = Reproduction(
+            table=request.table,
+            protocol=request.protocol,
+            command=request.command,
+            encoders=request.encoders,
+            settings=request.settings,
+            seeds=request.seeds,
+            confidence=CONFIDENCE,
+            columns={
+                column: ColumnResult(data, table.figures(column)) for column, data in table.data.items()
+            },
+            environment=environment(),
+            other_environments=table.other_environments(),
+            pictures=save_label_distances(request.protocol, table.cells, table.trial),
+        )
+        _write(folder, result)
+        return result
 
 
-def _claimed(output: Path, request: TableRequest, *, resume: bool, overwrite: bool) -> Path:
-    """Claims the folder; with `overwrite` only files that tables write are removed from it."""
-    if not (overwrite and output.is_dir()):
-        return claim_folder(output, resume=resume, overwrite=False)
+def _remove_cells(output: Path, request: TableRequest) -> None:
+    """Removes the files of the table's cells and nothing else."""
     for column in request.protocol.columns:
         claim_folder(output / column, resume=False, overwrite=True)
     for name in RESERVED:
@@ -328,7 +332,6 @@ def _claimed(output: Path, request: TableRequest, *, resume: bool, overwrite: bo
                     shutil.rmtree(made)
                 else:
                     claim_folder(made, resume=False, overwrite=True)
-    return output
 
 
 def _run(table: _Table, budget: Budget, workers: Sequence[Executor], quiet: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from tellapart.evaluation.metrics import find_metric, main_metric
 from tellapart.evaluation.task import is_ranking
 from tellapart.files import file_stem, write_json
 from tellapart.fitting.environment import check_single_process, environment
-from tellapart.fitting.folder import claim_folder
+from tellapart.fitting.fingerprints import Fingerprint, check_resumed
+from tellapart.fitting.folder import claimed
 from tellapart.fitting.nearest import add_nearest
 from tellapart.fitting.paired_rows import PairedRows
+from tellapart.fitting.refit import refit_note
 from tellapart.fitting.resolve import resolve, resolve_method
 from tellapart.fitting.self_training import Pretrainer
-from tellapart.fitting.trials import TRIALS, evaluated_split, run_trial, unpacked
+from tellapart.fitting.trials import TRIALS, evaluated_split, finished_trial, run_trial, unpacked
 from tellapart.inspection.compared_texts import ComparedTexts, compared_data
 from tellapart.inspection.figures import (
     save_comparison_plot,
@@ -82,15 +84,56 @@ def compare(
     rows = PairedRows(recipes, seeds)
     baseline = next(iter(recipes.values()))
     data = rows.of(baseline, recipe.seed)
-    labels, source, first_train = data.labels, data.source, data.train
-    metric = recipe.stages[0].metric or data.metric or main_metric(labels, is_ranking(labels, data.train))
-    for its_recipe in recipes.values():  # refuses what cannot run, before anything is trained
-        its_data = resolve(its_recipe, rows.of(its_recipe, recipe.seed)).data
-        find_metric(its_data.labels, metric, is_ranking(its_data.labels, its_data.train))
-    folder = claim_folder(output, resume=resume, overwrite=overwrite)
-    if announce is not None:
-        notes = [note for each in recipes.values() for note in rows.of(each, recipe.seed).notes]
-        announce(list(dict.fromkeys(notes)))
+    metric = (
+        recipe.stages[0].metric
+        or data.metric
+        or main_metric(data.labels, is_ranking(data.labels, data.train))
+    )
+    resolved = {}
+    for method, its_recipe in recipes.items():  # refuses what cannot run, before anything is trained
+        run = resolve(its_recipe, rows.of(its_recipe, recipe.seed))
+        find_metric(run.data.labels, metric, is_ranking(run.data.labels, run.data.train))
+        resolved[method] = run.recipe
+    uneven = refit_note(resolved)
+    with claimed(output, resume=resume, overwrite=overwrite) as folder:
+        _check_resumed(folder, recipes, rows, seeds, resume)
+        if announce is not None:
+            notes = [note for each in recipes.values() for note in rows.of(each, recipe.seed).notes]
+            announce(list(dict.fromkeys([*notes, *uneven])))
+        return _compared(recipes, rows, seeds, folder, metric, quiet, pretrainer, uneven)
+
+
+def _check_resumed(
+    folder: Path, recipes: Mapping[str, Recipe], rows: PairedRows, seeds: Sequence[int], resume: bool
+) -> None:
+    """Checks that the comparison in the folder is one of the same rows, before anything is trained."""
+    baseline = next(iter(recipes.values()))
+    data = rows.of(baseline, seeds[0])
+    contents = {key: dict(named) for key, named in data.fingerprints.items() if key == "data.source"}
+    settings = {"data.source": baseline.data.source}
+    compared = Fingerprint(kind="compare", settings=settings, contents=contents)
+    check_resumed(folder, compared, resume=resume, unmarked=False)  # older trials are warned of one by one
+    for its_recipe in recipes.values():
+        fingerprints = rows.of(its_recipe, seeds[0]).fingerprints
+        for seed in seeds:
+            seeded = its_recipe.model_copy(update={"seed": seed})
+            finished_trial(seeded, data.source, folder / TRIALS, fingerprints)
+
+
+def _compared(
+    recipes: Mapping[str, Recipe],
+    rows: PairedRows,
+    seeds: Sequence[int],
+    folder: Path,
+    metric: str,
+    quiet: bool,
+    pretrainer: Pretrainer | None,
+    notes: Sequence[str],
+) -> Comparison:
+    """Runs every method with every seed, and writes the comparison."""
+    baseline = next(iter(recipes.values()))
+    first = rows.of(baseline, seeds[0])
+    labels, first_train = first.labels, first.train
     cells: dict[str, list[dict[str, Any]]] = {method: [] for method in recipes}
     texts: dict[int, np.ndarray] = {}
     numbers: dict[str, int] = {}
@@ -117,9 +160,9 @@ def compare(
         },
         class_names=labels.names,
         metric=metric,
-        source=source,
+        source=data.source,
         split_sizes={name: len(split) for name, split in data.splits.items()},
-        encoder=recipe.encoder.name,
+        encoder=baseline.encoder.name,
         environment=environment(),
         correct={
             method: {
@@ -130,6 +173,7 @@ def compare(
             for method, its_cells in cells.items()
         },
         texts=texts,
+        notes=notes,
     )
     matrices = {} if labels.regression else {name: _confusion(runs) for name, runs in cells.items()}
     errors = wrong.errors()

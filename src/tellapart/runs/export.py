@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tellapart.data.examples import TextSplit
-from tellapart.data.reading.columns import ColumnNames, Columns, find_columns
+from tellapart.data.reading.columns import ColumnNames, Columns, find_model_columns
 from tellapart.data.reading.tables import read_table
 from tellapart.data.reading.values import read_examples
 from tellapart.deployment.export import Quantization, export_onnx
@@ -20,7 +21,7 @@ from tellapart.encoders.windowed import reads_windows
 from tellapart.errors import ModelError, UserError
 from tellapart.files import replacing
 from tellapart.fitting.fitted import Fitted, TransformersScorer
-from tellapart.fitting.loading import load_fitted
+from tellapart.fitting.loading import load_fitted, trained_columns
 
 FORMATS = ("onnx",)
 
@@ -51,6 +52,7 @@ def export(
     text: str | None = None,
     text_pair: str | None = None,
     overwrite: bool = False,
+    announce: Callable[[Sequence[str]], None] | None = None,
 ) -> Exported:
     """Exports a trained classifier and compares its logits with PyTorch's before the folder appears.
 
@@ -64,9 +66,11 @@ def export(
         quantize: `int8` for 8-bit weights; None for float32.
         check: A file with texts for the comparison; by default the run's test rows, or random words of the
             model's vocabulary.
-        text: The file's text column; found by its name when not given.
-        text_pair: The second text's column.
+        text: The file's text column; by default that of the model's training, or found by its name if that is
+            unknown.
+        text_pair: The second text's column, likewise.
         overwrite: Whether to replace an earlier export.
+        announce: Called with a note on the columns that are read.
 
     Returns:
         The folder and its manifest.
@@ -84,7 +88,8 @@ def export(
         raise UserError(f'"{quantize}" is no quantisation', f"choose {', '.join(get_args(Quantization))}")
     check_onnx("exporting to ONNX")
     target = _claimed(model, output, overwrite)
-    split = None if check is None else _texts(check, text, text_pair)
+    names = ColumnNames(text, text_pair)
+    split = None if check is None else _texts(check, names, trained_columns(model), announce)
     fitted = load_fitted(model)
     if not isinstance(fitted.scorer, TransformersScorer):
         raise ModelError(
@@ -106,6 +111,7 @@ def export(
             decision=fitted.decision,
             max_length=fitted.max_length,
             quantization=cast("Quantization | None", quantize),
+            columns=fitted.columns,
         )
     return Exported(target, manifest)
 
@@ -131,9 +137,16 @@ def _claimed(model: str | Path, output: str | Path | None, overwrite: bool) -> P
     return target
 
 
-def _texts(file: str | Path, text: str | None, text_pair: str | None) -> TextSplit:
+def _texts(
+    file: str | Path,
+    names: ColumnNames,
+    trained: ColumnNames | None,
+    announce: Callable[[Sequence[str]], None] | None,
+) -> TextSplit:
     table = read_table(file)
-    columns = find_columns(table.schema, ColumnNames(text, text_pair), labelled=False, where=str(file))
+    columns = find_model_columns(table.schema, names, trained, labelled=False, where=str(file))
+    if announce is not None:
+        announce([f"Columns: {columns}."])
     return _examples(table, columns, str(file))
 
 
@@ -147,9 +160,8 @@ def _texts_of_the_run(model: str | Path) -> TextSplit | None:
 
 
 def _examples(table: pa.Table, columns: Columns, where: str) -> TextSplit:
-    chosen = Columns(columns.text, columns.text_pair)
     rows = np.linspace(0, len(table) - 1, min(CHECKED_TEXTS, len(table))).astype(int)
-    return read_examples(table.take(rows), chosen, where=where)
+    return read_examples(table.take(rows), columns, where=where)
 
 
 def _words(fitted: Fitted) -> TextSplit:

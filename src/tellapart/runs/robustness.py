@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tellapart.evaluation.synonym_swaps import SynonymSwaps, label_words
 from tellapart.evaluation.task import task_metrics
 from tellapart.files import write_json
 from tellapart.fitting.fitted import Fitted
-from tellapart.fitting.folder import claim_folder
+from tellapart.fitting.folder import claimed
 from tellapart.fitting.loading import load_fitted
 from tellapart.inspection.report import write_robustness_report
 from tellapart.runs.evaluate import read_labelled
@@ -42,6 +42,7 @@ def robustness(
     label_names: Sequence[str] | None = None,
     overwrite: bool = False,
     quiet: bool = False,
+    announce: Callable[[Sequence[str]], None] | None = None,
 ) -> Robustness:
     """Measures how replacing words by synonyms changes a classifier's predictions.
 
@@ -56,13 +57,14 @@ def robustness(
         seed: Seed of the choice of words and synonyms.
         protect: Words that are never replaced, besides those of the class names.
         wordnet: WordNet's folder; by default where it is usually installed.
-        text: The text column; found by its name when not given.
-        text_pair: The second text's column.
-        label: The label column.
+        text: The text column; by default that of the model's training, or found by its name if that is unknown.
+        text_pair: The second text's column, likewise.
+        label: The label column, likewise.
         label_delimiter: Separates the labels in a multi-label cell.
         label_names: The labels of the positions of vectors of 0 and 1, in order.
         overwrite: Whether to replace an earlier run.
         quiet: Whether to show no progress.
+        announce: Called with a note on the columns that are read.
 
     Raises:
         UserError: The folder is in use, or the share is out of range.
@@ -76,21 +78,21 @@ def robustness(
         )
     given = None if label_names is None else tuple(label_names)
     names = ColumnNames(text, text_pair, label, label_delimiter=label_delimiter, label_names=given)
-    split = read_labelled(source, fitted.labels, names)
+    split = read_labelled(source, fitted, names, announce)
     protected = {*label_words(fitted.labels.names), *protect}
     swap = SynonymSwaps(WordNet(wordnet), share=share, seed=seed, protected=protected)
-    folder = claim_folder(output, resume=False, overwrite=overwrite)
-    result = _swap_synonyms(
-        fitted,
-        split,
-        swap,
-        quiet,
-        settings={"share": share, "seed": seed, "protected": sorted(protect)},
-        model=str(model),
-        source=source_name(source),
-    )
-    write_robustness(folder, result)
-    return result
+    with claimed(output, overwrite=overwrite) as folder:
+        result = _swap_synonyms(
+            fitted,
+            split,
+            swap,
+            quiet,
+            settings={"share": share, "seed": seed, "protected": sorted(protect)},
+            model=str(model),
+            source=source_name(source),
+        )
+        write_robustness(folder, result)
+        return result
 
 
 def _swap_synonyms(

@@ -25,6 +25,7 @@ from tellapart.errors import (
     UserError,
 )
 from tellapart.evaluation.metrics import METRICS, find_metric, main_metric
+from tellapart.evaluation.study import OpenTrial, SweepStudy, import_optuna, open_study
 from tellapart.evaluation.sweeps import (
     SweepBaseline,
     SweepResult,
@@ -35,8 +36,15 @@ from tellapart.evaluation.sweeps import (
 from tellapart.evaluation.task import is_ranking, task_metrics
 from tellapart.files import replacing, write_json
 from tellapart.fitting.environment import check_single_process, environment
+from tellapart.fitting.fingerprints import (
+    Fingerprint,
+    changed_values,
+    check_resumed,
+    read_fingerprint,
+    recipe_fingerprint,
+)
 from tellapart.fitting.fit import fit
-from tellapart.fitting.folder import CHECKPOINTS, claim_folder
+from tellapart.fitting.folder import CHECKPOINTS, claimed
 from tellapart.fitting.resolve import resolve_method
 from tellapart.fitting.rows import read_rows, split_data
 from tellapart.fitting.self_training import Pretrainer
@@ -44,7 +52,6 @@ from tellapart.inspection.report import write_sweep_report
 from tellapart.inspection.sweep_figure import save_sweep_plot
 from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
 from tellapart.recipes.spaces import parse_spaces, with_parameters
-from tellapart.runs.study import OpenTrial, SweepStudy, import_optuna, open_study
 
 if TYPE_CHECKING:
     import optuna
@@ -114,41 +121,49 @@ def sweep(
     rows = _Rows(recipe)
     common = [recipe.to_yaml(), [repr(space) for space in searched], seeds, prune]
     common.append(baseline_recipe and baseline_recipe.to_yaml())
-    folder = claim_folder(output, resume=resume, overwrite=overwrite)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made ({error.strerror})", "choose another --output") from error
-    if announce is not None:
-        announce(rows.read.notes)
-    runs = _Runs(recipe, rows, folder / CHECKPOINTS, seeds, quiet, pretrainer)
-    with open_study(
-        folder / "study.db",
-        greater_is_better=runs.metric.greater_is_better,
-        prune=prune,
-        fingerprint=hashlib.sha256(json.dumps(common).encode()).hexdigest(),
-    ) as study:
-        held_against = None if baseline_recipe is None else runs.baseline(baseline_recipe, study)
-        search = SweepStudy(study, searched, trials, recipe.seed)
-        for trial in search.open_trials():
-            runs.trial(trial, search)
-        search.check_any_complete()
-        found = search.results(CONFIDENCE, rows.metric)
-    result = SweepResult(
-        source=rows.read.source,
-        split_sizes=rows.sizes(runs.seeds[-1]),
-        encoder=recipe.encoder.name,
-        method=recipe.method,
-        metric=rows.metric,
-        confidence=CONFIDENCE,
-        seeds=runs.seeds,
-        spaces=searched,
-        trials=found,
-        baseline=held_against,
-        environment=environment() | {"optuna": import_optuna().__version__},
+    with claimed(output, resume=resume, overwrite=overwrite) as folder:
+        unmarked = (folder / "study.db").exists() and read_fingerprint(folder) is None  # of version 0.1
+        check_resumed(folder, _fingerprint(recipe, rows, common, baseline_recipe), resume=resume)
+        if announce is not None:
+            announce(rows.read.notes)
+        runs = _Runs(recipe, rows, folder / CHECKPOINTS, seeds, quiet, pretrainer)
+        with open_study(
+            folder / "study.db",
+            greater_is_better=runs.metric.greater_is_better,
+            prune=prune,
+            fingerprint=hashlib.sha256(json.dumps(common).encode()).hexdigest() if unmarked else None,
+        ) as study:
+            held_against = None if baseline_recipe is None else runs.baseline(baseline_recipe, study)
+            search = SweepStudy(study, searched, trials, recipe.seed)
+            for trial in search.open_trials():
+                runs.trial(trial, search)
+            search.check_any_complete()
+            found = search.results(CONFIDENCE, rows.metric)
+        result = SweepResult(
+            source=rows.read.source,
+            split_sizes=rows.sizes(runs.seeds[-1]),
+            encoder=recipe.encoder.name,
+            method=recipe.method,
+            metric=rows.metric,
+            confidence=CONFIDENCE,
+            seeds=runs.seeds,
+            spaces=searched,
+            trials=found,
+            baseline=held_against,
+            environment=environment() | {"optuna": import_optuna().__version__},
+        )
+        _write(folder, result, recipe)
+        return result
+
+
+def _fingerprint(recipe: Recipe, rows: _Rows, common: Sequence[Any], baseline: Recipe | None) -> Fingerprint:
+    """The fingerprint of a sweep; the number of trials may grow."""
+    _, spaces, seeds, prune, _ = common
+    compared = {} if baseline is None else changed_values(baseline, "baseline.")
+    fingerprint = recipe_fingerprint(
+        "sweep", recipe, rows.read.fingerprints, over=spaces, seeds=seeds, prune=prune
     )
-    _write(folder, result, recipe)
-    return result
+    return fingerprint.model_copy(update={"settings": fingerprint.settings | compared})
 
 
 class PruningCallback(TrainerCallback):

@@ -15,10 +15,11 @@ import numpy as np
 from tellapart.data.examples import TextData
 from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.task import seen_note, task_metrics, unseen_metrics
-from tellapart.fitting.environment import environment, is_main_process
+from tellapart.fitting.environment import environment, is_main_process, process_count
+from tellapart.fitting.fingerprints import check_resumed, recipe_fingerprint
 from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
-from tellapart.fitting.folder import CHECKPOINTS, claim_folder, write_run
+from tellapart.fitting.folder import CHECKPOINTS, claimed, write_run
 from tellapart.fitting.merging import Merge, check_merge, fit_merged
 from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.rows import load_data
@@ -72,20 +73,40 @@ def train(
         announce: Called with the notes on the data before training begins.
 
     Raises:
-        UserError: The folder is in use, or the recipe or the data cannot be used.
+        UserError: The folder is in use or holds another run, or the recipe or the data cannot be used.
         OutputError: The folder cannot be written.
     """
-    quiet = quiet or not is_main_process()
-    folder = Path(output)
     check_merge(recipe, trials, merge)
-    if is_main_process():
-        claim_folder(output, resume=resume, overwrite=overwrite)
-    if resume and (folder / "metrics.json").is_file():
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return RunResult(folder, metrics, recipe, ("the run was finished already",))
-    data = load_data(recipe)
-    if announce is not None:
-        announce(data.notes)
+    with claimed(output, resume=resume, overwrite=overwrite) as folder:
+        data = load_data(recipe)
+        if is_main_process():
+            merged = {} if merge is None else {"merge": merge, "trials": trials}
+            processes = process_count() if process_count() > 1 else None
+            fingerprint = recipe_fingerprint(
+                "train", recipe, data.fingerprints, processes=processes, **merged
+            )
+            check_resumed(folder, fingerprint, resume=resume)
+        if resume and (folder / "metrics.json").is_file():
+            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+            return RunResult(folder, metrics, recipe, ("the run was finished already",))
+        if announce is not None:
+            announce(data.notes)
+        return _trained(
+            recipe, data, folder, trials, merge, resume, quiet or not is_main_process(), pretrainer
+        )
+
+
+def _trained(
+    recipe: Recipe,
+    data: TextData,
+    folder: Path,
+    trials: int,
+    merge: Merge | None,
+    resume: bool,
+    quiet: bool,
+    pretrainer: Pretrainer | None,
+) -> RunResult:
+    """Trains the recipe on the data, and writes the run."""
     checkpoints = folder / CHECKPOINTS
     start = time.perf_counter()
     options: dict[str, Any] = {"resume": resume, "resumable": True, "quiet": quiet}
@@ -97,7 +118,7 @@ def train(
         fitted = merged.fitted
     seconds = time.perf_counter() - start
     assert fitted.recipe is not None
-    metrics = {"method": fitted.recipe.method, "training_seconds": round(seconds, 2)}
+    metrics: dict[str, Any] = {"method": fitted.recipe.method, "training_seconds": round(seconds, 2)}
     metrics["rows"] = {name: len(split) for name, split in data.splits.items()}
     if data.unlabelled is not None:
         metrics["rows"]["unlabelled"] = len(data.unlabelled)

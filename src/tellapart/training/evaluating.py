@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tellapart.data.batches.batching import TokenisedDataset
+from tellapart.data.batches.tokenising import IGNORED_LABEL
 from tellapart.encoders.scoring import score
 from tellapart.training.requirements import has_numbers
 
@@ -42,8 +43,8 @@ def evaluation_loss(logits: Tensor, gold: Tensor) -> float:
 
     Args:
         logits: (N, K), or predictions (N, 1).
-        gold: Class ids (N,): cross entropy. Multi-hot (N, K): binary cross entropy, summed over the labels. Targets,
-            float (N,): mean squared error.
+        gold: Class ids (N,), -100 for rows that are ignored: cross entropy. Multi-hot (N, K): binary cross entropy,
+            summed over the labels. Targets, float (N,): mean squared error.
     """
     if has_numbers(gold):
         return float(functional.mse_loss(logits.squeeze(1), gold.to(logits.dtype)))
@@ -59,10 +60,12 @@ def confusion_counts(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     Args:
         logits: (N, K).
-        labels: Class ids (N,) or multi-hot (N, K).
+        labels: Class ids (N,), -100 for rows that are not counted; or multi-hot (N, K).
     """
     classes = logits.shape[1]
     if labels.ndim == 1:
+        counted = labels != IGNORED_LABEL
+        logits, labels = logits[counted], labels[counted]
         pairs = labels.astype(np.int64) * classes + logits.argmax(1)
         return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).astype(np.float32)
     gold, predicted = labels > 0.5, logits > 0

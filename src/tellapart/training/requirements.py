@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import DataCollatorWithPadding, DefaultDataCollator, default_data_collator
 
 from tellapart.data.batches.balancing import check_balanced
 from tellapart.data.batches.batching import TokenisedDataset
+from tellapart.data.batches.tokenising import IGNORED_LABEL
 from tellapart.encoders.transformer import has_dropout
 from tellapart.errors import DataError, ModelError, RecipeError, UserError
 from tellapart.objectives.base import Objective
@@ -48,8 +50,47 @@ def total_evaluations(args: TrainingArguments, dataset: TokenisedDataset | None)
 
 
 def default_objective(model: Any) -> Objective:
-    """Returns mean squared error for regression and cross entropy for classification."""
-    return MeanSquaredError() if model.config.problem_type == "regression" else CrossEntropy()
+    """Returns mean squared error for regression and cross entropy for classification.
+
+    As in Transformers, a single output without a problem type means regression.
+    """
+    config = model.config
+    single = config.problem_type is None and config.num_labels == 1
+    return MeanSquaredError() if single or config.problem_type == "regression" else CrossEntropy()
+
+
+def check_labels(dataset: TokenisedDataset | None, classes: int, *, ignored: bool) -> None:
+    """Checks that all labels are classes of the model.
+
+    Args:
+        dataset: The rows.
+        classes: Number of the model's outputs, K.
+        ignored: Whether a label may be -100, which has no loss.
+
+    Raises:
+        DataError: A class id is not between 0 and K - 1, or multi-hot vectors do not have K numbers.
+    """
+    if dataset is None or dataset.labels is None or has_numbers(dataset.labels):
+        return
+    labels = dataset.labels
+    if labels.dim() == 2:
+        if labels.shape[1] != classes:
+            raise DataError(
+                f"a row has {labels.shape[1]} labels, and the model has {classes} outputs",
+                "load the model with num_labels set to the number of classes",
+            )
+        return
+    wrong = (labels < 0) | (labels >= classes)
+    if ignored:
+        wrong &= labels != IGNORED_LABEL
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        raise DataError(
+            f"row {row} of the data set has the label {int(labels[row])}, and the classes of the model are numbered "
+            f"from 0 to {classes - 1}",
+            "correct it, remove rows without a label (or the whole column of labels, to predict), or load the model "
+            "with more classes: num_labels=…",
+        )
 
 
 def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset | None) -> None:
@@ -104,7 +145,8 @@ def check_anchors(objective: Objective) -> None:
 
 
 def check_batches(args: TrainingArguments, dataset: TokenisedDataset | None) -> None:
-    """Raises an error if the batches that the arguments name cannot be formed."""
+    """Raises an error if the batches that the arguments name cannot be formed, or teach nothing."""
+    check_tokens(dataset)
     kind = args.batches
     if kind not in ("length", "balanced"):
         raise RecipeError(f'there are no batches called "{kind}"', "use length or balanced")
@@ -150,10 +192,14 @@ def refuse_arguments(args: TrainingArguments, options: dict[str, Any]) -> None:
             "with averaging the result is the average at the end, not the best evaluation",
             "leave out load_best_model_at_end, or averaging",
         )
-    refused = defaultdict(lambda: "leave it out") | {"compute_loss_func": "write an Objective"}
-    for name in ("compute_loss_func", "data_collator", "model_init"):
+    refused = defaultdict(lambda: "leave it out") | {
+        "compute_loss_func": "write an Objective",
+        "preprocess_logits_for_metrics": "do it in compute_metrics, which receives the logits of all rows",
+    }
+    for name in ("compute_loss_func", "model_init", "preprocess_logits_for_metrics"):
         if options.get(name) is not None:
             raise RecipeError(f"{name} has no effect here", refused[name])
+    _check_collator(options.get("data_collator"))
     if args.n_gpu > 1:
         raise UserError(
             f"one process sees {args.n_gpu} GPUs and DataParallel would split the objective's batch",
@@ -165,3 +211,17 @@ def refuse_arguments(args: TrainingArguments, options: dict[str, Any]) -> None:
             "several processes were started, but each would train a model of its own",
             "pass use_cpu=True to the training arguments for processes on CPUs",
         )
+
+
+def _check_collator(collator: Any) -> None:
+    """Raises an error for a data collator that does more than pad rows, which the trainer does itself."""
+    if collator in (None, default_data_collator) or type(collator) in (
+        DataCollatorWithPadding,
+        DefaultDataCollator,
+    ):
+        return
+    name = getattr(collator, "__name__", type(collator).__name__)
+    raise RecipeError(
+        f"the data collator {name} has no effect here, since rows are stored as flat arrays and padded without one",
+        "do in dataset.map what it does to the rows, and leave it out or use DataCollatorWithPadding",
+    )

@@ -35,8 +35,8 @@ from tellapart.training.requirements import (
     check_anchors,
     check_batches,
     check_gradient_cache,
+    check_labels,
     check_objective,
-    check_tokens,
     class_counts,
     default_objective,
     refuse_arguments,
@@ -66,7 +66,8 @@ class Trainer(transformers.Trainer):
         label_text_anchors: Whether each batch also has the label texts of its classes as anchors, only for terms of
             the objective that compare rows.
         eval_dataset: As `train_dataset`.
-        processing_class: The tokeniser; provides padding ids and is saved with the model.
+        processing_class: The tokeniser; provides padding ids and is saved with the model. By default that of a
+            `data_collator`, which is accepted if it only pads.
         compute_metrics: Takes an `EvalPrediction` of logits and labels, as in Transformers.
         callbacks: Transformers callbacks.
         options: Any other argument of `transformers.Trainer`.
@@ -103,13 +104,14 @@ class Trainer(transformers.Trainer):
         args = TrainingArguments.of(args or TrainingArguments(output_dir="trainer_output"))
         objective = objective or default_objective(model)
         refuse_arguments(args, options)
-        self._tokenizer = processing_class
-        train_dataset = self._tokenised(train_dataset)
+        # As in Transformers, whose default for a missing processing_class is the collator's tokeniser.
+        processing_class = processing_class or getattr(options.get("data_collator"), "tokenizer", None)
+        self._tokenizer, self._classes = processing_class, model.config.num_labels
+        train_dataset = self._tokenised(train_dataset, ignored=False)
         check_objective(objective, model, train_dataset)
         check_batches(args, train_dataset)
-        check_tokens(train_dataset)
         check_gradient_cache(args.gradient_cache, args.per_device_train_batch_size)
-        label_rows, rows = self._tokenised(label_texts), train_dataset
+        label_rows, rows = self._tokenised(label_texts, ignored=False), train_dataset
         if rows is not None:
             rows = with_label_rows(train_dataset, label_rows, label_text_weight)
         objective.prepare(
@@ -170,12 +172,13 @@ class Trainer(transformers.Trainer):
 
     # ---- Rows ----
 
-    def _tokenised(self, dataset: Any) -> Any:
-        if dataset is None or isinstance(dataset, TokenisedDataset):
-            return dataset
+    def _tokenised(self, dataset: Any, *, ignored: bool = True) -> Any:
         if isinstance(dataset, dict):
             raise RecipeError("several evaluation sets at once are not supported", "evaluate them one by one")
-        return tokenised_rows(dataset, self._tokenizer)
+        if dataset is not None and not isinstance(dataset, TokenisedDataset):
+            dataset = tokenised_rows(dataset, self._tokenizer, ignored=ignored)
+        check_labels(dataset, self._classes, ignored=ignored)
+        return dataset
 
     def get_train_dataloader(self) -> DataLoader:
         """Returns a loader of this rank's share of the bucketed batches."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -15,12 +16,16 @@ from transformers.utils import PaddingStrategy
 from tellapart.data.batches.batching import JointDataset, TokenisedDataset, part_suffix
 from tellapart.data.batches.token_cache import keep_tokens, kept_tokens, tokens_key
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.errors import DataError
+from tellapart.errors import DataError, TellapartWarning
 
 ROWS_AT_ONCE = 1024
 """Rows per tokeniser call: the encodings take kilobytes per row until the ids are extracted."""
 
+IGNORED_LABEL = -100
+"""The label of rows whose loss PyTorch and Transformers ignore."""
+
 _RAGGED = ("input_ids", "token_type_ids")
+_MASK = "attention_mask"
 
 
 @dataclass(frozen=True)
@@ -55,18 +60,27 @@ def tokenise(
     return _dataset(tokens.columns, tokens.lengths, ids, tokenizer, tokens.cut)
 
 
-def tokenised_rows(dataset: Any, tokenizer: Any = None) -> TokenisedDataset:
+def tokenised_rows(dataset: Any, tokenizer: Any = None, *, ignored: bool = True) -> TokenisedDataset:
     """Converts a tokenised map-style data set, as Transformers scripts build it.
 
     Args:
         dataset: Rows with `input_ids` and, for training, `labels` or `label`; a `datasets.Dataset`
             or a sequence of dicts. `token_type_ids` are kept, and `input_ids_2` … of a fused encoder's other parts,
-            for which a `JointDataset` is returned; other columns are ignored.
+            for which a `JointDataset` is returned; tokens whose `attention_mask` is 0, such as padding, are left out;
+            other columns are ignored.
         tokenizer: Provides the padding ids.
+        ignored: Whether to keep the rows with the label -100, which have no loss.
 
     Raises:
-        DataError: There are no `input_ids`.
+        DataError: There are no rows or no `input_ids`, or a label is missing or no number.
     """
+    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        raise DataError(
+            f"the data set is a {type(dataset).__name__}, which cannot be indexed",
+            "give a datasets.Dataset, or a list of rows",
+        )
+    if not len(dataset):
+        raise DataError("the data set has no rows", "give at least one row")
     names = getattr(dataset, "column_names", None) or list(dataset[0])
     if "input_ids" not in names:
         raise DataError(
@@ -78,15 +92,80 @@ def tokenised_rows(dataset: Any, tokenizer: Any = None) -> TokenisedDataset:
     def column(name: str) -> list:
         return list(dataset[name]) if hasattr(dataset, "column_names") else [row[name] for row in dataset]
 
-    labels = None if label_name is None else np.asarray(column(label_name))
+    labels = None if label_name is None else _label_array(column(label_name), label_name)
+    if labels is not None and labels.ndim == 1 and not ignored:
+        kept = np.flatnonzero(labels != IGNORED_LABEL)
+        if len(kept) < len(labels):
+            return tokenised_rows(_chosen(dataset, kept), tokenizer)
     parts: list[TokenisedDataset] = []
     tokenizers = getattr(tokenizer, "parts", None)
     while "input_ids" + (suffix := part_suffix(len(parts))) in names:
         ragged = {name: column(name + suffix) for name in _RAGGED if name + suffix in names}
+        if _MASK + suffix in names:
+            ragged = _without_padding(ragged, column(_MASK + suffix))
         lengths = _lengths(ragged["input_ids"])
         flat = {name: _flatten(rows, int(lengths.sum())) for name, rows in ragged.items()}
         parts.append(_dataset(flat, lengths, labels, tokenizers[len(parts)] if tokenizers else tokenizer))
     return _joined(parts)
+
+
+def _label_array(labels: list, name: str) -> np.ndarray:
+    """Returns class ids int64 (N,), targets float (N,), or a multi-hot matrix float32 (N, K).
+
+    Raises:
+        DataError: A label is missing or no number, or the rows differ in their number of labels.
+    """
+    for row, label in enumerate(labels):
+        if label is None or isinstance(label, str):
+            raise DataError(
+                f'row {row} of the data set has {"no" if label is None else "a text as"} label in "{name}"',
+                "give class ids, or remove the column where labels are not known: "
+                f'dataset.remove_columns("{name}")',
+            )
+    try:
+        found = np.asarray(labels)
+    except ValueError:  # rows of several lengths
+        found = np.empty(0, dtype=object)
+    if found.dtype.kind not in "biuf" or found.ndim > 2:
+        raise DataError(
+            f'the labels in "{name}" are neither class ids nor multi-hot vectors of one length',
+            "give a class id for each row, or a vector of zeros and ones with one number per class",
+        )
+    if found.ndim == 2:
+        return found.astype(np.float32)
+    return found if found.dtype.kind == "f" else found.astype(np.int64)
+
+
+def _chosen(dataset: Any, rows: np.ndarray) -> Any:
+    """Returns some rows of a data set.
+
+    Raises:
+        DataError: None is left.
+    """
+    if not len(rows):
+        raise DataError(
+            f"all rows of the data set have the label {IGNORED_LABEL}, which has no loss",
+            "give rows with class ids",
+        )
+    left_out = len(dataset) - len(rows)
+    warnings.warn(
+        f"{left_out} of {len(dataset)} training rows have the label {IGNORED_LABEL}, which has no loss, and are left "
+        "out.",
+        TellapartWarning,
+        stacklevel=5,
+    )
+    return dataset.select(rows) if hasattr(dataset, "select") else [dataset[int(row)] for row in rows]
+
+
+def _without_padding(ragged: Mapping[str, list], masks: list) -> dict[str, list]:
+    """Returns the tokens whose attention mask is not 0."""
+    if all(map(all, masks)):
+        return dict(ragged)
+    kept = [np.asarray(mask, dtype=bool) for mask in masks]
+    return {
+        name: [np.asarray(row)[mask] for row, mask in zip(rows, kept, strict=True)]
+        for name, rows in ragged.items()
+    }
 
 
 def _tokens(split: TextSplit, tokenizer: Any, max_length: int) -> _Tokens:

@@ -146,6 +146,54 @@ def find_columns(
     return Columns(first, second, gold if labelled else None, group)
 
 
+_ROLES = {
+    "text": "texts",
+    "text_pair": "second texts",
+    "label": "labels",
+    "question_id": "question ids",
+}
+
+
+def find_model_columns(
+    schema: pa.Schema,
+    given: ColumnNames,
+    trained: ColumnNames | None,
+    *,
+    labelled: bool = True,
+    where: str = "the data",
+) -> Columns:
+    """Finds the columns that a trained model reads: those that the user names, else those of its training.
+
+    Args:
+        schema: The columns of the table.
+        given: The names that the user gave.
+        trained: What the training read; None if it is unknown, to find columns as `find_columns` does.
+        labelled: Whether labels and question ids are needed. If not, only the texts are in the result.
+        where: Name of the data in messages.
+
+    Raises:
+        DataError: A column does not exist, and the user named no other in its place; or as for `find_columns`.
+    """
+    names = given
+    for role, described in _ROLES.items():
+        known = getattr(trained, role, None)
+        if (
+            known is None
+            or getattr(given, role) is not None
+            or not (labelled or role in ("text", "text_pair"))
+        ):
+            continue
+        if written_name(schema, known) is None:
+            option = role.replace("_", "-")
+            raise DataError(
+                f'{where} has no column "{known}", from which the training of the model read the {described}',
+                f"name the column with --{option} (in Python {role}=...), one of {', '.join(schema.names)}",
+            )
+        names = replace(names, **{role: known})
+    found = find_columns(schema, names, labelled=labelled, where=where)
+    return found if labelled else Columns(found.text, found.text_pair)
+
+
 def written_name(schema: pa.Schema, wanted: str) -> str | None:
     """Returns the table's spelling of a column name, ignoring case and surrounding spaces; None if there is none."""
     return wanted if wanted in schema.names else _by_name([_plain(wanted)], schema.names)

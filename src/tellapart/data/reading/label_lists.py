@@ -59,6 +59,7 @@ def named_lists(
     *,
     multi_label: bool | None = None,
     known: Sequence[str] | None = None,
+    positions: Sequence[str] | None = None,
     where: str = "the data",
 ) -> tuple[pa.Table, ColumnNames, tuple[str, ...]]:
     """Converts vectors of 0 and 1, and lists written as texts, to lists of label names.
@@ -72,6 +73,7 @@ def named_lists(
         names: The columns that the user named; `label_names` names the positions of vectors.
         multi_label: Whether each row has several labels; None to infer it. With False nothing is converted.
         known: The labels of a saved model; None in training, where unnamed positions are numbered from 0.
+        positions: The labels of the positions in the training of that model, if it had vectors.
         where: Name of the data in messages.
 
     Returns:
@@ -84,7 +86,7 @@ def named_lists(
     if multi_label is not False and names.label_delimiter is None and not _is_named(table, label, where):
         lists = _lists(table, label, where)
         if lists is not None:
-            return _converted(table, label, lists, names, known, where)
+            return _converted(table, label, lists, names, known, positions, where)
     if names.label_names is not None and "," not in label:
         raise DataError(
             f'label names are given, but the column "{label}" of {where} holds no vectors of 0 and 1',
@@ -136,6 +138,7 @@ def _converted(
     lists: list[list[Any] | None],
     names: ColumnNames,
     known: Sequence[str] | None,
+    positions: Sequence[str] | None,
     where: str,
 ) -> tuple[pa.Table, ColumnNames, tuple[str, ...]]:
     vectors, written = _vectors(lists), is_string(plain_column(table, label, where).type)
@@ -156,7 +159,7 @@ def _converted(
         return _replaced(table, label, content), names, notes
     size = vectors.shape[1]
     what = f'the vectors of 0 and 1 in column "{label}" of {where}, of length {size},'
-    labels = names.label_names or _numbered(vectors, known, what)
+    labels = names.label_names or positions or _numbered(vectors, known, what)
     labels = _checked_names(labels, size, what)
     missing = np.array([row is None for row in lists])
     ending = "" if names.label_names else "; name them with --label-names (data.label_names)"

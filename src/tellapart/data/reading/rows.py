@@ -142,6 +142,7 @@ def read_task(
         source=found.name,
         notes=tuple(notes),
         metric=found.benchmark.metric if found.benchmark is not None else None,
+        columns=ColumnNames(**vars(columns), label_delimiter=delimiter, label_names=names.label_names),
     )
 
 

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from filelock import FileLock
 
 from tellapart.errors import RecipeError, did_you_mean
-from tellapart.files import write_text
+from tellapart.files import file_stem, path_component, write_text
 from tellapart.fitting.environment import environment
+from tellapart.fitting.fingerprints import Fingerprint, changed_values, model_contents
 from tellapart.fitting.trials import TRIALS
 from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.recipes import Recipe
@@ -79,22 +80,22 @@ class Cell:
     @property
     def folder(self) -> Path:
         """The folder of the column's trials."""
-        return self.table / self.column / TRIALS
+        return self.table / path_component(self.column) / TRIALS
 
     @property
     def trial_file(self) -> Path:
         """The file of the trial."""
-        return self.folder / f"{self.row}-seed{self.seed}.json"
+        return self.folder / f"{file_stem(self.row)}-seed{self.seed}.json"
 
     @property
     def pretraining_folder(self) -> Path:
         """The folder of the encoder's pre-training run."""
-        return self.table / PRETRAINING / self.row
+        return self.table / PRETRAINING / path_component(self.row)
 
     @property
     def model_folder(self) -> Path:
         """The folder of a model that several columns or tables evaluate."""
-        return self.table / MODELS / f"{self.row}-seed{self.seed}"
+        return self.table / MODELS / path_component(f"{self.row}-seed{self.seed}")
 
     @property
     def submission_folder(self) -> Path:
@@ -179,11 +180,36 @@ def pretraining_fingerprint(cell: Cell) -> str:
 
 
 def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
-    """Reads a cell's trial if it has the same fingerprint; see `Measure.finished`. Not for cells of classifiers."""
+    """Reads a cell's trial if it has the same settings; see `Measure.finished`. Not for cells of classifiers.
+
+    Raises:
+        RecipeError: The settings are the same, but the data, the encoder or the code have changed.
+    """
     if not cell.trial_file.is_file():
         return None
     kept = json.loads(cell.trial_file.read_text(encoding="utf-8"))
-    return kept if kept.get("fingerprint") == fingerprint(cell, rows) else None
+    if "inputs" not in kept:
+        return kept if kept.get("fingerprint") == fingerprint(cell, rows) else None
+    before, now = Fingerprint.model_validate(kept["inputs"]), _inputs(cell, rows)
+    if now.other_settings(before):
+        return None
+    now.check(before, f"the trial {cell.trial_file}")
+    return kept
+
+
+def _inputs(cell: Cell, rows: ColumnRows) -> Fingerprint:
+    """The fingerprint of a cell; that of a pre-trained encoder is the recipe of its pre-training."""
+    settings = changed_values(cell.recipe)
+    settings |= {"measures": cell.measures, "evaluated": cell.evaluated}
+    named = {
+        "encoder": getattr(cell.recipe, "encoder", None),
+        "wordnet": getattr(cell.recipe, "wordnet", None),
+    }
+    if cell.pretraining is not None:
+        settings |= {"encoder": PRETRAINED, "pretraining": pretraining_fingerprint(cell)}
+        del named["encoder"]
+    contents = {"source": {"rows": rows.fingerprint}} | model_contents(named)
+    return Fingerprint(kind="cell", settings=settings, contents=contents)
 
 
 def write_trial(
@@ -217,6 +243,7 @@ def write_trial(
         "environment": environment(),
         "settings": settings_fingerprint(cell),
         "fingerprint": fingerprint(cell, rows),
+        "inputs": _inputs(cell, rows).model_dump(),
     }
     write_text(cell.trial_file, json.dumps(trial, ensure_ascii=False))
     return trial

@@ -12,12 +12,12 @@ from typing import Any
 
 from tellapart.data.benchmarks.registry import registered
 from tellapart.data.examples import LabelSpace, TextData
-from tellapart.data.fingerprints import rows_fingerprint
+from tellapart.data.fingerprints import column_fingerprints, rows_fingerprint
 from tellapart.data.splits import redraw_splits
 from tellapart.errors import DataError
 from tellapart.evaluation.metrics import METRICS, find_metric
 from tellapart.evaluation.task import is_ranking, task_metrics
-from tellapart.files import write_text
+from tellapart.files import file_stem, write_text
 from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.rows import read_rows, split_data
@@ -58,7 +58,10 @@ def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
     selected = _read_selection(cell, recipe)
     if selected is None or not _submitted(cell):
         return None
-    return finished_trial(with_values(recipe, selected), _source(cell, rows.source), cell.folder)
+    fingerprints = _rows(cell).fingerprints
+    return finished_trial(
+        with_values(recipe, selected), _source(cell, rows.source), cell.folder, fingerprints
+    )
 
 
 def run(cell: Cell) -> dict[str, Any]:
@@ -94,7 +97,9 @@ def _rows(cell: Cell) -> TextData:
     if cell.evaluated == "validation":
         if rows.validation is None:
             raise DataError(f"{rows.source} has no validation rows", "use a set that has them")
-        rows = replace(rows, test=rows.validation, validation=None, source=f"{rows.source} (validation)")
+        rows = _marked(
+            replace(rows, test=rows.validation, validation=None, source=f"{rows.source} (validation)")
+        )
     seed, drawn = cell.split_seed, cell.drawn
     if seed is None:
         return rows
@@ -102,7 +107,12 @@ def _rows(cell: Cell) -> TextData:
         return replace(rows, source=f"{rows.source} (splits of seed {seed})")
     counts = f"{drawn.validation} validation and {drawn.test} test rows drawn with seed {seed}"
     redrawn = redraw_splits(rows, validation=drawn.validation, test=drawn.test, seed=seed)
-    return replace(redrawn, source=f"{rows.source} ({counts})")
+    return _marked(replace(redrawn, source=f"{rows.source} ({counts})"))
+
+
+def _marked(rows: TextData) -> TextData:
+    """The rows with the fingerprints of their splits, which are other ones than those of the source."""
+    return replace(rows, fingerprints=column_fingerprints(rows))
 
 
 def _split(cell: Cell, recipe: Recipe, rows: TextData) -> TextData:
@@ -144,7 +154,7 @@ def _pretrained(cell: Cell, recipe: Recipe) -> Recipe:
 
 
 def _selection_file(cell: Cell) -> Path:
-    return cell.folder / f"{cell.row}-choice.json"
+    return cell.folder / f"{file_stem(cell.row)}-choice.json"
 
 
 def _read_selection(cell: Cell, recipe: Recipe) -> list[str] | None:
@@ -155,7 +165,9 @@ def _read_selection(cell: Cell, recipe: Recipe) -> list[str] | None:
     if not file.is_file():
         return None
     kept = json.loads(file.read_text(encoding="utf-8"))
-    return kept["chosen"] if kept["asked"] == _selection_key(cell, recipe) else None
+    rows = kept.get("rows", _rows(cell).fingerprints)  # older ones have none
+    same = kept["asked"] == _selection_key(cell, recipe) and rows == _rows(cell).fingerprints
+    return kept["chosen"] if same else None
 
 
 def _selection_key(cell: Cell, recipe: Recipe) -> dict[str, Any]:
@@ -182,6 +194,7 @@ def _select(cell: Cell, recipe: Recipe, rows: TextData) -> list[str]:
     scores = [_validation_score(cell, with_values(seeded, one), data) for one in cell.choices]
     selected = list(cell.choices[max(range(len(scores)), key=lambda place: sign * scores[place])])
     content = {"asked": _selection_key(cell, recipe), "chosen": selected, "validation": scores}
+    content["rows"] = rows.fingerprints
     write_text(_selection_file(cell), json.dumps(content, ensure_ascii=False))
     return selected
 
@@ -190,7 +203,7 @@ def _validation_score(cell: Cell, recipe: Recipe, data: TextData) -> float:
     split = data.validation
     if split is None:
         raise DataError("there are no validation rows to select on", "remove the choices from the protocol")
-    scratch = cell.folder / f".{cell.row}-choice"
+    scratch = cell.folder / f".{file_stem(cell.row)}-choice"
     try:
         fitted = fit(recipe, data, scratch, quiet=cell.quiet)
     finally:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tellapart.errors import DataError
 from tellapart.files import write_text
+from tellapart.fitting.fingerprints import model_contents
 from tellapart.question_answering.metrics import qa_metrics
 from tellapart.question_answering.runs import answer, load_qa_model, train_qa
 from tellapart.question_answering.squad import SquadExample, questions_fingerprint, read_squad
@@ -102,9 +103,13 @@ def trained_model(cell: Cell) -> tuple[Path, float]:
         "questions": questions_fingerprint({"train": _read(training_source, "train")}),
         **settings,
     }
+    contents = {} if cell.pretraining is not None else model_contents({"encoder": encoder})
     with locked(folder):
-        written = json.dumps(content, indent=2)
-        same = asked.is_file() and asked.read_text(encoding="utf-8") == written
+        written = json.dumps(content | {"contents": contents}, indent=2)
+        kept = json.loads(asked.read_text(encoding="utf-8")) if asked.is_file() else {}
+        same = kept == content | (
+            {"contents": contents} if "contents" in kept else {}
+        )  # older ones have none
         if not (same and (folder / "metrics.json").is_file()):
             write_text(asked, written)
             train_qa(training_source, folder, encoder=encoder, overwrite=True, quiet=cell.quiet, **settings)

@@ -207,7 +207,7 @@ class SweepStudy:
 
 @contextlib.contextmanager
 def open_study(
-    file: Path, *, greater_is_better: bool, prune: bool, fingerprint: str
+    file: Path, *, greater_is_better: bool, prune: bool, fingerprint: str | None = None
 ) -> Iterator[optuna.Study]:
     """Opens the study in a SQLite file, creating it if needed.
 
@@ -215,7 +215,8 @@ def open_study(
         file: The file.
         greater_is_better: The direction of the metric.
         prune: Whether trials below the median of earlier ones stop early, once five are complete.
-        fingerprint: SHA-256 of the settings shared by all trials.
+        fingerprint: SHA-256 of the settings shared by all trials, as version 0.1 wrote it into the file; None if
+            these are compared elsewhere.
 
     Raises:
         MissingDependencyError: Optuna is not installed.
@@ -239,12 +240,13 @@ def open_study(
             pruner=optuna.pruners.MedianPruner() if prune else optuna.pruners.NopPruner(),
             load_if_exists=True,
         )
-        if study.user_attrs.get("fingerprint", fingerprint) != fingerprint:
+        if fingerprint is not None and study.user_attrs.get("fingerprint", fingerprint) != fingerprint:
             raise UserError(
                 f"{file.parent} holds a sweep with another recipe, other values or other seeds",
                 "repeat its command to continue it, choose another --output, or replace it with --overwrite",
             )
-        study.set_user_attr("fingerprint", fingerprint)
+        if fingerprint is not None:
+            study.set_user_attr("fingerprint", fingerprint)
         yield study
     except (DatabaseError, optuna.exceptions.StorageInternalError) as error:
         if there and storage is None:

@@ -7,8 +7,8 @@ import optuna
 import pytest
 
 from tellapart.errors import OutputError, RecipeError, UserError
+from tellapart.evaluation.study import SweepStudy, open_study
 from tellapart.recipes.spaces import SearchSpace
-from tellapart.runs.study import SweepStudy, open_study
 
 TWO_RANGES = [SearchSpace("x", low=0.0, high=1.0), SearchSpace("y", low=1, high=512, step=1, log=True)]
 
