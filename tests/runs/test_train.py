@@ -295,6 +295,22 @@ def test_the_report_has_ordered_classes_in_their_order(ticket_file, tickets, tmp
     settings = [f"data.source={ticket_file}", f"data.order={json.dumps(order)}"]
     train(with_values(method_recipe("tfidf"), settings), tmp_path / "run", quiet=True)
     page = (tmp_path / "run" / "report.html").read_text()
-    matrix = page[page.index("<h2>Confusion matrix") : page.index("<h2>Classes")]
+    matrix = page[page.index(">Confusion matrix</h2>") : page.index(">Classes</h2>")]
     places = [matrix.index(f">{label}<") for label in order]
     assert places == sorted(places)
+
+
+def test_the_wrong_texts_are_written_with_their_rows_and_neighbours(recipe, tickets, tmp_path):
+    few = with_values(recipe, ["data.few_shot=2", "stages.0.epochs=1"])
+    result = train(few, tmp_path / "run", quiet=True)
+    written = json.loads((tmp_path / "run" / "errors.json").read_text())
+    table = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pylist()
+    wrong = {row for row, one in enumerate(table) if one["label"] != one["predicted_label"]}
+    assert {error["row"] for error in written["errors"]} == wrong != set()
+    assert len(wrong) == round(len(table) * (1 - result.metrics["test"]["accuracy"]))
+    for error in written["errors"]:
+        row, [answer] = table[error["row"]], error["answers"]
+        assert (error["text"], error["gold"]) == (row["text"], [row["label"]])
+        assert answer["predicted"] == [row["predicted_label"]]
+        assert answer["probability"] == pytest.approx(row["probability"], abs=1e-4)
+        assert set(error["nearest"]) == {row["label"], row["predicted_label"]}

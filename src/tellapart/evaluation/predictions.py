@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from tellapart.evaluation.metrics import (
 )
 
 PREDICTED, PROBABILITY, PREDICTED_SCORE = "predicted_label", "probability", "predicted_score"
+
+_DECIMALS = 4  # of stored probabilities
 
 
 def prediction_table(
@@ -62,3 +65,54 @@ def predicted_columns(
     return [names[mask].tolist() for mask in masks], [
         row[mask].tolist() for row, mask in zip(chances, masks, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class WrongRows:
+    """The wrongly predicted rows of a split, as columns of equal length W.
+
+    Args:
+        rows: Row numbers in the split, ascending.
+        predicted: The ids of the predicted classes: one, or any number in multi-label tasks.
+        probability: Probability of the predicted class, 0 to 1; of several the highest, without any 0.
+        second: The runner-up: id of the most probable class that is not predicted; None without any.
+        second_probability: Its probability; None without any.
+    """
+
+    rows: list[int]
+    predicted: list[list[int]]
+    probability: list[float]
+    second: list[int | None]
+    second_probability: list[float | None]
+
+
+def wrong_rows(
+    labels: LabelSpace, gold: np.ndarray, logits: np.ndarray, thresholds: float | np.ndarray = 0.5
+) -> WrongRows:
+    """Finds the wrong predictions of a classification task, each with its runner-up.
+
+    Args:
+        labels: The K classes.
+        gold: Class ids (N,), or multi-hot (N, K).
+        logits: (N, K).
+        thresholds: Multi-label only: decision thresholds on probabilities, a number or (K,).
+
+    Raises:
+        ModelError: A logit is not finite.
+    """
+    ids = predicted_ids(labels, logits, thresholds)
+    wrong = np.flatnonzero((ids != gold).any(axis=1) if labels.multi_label else ids != gold)
+    chances = probabilities(labels, np.asarray(logits)[wrong])
+    chosen = ids[wrong] > 0 if labels.multi_label else np.eye(len(labels), dtype=bool)[ids[wrong]]
+    highest = np.where(chosen, chances, 0.0).max(axis=1, initial=0.0)
+    others = np.where(chosen, -1.0, chances)
+    second = others.argmax(axis=1)
+    return WrongRows(
+        rows=wrong.tolist(),
+        predicted=[np.flatnonzero(mask).tolist() for mask in chosen],
+        probability=highest.round(_DECIMALS).tolist(),
+        second=[None if mask.all() else int(place) for mask, place in zip(chosen, second, strict=True)],
+        second_probability=[
+            None if chance < 0 else round(float(chance), _DECIMALS) for chance in others.max(axis=1)
+        ],
+    )

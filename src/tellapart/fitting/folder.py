@@ -8,26 +8,30 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.data.examples import TextData, TextSplit
 from tellapart.data.reading.tables import write_table
 from tellapart.errors import OutputError, TellapartWarning, UserError
 from tellapart.evaluation.calibration import ReliabilityBin, reliability_bins
 from tellapart.evaluation.metrics import confidences, finite_logits, per_class, predicted_ids
-from tellapart.evaluation.predictions import predicted_columns, prediction_table
+from tellapart.evaluation.predictions import prediction_table, wrong_rows
 from tellapart.evaluation.task import seen_note
 from tellapart.files import write_json, write_text
 from tellapart.fitting.environment import is_main_process
 from tellapart.fitting.fingerprints import FINGERPRINT, add_resolved
 from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.nearest import add_nearest
+from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.self_training import self_training_notes
 from tellapart.inspection.confusion import confusion_matrix
-from tellapart.inspection.report import WrongPrediction, write_report, write_target_report
+from tellapart.inspection.report import write_report, write_target_report
+from tellapart.inspection.workbench import WrongText, named_answers, workbench_data, write_errors
 
 CHECKPOINTS = "checkpoints"
 
@@ -184,6 +188,7 @@ RUN_FILES = {
     "recipe.yaml",
     "predictions.parquet",
     "report.html",
+    "errors.json",
     "trials",
     "comparison.json",
     "comparison.html",
@@ -233,12 +238,18 @@ def write_run(
         split = data.splits[shown]
         table = prediction_table(fitted.labels, split, logits[shown], fitted.decision.applied_thresholds)
         write_table(table, folder / "predictions.parquet")
-        _write_report(folder / "report.html", fitted, split, logits[shown], metrics, shown)
+        _write_report(folder, fitted, data, split, logits[shown], metrics, shown)
     write_json(folder / "metrics.json", metrics)
 
 
 def _write_report(
-    path: Path, fitted: Fitted, split: TextSplit, logits: np.ndarray, metrics: dict[str, Any], shown: str
+    folder: Path,
+    fitted: Fitted,
+    data: TextData,
+    split: TextSplit,
+    logits: np.ndarray,
+    metrics: dict[str, Any],
+    shown: str,
 ) -> None:
     assert fitted.recipe is not None
     assert split.labels is not None
@@ -253,17 +264,30 @@ def _write_report(
         "note": " ".join([*remarks, *fitted.remarks]),
     }
     if labels.regression:
-        write_target_report(path, split=split, predicted=finite_logits(logits)[:, 0], **described)
+        write_target_report(
+            folder / "report.html", split=split, predicted=finite_logits(logits)[:, 0], **described
+        )
         return
     gold = labels.encode(split.labels)
     predicted = predicted_ids(labels, logits, decision.applied_thresholds)
+    confusion = confusion_matrix(labels, gold, predicted)
+    errors, note = _errors(fitted, split, gold, logits, trained_rows(fitted, data))
+    workbench = workbench_data(
+        errors,
+        classes=labels.names,
+        matrices={"": confusion},
+        notes=[note] if note else [],
+        ranks=labels.ranks,
+    )
+    write_errors(folder / "errors.json", workbench)
     write_report(
-        path,
+        folder / "report.html",
         **described,
         per_class=per_class(labels, gold, predicted),
-        confusion=confusion_matrix(labels, gold, predicted),
+        confusion=confusion,
         names=labels.names,
-        errors=_errors(labels, split, gold, logits, decision.applied_thresholds),
+        workbench=workbench,
+        rows=len(split),
         reliability=_reliability(fitted, gold, logits),
         thresholds=decision.to_dict(labels).get("thresholds"),
         self_training=fitted.self_training,
@@ -282,20 +306,24 @@ def _reliability(fitted: Fitted, gold: np.ndarray, logits: np.ndarray) -> dict[s
 
 
 def _errors(
-    labels: LabelSpace, split: TextSplit, gold: np.ndarray, logits: np.ndarray, thresholds: float | np.ndarray
-) -> list[WrongPrediction]:
-    predicted, probability = predicted_columns(labels, logits, thresholds)
-    ids = predicted_ids(labels, logits, thresholds)
-    wrong = np.flatnonzero((ids != gold).any(1) if labels.multi_label else ids != gold)
+    fitted: Fitted, split: TextSplit, gold: np.ndarray, logits: np.ndarray, train: TextSplit
+) -> tuple[list[WrongText], str]:
+    """Returns the wrong texts, the most confident first, and how their nearest training texts were found."""
+    labels = fitted.labels
     assert split.labels is not None
-    gold_labels: list[Any] = list(split.labels)  # names, or lists of them
-    return [
-        {
+    assert fitted.recipe is not None
+    wrong = wrong_rows(labels, gold, logits, fitted.decision.applied_thresholds)
+    errors: list[WrongText] = []
+    for row, answer in named_answers(asdict(wrong), labels.names):
+        label: Any = split.labels[row]  # a name, or a list of them
+        error: WrongText = {
+            "row": row,
             "text": split.texts[row],
-            "text_pair": None if split.text_pairs is None else split.text_pairs[row],
-            "gold": gold_labels[row],
-            "predicted": predicted[row],
-            "probability": max(probability[row], default=0.0) if labels.multi_label else probability[row],
+            "gold": [label] if isinstance(label, str) else list(label),
+            "answers": [answer],
         }
-        for row in wrong
-    ]
+        if split.text_pairs is not None:
+            error["text_pair"] = split.text_pairs[row]
+        errors.append(error)
+    errors.sort(key=lambda error: -error["answers"][0]["probability"])
+    return errors, add_nearest(errors, train, labels, fitted.recipe.encoder.name)

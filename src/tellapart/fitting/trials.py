@@ -8,7 +8,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import yaml
 
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.evaluation.metrics import predicted_ids
+from tellapart.evaluation.predictions import wrong_rows
 from tellapart.evaluation.task import task_metrics, unseen_metrics
 from tellapart.files import file_stem, write_text
 from tellapart.fitting.environment import environment
@@ -114,8 +115,8 @@ def run_trial(
 
     Returns:
         The content of the file: `method`, `seed`, `score`, `metrics`, `seconds`, the metrics on unseen texts, the
-        correct rows, the confusion matrix, the final label distances, the environment; with unlabelled texts also
-        `self_training`.
+        correct rows, the confusion matrix, the predictions of the wrong rows, the final label distances, the
+        environment; with unlabelled texts also `self_training`.
 
     Raises:
         TellapartError: The method cannot be trained, or the file cannot be written.
@@ -225,7 +226,7 @@ def unpacked(written: str, rows: int) -> np.ndarray:
 def _class_decisions(
     labels: LabelSpace, split: TextSplit, logits: np.ndarray, thresholds: float | np.ndarray
 ) -> dict[str, Any]:
-    """Correct rows and the confusion matrix."""
+    """Correct rows, the confusion matrix and the wrong predictions."""
     assert split.labels is not None
     gold = labels.encode(split.labels)
     predicted = predicted_ids(labels, logits, thresholds)
@@ -233,6 +234,7 @@ def _class_decisions(
     return {
         "correct": np.packbits(correct).tobytes().hex(),
         "confusion": confusion_matrix(labels, gold, predicted).tolist(),
+        "wrong": asdict(wrong_rows(labels, gold, logits, thresholds)),
     }
 
 

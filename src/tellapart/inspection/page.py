@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from functools import cache
+from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +15,7 @@ from tellapart.files import replacing
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 
 class Bar(NamedTuple):
@@ -25,20 +30,69 @@ class Bar(NamedTuple):
     share: float
 
 
-def write_page(path: Path | str, template: str, **values: object) -> None:
-    """Writes a page as a single HTML file without scripts or external assets.
+class Link(NamedTuple):
+    """A table cell that is a link within the page.
+
+    Args:
+        text: The text.
+        target: Where it leads: `#` and a fragment.
+    """
+
+    text: str
+    target: str
+
+
+def write_page(
+    path: Path | str, template: str, *, script: str | None = None, data: object = None, **values: object
+) -> None:
+    """Writes a page as a single HTML file without external assets.
+
+    A page has a script only if one is named. Its policy then allows this one, by its SHA-256, and nothing else.
 
     Args:
         path: The file to write, whole or not at all; characters that UTF-8 cannot encode become question marks.
         template: Its path inside the package, such as `inspection/templates/report.html`.
+        script: The path of the page's script inside the package.
+        data: JSON values for the script, which reads them from the element `data`.
         **values: The template's variables; the base template needs `title` and `subtitle`.
 
     Raises:
         OutputError: The file could not be written.
     """
+    if script is not None:
+        values |= {"script": _script(script), "data": inline_json(data)}
     document = _environment().get_template(template).render(values)
     with replacing(path) as temporary:
         temporary.write_text(document, encoding="utf-8", errors="replace")
+
+
+def inline_json(data: object) -> Markup:
+    """Returns data as JSON for a `<script type="application/json">` element.
+
+    No text in it can end the element or begin a comment: `<`, `>` and `&` are written as escapes of JSON.
+
+    Raises:
+        ValueError: A number is NaN or infinite, which JSON does not have.
+    """
+    from markupsafe import Markup
+
+    written = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(written.translate({ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}))
+
+
+class _Script(NamedTuple):
+    """A script and its SHA-256 in base64, as policies name it."""
+
+    text: Markup
+    sha256: str
+
+
+@cache
+def _script(name: str) -> _Script:
+    from markupsafe import Markup
+
+    text = (files("tellapart") / name).read_text(encoding="utf-8")
+    return _Script(Markup(text), b64encode(sha256(text.encode()).digest()).decode())
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import numpy as np
 
@@ -41,33 +41,20 @@ from tellapart.inspection.figures import (
     reliability_figure,
     scatter_figure,
 )
-from tellapart.inspection.page import Bar, shorten, write_page
+from tellapart.inspection.page import Bar, Link, shorten, write_page
 from tellapart.inspection.sweep_figure import sweep_figure, sweep_note
+from tellapart.inspection.workbench import pair_name, run_verdict, suspect_counts
 
 ERRORS_SHOWN = 25
-EXAMPLES_PER_PAIR = 2
+
+PAIRS_LISTED = 300
+"""Maximum number of confused pairs in the list of a page; the data of the page have all."""
+
+SCRIPT = "inspection/templates/workbench.js"
 
 _TEMPLATES = "inspection/templates"
-_TEXT_LENGTH, _EXAMPLE_LENGTH = 600, 240
+_TEXT_LENGTH = 600
 _LONGEST_DIFF = 4000  # characters; longer texts are shown without marking their changes
-
-
-class WrongPrediction(TypedDict):
-    """A wrongly predicted row.
-
-    Keys:
-        text: The text.
-        text_pair: The second text of a pair task.
-        gold: The gold label; a list of labels in multi-label tasks.
-        predicted: The predicted label, or list of labels.
-        probability: Probability of the prediction, 0 to 1.
-    """
-
-    text: str
-    text_pair: NotRequired[str | None]
-    gold: str | list[str]
-    predicted: str | list[str]
-    probability: float
 
 
 def write_report(
@@ -80,7 +67,8 @@ def write_report(
     names: Sequence[str],
     training_log: Sequence[Mapping[str, Any]],
     recipe_yaml: str,
-    errors: Sequence[WrongPrediction],
+    workbench: Mapping[str, Any],
+    rows: int,
     note: str = "",
     reliability: Mapping[str, Sequence[ReliabilityBin]] | None = None,
     thresholds: Mapping[str, float] | None = None,
@@ -99,7 +87,8 @@ def write_report(
         names: The K classes.
         training_log: The trainer's `state.log_history`; may be empty.
         recipe_yaml: The resolved recipe.
-        errors: All wrong predictions; the most confident are shown, and some for each confused pair.
+        workbench: The wrong texts, from `tellapart.inspection.workbench.workbench_data`.
+        rows: The number of evaluated rows.
         note: Remark about the metrics.
         reliability: Name to bins, from `tellapart.evaluation.calibration.reliability_bins`: those of the model, or
             those before and after temperature scaling.
@@ -111,8 +100,8 @@ def write_report(
     Raises:
         OutputError: The file could not be written.
     """
-    errors = sorted(errors, key=lambda error: -error["probability"])
     evaluated = sum(entry["support"] for entry in per_class)
+    pairs = most_confused_pairs(confusion, names, top=PAIRS_LISTED)
     chosen = (
         f"The {CLASSES_SHOWN} most confused of {len(names)} classes. " if len(names) > CLASSES_SHOWN else ""
     )
@@ -121,17 +110,20 @@ def write_report(
     write_page(
         path,
         f"{_TEMPLATES}/report.html",
+        script=SCRIPT,
+        data=workbench,
         title=title,
         subtitle=f"{len(names)} classes · {evaluated} gold labels evaluated",
+        verdict=run_verdict(pairs, workbench, _main_metric(metrics), rows),
+        pairs=_confused_rows(pairs, suspect_counts(workbench["errors"])),
+        has_errors=bool(workbench["errors"]),
+        browser_notes=workbench["notes"],
         metrics=_shown_metrics(metrics),
         note=note,
         curves=_training_curves(training_log),
         reliability=reliability_drawing and svg(reliability_drawing),
         confusion=svg(confusion_figure(confusion, names, ranks=ranks)),
         confusion_note=f"{chosen}Numbers are rows; the stronger the colour, the larger the share of the gold class.",
-        pairs=[(pair, _examples(pair, errors)) for pair in most_confused_pairs(confusion, names)],
-        worst=[_error_row(error, _TEXT_LENGTH) for error in errors[:ERRORS_SHOWN]],
-        worst_note=f"{min(len(errors), ERRORS_SHOWN)} of {len(errors)}",
         classes=_class_rows(per_class, thresholds or {}),
         unlabelled=_pseudo_label_rows(self_training or {}, ordered_names),
         unlabelled_note=self_training_note,
@@ -193,8 +185,21 @@ def write_target_report(
     )
 
 
-def write_comparison_report(path: Path | str, comparison: Comparison) -> None:
-    """Writes the report of a comparison of methods; raises `OutputError` if the file cannot be written."""
+def write_comparison_report(
+    path: Path | str, comparison: Comparison, workbench: Mapping[str, Any] | None = None
+) -> None:
+    """Writes the report of a comparison of methods.
+
+    Args:
+        path: The file to write.
+        comparison: The comparison.
+        workbench: The wrong texts, from `tellapart.inspection.workbench.workbench_data`; None without classes.
+
+    Raises:
+        OutputError: The file could not be written.
+    """
+    has_errors = bool(workbench and workbench["errors"])
+    scripted: dict[str, Any] = {} if workbench is None else {"script": SCRIPT, "data": workbench}
     failures = [
         [method, trial.seed, trial.error]
         for method, result in comparison.methods.items()
@@ -204,6 +209,7 @@ def write_comparison_report(path: Path | str, comparison: Comparison) -> None:
     write_page(
         path,
         f"{_TEMPLATES}/comparison.html",
+        **scripted,
         title=f"Methods on {comparison.source}",
         subtitle=_subtitle(comparison),
         baseline=comparison.baseline,
@@ -215,7 +221,9 @@ def write_comparison_report(path: Path | str, comparison: Comparison) -> None:
         rankings=ranking_rows(comparison),
         plot=svg(comparison_figure(comparison)),
         tests=significance_rows(comparison),
-        pairs=_pair_rows(comparison.confusable_pairs),
+        pairs=_pair_rows(comparison.confusable_pairs, has_errors),
+        has_errors=has_errors,
+        browser_notes=workbench["notes"] if workbench else [],
         failures=[["method", "seed", "reason"], *failures],
         environment=comparison.environment,
     )
@@ -281,6 +289,13 @@ def _shown_metrics(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     return [(metric_label(n), METRICS[n].display(v)) for n, v in metrics.items() if n in METRICS]
 
 
+def _main_metric(metrics: Mapping[str, float]) -> str:
+    """Returns the first metric with its value: `accuracy 87.20 %`."""
+    name = next(name for name in metrics if name in METRICS)
+    unit = " %" if METRICS[name].percentage else ""
+    return f"{name.replace('_', ' ')} {METRICS[name].display(metrics[name])}{unit}"
+
+
 def _training_curves(training_log: Sequence[Mapping[str, Any]]) -> str:
     """Draws losses and the first logged metric, two panels per stage; empty without any point."""
     stages = sorted({int(entry.get("stage", 0)) for entry in training_log})
@@ -303,29 +318,27 @@ def _points(log: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, flo
     return [(float(epoch), float(value)) for epoch, value in logged if np.isfinite(value)]
 
 
-def _examples(pair: ConfusedPair, errors: Sequence[WrongPrediction]) -> list[dict[str, Any]]:
-    confused = [error for error in errors if _confuses(error, pair)]
-    return [_error_row(error, _EXAMPLE_LENGTH) for error in confused[:EXAMPLES_PER_PAIR]]
-
-
-def _confuses(error: WrongPrediction, pair: ConfusedPair) -> bool:
-    gold, predicted = set(_label_list(error["gold"])), set(_label_list(error["predicted"]))
-    missed, added = gold - predicted, predicted - gold
-    return (pair.a in missed and pair.b in added) or (pair.b in missed and pair.a in added)
-
-
-def _label_list(labels: str | list[str]) -> list[str]:
-    return [labels] if isinstance(labels, str) else labels
-
-
-def _error_row(error: WrongPrediction, length: int) -> dict[str, Any]:
-    return {
-        "texts": [shorten(part, length) for part in (error["text"], error.get("text_pair")) if part],
-        "gold": _label_list(error["gold"]) or ["no label"],
-        "verb": "predicted as",
-        "predicted": _label_list(error["predicted"]) or ["no label"],
-        "end": f" at {100 * error['probability']:.0f} %",
-    }
+def _confused_rows(
+    pairs: Sequence[ConfusedPair], suspects: Mapping[frozenset[str], int]
+) -> list[list[object]]:
+    if not pairs:
+        return [["classes"]]
+    most = pairs[0].errors
+    marked = ["suspect labels"] if suspects else []
+    rows: list[list[object]] = [["classes", "errors", "share (%)", "A → B", "B → A", *marked]]
+    for pair in pairs:
+        among = suspects.get(frozenset((pair.a, pair.b)), 0)
+        rows.append(
+            [
+                Link(f"{pair.a} ↔ {pair.b}", pair_name(pair.a, pair.b)),
+                Bar(str(pair.errors), pair.errors / most),
+                f"{100 * pair.rate:.1f}",
+                pair.a_as_b,
+                pair.b_as_a,
+                *([among] if suspects else []),
+            ]
+        )
+    return rows
 
 
 def _class_rows(per_class: Sequence[ClassMetrics], thresholds: Mapping[str, float]) -> list[list[object]]:
@@ -359,14 +372,15 @@ def _pseudo_label_rows(self_training: Mapping[str, Any], names: Sequence[str]) -
     return rows
 
 
-def _pair_rows(pairs: Sequence[ConfusablePair]) -> list[list[object]]:
+def _pair_rows(pairs: Sequence[ConfusablePair], linked: bool) -> list[list[object]]:
     if not pairs:
         return [["classes"]]
     most = max(count for pair in pairs for count in pair.errors.values())
     rows: list[list[object]] = [["classes", *pairs[0].errors]]
     for pair in pairs:
         bars = (Bar(f"{count:.1f}", count / most) for count in pair.errors.values())
-        rows.append([f"{pair.a} ↔ {pair.b}", *bars])
+        name = f"{pair.a} ↔ {pair.b}"
+        rows.append([Link(name, pair_name(pair.a, pair.b)) if linked else name, *bars])
     return rows
 
 

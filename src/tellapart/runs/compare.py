@@ -17,17 +17,20 @@ from tellapart.files import file_stem, write_json
 from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.fingerprints import Fingerprint, check_resumed
 from tellapart.fitting.folder import claimed
+from tellapart.fitting.nearest import add_nearest
 from tellapart.fitting.paired_rows import PairedRows
 from tellapart.fitting.refit import refit_note
 from tellapart.fitting.resolve import resolve, resolve_method
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.trials import TRIALS, evaluated_split, finished_trial, run_trial, unpacked
+from tellapart.inspection.compared_texts import ComparedTexts, compared_data
 from tellapart.inspection.figures import (
     save_comparison_plot,
     save_confusion_heatmap,
     save_label_distance_heatmap,
 )
 from tellapart.inspection.report import write_comparison_report
+from tellapart.inspection.workbench import write_errors
 from tellapart.recipes import Recipe, compared_recipes
 
 
@@ -56,7 +59,7 @@ def compare(
             decision and self-training under the file's name; the first is the baseline. A variant has changes behind
             its name, `cross-entropy:data.few_shot=8:stages.0.epochs=5`, and is named after them, see
             `tellapart.recipes.compared_recipes`.
-        output: The folder for `comparison.json`, `comparison.html` and the figures.
+        output: The folder for `comparison.json`, `comparison.html`, `errors.json` and the figures.
         trials: Seeds per method.
         settings: `path=value` changes, such as `stages.0.objective.tau=3`, for the methods that have the path.
         resume: Whether to keep existing seed runs.
@@ -129,17 +132,23 @@ def _compared(
 ) -> Comparison:
     """Runs every method with every seed, and writes the comparison."""
     baseline = next(iter(recipes.values()))
+    first = rows.of(baseline, seeds[0])
+    labels, first_train = first.labels, first.train
     cells: dict[str, list[dict[str, Any]]] = {method: [] for method in recipes}
     texts: dict[int, np.ndarray] = {}
     numbers: dict[str, int] = {}
+    wrong = ComparedTexts(labels.names)
     for seed in seeds:
         data = rows.of(baseline, seed)
-        keys = evaluated_split(data).keys()
+        split = evaluated_split(data)
+        keys = split.keys()
         texts[seed] = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
         for method, its_recipe in recipes.items():
             seeded = its_recipe.model_copy(update={"seed": seed})
             its_data = rows.of(its_recipe, seed)
             cells[method].append(run_trial(seeded, its_data, folder / TRIALS, metric, quiet, pretrainer))
+        if not labels.regression:
+            wrong.add(seed, split, texts[seed], {name: runs[-1].get("wrong") for name, runs in cells.items()})
     comparison = build_comparison(
         {
             method: [Trial(**{key: cell[key] for key in _TRIAL_KEYS if key in cell}) for cell in its_cells]
@@ -149,7 +158,7 @@ def _compared(
             method: [np.asarray(cell["confusion"]) for cell in its_cells if "confusion" in cell]
             for method, its_cells in cells.items()
         },
-        class_names=data.labels.names,
+        class_names=labels.names,
         metric=metric,
         source=data.source,
         split_sizes={name: len(split) for name, split in data.splits.items()},
@@ -166,21 +175,35 @@ def _compared(
         texts=texts,
         notes=notes,
     )
-    _write(folder, comparison, cells, data.labels)
+    matrices = {} if labels.regression else {name: _confusion(runs) for name, runs in cells.items()}
+    errors = wrong.errors()
+    note = add_nearest(errors, first_train, labels, baseline.encoder.name)
+    workbench = compared_data(errors, labels, matrices, note, wrong.complete) if matrices else None
+    _write(folder, comparison, cells, labels, workbench)
     return comparison
 
 
 _TRIAL_KEYS = ("seed", "score", "metrics", "seconds", "seen_rows", "unseen_score")
 
 
+def _confusion(cells: list[dict[str, Any]]) -> np.ndarray:
+    return np.sum([cell["confusion"] for cell in cells], axis=0)
+
+
 def _write(
-    folder: Path, comparison: Comparison, cells: dict[str, list[dict[str, Any]]], labels: LabelSpace
+    folder: Path,
+    comparison: Comparison,
+    cells: dict[str, list[dict[str, Any]]],
+    labels: LabelSpace,
+    workbench: dict[str, Any] | None,
 ) -> None:
     write_json(folder / "comparison.json", comparison.to_dict())
-    write_comparison_report(folder / "comparison.html", comparison)
+    if workbench is not None:
+        write_errors(folder / "errors.json", workbench)
+    write_comparison_report(folder / "comparison.html", comparison, workbench)
     save_comparison_plot(comparison, folder / "comparison.png")
     for method, its_cells in cells.items() if not labels.regression else ():
-        total = np.sum([cell["confusion"] for cell in its_cells], axis=0)
+        total = _confusion(its_cells)
         stem = file_stem(method)
         title = f"{method}: gold (rows) and predicted classes"
         save_confusion_heatmap(total, labels.names, folder / f"confusion-{stem}.png", title, labels.ranks)
