@@ -182,6 +182,7 @@ RUN_FILES = {
     "generator",
     "log.jsonl",
     "curves.png",
+    "word-effects.html",
     "word-effects.json",
     "word-effects.png",
 }
