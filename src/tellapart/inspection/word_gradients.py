@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -121,7 +122,9 @@ def _gradients(
     """Returns the attributions of the output of each embedding layer, summed over its width."""
     from captum.attr import LayerIntegratedGradients
 
-    explainer = LayerIntegratedGradients(output, layers)
+    with warnings.catch_warnings():  # of layers that depend on each other: fused encoders do not
+        warnings.simplefilter("ignore", UserWarning)
+        explainer = LayerIntegratedGradients(output, layers)
     tokens = sum(one.numel() for one in positions)
     together = max(1, TOKENS_A_BATCH.get(ids[0].device.type, TOKENS_A_BATCH["cuda"]) // max(1, tokens))
     # cuDNN has no gradients of recurrent layers in evaluation mode.
