@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import print_notes
 
 _PANEL = "Explanation"
 
@@ -78,6 +79,7 @@ def explain(
         max_rows=max_rows,
         overwrite=overwrite,
         quiet=quiet,
+        announce=print_notes,
     )
     if json:
         print_json(explanation(effects, model, other_model or ""))

@@ -86,8 +86,8 @@ def integrated_gradients(
     model.eval()
     try:
         with torch.no_grad():
-            whole = output(*(inputs[name] for name in ids), *rest).item()
-            without = output(*baselines, *rest).item()
+            both = [torch.cat([inputs[name], one]) for name, one in zip(ids, baselines, strict=True)]
+            whole, without = output(*both, *(one.expand(2, -1) for one in rest)).tolist()
         for count in steps:
             found = _gradients(
                 output, layers, [inputs[name] for name in ids], baselines, rest, count, positions

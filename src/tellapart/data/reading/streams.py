@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ import pyarrow.csv
 
 from tellapart.data.examples import TextSplit
 from tellapart.data.reading import tables
-from tellapart.data.reading.columns import ColumnNames, Columns, find_columns
+from tellapart.data.reading.columns import Columns
 from tellapart.data.reading.jsontext import check_json_lines, line_blocks
 from tellapart.data.reading.parquet import parquet_blocks
 from tellapart.data.reading.tables import delimited_options, explaining, parse_json_lines, schema_as_written
@@ -112,29 +112,19 @@ def open_rows(path: str | Path) -> RowStream:
     return RowStream(path, schema, rows, missing, lambda: _explained(path, kind, schema))
 
 
-def first_rows(path: str | Path, names: ColumnNames, most: int) -> tuple[TextSplit, int]:
-    """Reads the texts of the first rows of a file; labels are ignored.
-
-    Args:
-        path: As for `open_rows`.
-        names: The columns that the user named.
-        most: Maximum number of rows.
-
-    Returns:
-        The rows, and how many the file has.
+def first_examples(stream: RowStream, columns: Columns, most: int) -> TextSplit:
+    """Reads the texts of the first rows of a stream, at most `most`.
 
     Raises:
-        DataError: The file cannot be read, or texts are missing in any of its rows.
+        DataError: A text is of the wrong type.
     """
-    stream, where = open_rows(path), str(path)
-    columns = replace(find_columns(stream.schema, names, labelled=False, where=where), label=None)
-    stream.check_texts(columns)
     split = TextSplit([], None if columns.text_pair is None else [])
     for part in stream.parts():
-        split = split.joined(read_examples(part.slice(0, most - len(split)), columns, where=where))
+        rows = part.slice(0, most - len(split))
+        split = split.joined(read_examples(rows, columns, where=str(stream.path)))
         if len(split) >= most:
             break
-    return split, stream.rows
+    return split
 
 
 def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
