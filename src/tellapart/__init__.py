@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.runs.check import check as check
     from tellapart.runs.compare import compare as compare
     from tellapart.runs.evaluate import evaluate as evaluate
+    from tellapart.runs.explain import explain as explain
     from tellapart.runs.export import export as export
     from tellapart.runs.predict import predict as predict
     from tellapart.runs.sweep import sweep as sweep
@@ -65,6 +66,7 @@ _NAMES = {
     "runs.check": "check",
     "runs.compare": "compare",
     "runs.evaluate": "evaluate",
+    "runs.explain": "explain",
     "runs.export": "export",
     "runs.predict": "predict",
     "runs.sweep": "sweep",

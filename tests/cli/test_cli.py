@@ -17,6 +17,7 @@ VERBS = (
     "sweep",
     "evaluate",
     "predict",
+    "explain",
     "export",
     "check",
     "relabel",
@@ -38,7 +39,10 @@ def test_help_names_every_verb_and_each_verb_has_help_of_its_own(tellapart):
         assert tellapart(verb, "--help").code == 0
 
 
-@pytest.mark.parametrize("verb", ["train", "compare", "evaluate", "predict", "export", "check", "relabel"])
+VERBS_WITH_EXAMPLES = ["train", "compare", "evaluate", "predict", "explain", "export", "check", "relabel"]
+
+
+@pytest.mark.parametrize("verb", VERBS_WITH_EXAMPLES)
 def test_help_of_a_verb_shows_examples_that_fit_a_terminal_of_80_columns(tellapart, verb):
     shown = tellapart(verb, "--help").out.splitlines()
     examples = [line for line in shown if line.startswith(f"  tellapart {verb} ")]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tellapart.errors import UserError
+from tellapart.errors import DataError, TellapartWarning, UserError
 from tellapart.fitting.fit import fit
 from tellapart.fitting.rows import load_data
 from tellapart.recipes import method_recipe, with_values
@@ -31,25 +31,49 @@ def test_words_are_explained_before_and_after_the_second_stage(ticket_file, tiny
     ]
     after = _trained(settings, tmp_path / "after", "auxiliary-labels")
     before = _trained(["stages=[{objective: {name: auxiliary-labels}}]", *settings], tmp_path / "before")
-    (found,) = explain(after, [TEXT], tmp_path / "out", against=before)
+    (found,) = explain(after, [TEXT], tmp_path / "out", other_model=before)
     assert found.words == tuple(TEXT.split())
-    assert np.isfinite(found.effects + found.against).all()
-    assert found.effects != found.against
+    assert np.isfinite(found.effects + found.other_effects).all()
+    assert found.effects != found.other_effects
     assert any(found.effects)
     written = json.loads((tmp_path / "out" / "word-effects.json").read_text())
-    assert (written["model"], written["against"]) == (str(after), str(before))
+    assert (written["model"], written["other_model"]) == (str(after), str(before))
     assert written["texts"][0]["effects"] == list(found.effects)
     assert (tmp_path / "out" / "word-effects.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UserError, match="not empty"):
         explain(after, [TEXT], tmp_path / "out")
-    assert explain(after, [TEXT], tmp_path / "out", overwrite=True)[0].against is None
+    assert explain(after, [TEXT], tmp_path / "out", overwrite=True)[0].other_effects is None
 
 
-@pytest.mark.parametrize("encoder", ["tfidf", "textcnn", "han"])
-def test_models_without_a_transformer_are_explained(ticket_file, tmp_path, encoder):
+@pytest.mark.parametrize(
+    ("encoder", "attribution"), [("tfidf", "coefficients"), ("textcnn", "gradients"), ("han", "gradients")]
+)
+def test_models_without_a_transformer_are_explained(ticket_file, tmp_path, encoder, attribution):
+    if attribution == "gradients":
+        pytest.importorskip("captum")
     method = "tfidf" if encoder == "tfidf" else "cross-entropy"
     settings = [f"data.source={ticket_file}", f"encoder.name={encoder}"]
     model = _trained(settings + ([] if encoder == "tfidf" else ["stages.0.epochs=1"]), tmp_path, method)
-    found = explain(model, [TEXT, "card"], tmp_path / "out")
+    found = explain(model, [TEXT, "card"], tmp_path / "words.json")
     assert [len(one.effects) for one in found] == [7, 1]
-    assert any(found[0].effects)
+    assert [one.attribution for one in found] == [attribution] * 2
+    assert abs(found[0].error) <= 0.05 * sum(map(abs, found[0].effects)) + 1e-4
+    assert len(json.loads((tmp_path / "words.json").read_text())["texts"]) == 2
+    # The words that are left out for occlusion are the same.
+    assert explain(model, TEXT, attribution="occlusion")[0].words == found[0].words
+
+
+def test_pairs_and_the_first_rows_of_a_file_are_explained(ticket_file, tmp_path):
+    model = _trained([f"data.source={ticket_file}", "encoder.name=tfidf"], tmp_path, "tfidf")
+    (pair,) = explain(model, [("my card", "was stolen")])
+    assert pair.words == ("my", "card", "was", "stolen")
+    with pytest.warns(TellapartWarning, match=r"first 3 of 192 rows .* --max-rows explains more"):
+        assert len(explain(model, ticket_file, max_rows=3)) == 3
+    assert len(explain(model, str(ticket_file), max_rows=192)) == 192
+    with pytest.raises(DataError, match="0 rows"):
+        explain(model, ticket_file, max_rows=0)
+    with pytest.raises(DataError, match="there is no file"):
+        explain(model, "ticketz.csv")
+    # A text that is too long for the name of a file, and one with the end of such a name.
+    assert len(explain(model, TEXT * 100)[0].words) > 500
+    assert explain(model, "my card is in words.csv")[0].words[-1] == "csv"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tellapart.evaluation.audit import Audit
     from tellapart.evaluation.comparison import Comparison
     from tellapart.evaluation.sweeps import SweepResult
+    from tellapart.inspection.word_effects import WordEffects
     from tellapart.pretraining.run import PretrainResult
     from tellapart.reproduction.figures import Reproduction
     from tellapart.reproduction.protocols import Protocol
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _PIPED_WIDTH = 160
 _AUDIT_ROWS = 10  # the page and the files have more
+_TEXTS_SHOWN, _WORDS_SHOWN = 5, 40
+_BAR = 20  # characters of the largest effect
 _METHODS_BESIDE_EACH_OTHER = 4  # fits a terminal; the page and the JSON have all methods
 
 
@@ -190,6 +193,31 @@ def _show_files(folder: Path, suffixes: set[str]) -> None:
     print(f"written to {folder}:")
     for file in sorted(path for path in folder.iterdir() if path.suffix in suffixes):
         print(f"  {file.name}")
+
+
+def show_word_effects(effects: Sequence[WordEffects]) -> None:
+    """Prints the words of the first texts with their effects, and how they were computed."""
+    from tellapart.inspection.page import shorten
+    from tellapart.inspection.word_page import method_sentence, signed, summary
+
+    for one in effects[:_TEXTS_SHOWN]:
+        print(f"{shorten(one.text if one.text_pair is None else f'{one.text} | {one.text_pair}', 78)}")
+        print(summary(one))
+        shown = sorted(sorted(range(len(one.words)), key=lambda word: -abs(one.effects[word]))[:_WORDS_SHOWN])
+        columns = [effects for effects in (one.effects, one.other_effects) if effects is not None]
+        largest = max(map(abs, one.effects), default=0.0) or 1.0
+        rows = [["word", "effect", *(["other model"] if len(columns) > 1 else []), ""]]
+        for word in shown:
+            sign = "+" if one.effects[word] > 0 else "−"
+            bar = sign * round(_BAR * abs(one.effects[word]) / largest)
+            rows.append([shorten(one.words[word], 30), *(signed(column[word]) for column in columns), bar])
+        if shown:
+            show_table(rows, slice(1, 1 + len(columns)))
+        if len(shown) < len(one.words):
+            print(f"the {len(shown)} words of {len(one.words)} with the largest effects")
+    print(method_sentence(effects))
+    if len(effects) > _TEXTS_SHOWN:
+        print(f"{len(effects) - _TEXTS_SHOWN} more texts: --output words.html or --json has them all")
 
 
 def show_report(report: DataReport) -> None:

@@ -205,6 +205,7 @@ RUN_FILES = {
     "generator",
     "log.jsonl",
     "curves.png",
+    "word-effects.html",
     "word-effects.json",
     "word-effects.png",
     "audit.json",

@@ -1,75 +1,97 @@
-"""Effect of each word on a predicted class, by occlusion; as numbers and as a figure.
+"""Effect of each word on a prediction: on the difference of the logits of two classes.
 
 Zhang et al. 2022, Complicate Then Simplify, Figure 1, show the weights of a text's words in two models, but not how
-they are computed. Occlusion (Li et al. 2016, Understanding Neural Networks through Representation Erasure) needs
-nothing but logits, so it works for every kind of model.
+they are computed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
-from scipy.special import logsumexp
+from torch import nn
 
+from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.encoders.words import word_spans
-from tellapart.errors import DataError, ModelError
+from tellapart.errors import DataError, MissingDependencyError, ModelError, TellapartWarning, did_you_mean
+from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.metrics import finite_logits
-from tellapart.inspection.drawing import (
-    HIT,
-    INK,
-    MISS,
-    MUTED,
-    add_legend,
-    new_figure,
-    save_png,
-    style_axes,
-    text_properties,
-)
-from tellapart.inspection.page import abbreviate, shorten
+from tellapart.inspection.page import shorten
+from tellapart.inspection.word_coefficients import coefficients
+from tellapart.inspection.word_gradients import has_captum, has_offsets, integrated_gradients
+from tellapart.inspection.word_occlusion import occlusion
+from tellapart.inspection.word_pieces import Attribution, Place, effects_of_words, whole_words
+from tellapart.training.progress import Progress
+from tellapart.training.tfidf import TfidfClassifier
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-WORDS_SHOWN = 40
-"""Maximum number of words of a text in a figure; the JSON form has all."""
+AttributionName = Literal["auto", "gradients", "occlusion", "coefficients"]
 
 
-class Scores(Protocol):
+class Explained(Protocol):
     """A classifier: `tellapart.fitting.fitted.Fitted`, from `load_fitted` or `fit`."""
 
+    labels: LabelSpace
+    decision: Decision
+
     @property
-    def labels(self) -> LabelSpace:
-        """The classes."""
+    def model(self) -> Any:
+        """The Transformers model, `TfidfClassifier` or an export."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokeniser; None for TF-IDF."""
+
+    @property
+    def max_length(self) -> int:
+        """Longest input in tokens."""
+
+    def tokenised(self, split: TextSplit) -> TokenisedDataset | None:
+        """Tokenises a split; None for models that read plain texts."""
 
     def scores(self, split: TextSplit) -> np.ndarray:
-        """Computes logits, float32 (N, K); predicted targets (N, 1) for regression."""
+        """Computes calibrated logits, float32 (N, K); predicted targets (N, 1) for regression."""
 
 
 @dataclass(frozen=True)
 class WordEffects:
-    """The words of a text and what each contributes to the prediction.
+    """The words of a text and what each adds to the prediction.
 
     Args:
         text: The text.
-        label: The predicted class; of a multi-label task the most probable one; `score` for regression.
+        text_pair: The second text of a pair, or None.
+        label: The class that is explained, by default the predicted one; of a multi-label task the most probable one;
+            `score` for regression.
+        against: The class whose logit is subtracted; None for multi-label tasks and for regression.
+        attribution: `gradients`, `occlusion` or `coefficients`.
+        output: The explained number: the logit of `label` minus that of `against`, or the predicted target.
+        baseline: The same without the words, to which the effects add up to `output`; None for occlusion.
         words: Its W words and punctuation marks; single letters in scripts without spaces.
-        effects: Decrease of the log-odds of `label` if a word is removed; of the predicted target for regression.
-            Positive for words that speak for the class.
-        against: The same in another model, for the same class; None for none.
+        places: Where each word is: the text (0) or the second text (1), first character, character after the last.
+        effects: What each word adds to `output`; positive for words that speak for `label`.
+        other_effects: The same in another model, for the same classes; None for none.
     """
 
     text: str
+    text_pair: str | None
     label: str
+    against: str | None
+    attribution: str
+    output: float
+    baseline: float | None
     words: tuple[str, ...]
+    places: tuple[Place, ...]
     effects: tuple[float, ...]
-    against: tuple[float, ...] | None = None
+    other_effects: tuple[float, ...] | None = None
+
+    @property
+    def error(self) -> float | None:
+        """Difference between the sum of all effects and `output` - `baseline`; None for occlusion."""
+        return None if self.baseline is None else math.fsum(self.effects) - (self.output - self.baseline)
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -77,144 +99,247 @@ class WordEffects:
         return _shares(self.effects)
 
     @property
-    def against_weights(self) -> tuple[float, ...] | None:
+    def other_weights(self) -> tuple[float, ...] | None:
         """The same for the other model."""
-        return None if self.against is None else _shares(self.against)
+        return None if self.other_effects is None else _shares(self.other_effects)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the JSON form: the fields, `weights` and `against_weights`."""
-        return asdict(self) | {"weights": self.weights, "against_weights": self.against_weights}
+        """Returns the JSON form: the fields, `error`, `weights` and `other_weights`."""
+        further = {"error": self.error, "weights": self.weights, "other_weights": self.other_weights}
+        return asdict(self) | further
 
 
-def word_effects(scorer: Scores, texts: Sequence[str], against: Scores | None = None) -> list[WordEffects]:
-    """Measures how the prediction for a text changes if one of its words is removed.
-
-    Each text of W words is scored W + 1 times.
+def word_effects(
+    scorer: Explained,
+    texts: Sequence[str] | TextSplit,
+    other: Explained | None = None,
+    *,
+    label: str | None = None,
+    against: str | None = None,
+    attribution: AttributionName = "auto",
+    progress: Progress = None,
+) -> list[WordEffects]:
+    """Computes what each word of a text adds to the prediction.
 
     Args:
         scorer: The model whose predictions are explained.
-        texts: N texts.
-        against: Another model with the same classes, such as the one before the second stage. Its effects are those
-            on the class that `scorer` predicts.
+        texts: N texts, or the rows of a split.
+        other: Another model with the same classes, such as the one before the second stage. Its effects are those
+            for the same two classes.
+        label: The class to explain; by default the predicted one.
+        against: The class to compare with; by default the most probable other class, none for multi-label tasks.
+            Rows for which it is the predicted class are compared with the default.
+        attribution: `gradients`: integrated gradients of the token embeddings, see `integrated_gradients`.
+            `occlusion`: the change if the word is left out. `coefficients`: exact, for TF-IDF. `auto`: coefficients
+            for TF-IDF, else gradients, or occlusion if captum is missing.
+        progress: Called with the number of rows done.
 
     Returns:
-        One entry per text.
+        One entry per text; texts without words have no effects.
 
     Raises:
-        DataError: There are no texts, or one has no word.
-        ModelError: The models have different classes, or a logit is not finite.
+        DataError: There are no texts, none has a word, a class is unknown, or both classes are the same.
+        ModelError: The models have different classes, a logit is not finite, or the model has no such attribution.
+        MissingDependencyError: `gradients` without captum.
 
     Example:
         >>> after, before = load_fitted("runs/two-stages"), load_fitted("runs/one-stage")
-        >>> word_effects(after, ["very good , i would choose it again"], against=before)
+        >>> word_effects(after, ["very good , i would choose it again"], other=before)
     """
-    if against is not None and set(against.labels.names) != set(scorer.labels.names):
+    split = texts if isinstance(texts, TextSplit) else TextSplit(list(texts))
+    models = [scorer] if other is None else [scorer, other]
+    if other is not None and set(other.labels.names) != set(scorer.labels.names):
         raise ModelError(
             "the two models have different classes", "give models that were trained on the same data"
         )
-    if not texts:
+    if not len(split):
         raise DataError("there are no texts to explain", "give at least one")
-    spans = [word_spans(text) for text in texts]
-    for text, its_spans in zip(texts, spans, strict=True):
-        if not its_spans:
-            raise DataError(f'the text "{shorten(text, 40)}" has no word', "give a text with words")
-    # Each text, followed by the text without each of its words.
-    starts = np.cumsum([0, *(len(its_spans) + 1 for its_spans in spans)])
-    rows = TextSplit(
-        [
-            variant
-            for text, its_spans in zip(texts, spans, strict=True)
-            for variant in (text, *(_without(text, span) for span in its_spans))
-        ]
-    )
-    odds = _log_odds(scorer.labels, scorer.scores(rows))
-    others = None if against is None else _log_odds(against.labels, against.scores(rows))
-    found = []
-    for text, its_spans, start, end in zip(texts, spans, starts[:-1], starts[1:], strict=True):
-        label = scorer.labels.names[int(odds[start].argmax())]
-        found.append(
-            WordEffects(
-                text,
-                label,
-                tuple(text[first:last] for first, last in its_spans),
-                _decreases(odds[start:end, scorer.labels.names.index(label)]),
-                None
-                if others is None or against is None
-                else _decreases(others[start:end, against.labels.names.index(label)]),
-            )
-        )
-    return found
+    if not any(map(str.strip, (text for column in split.columns for text in column))):
+        raise DataError(f'the text "{shorten(split.texts[0], 40)}" has no word', "give a text with words")
+    _check_classes(scorer.labels, label, against)
+    attributions = [_resolved(one, attribution) for one in models]
+    chosen = _compared(scorer.labels, scorer.scores(split), label, against)
+    explained = []
+    for row, pair in enumerate(chosen):
+        explained.append(_row_effects(models, attributions, split.select([row]), *pair))
+        if progress is not None:
+            progress(1)
+    return explained
 
 
-def save_word_effects(
-    effects: Sequence[WordEffects],
-    path: Path | str,
-    names: tuple[str, str] = ("this model", "the other model"),
-) -> None:
-    """Writes `word_effects_figure` as PNG; raises `OutputError` if it cannot be written."""
-    note = (
-        "decrease of the log-odds of the predicted class without the word, as a share of all words' effects"
-    )
-    save_png(word_effects_figure(effects, names), path, "Effect of each word", note)
-
-
-def word_effects_figure(
-    effects: Sequence[WordEffects], names: tuple[str, str] = ("this model", "the other model")
-) -> Figure:
-    """Draws the weight of each word, one panel per text, with a line for each model.
+def explain_rows(
+    scorer: Explained,
+    texts: Sequence[str] | TextSplit,
+    labels: Sequence[str],
+    against: Sequence[str | None],
+    *,
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[list[tuple[str, float]]]:
+    """Computes the effects of words for a page within a budget of time.
 
     Args:
-        effects: From `word_effects`, at least one.
-        names: Names of the two models in the legend, the second for `against`.
+        scorer: The model.
+        texts: N texts, or the rows of a split, the most important first.
+        labels: The class to explain, such as the predicted one, of each row.
+        against: The class to compare with, such as the gold one; None for none.
+        seconds: Budget; no row is begun after it.
+        clock: Returns the time in seconds.
+
+    Returns:
+        For each row its words and their effects; an empty list for rows without words, and for those that the budget
+        left out.
     """
-    widest = max(min(len(one.words), WORDS_SHOWN) for one in effects)
-    figure = new_figure(max(5.0, 1.6 + 0.45 * widest), 2.7 * len(effects))
-    panels = figure.subplots(len(effects), 1, squeeze=False).ravel()
-    for axes, one in zip(panels, effects, strict=True):
-        _draw_text(axes, one, names)
-    add_legend(panels[0])
-    return figure
+    split = texts if isinstance(texts, TextSplit) else TextSplit(list(texts))
+    ids = scorer.labels.label2id
+    end, attribution = clock() + seconds, _resolved(scorer, "auto", quiet=True)
+    explained: list[list[tuple[str, float]]] = []
+    for row, (first, second) in enumerate(zip(labels, against, strict=True)):
+        if clock() >= end:
+            break
+        pair = (ids[first], None if second is None else ids[second])
+        one = _row_effects([scorer], [attribution], split.select([row]), *pair)
+        explained.append(list(zip(one.words, one.effects, strict=True)))
+    return explained + [[] for _ in range(len(split) - len(explained))]
 
 
-def _draw_text(axes: Axes, one: WordEffects, names: tuple[str, str]) -> None:
-    words = [abbreviate(word, 16) for word in one.words[:WORDS_SHOWN]]
-    places = range(len(words))
-    style_axes(axes, y_label="weight (%)")
-    cut = f" (the first {WORDS_SHOWN} of {len(one.words)} words)" if len(one.words) > WORDS_SHOWN else ""
-    title = f"predicted: {abbreviate(one.label)}{cut}"
-    axes.set_title(title, loc="left", fontsize=9.5, color=INK, **text_properties([title]))
-    axes.axhline(0, color=MUTED, lw=0.8)
-    lines = [(HIT, names[0], one.weights), (MISS, names[1], one.against_weights)]
-    for colour, name, weights in lines:
-        if weights is not None:
-            shown = [100 * weight for weight in weights[:WORDS_SHOWN]]
-            axes.plot(places, shown, color=colour, lw=1.6, marker="o", ms=4, label=name)
-    axes.set_xticks(places, words, rotation=45, ha="right", rotation_mode="anchor", **text_properties(words))
-
-
-def _without(text: str, span: tuple[int, int]) -> str:
-    """Returns the text without a word and the space beside it."""
-    before, after = text[: span[0]], text[span[1] :]
-    if before.endswith(" "):
-        return before[:-1] + after
-    return before + after if before else after.removeprefix(" ")
-
-
-def _log_odds(labels: LabelSpace, logits: np.ndarray) -> np.ndarray:
-    """Returns log p / (1 − p) of each class, which does not saturate, float64 (N, K); targets as they are."""
-    values = finite_logits(logits)
-    if labels.regression or labels.multi_label:
-        return values
-    everything = np.arange(len(labels))
-    others = (
-        [logsumexp(values[:, everything != one], axis=1) for one in everything] if len(labels) > 1 else [0.0]
+def _row_effects(
+    models: Sequence[Explained],
+    attributions: Sequence[str],
+    row: TextSplit,
+    first: int,
+    second: int | None,
+) -> WordEffects:
+    """Returns the effects of the words of a split of one row, in one or two models."""
+    labels = models[0].labels
+    columns = [column[0] for column in row.columns]
+    found = []
+    for model, attribution in zip(models, attributions, strict=True):
+        ids = [None if one is None else model.labels.label2id[labels.names[one]] for one in (first, second)]
+        found.append(_attribution(model, attribution, row, ids[0] or 0, ids[1]))
+    words = whole_words(columns, (place for one in found for place in one.places))
+    effects = [tuple(effects_of_words(words, one)) for one in found]
+    return WordEffects(
+        text=row.texts[0],
+        text_pair=None if row.text_pairs is None else row.text_pairs[0],
+        label=labels.names[first],
+        against=None if second is None else labels.names[second],
+        attribution=attributions[0],
+        output=found[0].output,
+        baseline=found[0].baseline,
+        words=tuple(columns[word.column][word.start : word.end] for word in words),
+        places=tuple(words),
+        effects=effects[0],
+        other_effects=effects[1] if len(effects) > 1 else None,
     )
-    return values - np.stack(np.broadcast_arrays(*others), axis=-1)
 
 
-def _decreases(odds: np.ndarray) -> tuple[float, ...]:
-    """Returns the log-odds of the whole text minus those without each word."""
-    return tuple((odds[0] - odds[1:]).tolist())
+def _attribution(
+    scorer: Explained, attribution: str, row: TextSplit, first: int, second: int | None
+) -> Attribution:
+    """Returns the attribution of the calibrated output to the tokens of a split of one row."""
+    columns = [column[0] for column in row.columns]
+
+    def outputs(rows: TextSplit) -> np.ndarray:
+        logits = finite_logits(scorer.scores(rows))
+        return logits[:, first] if second is None else logits[:, first] - logits[:, second]
+
+    if attribution == "occlusion":
+        return occlusion(columns, outputs)
+    if attribution == "coefficients":
+        found = coefficients(scorer.model, columns, first, second)
+    else:
+        tokens = scorer.tokenised(row)
+        assert tokens is not None
+        found = integrated_gradients(
+            scorer.model, scorer.tokenizer, scorer.max_length, columns, tokens.batch([0]), first, second
+        )
+    return found.scaled(float(scorer.decision.calibrated(np.ones((1, 1)))[0, 0]))
+
+
+def _resolved(scorer: Explained, attribution: AttributionName, quiet: bool = False) -> str:
+    """Returns the attribution that a model gets, or raises an error if it has none of this name."""
+    model = scorer.model
+    linear, differentiable = isinstance(model, TfidfClassifier), isinstance(model, nn.Module)
+    if attribution == "occlusion":
+        return attribution
+    if linear and attribution in ("auto", "coefficients"):
+        return "coefficients"
+    if attribution == "coefficients":
+        raise ModelError(
+            "only a tfidf model has a coefficient for each word", "use the attribution gradients or occlusion"
+        )
+    if not differentiable:
+        raise ModelError(
+            f"{'a tfidf' if linear else 'an exported'} model has no gradients of embeddings",
+            "use the attribution coefficients or occlusion"
+            if linear
+            else "explain the run that it was exported from, or use the attribution occlusion",
+        )
+    if not has_captum():
+        if attribution == "gradients":
+            raise MissingDependencyError("captum", "explain", "attribution by gradients")
+    elif has_offsets(scorer.tokenizer):
+        return "gradients"
+    elif attribution == "gradients":
+        raise ModelError(
+            "the tokenizer does not tell which characters a token stands for", "use the attribution occlusion"
+        )
+    if not quiet:
+        reason = "the tokenizer has no offsets" if has_captum() else "captum is not installed (extra explain)"
+        warnings.warn(
+            f"{reason}, so each word's effect is measured by leaving it out (occlusion).",
+            TellapartWarning,
+            stacklevel=3,
+        )
+    return "occlusion"
+
+
+def _check_classes(labels: LabelSpace, label: str | None, against: str | None) -> None:
+    """Checks the classes that the user names."""
+    given = [name for name in (label, against) if name is not None]
+    if given and labels.regression:
+        raise DataError("the model predicts a number and has no classes", "name no class")
+    for name in given:
+        if name not in labels.label2id:
+            raise DataError(
+                f'the model has no class "{name}"' + did_you_mean(name, labels.names),
+                "choose from " + ", ".join(labels.names),
+            )
+    if label is not None and label == against:
+        raise DataError(f'the class "{label}" is compared with itself', "name another class")
+
+
+def _compared(
+    labels: LabelSpace, logits: np.ndarray, label: str | None, against: str | None
+) -> list[tuple[int, int | None]]:
+    """Returns the class to explain and the class to compare with, of each row."""
+    values, ids = finite_logits(logits), labels.label2id
+    chosen: list[tuple[int, int | None]] = []
+    same = 0
+    for row in values:
+        order = np.argsort(-row, kind="stable").tolist()
+        first = order[0] if label is None else ids[label]
+        alone = labels.regression or labels.multi_label or len(labels) == 1
+        second = None if alone else next(one for one in order if one != first)
+        if against is not None and ids[against] != first:
+            second = ids[against]
+        elif against is not None:
+            same += 1
+        chosen.append((first, second))
+    if same and len(values) == 1:
+        raise DataError(
+            f'the text is predicted as "{against}", the class to compare with',
+            "compare with another class, or name the class to explain",
+        )
+    if same:
+        warnings.warn(
+            f'{same} of {len(values)} texts are predicted as "{against}": they are explained against the class'
+            " that is next.",
+            TellapartWarning,
+            stacklevel=3,
+        )
+    return chosen
 
 
 def _shares(effects: Sequence[float]) -> tuple[float, ...]:

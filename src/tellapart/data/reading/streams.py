@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from tellapart.data.examples import TextSplit
 from tellapart.data.reading import tables
 from tellapart.data.reading.columns import Columns
 from tellapart.data.reading.jsontext import check_json_lines, line_blocks
 from tellapart.data.reading.parquet import parquet_blocks
 from tellapart.data.reading.tables import delimited_options, explaining, parse_json_lines, schema_as_written
 from tellapart.data.reading.unpacking import open_file
-from tellapart.data.reading.values import missing_values
+from tellapart.data.reading.values import missing_values, read_examples
 from tellapart.errors import DataError
 
 Item = TypeVar("Item")
@@ -109,6 +110,21 @@ def open_rows(path: str | Path) -> RowStream:
     if not rows or schema is None:
         raise DataError(f"{path} has no rows", "give a file with rows")
     return RowStream(path, schema, rows, missing, lambda: _explained(path, kind, schema))
+
+
+def first_examples(stream: RowStream, columns: Columns, most: int) -> TextSplit:
+    """Reads the texts of the first rows of a stream, at most `most`.
+
+    Raises:
+        DataError: A text is of the wrong type.
+    """
+    split = TextSplit([], None if columns.text_pair is None else [])
+    for part in stream.parts():
+        rows = part.slice(0, most - len(split))
+        split = split.joined(read_examples(rows, columns, where=str(stream.path)))
+        if len(split) >= most:
+            break
+    return split
 
 
 def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
