@@ -182,7 +182,7 @@ def test_a_missing_cleanlab_is_one_sentence(tellapart, ticket_file, tiny_encoder
         "--output",
         tmp_path / "a",
     )
-    assert (finished.code, "pip install 'tellapart[audit]'" in finished.err) == (2, True)
+    assert (finished.code, "pip install '.[audit]'" in finished.err) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "log"])

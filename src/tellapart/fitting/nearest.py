@@ -23,6 +23,7 @@ from tellapart.encoders.loading import load_encoder, load_tokenizer
 from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.encoders.scoring import represent
+from tellapart.encoders.transformer import position_limit
 from tellapart.errors import TellapartError
 from tellapart.inspection.page import shorten
 from tellapart.inspection.workbench import NearText, WrongText, confused_classes, is_suspect
@@ -133,8 +134,9 @@ def _encoder_vectors(
     model, tokenizer = load_encoder(encoder, labels), load_tokenizer(encoder)
     model.to(default_device())
     bf16 = use_bf16("auto", model.device)
+    length = min(_TOKENS, position_limit(model.config))
     first, second = (
-        normalize(represent(model, tokenise(split, tokenizer, max_length=_TOKENS), bf16=bf16))
+        normalize(represent(model, tokenise(split, tokenizer, max_length=length), bf16=bf16))
         for split in (wrong, train)
     )
     return first, second
