@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -172,3 +174,16 @@ def test_a_disk_that_is_full_at_the_end_leaves_no_half_of_a_file(
 )
 def test_weights_that_cannot_be_selected_averaged_or_merged(train, options, message):
     assert message in train(ROWS, "data.csv", *options)
+
+
+@pytest.mark.parametrize("verb", ["train", "compare", "sweep", "pretrain"])
+def test_a_mistake_in_the_settings_is_answered_before_torch_is_imported(verb):
+    code = (
+        "import sys\nfrom tellapart.cli import main\n"
+        f"try:\n    main([{verb!r}, 'x.csv', '--set', 'seed=-1'])\n"
+        "except SystemExit as end:\n    assert end.code == 2\n"
+        "assert not {'torch', 'transformers'} & sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "seed cannot be -1" in done.stderr

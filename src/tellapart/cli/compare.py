@@ -8,7 +8,7 @@ import typer
 
 from tellapart.cli import options as o
 from tellapart.cli.messages import print_notes
-from tellapart.recipes import Recipe
+from tellapart.recipes import Recipe, split_methods
 
 
 @o.takes_settings(Recipe, o.RECIPE_PLACES, without="method", example=o.EXAMPLE)
@@ -45,15 +45,15 @@ def compare(
     tellapart compare banking77 --few-shot 8 --methods frozen,cross-entropy
     tellapart compare tickets.csv --methods cross-entropy,cross-entropy:stages.0.epochs=5
     """
-    from tellapart.cli.tables import print_json, show_comparison
-    from tellapart.recipes import split_methods
-    from tellapart.runs.compare import compare as run
-
     # Options of one objective are unknown to the others: each method takes those that it knows.
     settings = context.params["settings"]
     objective_settings = [setting for setting in settings if ".objective." in setting.partition("=")[0]]
     others = [setting for setting in settings if setting not in objective_settings]
-    chosen = o.recipe_from(context.params | {"settings": others})
+    chosen = o.recipe_from(context.params | {"settings": others})  # before torch is imported
+
+    from tellapart.cli.tables import print_json, show_comparison
+    from tellapart.runs.compare import compare as run
+
     folder = output or o.default_output(str(chosen.data.source), "comparison")
     comparison = run(
         chosen,

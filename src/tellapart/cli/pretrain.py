@@ -47,10 +47,11 @@ def pretrain(
     tellapart pretrain tickets.csv --text body --steps 2000 --output runs/own
     tellapart pretrain corpus/ --encoder new --objective electra --layers 6
     """
+    chosen = recipe_from(context.params)  # first: a mistake in it is answered before torch is imported
+
     from tellapart.cli.tables import report_run
     from tellapart.pretraining.run import pretrain as run
 
-    chosen = recipe_from(context.params)
     folder = output or o.default_output(str(chosen.texts), f"pretrain-{chosen.objective}")
     result = run(chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet)
     report_run(result, _show, as_json=json, quiet=quiet)

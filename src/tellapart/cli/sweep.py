@@ -64,10 +64,11 @@ def sweep(
     tellapart sweep tickets.csv --over stages.0.epochs=2,4,8 --seeds 3
     tellapart sweep tickets.csv --over stages.0.learning_rate=1e-5..1e-3:log
     """
+    chosen = o.recipe_from(context.params)  # first: a mistake in it is answered before torch is imported
+
     from tellapart.cli.tables import print_json, show_sweep
     from tellapart.runs.sweep import sweep as run
 
-    chosen = o.recipe_from(context.params)
     folder = output or o.default_output(str(chosen.data.source), f"{chosen.method}-sweep")
     result = run(
         chosen,

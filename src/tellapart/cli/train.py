@@ -46,11 +46,12 @@ def train(
     tellapart train banking77 --few-shot 8 --epochs 20 --seed 1
     tellapart train banking77 --few-shot 8 --trials 3 --merge soup
     """
+    chosen = o.recipe_from(context.params)  # first: a mistake in it is answered before torch is imported
+
     from tellapart.cli.tables import report_run, show_run
     from tellapart.fitting.environment import is_main_process
     from tellapart.runs.train import train as run
 
-    chosen = o.recipe_from(context.params)
     folder = output or o.default_output(str(chosen.data.source), chosen.method)
     announced: list[str] = []
 
