@@ -4,14 +4,35 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tellapart.data.batches.batching import TokenisedDataset, token_budget_batches
+from tellapart.data.examples import TextSplit
 from tellapart.encoders.transformer import RepresentationTap
+
+
+class TextModel(Protocol):
+    """What reads texts: a Transformers model with its tokeniser, TF-IDF with its classifier, or an export."""
+
+    @property
+    def model(self) -> Any:
+        """The underlying model."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokeniser, or None."""
+
+    @property
+    def max_length(self) -> int:
+        """Longest input in tokens."""
+
+    def tokenised(self, split: TextSplit) -> TokenisedDataset | None:
+        """Tokenises a split; None for models that read plain texts."""
+
 
 # Padded tokens per batch: large enough for efficient matrix products, small enough for the caches of a CPU.
 TOKENS_A_BATCH = {"cpu": 4096, "cuda": 65536}

@@ -14,7 +14,7 @@ from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.data.reading.columns import ColumnNames
 from tellapart.encoders.precision import Precision, bf16_copy, use_bf16
-from tellapart.encoders.scoring import score
+from tellapart.encoders.scoring import TextModel, score
 from tellapart.encoders.scratch import learns_from_scratch
 from tellapart.encoders.transformer import final_linear, save_classifier
 from tellapart.errors import UserError
@@ -27,27 +27,12 @@ from tellapart.training.progress import Progress, rows_bar
 from tellapart.training.tfidf import CONFIG_FILE as TFIDF_CONFIG
 
 
-class Scorer(Protocol):
+class Scorer(TextModel, Protocol):
     """A model that scores texts: `TransformersScorer`, `TfidfClassifier` or `ExportedScorer`."""
 
     @property
     def kind(self) -> str:
         """The kind of model for messages, with its article."""
-
-    @property
-    def model(self) -> Any:
-        """The underlying model."""
-
-    @property
-    def tokenizer(self) -> Any:
-        """Its tokeniser, or None."""
-
-    @property
-    def max_length(self) -> int:
-        """Longest input in tokens."""
-
-    def tokenised(self, split: TextSplit) -> TokenisedDataset | None:
-        """Tokenises a split; None for models that read plain texts."""
 
     def scores(
         self, split: TextSplit, rows: TokenisedDataset | None = None, *, progress: Progress = None

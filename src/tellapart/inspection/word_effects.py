@@ -16,8 +16,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from torch import nn
 
-from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.encoders.scoring import TextModel
 from tellapart.errors import DataError, MissingDependencyError, ModelError, TellapartWarning, did_you_mean
 from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.metrics import finite_logits
@@ -32,26 +32,11 @@ from tellapart.training.tfidf import TfidfClassifier
 AttributionName = Literal["auto", "gradients", "occlusion", "coefficients"]
 
 
-class Explained(Protocol):
+class Explained(TextModel, Protocol):
     """A classifier: `tellapart.fitting.fitted.Fitted`, from `load_fitted` or `fit`."""
 
     labels: LabelSpace
     decision: Decision
-
-    @property
-    def model(self) -> Any:
-        """The Transformers model, `TfidfClassifier` or an export."""
-
-    @property
-    def tokenizer(self) -> Any:
-        """Its tokeniser; None for TF-IDF."""
-
-    @property
-    def max_length(self) -> int:
-        """Longest input in tokens."""
-
-    def tokenised(self, split: TextSplit) -> TokenisedDataset | None:
-        """Tokenises a split; None for models that read plain texts."""
 
     def scores(self, split: TextSplit) -> np.ndarray:
         """Computes calibrated logits, float32 (N, K); predicted targets (N, 1) for regression."""

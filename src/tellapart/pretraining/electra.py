@@ -73,15 +73,8 @@ class ReplacedTokenDetection(PretrainingModel):
         predictions = best if self.predictions == "argmax" else self._sampled(logits.detach())
         self.observe(labels, predictions, positions, input_ids.shape)
         embeddings = self.discriminator.get_input_embeddings().weight
-        with torch.autocast(input_ids.device.type, enabled=False):
-            result = self.masked_terms(
-                losses,
-                labels,
-                predictions,
-                embeddings,
-                tied=self.head.tied,
-                masked_over_kept=masked_over_kept,
-            )
+        tied = self.head.tied
+        result = self.masked_terms(losses, labels, predictions, embeddings, masked_over_kept, tied=tied)
         original = filled(input_ids, positions, labels)
         sampled = filled(input_ids, positions, predictions)
         hidden = self.discriminator.base_model(input_ids=sampled, attention_mask=attention_mask)[0]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tellapart.pretraining.language_model import MODEL_FOLDER, MaskedHead
@@ -53,15 +52,8 @@ class MaskedLanguageModelling(PretrainingModel):
         losses, predictions = self.corrections.token_losses(logits, labels)
         self.observe(labels, predictions, positions, input_ids.shape)
         embeddings = self.model.get_input_embeddings().weight
-        with torch.autocast(input_ids.device.type, enabled=False):
-            result = self.masked_terms(
-                losses,
-                labels,
-                predictions,
-                embeddings,
-                tied=self.head.tied,
-                masked_over_kept=masked_over_kept,
-            )
+        tied = self.head.tied
+        result = self.masked_terms(losses, labels, predictions, embeddings, masked_over_kept, tied=tied)
         if self.corrections.sentence:
             base_model, substituted = self.model.base_model, filled(input_ids, positions, predictions)
             hidden = base_model(input_ids=substituted, attention_mask=attention_mask)[0]

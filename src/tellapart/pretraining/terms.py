@@ -130,11 +130,11 @@ class PretrainingModel(nn.Module):
         labels: Tensor,
         predictions: Tensor,
         embeddings: Tensor,
+        masked_over_kept: Tensor | None = None,
         *,
         tied: bool = False,
-        masked_over_kept: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Returns the sums of `mlm` and, if requested, `soft` over this batch's P masked positions.
+        """Returns the sums of `mlm` and, if requested, `soft` over this batch's P masked positions, without autocast.
 
         With hard correction also `kept`, the number of positions in `mlm`. Eq. 2 is a mean over these, but a step
         divides by the masked positions, whose number is known in advance: `mlm` is multiplied by their ratio.
@@ -144,22 +144,23 @@ class PretrainingModel(nn.Module):
             labels: The masked tokens, int64 (P,).
             predictions: The predicted tokens, int64 (P,).
             embeddings: The input embeddings, (V, d).
-            tied: Whether the head shares the embeddings. Their gradient is dense then in any case, and autograd adds
-                the sparse gradient of `soft` in place.
             masked_over_kept: Masked over kept positions of the whole step, a scalar; by default of this batch on all
                 ranks.
+            tied: Whether the head shares the embeddings. Their gradient is dense then in any case, and autograd adds
+                the sparse gradient of `soft` in place.
         """
-        table = self.corrections.hard_table
-        if table is None:
-            sums = {"mlm": losses.sum()}
-        else:
-            kept = hard_correction(labels, predictions, table) != IGNORED
-            factor = _masked_over_kept(kept) if masked_over_kept is None else masked_over_kept
-            sums = {"mlm": torch.where(kept, losses, 0.0).sum() * factor, KEPT: kept.sum()}
-        if self.corrections.soft:
-            sparse = tied and not torch.compiler.is_compiling()  # which does not support sparse gradients
-            mean = soft_regularisation(embeddings, labels, predictions, sparse=sparse)
-            sums["soft"] = mean * len(labels)
+        with torch.autocast(losses.device.type, enabled=False):
+            table = self.corrections.hard_table
+            if table is None:
+                sums = {"mlm": losses.sum()}
+            else:
+                kept = hard_correction(labels, predictions, table) != IGNORED
+                factor = _masked_over_kept(kept) if masked_over_kept is None else masked_over_kept
+                sums = {"mlm": torch.where(kept, losses, 0.0).sum() * factor, KEPT: kept.sum()}
+            if self.corrections.soft:
+                sparse = tied and not torch.compiler.is_compiling()  # which does not support sparse gradients
+                mean = soft_regularisation(embeddings, labels, predictions, sparse=sparse)
+                sums["soft"] = mean * len(labels)
         return sums
 
     def sentence_term(

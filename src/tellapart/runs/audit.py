@@ -62,17 +62,15 @@ def audit(
     data, recipe = read_checked(
         source,
         settings,
-        {
-            "data.text": text,
-            "data.text_pair": text_pair,
-            "data.label": label,
-            "data.label_delimiter": label_delimiter,
-            "data.label_names": None if label_names is None else list(label_names),
-            "data.regression": regression,
-            "encoder.name": encoder,
-            "encoder.max_length": max_length,
-            "seed": seed,
-        },
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        label_delimiter=label_delimiter,
+        label_names=label_names,
+        regression=regression,
+        encoder=encoder,
+        max_length=max_length,
+        seed=seed,
     )
     with claimed(output, overwrite=overwrite, resumable=False) as folder:
         vectors = folder / "vectors"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tellapart.data.checks import DataReport, check_data
@@ -52,16 +52,14 @@ def check(
     data, recipe = read_checked(
         source,
         settings,
-        {
-            "data.text": text,
-            "data.text_pair": text_pair,
-            "data.label": label,
-            "data.label_delimiter": label_delimiter,
-            "data.label_names": None if label_names is None else list(label_names),
-            "data.regression": regression,
-            "encoder.name": encoder,
-            "encoder.max_length": max_length,
-        },
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        label_delimiter=label_delimiter,
+        label_names=label_names,
+        regression=regression,
+        encoder=encoder,
+        max_length=max_length,
     )
     encoder = recipe.encoder.name
     from_scratch = encoder in FROM_SCRATCH
@@ -73,16 +71,29 @@ def check(
     )
 
 
-def read_checked(source: Any, settings: Sequence[str], given: Mapping[str, Any]) -> tuple[TextData, Recipe]:
+def read_checked(source: Any, settings: Sequence[str], **given: Any) -> tuple[TextData, Recipe]:
     """Reads rows as training does, from the arguments of a check.
 
     Args:
         source: What `tellapart.data.reading.rows.read_task` reads.
         settings: Keys of a recipe as for `--set`; they override the arguments.
-        given: Paths of a recipe and the arguments, None for those not given.
+        given: Arguments of `check`, and `seed`; None for those that are left to their default.
     """
-    written = [assignment(path, value) for path, value in given.items() if value is not None]
+    written = [assignment(_PATHS[name], value) for name, value in given.items() if value is not None]
     recipe = with_values(Recipe(), [*written, *settings])
     rows = recipe.data
     data = read_task(source, column_names(rows), multi_label=rows.multi_label, regression=rows.regression)
     return data, recipe
+
+
+_PATHS = {
+    "text": "data.text",
+    "text_pair": "data.text_pair",
+    "label": "data.label",
+    "label_delimiter": "data.label_delimiter",
+    "label_names": "data.label_names",
+    "regression": "data.regression",
+    "encoder": "encoder.name",
+    "max_length": "encoder.max_length",
+    "seed": "seed",
+}
