@@ -226,3 +226,19 @@ def met_wordnet(tiny_wordnet: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder = shutil.copytree(tiny_wordnet, tmp_path_factory.mktemp("met") / "dict")
     (folder / "cntlist.rev").write_text(_MET)
     return WordNet(folder)
+
+
+@pytest.fixture(scope="session")
+def quick(tiny_encoder: str) -> tuple[str, ...]:
+    """The options of a run that takes a second."""
+    return (
+        "--encoder",
+        tiny_encoder,
+        "--epochs",
+        "8",
+        "--learning-rate",
+        "0.005",
+        "--max-length",
+        "24",
+        "--quiet",
+    )

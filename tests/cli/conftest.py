@@ -30,22 +30,6 @@ def tellapart(capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
 
 
 @pytest.fixture(scope="session")
-def quick(tiny_encoder: str) -> tuple[str, ...]:
-    """The options of a run that takes a second."""
-    return (
-        "--encoder",
-        tiny_encoder,
-        "--epochs",
-        "8",
-        "--learning-rate",
-        "0.005",
-        "--max-length",
-        "24",
-        "--quiet",
-    )
-
-
-@pytest.fixture(scope="session")
 def trained(ticket_file, quick, tmp_path_factory) -> str:
     """The folder of a finished run on the tickets."""
     folder = tmp_path_factory.mktemp("runs") / "tickets"

@@ -28,12 +28,18 @@ def swapped_file(tickets, tmp_path_factory):
     return write(path, rows), {int(number) + 1 for number in numbers}
 
 
+@pytest.fixture(scope="module")
+def deep(tiny_encoder):
+    """The options of an audit; the folder to write comes next."""
+    return ("--deep", "--encoder", tiny_encoder, "--max-length", 24, "--output")
+
+
 def test_an_audit_finds_swapped_labels_and_relabel_puts_them_right(
-    tellapart, swapped_file, tickets, tiny_encoder, tmp_path
+    tellapart, swapped_file, tickets, deep, tmp_path
 ):
     data, swapped = swapped_file
     folder = tmp_path / "audit"
-    options = ("--deep", "--encoder", tiny_encoder, "--max-length", 24, "--output", folder, "--quiet")
+    options = (*deep, folder, "--quiet")
     report = json.loads(tellapart("check", data, *options, "--json").out)
     assert report["audit"] == json.loads((folder / "audit.json").read_text())
     assert "<h2>Suspect labels</h2>" in (folder / "audit.html").read_text()
@@ -66,46 +72,22 @@ def test_an_audit_finds_swapped_labels_and_relabel_puts_them_right(
     assert (again.code, "exists" in again.err) == (2, True)
 
 
-def test_the_result_is_shown_with_the_next_command(tellapart, swapped_file, tiny_encoder, tmp_path):
+def test_the_result_is_shown_with_the_next_command(tellapart, swapped_file, deep, tmp_path):
     data, _ = swapped_file
-    shown = tellapart(
-        "check",
-        data,
-        "--deep",
-        "--encoder",
-        tiny_encoder,
-        "--max-length",
-        24,
-        "--output",
-        tmp_path / "a",
-        "--quiet",
-    )
+    shown = tellapart("check", data, *deep, tmp_path / "a", "--quiet")
     assert "labels are suspect" in shown.out
     assert "Most suspect labels" in shown.out
     assert f"tellapart relabel {data} {tmp_path / 'a' / 'suspects.csv'} --output CLEANED" in shown.out
-    refused = tellapart(
-        "check", data, "--deep", "--encoder", tiny_encoder, "--max-length", 24, "--output", tmp_path / "a"
-    )
+    refused = tellapart("check", data, *deep, tmp_path / "a")
     assert (refused.code, "not empty" in refused.err) == (2, True)
 
 
-def test_several_splits_are_audited_together_and_become_a_folder(tellapart, tickets, tiny_encoder, tmp_path):
+def test_several_splits_are_audited_together_and_become_a_folder(tellapart, tickets, deep, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     write(data / "train.csv", tickets[::2])
     write(data / "test.csv", tickets[1::2])
-    report = tellapart(
-        "check",
-        data,
-        "--deep",
-        "--encoder",
-        tiny_encoder,
-        "--max-length",
-        24,
-        "--output",
-        tmp_path / "a",
-        "--json",
-    )
+    report = tellapart("check", data, *deep, tmp_path / "a", "--json")
     assert json.loads(report.out)["audit"]["rows"] == {"train": 96, "test": 96}
     text, label = tickets[1]
     other = "stolen" if label != "stolen" else "lost"
@@ -119,11 +101,11 @@ def test_several_splits_are_audited_together_and_become_a_folder(tellapart, tick
     assert json.loads((tmp_path / "cleaned" / "changes.json").read_text())["changes"][0]["split"] == "test"
 
 
-def test_several_labels_per_text_are_audited(tellapart, tickets, tiny_encoder, tmp_path):
+def test_several_labels_per_text_are_audited(tellapart, tickets, deep, tmp_path):
     rows = [(text, f"{label};today" if text.endswith("today") else label) for text, label in tickets]
     data = write(tmp_path / "data.csv", rows)
     given = ("--label-delimiter", ";")
-    options = (*given, "--deep", "--encoder", tiny_encoder, "--max-length", 24, "--output", tmp_path / "a")
+    options = (*given, *deep, tmp_path / "a")
     audit = json.loads(tellapart("check", data, *options, "--json", "--quiet").out)["audit"]
     assert audit["classes"] == 4
     assert all(pair["overlapping"] is None for pair in audit["pairs"])
@@ -156,32 +138,20 @@ def test_numeric_labels_are_refused(tellapart, score_file, tmp_path):
     assert (finished.code, "numeric targets" in finished.err) == (2, True)
 
 
-def test_classes_with_a_single_text_are_left_out_and_named(tellapart, tickets, tiny_encoder, tmp_path):
+def test_classes_with_a_single_text_are_left_out_and_named(tellapart, tickets, deep, tmp_path):
     data = write(tmp_path / "data.csv", [*tickets, ("my card", "alone"), ("MY  card", "alone")])
-    options = ("--deep", "--encoder", tiny_encoder, "--max-length", 24, "--output", tmp_path / "a", "--quiet")
+    options = (*deep, tmp_path / "a", "--quiet")
     finished = tellapart("check", data, *options)
     assert "whose labels cannot be audited: alone (2 row(s))." in finished.out
     few = write(tmp_path / "few.csv", [("one", "a"), ("two", "b")])
-    finished = tellapart(
-        "check", few, "--deep", "--encoder", tiny_encoder, "--max-length", 24, "--output", tmp_path / "b"
-    )
+    finished = tellapart("check", few, *deep, tmp_path / "b")
     assert (finished.code, "fewer than two classes" in finished.err) == (2, True)
 
 
-def test_a_missing_cleanlab_is_one_sentence(tellapart, ticket_file, tiny_encoder, tmp_path, monkeypatch):
+def test_a_missing_cleanlab_is_one_sentence(tellapart, ticket_file, deep, tmp_path, monkeypatch):
     find = "tellapart.evaluation.label_quality.importlib.util.find_spec"
     monkeypatch.setattr(find, lambda name: None)
-    finished = tellapart(
-        "check",
-        ticket_file,
-        "--deep",
-        "--encoder",
-        tiny_encoder,
-        "--max-length",
-        24,
-        "--output",
-        tmp_path / "a",
-    )
+    finished = tellapart("check", ticket_file, *deep, tmp_path / "a")
     assert (finished.code, "pip install '.[audit]'" in finished.err) == (2, True)
 
 

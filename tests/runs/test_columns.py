@@ -39,29 +39,14 @@ def file(tickets, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(file, quick_columns):
+def run(file, quick):
     """The folder of a run that was trained on titles."""
     folder = file.parent / "run"
-    options = ["--text", "title", "--label", "queue", *quick_columns]
+    options = ["--text", "title", "--label", "queue", *quick]
     with pytest.raises(SystemExit) as end:
         main(["train", str(file), *options, "--output", str(folder)])
     assert not end.value.code
     return folder
-
-
-@pytest.fixture(scope="module")
-def quick_columns(tiny_encoder):
-    return [
-        "--encoder",
-        tiny_encoder,
-        "--epochs",
-        "8",
-        "--learning-rate",
-        "0.005",
-        "--max-length",
-        "24",
-        "--quiet",
-    ]
 
 
 def test_the_columns_are_stored_beside_the_model(run):
@@ -139,8 +124,8 @@ def test_a_damaged_file_of_columns_is_one_sentence(run, file, tmp_path, columns)
         predict(damaged, file, tmp_path / "out.csv", quiet=True)
 
 
-def test_merged_models_keep_the_columns(file, quick_columns, tmp_path):
-    options = ["--text", "title", "--label", "queue", *quick_columns, "--epochs", "1"]
+def test_merged_models_keep_the_columns(file, quick, tmp_path):
+    options = ["--text", "title", "--label", "queue", *quick, "--epochs", "1"]
     with pytest.raises(SystemExit) as end:
         main(
             [
