@@ -83,7 +83,8 @@ def test_ordered_classes_are_listed_in_their_order():
 def test_the_verdict_names_the_worst_pair_and_the_suspect_labels():
     errors = [_error() | {"suspect": True}, _error()]
     data = workbench_data(errors, classes=["a", "b"], matrices={"": MATRIX})
-    said = run_verdict(most_confused_pairs(MATRIX, ["a", "b"]), data, "accuracy 75.00 %", 16)
+    (worst,) = most_confused_pairs(MATRIX, ["a", "b"])
+    said = run_verdict(worst, 4, data, "accuracy 75.00 %", 16)
     assert said == [
         "2 of 16 texts are predicted wrongly (accuracy 75.00 %).",
         "The most confused classes are a and b: 4 of 4 confusions (100 %).",
@@ -91,6 +92,13 @@ def test_the_verdict_names_the_worst_pair_and_the_suspect_labels():
     ]
     assert suspect_counts(errors) == {frozenset("ab"): 1}
     assert module.SUSPECT_RULE in data["notes"]
+
+
+def test_the_verdict_keeps_class_names_and_counts_the_confusions_of_all_pairs():
+    (worst,) = most_confused_pairs(MATRIX, ["100% new", "b"])
+    data = workbench_data([_error()], classes=["100% new", "b"], matrices={"": MATRIX})
+    said = run_verdict(worst, 40, data, "accuracy 75.00 %", 160)
+    assert said[1] == "The most confused classes are 100% new and b: 4 of 40 confusions (10 %)."
 
 
 def test_the_name_of_a_pair_is_encoded():

@@ -168,6 +168,17 @@ def test_the_address_holds_the_view(visit, run_page):
     assert again.locator("#place").inner_text() == "Page 2 of 3"
 
 
+def test_the_way_back_shows_all_texts_again(visit, run_page):
+    page = visit(run_page)
+    before = _shown(page)
+    page.locator("a[href*='expired']").first.click()
+    page.wait_for_function("document.querySelector('#pair').value !== ''")
+    assert _shown(page) != before
+    page.go_back()
+    page.wait_for_function("document.querySelector('#pair').value === ''")
+    assert _shown(page) == before
+
+
 def test_texts_are_searched_and_ordered(visit, run_page):
     page = visit(run_page)
     page.locator("#query").fill("THIRD class")

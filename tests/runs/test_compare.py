@@ -49,6 +49,14 @@ def test_methods_meet_on_the_same_seeds_and_rows(recipe, tmp_path):
         rows = comparison.split_sizes["test"]
         assert wrong == round(sum(rows * (1 - score) for score in result.scores.values()))
     assert all(error["nearest"] for error in errors["errors"])
+    # Seeds draw the test rows: what one of them trains on is evaluated by another, and would be its own neighbour.
+    near = [
+        (error["text"], other["text"])
+        for error in errors["errors"]
+        for texts in error["nearest"].values()
+        for other in texts
+    ]
+    assert all(text != other for text, other in near)
 
 
 def test_the_verdict_says_that_one_method_has_learned_from_more_rows(recipe, tmp_path):

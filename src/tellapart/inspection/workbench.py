@@ -173,8 +173,9 @@ def workbench_data(
     said = [*notes]
     if len(kept) < len(errors):
         said.append(
-            f"This page holds {len(kept):,} of {len(errors):,} wrong texts, the most confident first, since "
-            f"more would exceed {DATA_BYTES // 1_000_000} MB; the predictions file has all rows."
+            f"This page holds {len(kept):,} of {len(errors):,} wrong texts, the first in its order, since more would "
+            f"exceed {DATA_BYTES // 1_000_000} MB"
+            + ("; the predictions file has all rows." if baseline is None else ".")
         )
     if any(error.get("suspect") for error in kept):
         said.append(SUSPECT_RULE)
@@ -220,11 +221,14 @@ def suspect_counts(errors: Sequence[WrongText]) -> dict[frozenset[str], int]:
     return counts
 
 
-def run_verdict(pairs: Sequence[ConfusedPair], data: Mapping[str, Any], metric: str, rows: int) -> list[str]:
+def run_verdict(
+    worst: ConfusedPair | None, confusions: int, data: Mapping[str, Any], metric: str, rows: int
+) -> list[str]:
     """Returns what a run's errors amount to, in sentences.
 
     Args:
-        pairs: The confused pairs, the worst first.
+        worst: The most confused pair; None without confusions.
+        confusions: The confusions of all pairs.
         data: From `workbench_data`.
         metric: The main metric with its value.
         rows: The number of evaluated rows.
@@ -233,13 +237,10 @@ def run_verdict(pairs: Sequence[ConfusedPair], data: Mapping[str, Any], metric: 
     if not wrong:
         return [f"All {rows:,} texts are predicted as they are labelled ({metric})."]
     said = [f"{wrong:,} of {rows:,} texts are predicted wrongly ({metric})."]
-    if pairs:
-        worst = pairs[0]
-        among = sum(pair.errors for pair in pairs)
+    if worst is not None:
         said.append(
-            f"The most confused classes are {worst.a} and {worst.b}: {worst.errors:,} of {among:,} "
-            f"{'confusion' if among == 1 else 'confusions'} ({worst.errors / among:.0%})".replace("%", " %")
-            + "."
+            f"The most confused classes are {worst.a} and {worst.b}: {worst.errors:,} of {confusions:,} "
+            f"{'confusion' if confusions == 1 else 'confusions'} ({100 * worst.errors / confusions:.0f} %)."
         )
     suspects = sum(bool(error.get("suspect")) for error in data["errors"])
     if suspects:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tellapart.data.examples import LabelSpace
+from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
 from tellapart.evaluation.metrics import find_metric, main_metric
@@ -133,7 +133,7 @@ def _compared(
     """Runs every method with every seed, and writes the comparison."""
     baseline = next(iter(recipes.values()))
     first = rows.of(baseline, seeds[0])
-    labels, first_train = first.labels, first.train
+    labels, first_keys = first.labels, evaluated_split(first).keys()
     cells: dict[str, list[dict[str, Any]]] = {method: [] for method in recipes}
     texts: dict[int, np.ndarray] = {}
     numbers: dict[str, int] = {}
@@ -177,13 +177,27 @@ def _compared(
     )
     matrices = {} if labels.regression else {name: _confusion(runs) for name, runs in cells.items()}
     errors = wrong.errors()
-    note = add_nearest(errors, first_train, labels, baseline.encoder.name)
+    note = add_nearest(errors, _never_evaluated(first, first_keys, numbers), labels, baseline.encoder.name)
     workbench = compared_data(errors, labels, matrices, note, wrong.complete) if matrices else None
     _write(folder, comparison, cells, labels, workbench)
     return comparison
 
 
 _TRIAL_KEYS = ("seed", "score", "metrics", "seconds", "seen_rows", "unseen_score")
+
+
+def _never_evaluated(data: TextData, own: Sequence[str], evaluated: Iterable[str]) -> TextSplit:
+    """Returns the training rows of the first seed without those that only another seed evaluates.
+
+    Where a seed draws the test rows, another one trains on them: a text would be its own nearest training text.
+
+    Args:
+        data: The rows of the first seed.
+        own: The keys of the rows that the first seed evaluates.
+        evaluated: The keys of the rows that any seed evaluates.
+    """
+    foreign = {*evaluated} - {*own}
+    return data.train.select([row for row, key in enumerate(data.train.keys()) if key not in foreign])
 
 
 def _confusion(cells: list[dict[str, Any]]) -> np.ndarray:

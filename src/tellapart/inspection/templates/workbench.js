@@ -270,10 +270,13 @@
     select.value = same ? same.value : name;
   }
 
+  /** Shows what the address says; without a view in it, as after the way back, all texts. */
   function follow() {
-    if (!location.hash.includes("=")) return;
+    const linked = location.hash.includes("=");
+    if (!linked && location.hash) return; // a place of the page
     readHash();
     render();
+    if (!linked) return;
     byId("texts-heading").focus({ preventScroll: true });
     byId("texts").scrollIntoView();
   }
@@ -294,8 +297,7 @@
     byId("next").addEventListener("click", () => turn(1));
     addEventListener("hashchange", follow);
     byId("browser").hidden = false;
-    readHash();
-    render();
+    if (location.hash && !location.hash.includes("=")) render();
     follow();
   }
 
