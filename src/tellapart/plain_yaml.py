@@ -67,6 +67,7 @@ def parse_yaml(
     *,
     remedy: str = "correct its indentation and colons",
     strings: bool = False,
+    most: int = MAX_SIZE,
 ) -> Any:
     """Parses one YAML document; an empty one is None.
 
@@ -76,6 +77,7 @@ def parse_yaml(
         error: The exception to raise.
         remedy: The remedy for a syntax error.
         strings: Whether all values stay strings, so that a class called `no` or `1` keeps its name.
+        most: Largest size in characters, with what aliases stand for.
 
     Raises:
         UserError: As an `error`: the text is no YAML; has a tag, a duplicate key or a whole number of more than 64
@@ -83,7 +85,7 @@ def parse_yaml(
     """
     loader = _Strings if strings else _Values
     try:
-        _check_limits(written, loader)
+        _check_limits(written, loader, most)
         return yaml.load(written, Loader=loader)
     except _Refused as problem:
         raise error(f"{name} {problem.problem}{_line(problem)}", problem.remedy) from None
@@ -131,12 +133,12 @@ class _Open:
     at_key: bool = True
 
 
-def _check_limits(written: str, loader: Any) -> None:
+def _check_limits(written: str, loader: Any, most: int) -> None:
     """Goes through the events of the parser, before nodes and values are built.
 
     The size counts characters and nodes, and what an alias stands for wherever it is used.
     """
-    if len(written) > MAX_SIZE:
+    if len(written) > most:
         raise _Refused(_TOO_LARGE, "give less", None)
     size = 0
     sizes: dict[str | None, int] = {}
@@ -171,7 +173,7 @@ def _check_limits(written: str, loader: Any) -> None:
             raise _Refused(
                 f"is nested more than {MAX_DEPTH} levels deep", "nest fewer lists and mappings", mark
             )
-        if size > MAX_SIZE:
+        if size > most:
             raise _Refused("has aliases that expand without bounds", "write the values out", mark)
 
 

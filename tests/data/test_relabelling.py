@@ -101,6 +101,10 @@ def test_a_column_keeps_its_type_and_its_other_cells(column, labels, expected) -
         (pa.array([["a", "b"], ["b"]]), None, [["b"], ["b"]]),
         (pa.array(["a;b", "b"]), ";", ["b", "b"]),
         (pa.array([json.dumps(["a", "b"]), json.dumps(["b"])]), None, ['["b"]', '["b"]']),
+        (pa.array([[1, 1], [0, 1]]), None, [["b"], ["b"]]),  # vectors of 0 and 1 become lists of names
+        (pa.array([[1.0, 1.0], [0.0, 1.0]]), None, [["b"], ["b"]]),
+        (pa.array([[True, True], [False, True]]), None, [["b"], ["b"]]),
+        (pa.array(["[1, 1]", "[0, 1]"]), None, ['["b"]', '["b"]']),
     ],
 )
 def test_several_labels_are_written_as_the_column_has_them(column, delimiter, expected) -> None:

@@ -62,3 +62,27 @@ def test_an_overwritten_folder_stays_locked(tmp_path):
         assert [path.name for path in folder.iterdir()] == [LOCK]
         with pytest.raises(UserError, match="another run"), claimed(folder):
             pass
+
+
+@pytest.mark.parametrize("read", ["run", "run/model", "run/metrics.json"])
+def test_what_a_run_reads_is_never_overwritten(tmp_path, read):
+    model = tmp_path / "run" / "model"
+    model.mkdir(parents=True)
+    (tmp_path / "run" / "metrics.json").touch()
+    with (
+        pytest.raises(UserError, match="which --overwrite would empty"),
+        claimed(tmp_path / "run", overwrite=True, inputs=(None, "minilm", tmp_path / read)),
+    ):
+        pytest.fail("the folder was claimed")
+    assert model.is_dir()
+    with claimed(tmp_path / "run", overwrite=True, inputs=(tmp_path / "other",)):
+        assert not model.exists()
+
+
+def test_only_verbs_that_resume_name_the_option(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").touch()
+    for resume, named in ((None, False), (False, True)):
+        with pytest.raises(UserError) as error, claimed(tmp_path / "run", resume=resume):
+            pytest.fail("the folder was claimed")
+        assert ("--resume" in error.value.remedy) is named

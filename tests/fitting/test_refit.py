@@ -107,11 +107,10 @@ def test_every_kind_of_stage_can_be_fitted_again(refit, tmp_path, method):
     assert not np.array_equal(fitted.scores(data.test), plain.scores(data.test))
 
 
-@pytest.mark.parametrize(("rows", "expected"), [(None, True), (4, False), (5, True)])
+@pytest.mark.parametrize(("rows", "expected"), [(4, False), (5, True), (20, True), (21, False)])
 def test_auto_takes_the_validation_rows_where_they_are_a_large_part(refit, rows, expected):
     data = load_data(refit)
-    train = data.train.select(range(20)) if rows else data.train
-    validation = data.validation.select(range(rows or len(data.validation)))
+    train, validation = data.train.select(range(20)), data.train.select(range(rows))
     auto = with_values(refit, ["data.validation_in_training=auto"])
     run = resolve(auto, dataclasses.replace(data, train=train, validation=validation))
     assert run.recipe.data.validation_in_training is expected

@@ -163,6 +163,14 @@ def test_another_sweep_is_not_taken_for_this_one(frozen, tmp_path, pretended, ch
     assert len(replaced.trials) == 1
 
 
+def test_a_sweep_without_a_record_of_its_settings_is_refused_every_time(frozen, tmp_path, pretended):
+    sweep(frozen, GRID, tmp_path / "out", trials=1, quiet=True)
+    (tmp_path / "out" / "fingerprint.json").unlink()
+    for _ in range(2):
+        with pytest.raises(UserError, match="an earlier version began the sweep"):
+            sweep(frozen, GRID, tmp_path / "out", trials=1, resume=True, quiet=True)
+
+
 def test_trials_below_the_median_of_the_others_are_stopped_after_a_seed_and_recorded_so(
     frozen, tmp_path, pretended
 ):

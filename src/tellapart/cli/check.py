@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,4 +72,17 @@ def check(
         return
     show_report(report)
     if found is not None and output is not None:
-        show_audit(found, output)
+        show_audit(found, output, _reading(given))
+
+
+def _reading(given: Mapping[str, Any]) -> list[str]:
+    """The options of a command that reads the same rows."""
+    named = {name: given[name] for name in ("text", "text_pair", "label", "label_delimiter")}
+    named["label_names"] = given["label_names"] and ",".join(given["label_names"])
+    options = [
+        word
+        for name, value in named.items()
+        if value is not None
+        for word in ("--" + name.replace("_", "-"), value)
+    ]
+    return options + [word for setting in given["settings"] for word in ("--set", setting)]

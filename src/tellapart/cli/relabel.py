@@ -20,6 +20,8 @@ def relabel(
     text_pair: o.TextPair = None,
     label: o.Label = None,
     label_delimiter: o.LabelDelimiter = None,
+    label_names: o.LabelNames = None,
+    settings: o.Settings = [],  # noqa: B006  typer copies it
     json: o.Json = False,
 ) -> None:
     """Write a copy of the data with corrected labels.
@@ -33,6 +35,7 @@ def relabel(
     """
     from tellapart.cli.tables import print_json
     from tellapart.data.relabel import relabel as run
+    from tellapart.recipes import Recipe, with_values
 
     done = run(
         data,
@@ -42,6 +45,8 @@ def relabel(
         text_pair=text_pair,
         label=label,
         label_delimiter=label_delimiter,
+        label_names=None if label_names is None else o.names(label_names),
+        multi_label=with_values(Recipe(), settings).data.multi_label,
     )
     if json:
         counts = {"changed": len(done.changes), "kept": done.kept}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -241,8 +242,14 @@ def show_report(report: DataReport) -> None:
         print("\nno findings: the data are ready for training.")
 
 
-def show_audit(audit: Audit, folder: Path) -> None:
-    """Prints what an audit found, the first rows of its tables, the files, and the next command."""
+def show_audit(audit: Audit, folder: Path, options: Sequence[str]) -> None:
+    """Prints what an audit found, the first rows of its tables, the files, and the next command.
+
+    Args:
+        audit: The result.
+        folder: Its files.
+        options: Those by which the rows were read, which the next command needs too.
+    """
     from tellapart.evaluation.audit import audit_sentences, duplicate_rows, pair_rows, suspect_rows
 
     print()
@@ -264,7 +271,8 @@ def show_audit(audit: Audit, folder: Path) -> None:
     _show_files(folder, {".html", ".json", ".csv"})
     if audit.suspects:
         print(f"next: edit {folder / 'suspects.csv'}, then")
-        print(f"tellapart relabel {audit.source} {folder / 'suspects.csv'} --output CLEANED")
+        paths = [audit.source, str(folder / "suspects.csv")]
+        print(shlex.join(["tellapart", "relabel", *paths, *options, "--output", "CLEANED"]))
 
 
 def show_sets(sets: Iterable[BenchmarkSet]) -> None:

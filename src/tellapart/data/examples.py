@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tellapart.data.reading.columns import ColumnNames
 from tellapart.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from tellapart.data.reading.columns import ColumnNames
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from tellapart.data.examples import TextData
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` builds an encoder for every value
+
 
 def rows_fingerprint(data: TextData) -> str:
     """Returns the SHA-256 of the texts, labels and question ids of every split, in order.
@@ -56,5 +58,5 @@ def _columns(split: Any) -> tuple[Any, ...]:
 def _sha256(values: Iterable[Any]) -> str:
     digest = hashlib.sha256()
     for value in values:
-        digest.update((json.dumps(value, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass"))
+        digest.update((_ENCODE(value) + "\n").encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

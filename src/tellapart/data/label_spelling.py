@@ -61,9 +61,8 @@ def known_labels(split: TextSplit, labels: LabelSpace, where: str, owner: str) -
     if labels.regression or split.labels is None:
         return split
     spelled = _spelled(split, labels)
-    unknown = [
-        (row, names - labels.label2id.keys()) for row, names in enumerate(spelled.label_sets(), start=1)
-    ]
+    known = labels.label2id.keys()
+    unknown = [(row, names - known) for row, names in enumerate(spelled.label_sets(), start=1)]
     rows = [(row, min(names)) for row, names in unknown if names]
     if rows:
         first, name = rows[0]

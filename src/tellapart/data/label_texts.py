@@ -16,7 +16,7 @@ from tellapart.data.reading.tables import explaining, file_format, read_table, r
 from tellapart.data.reading.textfiles import kind_of
 from tellapart.errors import DataError, shortened
 from tellapart.files import user_path
-from tellapart.plain_yaml import parse_yaml
+from tellapart.plain_yaml import MAX_SIZE, parse_yaml
 
 NONE, NAMES, AUTO = "none", "names", "auto"
 
@@ -173,7 +173,10 @@ def _of_file(path: str, labels: LabelSpace) -> dict[str, list[str]]:
     with explaining(file, kind):
         written = file.read_bytes().decode("utf-8-sig")
         # All values of YAML stay strings: a class called no or 1 is a name here.
-        parse = partial(parse_yaml, error=DataError, strings=True) if kind == "YAML" else parse_json
+        most = max(MAX_SIZE, 2 * len(written))  # data may be large; what aliases stand for may not
+        parse = (
+            partial(parse_yaml, error=DataError, strings=True, most=most) if kind == "YAML" else parse_json
+        )
         content = parse(written, path)
     if isinstance(content, Mapping):
         return _of_mapping(content, path)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tellapart.data.fingerprints import rows_fingerprint
-from tellapart.data.reading.columns import ColumnNames, find_columns, written_columns
+from tellapart.data.reading.columns import ColumnNames, find_columns, written_columns, written_name
 from tellapart.data.reading.rows import read_splits, read_task
 from tellapart.data.reading.tables import file_format, read_table, write_table
 from tellapart.data.relabelling import Change, label_changes, with_changes
@@ -42,6 +43,8 @@ def relabel(
     text_pair: str | None = None,
     label: str | None = None,
     label_delimiter: str | None = None,
+    label_names: Sequence[str] | None = None,
+    multi_label: bool | None = None,
 ) -> Relabelled:
     """Writes a copy of the data with the labels of the column `suggested_label`, and a log of every change.
 
@@ -57,6 +60,8 @@ def relabel(
         text_pair: The second text's column.
         label: The label column.
         label_delimiter: Separates the labels in a multi-label cell.
+        label_names: The labels of the positions of vectors of 0 and 1, in order. In the copy they are lists of names.
+        multi_label: Whether rows have several labels; found by the column when not given.
 
     Raises:
         DataError: A row of the suspects is not that of the data, a new label is no class, or no label changes.
@@ -64,8 +69,14 @@ def relabel(
         OutputError: The output cannot be written.
     """
     target = Path(output)
-    names = ColumnNames(text, text_pair, label, label_delimiter=label_delimiter)
-    data, tables = read_task(source, names), read_splits(source).tables
+    given = None if label_names is None else tuple(label_names)
+    names = ColumnNames(text, text_pair, label, label_delimiter=label_delimiter, label_names=given)
+    data, tables = read_task(source, names, multi_label=multi_label), read_splits(source).tables
+    if "," in (label or "") and written_name(tables["train"].schema, str(label)) is None:
+        raise DataError(
+            "the labels are in several columns, and a suspect row has one suggested_label",
+            "correct the columns in the file itself",
+        )
     if data.labels.regression:
         raise DataError("numeric targets are not classes to be corrected", "correct them in the file itself")
     several = len(tables) > 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -203,10 +203,10 @@ def _with_labels(
     assert split.labels is not None
     names: list[Any] = list(split.labels)
     cells = column.to_pylist()
-    if pa.types.is_integer(item) and any(
-        _as_set(name) != _as_set(_plain(cell)) for name, cell in zip(names, cells, strict=True)
-    ):  # ids of a ClassLabel feature
-        cells, item = names, pa.string()
+    if not _holds_names(cells, names, delimiter):  # ids of classes, vectors of 0 and 1, written lists
+        cells, item = names, item if is_string(item) else pa.string()
+        if isinstance(names[0], list) and not is_list(kind):
+            cells = [json.dumps(label, ensure_ascii=False) for label in names]
         kind = pa.list_(item) if is_list(kind) else item
     for row, label in new.items():
         if isinstance(label, list) and not is_list(kind):
@@ -216,6 +216,14 @@ def _with_labels(
         else:
             cells[row] = _cell(label, item)
     return pa.array(cells, type=kind)
+
+
+def _holds_names(cells: Sequence[Any], labels: Sequence[Any], delimiter: str | None) -> bool:
+    """Whether the cells are the labels as they were read, so that single cells can be replaced."""
+    if isinstance(labels[0], list) and not isinstance(cells[0], list):
+        return delimiter is not None
+    pairs = zip(cells, labels, strict=True)
+    return all(_as_set(_plain(cell)) == _as_set(label) for cell, label in pairs)
 
 
 def _cell(name: str, kind: pa.DataType) -> Any:
@@ -228,7 +236,11 @@ def _cell(name: str, kind: pa.DataType) -> Any:
 
 
 def _plain(cell: Any) -> Label:
-    return [str(one) for one in cell] if isinstance(cell, list) else str(cell)
+    if isinstance(cell, list):
+        return [str(one) for one in cell]
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return f"{cell:g}" if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
 def _label_of(split: TextSplit, row: int) -> Label:

@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from tellapart.fitting.self_training import self_training_notes
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.inspection.report import write_report, write_target_report
 from tellapart.inspection.workbench import WrongText, named_answers, workbench_data, write_errors
+from tellapart.recipes import Recipe
 
 CHECKPOINTS = "checkpoints"
 
@@ -43,38 +44,64 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def claimed(
-    output: str | Path, *, resume: bool = False, overwrite: bool = False, resumable: bool = True
+    output: str | Path,
+    *,
+    resume: bool | None = None,
+    overwrite: bool = False,
+    inputs: Iterable[str | Path | None] = (),
 ) -> Iterator[Path]:
     """Claims an output folder for one run: it is checked, made, and locked while the block runs.
 
-    The operating system releases the lock of a process that ends in whatever way. Under torchrun the first process
-    holds it for all. A folder that the block leaves empty is removed.
+    The operating system releases the lock when the process ends, also if it is killed. Under torchrun the first
+    process holds it for all. A folder that the block leaves empty is removed.
 
     Args:
         output: The folder.
-        resume: Whether the run in the folder goes on.
+        resume: Whether the run in the folder goes on; None for a verb that cannot resume.
         overwrite: Whether the files of an earlier run are deleted.
-        resumable: Whether the verb knows `--resume`, for the message.
+        inputs: Files and folders that the run reads, or other names: they are never deleted.
 
     Raises:
         UserError: Another run is writing to the folder, or it cannot be used, see `claim_folder`.
-        OutputError: In place of an OSError of a file in the folder.
+        OutputError: The folder cannot be made, emptied or locked.
     """
     folder = Path(output)
     if not is_main_process():
         yield folder
         return
     with _output_errors(folder):
-        _check_claim(folder, resume=resume, overwrite=overwrite, resumable=resumable)
+        _check_claim(folder, resume=resume, overwrite=overwrite)
+        if overwrite and not resume:
+            _check_apart(folder, inputs)
         folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder):
-            try:
-                yield claim_folder(folder, resume=resume, overwrite=overwrite)
-            finally:
-                with contextlib.suppress(OSError):  # Windows removes the file with its lock
-                    (folder / LOCK).unlink()
-                with contextlib.suppress(OSError):
-                    _remove_if_nothing_ran(folder)
+    with _lock(folder):
+        try:
+            yield claim_folder(folder, resume=resume, overwrite=overwrite)
+        finally:
+            with contextlib.suppress(OSError):  # Windows removes the file with its lock
+                (folder / LOCK).unlink()
+            with contextlib.suppress(OSError):
+                _remove_if_nothing_ran(folder)
+
+
+def inputs_of(recipe: Recipe) -> list[str]:
+    """Returns what a recipe names that may be a file or a folder: data, texts and encoders."""
+    data, encoder = recipe.data, recipe.encoder
+    named = (data.source, data.unlabelled, data.label_texts, encoder.name, encoder.second, encoder.embeddings)
+    return [name for name in named if isinstance(name, str)]
+
+
+def _check_apart(folder: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Refuses to empty a folder in which something lies that the run reads."""
+    place = folder.resolve()
+    for name in inputs:
+        if name is None or not Path(name).exists():
+            continue
+        if Path(name).resolve().is_relative_to(place):
+            raise UserError(
+                f"{name} lies in the output folder {folder}, which --overwrite would empty",
+                "choose another --output",
+            )
 
 
 def _remove_if_nothing_ran(folder: Path) -> None:
@@ -85,14 +112,13 @@ def _remove_if_nothing_ran(folder: Path) -> None:
             folder.rmdir()
 
 
-def claim_folder(output: str | Path, *, resume: bool, overwrite: bool, resumable: bool = True) -> Path:
+def claim_folder(output: str | Path, *, resume: bool | None, overwrite: bool) -> Path:
     """Returns the output folder after checking that it may be written; deletes an earlier run if it is overwritten.
 
     Args:
         output: The folder.
-        resume: Whether a run in it is to be continued.
+        resume: Whether a run in it is to be continued; None for a verb that cannot resume.
         overwrite: Whether to delete what a run wrote there.
-        resumable: Whether the verb knows `--resume`, for the message.
 
     Raises:
         UserError: It holds files, and neither `resume` nor `overwrite` is set, or the files are not those of a run.
@@ -100,7 +126,7 @@ def claim_folder(output: str | Path, *, resume: bool, overwrite: bool, resumable
     """
     folder = Path(output)
     with _output_errors(folder):
-        _check_claim(folder, resume=resume, overwrite=overwrite, resumable=resumable)
+        _check_claim(folder, resume=resume, overwrite=overwrite)
         if overwrite and not resume and folder.is_dir():
             for path in _content(folder):
                 if path.is_dir() and not path.is_symlink():
@@ -112,13 +138,13 @@ def claim_folder(output: str | Path, *, resume: bool, overwrite: bool, resumable
     return folder
 
 
-def _check_claim(folder: Path, *, resume: bool, overwrite: bool, resumable: bool) -> None:
+def _check_claim(folder: Path, *, resume: bool | None, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"the output {folder} is a file", "give a folder")
     if resume or not folder.is_dir() or not _content(folder):
         return
     if not overwrite:
-        continued = "continue with --resume, " if resumable else ""
+        continued = "" if resume is None else "continue with --resume, "
         raise UserError(
             f"the output folder {folder} is not empty",
             f"choose another --output, {continued}or replace it with --overwrite",
@@ -139,7 +165,8 @@ def _lock(folder: Path) -> Iterator[None]:
     """Holds the lock of a folder, without waiting for it."""
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(blocking=False)
+        with _output_errors(folder):
+            lock.acquire(blocking=False)
     except Timeout:
         raise UserError(
             f"another run is writing to the output folder {folder}",
@@ -159,11 +186,15 @@ def _lock(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _output_errors(folder: Path) -> Iterator[None]:
-    """Turns an OSError of a file in the folder, or of the folder, into an OutputError."""
+    """Turns an OSError of a file in the folder, of the folder or of one above it into an OutputError."""
     try:
         yield
     except OSError as error:
-        if isinstance(error, OutputError) or error.filename is None or error.errno in _FULL:
+        if (
+            isinstance(error, OutputError)
+            or not isinstance(error.filename, str | Path)
+            or error.errno in _FULL
+        ):
             raise
         place, named = Path(os.path.abspath(folder)), Path(os.path.abspath(error.filename))  # noqa: PTH100
         if not (named.is_relative_to(place) or place.is_relative_to(named)):

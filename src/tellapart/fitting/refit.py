@@ -56,8 +56,9 @@ def decided_refit(recipe: Recipe, objectives: Sequence[Objective], data: TextDat
         return given
     labelled = data.validation is not None and data.validation.labels is not None
     rows = len(data.validation) if labelled and data.validation is not None else 0
-    enough = rows > 0 and rows >= REFIT_SHARE * len(data.train)
-    return enough and not any(objective.requirements.confusion for objective in objectives)
+    # With more of them than training rows, they would not be validation rows but the larger part of the training.
+    enough = REFIT_SHARE * len(data.train) <= rows <= len(data.train)
+    return rows > 0 and enough and not any(objective.requirements.confusion for objective in objectives)
 
 
 def refit_note(recipes: Mapping[str, Recipe]) -> list[str]:

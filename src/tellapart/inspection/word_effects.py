@@ -59,6 +59,8 @@ class WordEffects:
         places: Where each word is: the text (0) or the second text (1), first character, character after the last.
         effects: What each word adds to `output`; positive for words that speak for `label`.
         other_effects: The same in another model, for the same classes; None for none.
+        other_attribution: How these were computed.
+        regression: Whether the prediction is a number.
     """
 
     text: str
@@ -72,6 +74,15 @@ class WordEffects:
     places: tuple[Place, ...]
     effects: tuple[float, ...]
     other_effects: tuple[float, ...] | None = None
+    other_attribution: str | None = None
+    regression: bool = False
+
+    @property
+    def explained(self) -> str:
+        """The number that the words add to, in words."""
+        if self.regression:
+            return "the predicted number"
+        return "the logit of a class" if self.against is None else "the difference of two logits"
 
     @property
     def error(self) -> float | None:
@@ -216,6 +227,8 @@ def _row_effects(
         places=tuple(words),
         effects=effects[0],
         other_effects=effects[1] if len(effects) > 1 else None,
+        other_attribution=attributions[1] if len(effects) > 1 else None,
+        regression=labels.regression,
     )
 
 

@@ -37,7 +37,7 @@ def save_word_effects(
     names: tuple[str, str] = ("this model", "the other model"),
 ) -> None:
     """Writes `word_effects_figure` as PNG; raises `OutputError` if it cannot be written."""
-    note = "what each word adds to the difference of two logits, as a share of all words' effects"
+    note = f"what each word adds to {effects[0].explained}, as a share of all words' effects"
     if len(effects) > TEXTS_SHOWN:
         note += f"; the first {TEXTS_SHOWN} of {len(effects)} texts"
     save_png(word_effects_figure(effects, names), path, "Effect of each word", note)

@@ -80,7 +80,7 @@ def summary(one: WordEffects) -> str:
     what = f'logit of "{one.label}"'
     if one.against is not None:
         what += f' minus that of "{one.against}"'
-    elif one.label == "score":
+    elif one.regression:
         what = "predicted number"
     found = f"{what}: {signed(one.output)}"
     if one.baseline is None:
@@ -90,7 +90,11 @@ def summary(one: WordEffects) -> str:
 
 def method_sentence(effects: Sequence[WordEffects]) -> str:
     """Returns how the effects were computed."""
-    return f"Effects by {_METHODS[effects[0].attribution]}."
+    first = effects[0]
+    sentence = f"Effects by {_METHODS[first.attribution]}"
+    if first.other_attribution not in (None, first.attribution):
+        sentence += f"; in the other model by {_METHODS[str(first.other_attribution)]}"
+    return sentence + "."
 
 
 def write_words_page(
@@ -118,4 +122,5 @@ def write_words_page(
             for one in effects[:TEXTS_SHOWN]
         ],
         signed_share=SIGNED_SHARE,
+        regression=effects[0].regression,
     )

@@ -114,7 +114,9 @@ def pretrain(
     if recipe.texts is None:
         raise RecipeError("no texts were given", "give a file or a folder as the first argument")
     check_trainer_options(recipe.trainer, transformers.TrainingArguments, _OWN_ARGUMENTS)
-    with claimed(output, resume=resume, overwrite=overwrite) as folder:
+    with claimed(
+        output, resume=resume, overwrite=overwrite, inputs=(recipe.texts, recipe.encoder, recipe.generator)
+    ) as folder:
         if is_main_process():
             check_resumed(folder, _fingerprint(recipe), resume=resume)
         if resume and (folder / "metrics.json").is_file():

@@ -16,7 +16,7 @@ from tellapart.evaluation.task import is_ranking
 from tellapart.files import file_stem, write_json
 from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.fingerprints import Fingerprint, check_resumed
-from tellapart.fitting.folder import claimed
+from tellapart.fitting.folder import claimed, inputs_of
 from tellapart.fitting.nearest import add_nearest
 from tellapart.fitting.paired_rows import PairedRows
 from tellapart.fitting.refit import refit_note
@@ -95,7 +95,8 @@ def compare(
         find_metric(run.data.labels, metric, is_ranking(run.data.labels, run.data.train))
         resolved[method] = run.recipe
     uneven = refit_note(resolved)
-    with claimed(output, resume=resume, overwrite=overwrite) as folder:
+    inputs = [name for its_recipe in recipes.values() for name in inputs_of(its_recipe)]
+    with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs) as folder:
         _check_resumed(folder, recipes, rows, seeds, resume)
         if announce is not None:
             notes = [note for each in recipes.values() for note in rows.of(each, recipe.seed).notes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,7 +81,12 @@ def explain(
     fitted = load_fitted(model)
     other = None if other_model is None else load_fitted(other_model)
     in_folder = output is not None and not is_explanation_file(output)
-    claim = claimed(output, overwrite=overwrite) if output and in_folder else contextlib.nullcontext()
+    inputs = (model, other_model)
+    claim = (
+        claimed(output, overwrite=overwrite, inputs=inputs)
+        if output and in_folder
+        else contextlib.nullcontext()
+    )
     with claim, rows_bar(len(split), quiet=quiet or len(split) == 1) as progress:
         effects = word_effects(
             fitted, split, other, against=against, label=label, attribution=attribution, progress=progress
@@ -92,7 +98,7 @@ def explain(
 
 def names_a_file(text: str) -> bool:
     """Whether a text is the path of a file, or looks like that of one."""
-    if len(text) > _LONGEST_PATH or "\n" in text:
+    if len(os.fsencode(text)) > _LONGEST_PATH or "\n" in text:
         return False
     return Path(text).is_file() or (not any(map(str.isspace, text)) and file_format(Path(text)) is not None)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import sys
 import time
@@ -25,7 +23,6 @@ from tellapart.errors import (
     UserError,
 )
 from tellapart.evaluation.metrics import METRICS, find_metric, main_metric
-from tellapart.evaluation.study import OpenTrial, SweepStudy, import_optuna, open_study
 from tellapart.evaluation.sweeps import (
     SweepBaseline,
     SweepResult,
@@ -44,14 +41,15 @@ from tellapart.fitting.fingerprints import (
     recipe_fingerprint,
 )
 from tellapart.fitting.fit import fit
-from tellapart.fitting.folder import CHECKPOINTS, claimed
+from tellapart.fitting.folder import CHECKPOINTS, claimed, inputs_of
 from tellapart.fitting.resolve import resolve_method
 from tellapart.fitting.rows import read_rows, split_data
 from tellapart.fitting.self_training import Pretrainer
+from tellapart.fitting.study import OpenTrial, SweepStudy, import_optuna, open_study
 from tellapart.inspection.report import write_sweep_report
 from tellapart.inspection.sweep_figure import save_sweep_plot
 from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
-from tellapart.recipes.spaces import parse_spaces, with_parameters
+from tellapart.recipes.spaces import SearchSpace, parse_spaces, with_parameters
 
 if TYPE_CHECKING:
     import optuna
@@ -119,19 +117,19 @@ def sweep(
     baseline_recipe = _baseline_recipe(recipe, baseline)
     import_optuna()
     rows = _Rows(recipe)
-    common = [recipe.to_yaml(), [repr(space) for space in searched], seeds, prune]
-    common.append(baseline_recipe and baseline_recipe.to_yaml())
-    with claimed(output, resume=resume, overwrite=overwrite) as folder:
-        unmarked = (folder / "study.db").exists() and read_fingerprint(folder) is None  # of version 0.1
-        check_resumed(folder, _fingerprint(recipe, rows, common, baseline_recipe), resume=resume)
+    fingerprint = _fingerprint(recipe, baseline_recipe, rows, searched, seeds, prune)
+    with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs_of(recipe)) as folder:
+        if (folder / "study.db").exists() and read_fingerprint(folder) is None:
+            raise UserError(
+                f"an earlier version began the sweep in {folder} and kept no record of its settings and rows",
+                "replace it with --overwrite, or choose another --output",
+            )
+        check_resumed(folder, fingerprint, resume=resume)
         if announce is not None:
             announce(rows.read.notes)
         runs = _Runs(recipe, rows, folder / CHECKPOINTS, seeds, quiet, pretrainer)
         with open_study(
-            folder / "study.db",
-            greater_is_better=runs.metric.greater_is_better,
-            prune=prune,
-            fingerprint=hashlib.sha256(json.dumps(common).encode()).hexdigest() if unmarked else None,
+            folder / "study.db", greater_is_better=runs.metric.greater_is_better, prune=prune
         ) as study:
             held_against = None if baseline_recipe is None else runs.baseline(baseline_recipe, study)
             search = SweepStudy(study, searched, trials, recipe.seed)
@@ -156,12 +154,19 @@ def sweep(
         return result
 
 
-def _fingerprint(recipe: Recipe, rows: _Rows, common: Sequence[Any], baseline: Recipe | None) -> Fingerprint:
+def _fingerprint(
+    recipe: Recipe,
+    baseline: Recipe | None,
+    rows: _Rows,
+    spaces: Sequence[SearchSpace],
+    seeds: int,
+    prune: bool,
+) -> Fingerprint:
     """The fingerprint of a sweep; the number of trials may grow."""
-    _, spaces, seeds, prune, _ = common
+    over = [repr(space) for space in spaces]
     compared = {} if baseline is None else changed_values(baseline, "baseline.")
     fingerprint = recipe_fingerprint(
-        "sweep", recipe, rows.read.fingerprints, over=spaces, seeds=seeds, prune=prune
+        "sweep", recipe, rows.read.fingerprints, over=over, seeds=seeds, prune=prune
     )
     return fingerprint.model_copy(update={"settings": fingerprint.settings | compared})
 

@@ -19,7 +19,7 @@ from tellapart.fitting.environment import environment, is_main_process, process_
 from tellapart.fitting.fingerprints import check_resumed, recipe_fingerprint
 from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
-from tellapart.fitting.folder import CHECKPOINTS, claimed, write_run
+from tellapart.fitting.folder import CHECKPOINTS, claimed, inputs_of, write_run
 from tellapart.fitting.merging import Merge, check_merge, fit_merged
 from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.rows import load_data
@@ -77,7 +77,7 @@ def train(
         OutputError: The folder cannot be written.
     """
     check_merge(recipe, trials, merge)
-    with claimed(output, resume=resume, overwrite=overwrite) as folder:
+    with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs_of(recipe)) as folder:
         data = load_data(recipe)
         if is_main_process():
             merged = {} if merge is None else {"merge": merge, "trials": trials}

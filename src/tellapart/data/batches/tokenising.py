@@ -159,9 +159,9 @@ def _chosen(dataset: Any, rows: np.ndarray) -> Any:
 
 def _without_padding(ragged: Mapping[str, list], masks: list) -> dict[str, list]:
     """Returns the tokens whose attention mask is not 0."""
-    if all(map(all, masks)):
-        return dict(ragged)
     kept = [np.asarray(mask, dtype=bool) for mask in masks]
+    if not kept or np.concatenate(kept).all():
+        return dict(ragged)
     return {
         name: [np.asarray(row)[mask] for row, mask in zip(rows, kept, strict=True)]
         for name, rows in ragged.items()

@@ -52,7 +52,11 @@ def _batches(file: pyarrow.parquet.ParquetFile, path: Path) -> Iterator[pa.Recor
     most = max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size)
     read = 0
     for batch in file.iter_batches(batch_size=BATCH_ROWS):
-        read += batch.nbytes
+        # The values of a dictionary column are shared by the batches of a row group: only its indices are new.
+        read += sum(
+            (column.indices if pa.types.is_dictionary(column.type) else column).nbytes
+            for column in batch.columns
+        )
         if read > most:
             raise DataError(
                 f"{path} expands to more than {BOMB_RATIO} times its size ({most >> 20} MiB)",

@@ -319,7 +319,7 @@ def _array(values: Any, name: str, where: str) -> pa.Array | pa.ChunkedArray:
 def _refuse_deep(values: Sequence[Any], column: str) -> None:
     """Refuses lists and objects nested so deep that pyarrow's conversion, which is recursive, would crash."""
     for row, value in enumerate(values, start=1):
-        if is_deep(value):
+        if isinstance(value, list | dict) and is_deep(value):
             raise DataError(
                 f"row {row} of {column} is nested more than {MOST_NESTING} levels deep", "check its values"
             )

@@ -7,16 +7,16 @@ import optuna
 import pytest
 
 from tellapart.errors import OutputError, RecipeError, UserError
-from tellapart.evaluation.study import SweepStudy, open_study
+from tellapart.fitting.study import SweepStudy, open_study
 from tellapart.recipes.spaces import SearchSpace
 
 TWO_RANGES = [SearchSpace("x", low=0.0, high=1.0), SearchSpace("y", low=1, high=512, step=1, log=True)]
 
 
 @contextlib.contextmanager
-def _search(folder: Path, spaces, trials=None, seed=0, fingerprint="one"):
+def _search(folder: Path, spaces, trials=None, seed=0):
     file = folder / "study.db"
-    with open_study(file, greater_is_better=True, prune=True, fingerprint=fingerprint) as study:
+    with open_study(file, greater_is_better=True, prune=True) as study:
         yield SweepStudy(study, spaces, trials, seed)
 
 
@@ -136,11 +136,7 @@ def test_the_file_lies_in_its_folder_whatever_that_is_called(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_another_search_and_what_is_no_study_are_refused(tmp_path):
-    with _search(tmp_path, TWO_RANGES, trials=1):
-        pass
-    with pytest.raises(UserError, match="another recipe"), _search(tmp_path, TWO_RANGES, fingerprint="two"):
-        pass
+def test_what_is_no_study_is_refused(tmp_path):
     (tmp_path / "study.db").write_text("no database " * 100)
     with pytest.raises(UserError, match="not a readable study"), _search(tmp_path, TWO_RANGES):
         pass

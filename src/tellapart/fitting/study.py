@@ -206,21 +206,17 @@ class SweepStudy:
 
 
 @contextlib.contextmanager
-def open_study(
-    file: Path, *, greater_is_better: bool, prune: bool, fingerprint: str | None = None
-) -> Iterator[optuna.Study]:
+def open_study(file: Path, *, greater_is_better: bool, prune: bool) -> Iterator[optuna.Study]:
     """Opens the study in a SQLite file, creating it if needed.
 
     Args:
         file: The file.
         greater_is_better: The direction of the metric.
         prune: Whether trials below the median of earlier ones stop early, once five are complete.
-        fingerprint: SHA-256 of the settings shared by all trials, as version 0.1 wrote it into the file; None if
-            these are compared elsewhere.
 
     Raises:
         MissingDependencyError: Optuna is not installed.
-        UserError: The file holds another study, or is unreadable.
+        UserError: The file is unreadable.
         OutputError: It cannot be written.
     """
     optuna = import_optuna()
@@ -240,13 +236,6 @@ def open_study(
             pruner=optuna.pruners.MedianPruner() if prune else optuna.pruners.NopPruner(),
             load_if_exists=True,
         )
-        if fingerprint is not None and study.user_attrs.get("fingerprint", fingerprint) != fingerprint:
-            raise UserError(
-                f"{file.parent} holds a sweep with another recipe, other values or other seeds",
-                "repeat its command to continue it, choose another --output, or replace it with --overwrite",
-            )
-        if fingerprint is not None:
-            study.set_user_attr("fingerprint", fingerprint)
         yield study
     except (DatabaseError, optuna.exceptions.StorageInternalError) as error:
         if there and storage is None:
