@@ -77,6 +77,13 @@ def test_a_finished_run_is_not_taken_for_one_with_other_settings(written, capsys
     arguments = ["--recipe", "run/recipe.yaml", "--output", "run", "--resume", "--quiet"]
     assert main_code("train", *arguments, "--epochs", "99") == 2
     assert "stages.0.epochs" in capsys.readouterr().err
+    # A setting that is left out now has its default again, which is another value than that of the run.
+    lines = Path("run/recipe.yaml").read_text().splitlines(keepends=True)
+    Path("without.yaml").write_text("".join(line for line in lines if not line.startswith("seed:")))
+    changed = "".join("seed: 3\n" if line.startswith("seed:") else line for line in lines)
+    Path("run/recipe.yaml").write_text(changed)
+    assert main_code("train", "--recipe", "without.yaml", *arguments[2:]) == 2
+    assert "seed: 3 (now 0)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

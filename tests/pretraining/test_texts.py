@@ -94,9 +94,9 @@ def test_mistakes_in_the_source_are_named(tmp_path, ticket_file):
 def test_the_fingerprint_follows_the_content(tmp_path, ticket_file):
     path = tmp_path / "a.txt"
     path.write_text("one\n")
-    first = open_texts(path).fingerprint()
+    first = open_texts(path).fingerprint
     (tmp_path / "b.txt").write_text("one\n")
-    assert open_texts(tmp_path / "b.txt").fingerprint() == first
+    assert open_texts(tmp_path / "b.txt").fingerprint == first
     path.write_text("two\n")
-    assert open_texts(path).fingerprint() != first
-    assert open_texts(ticket_file).fingerprint() != open_texts(ticket_file, text="label").fingerprint()
+    assert open_texts(path).fingerprint != first
+    assert open_texts(ticket_file).fingerprint != open_texts(ticket_file, text="label").fingerprint

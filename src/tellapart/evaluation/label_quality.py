@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -59,7 +59,7 @@ def fold_of_rows(
     """Assigns rows to stratified folds; equal texts share a fold, so that no text is predicted from its copy.
 
     A text is stratified by its rarest label. A class with fewer texts than folds is missing in some of them; a class
-    with a single text could not be learned when this text is held out, so that its rows are left out.
+    whose texts are all in one fold could not be learned when that is held out, so that its rows are left out.
 
     Args:
         keys: Key of each row's text (N,), such as `TextSplit.keys`.
@@ -86,9 +86,20 @@ def fold_of_rows(
             warnings.simplefilter("ignore", UserWarning)  # of classes with fewer texts than folds
             for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(texts)), strata)):
                 assigned[held_out] = fold
-    single = {label for label, count in counts.items() if count == 1}
-    left_out = np.array([not single.isdisjoint(labels) for labels in label_sets])
-    return np.where(left_out, -1, assigned[text_of_row])
+    fold_of_row = assigned[text_of_row]
+    while single := _labels_of_one_fold(fold_of_row, label_sets):
+        fold_of_row[[row for row, labels in enumerate(label_sets) if not single.isdisjoint(labels)]] = -1
+    return fold_of_row
+
+
+def _labels_of_one_fold(folds: np.ndarray, label_sets: Sequence[frozenset[str]]) -> set[str]:
+    """Returns the labels whose rows, as far as they are not left out, are all in one fold."""
+    folds_of: dict[str, set[int]] = defaultdict(set)
+    for fold, labels in zip(folds.tolist(), label_sets, strict=True):
+        if fold >= 0:
+            for label in labels:
+                folds_of[label].add(fold)
+    return {label for label, found in folds_of.items() if len(found) == 1}
 
 
 def out_of_fold_probabilities(
@@ -117,7 +128,7 @@ def out_of_fold_probabilities(
     """
     numbers = np.arange(len(targets)) if rows is None else rows
     result = np.empty((len(targets), len(labels)), dtype=np.float32)
-    strata = targets if targets.ndim == 1 else targets.argmax(1)
+    strata = targets if targets.ndim == 1 else _rarest_labels(targets)
     for fold in np.unique(folds):
         fitted_on = _sample(np.flatnonzero(folds != fold), strata, seed)
         head = Head(
@@ -138,8 +149,13 @@ def out_of_fold_probabilities(
     return result
 
 
+def _rarest_labels(targets: np.ndarray) -> np.ndarray:
+    """Returns the id of each row's rarest label, (N,)."""
+    return np.where(targets > 0, targets.sum(0), np.inf).argmin(1)
+
+
 def _sample(rows: np.ndarray, strata: np.ndarray, seed: int) -> np.ndarray:
-    """Returns at most `FIT_ROWS` rows, in order: the same share of every class, and at least one row of each."""
+    """Returns at most `FIT_ROWS` rows, in order: the same share of every stratum, and one row of each first."""
     if len(rows) <= FIT_ROWS:
         return rows
     shuffled = np.random.default_rng(seed).permutation(rows)

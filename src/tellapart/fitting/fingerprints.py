@@ -159,17 +159,19 @@ def model_contents(named: Mapping[str, str | None]) -> dict[str, dict[str, str]]
     }
 
 
-def check_resumed(folder: Path, fingerprint: Fingerprint, *, resume: bool, unmarked: bool = True) -> None:
+def check_resumed(
+    folder: Path, fingerprint: Fingerprint, *, resume: bool, recipe: BaseModel | None = None
+) -> None:
     """Checks that the run in a folder may go on as this one, and writes the fingerprint of a new run.
 
-    Runs of version 0.1 have no fingerprint: their resolved recipe is compared, and a warning says that the rows are
-    not.
+    Runs of version 0.1 have no fingerprint: the recipe that they wrote is compared, and a warning says that the rows
+    are not.
 
     Args:
         folder: The run folder.
         fingerprint: Of the run that is to be started or resumed.
         resume: Whether to resume what the folder holds.
-        unmarked: Whether to warn of files without a fingerprint.
+        recipe: The recipe, to compare with that of a run without a fingerprint; None for verbs that wrote none.
 
     Raises:
         RecipeError: The folder holds another run.
@@ -180,8 +182,8 @@ def check_resumed(folder: Path, fingerprint: Fingerprint, *, resume: bool, unmar
         if before is not None:
             fingerprint.check(before, f"the run in {folder}")
             return
-        if unmarked and any(not path.name.startswith(".") for path in folder.glob("*")):
-            _check_unmarked(folder, fingerprint)
+        if recipe is not None and any(not path.name.startswith(".") for path in folder.glob("*")):
+            _check_unmarked(folder, fingerprint.kind, recipe)
     write_json(folder / FINGERPRINT, fingerprint.model_dump())
 
 
@@ -231,16 +233,14 @@ def warn_unmarked(what: str) -> None:
     )
 
 
-def _check_unmarked(folder: Path, fingerprint: Fingerprint) -> None:
-    """Compares what a run of an earlier version has written: a value that it resolved must not be another one now."""
+def _check_unmarked(folder: Path, kind: str, recipe: BaseModel) -> None:
+    """Compares the recipe that a run of an earlier version wrote: no value that is decided now may be another one."""
     resolved: dict[str, Any] = {}
     with contextlib.suppress(OSError, UnicodeError, RecipeError):
         resolved = _flat(parse_yaml((folder / "recipe.yaml").read_text(encoding="utf-8"), "recipe.yaml"))
-    asked = {
-        key: fingerprint.settings.get(key) for key in resolved if fingerprint.settings.get(key) not in _OPEN
-    }
+    now = _flat(recipe.model_dump(mode="json"))
+    asked = {key: now[key] for key in resolved.keys() & now.keys() if now[key] not in _OPEN}
     known = {key: resolved[key] for key in asked}
-    kind = fingerprint.kind
     Fingerprint(kind=kind, settings=asked).check(
         Fingerprint(kind=kind, settings=known), f"the run in {folder}"
     )
@@ -256,7 +256,7 @@ def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
             for number, one in enumerate(sections):
                 flat |= _flat(one, f"{prefix}{key}.{number}.")
         elif isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.") | {f"{prefix}{key}": value}
+            flat |= _flat(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from sklearn.preprocessing import normalize
 
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.data.splits import sample
 from tellapart.encoders.loading import load_encoder, load_tokenizer
 from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.resolve import FROM_SCRATCH
@@ -31,7 +32,7 @@ from tellapart.inspection.workbench import NearText, WrongText, confused_classes
 WRONG_TEXTS, TRAINING_TEXTS = 2_000, 10_000
 """Largest numbers of texts for which vectors are computed."""
 
-_TOKENS = 128  # per text; enough to find similar texts, and fast for long ones
+_TOKENS, _CHARACTERS = 128, 1000  # per text; enough to find similar texts, and fast for long ones
 _NEIGHBOURS = 3
 _TEXT_LENGTH = 300  # characters of a shown training text
 
@@ -91,11 +92,7 @@ def nearest_texts(
     looked_up = wrong.select(range(min(len(wrong), WRONG_TEXTS)))
     wanted = {name for names in classes[: len(looked_up)] for name in names}
     rows = [row for row, names in enumerate(train.label_sets()) if names & wanted]
-    if len(rows) > TRAINING_TEXTS:
-        drawn = np.random.default_rng(0).choice(len(rows), TRAINING_TEXTS, replace=False)
-        compared = train.select(rows[place] for place in np.sort(drawn))
-    else:
-        compared = train.select(rows)
+    compared = sample(replace(train.select(rows), question_ids=None), TRAINING_TEXTS)
     vectors, others, by = _vectors(looked_up, compared, labels, encoder)
     found: list[dict[str, list[NearText]]] = [{} for _ in classes]
     label_sets = compared.label_sets()
@@ -144,7 +141,9 @@ def _encoder_vectors(
 
 def _word_vectors(wrong: TextSplit, train: TextSplit) -> tuple[Any, Any]:
     """Returns TF-IDF vectors (W, V) and (T, V) of character n-grams within words, which suit every script."""
-    texts = [[" ".join(row) for row in zip(*split.columns, strict=True)] for split in (wrong, train)]
+    texts = [
+        [" ".join(row)[:_CHARACTERS] for row in zip(*split.columns, strict=True)] for split in (wrong, train)
+    ]
     try:
         vectoriser = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit(texts[1])
     except ValueError:  # texts without any character

@@ -150,7 +150,7 @@ def special_ends(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _fingerprint(source: TextSource, tokenizer: Any, *settings: Any) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     described = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
-    parts = [source.fingerprint(), hashlib.sha256(described.encode()).hexdigest(), json.dumps(settings)]
+    parts = [source.fingerprint, hashlib.sha256(described.encode()).hexdigest(), json.dumps(settings)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

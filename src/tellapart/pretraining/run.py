@@ -37,7 +37,7 @@ from tellapart.pretraining.checkpoints import last_checkpoint
 from tellapart.pretraining.masked_statistics import MaskedStatistics, masked_statistics
 from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
-from tellapart.pretraining.texts import open_texts
+from tellapart.pretraining.texts import TextSource, open_texts
 from tellapart.pretraining.trainer import PretrainingTrainer
 from tellapart.training.progress import ProgressBar, text_counter
 
@@ -117,13 +117,14 @@ def pretrain(
     with claimed(
         output, resume=resume, overwrite=overwrite, inputs=(recipe.texts, recipe.encoder, recipe.generator)
     ) as folder:
+        source = open_texts(recipe.texts, text=recipe.text)
         if is_main_process():
-            check_resumed(folder, _fingerprint(recipe), resume=resume)
+            check_resumed(folder, _fingerprint(recipe, source), resume=resume, recipe=recipe)
         if resume and (folder / "metrics.json").is_file():
             metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
             return PretrainResult(folder, metrics, recipe, ("the run was already finished",))
         checkpoint = last_checkpoint(folder / CHECKPOINTS) if resume else None
-        prepared = prepare(recipe, folder, resumed=checkpoint is not None, quiet=quiet)
+        prepared = prepare(recipe, source, folder, resumed=checkpoint is not None, quiet=quiet)
         if is_main_process():
             write_text(folder / "recipe.yaml", prepared.recipe.to_yaml())
             add_resolved(folder, prepared.recipe)
@@ -137,14 +138,13 @@ def pretrain(
         return PretrainResult(folder, metrics, prepared.recipe, prepared.notes)
 
 
-def _fingerprint(recipe: PretrainRecipe) -> Fingerprint:
+def _fingerprint(recipe: PretrainRecipe, source: TextSource) -> Fingerprint:
     """The fingerprint of a run: its settings, texts, encoder and synonyms."""
     settings = {key: value for key, value in changed_values(recipe).items() if key not in _FREE}
     if process_count() > 1:
         settings["processes"] = process_count()
     named = {key: getattr(recipe, key) for key in ("encoder", "generator", "synonyms")}
-    texts = open_texts(str(recipe.texts), text=recipe.text).fingerprint()
-    contents = {"texts": {"texts": texts}} | model_contents(named)
+    contents = {"texts": {"texts": source.fingerprint}} | model_contents(named)
     return Fingerprint(kind="pretrain", settings=settings, contents=contents)
 
 

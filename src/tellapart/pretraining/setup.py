@@ -32,7 +32,7 @@ from tellapart.pretraining.mlm import MaskedLanguageModelling
 from tellapart.pretraining.recipe import NEW, PretrainRecipe
 from tellapart.pretraining.tables import WORDNET, synonym_table
 from tellapart.pretraining.terms import Corrections, PretrainingModel
-from tellapart.pretraining.texts import TextSource, open_texts
+from tellapart.pretraining.texts import TextSource
 from tellapart.pretraining.vocabulary import train_wordpiece
 from tellapart.training.progress import text_counter
 
@@ -59,14 +59,15 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(recipe: PretrainRecipe, folder: Path, *, resumed: bool, quiet: bool) -> Prepared:
+def prepare(
+    recipe: PretrainRecipe, source: TextSource, folder: Path, *, resumed: bool, quiet: bool
+) -> Prepared:
     """Reads the texts, loads or creates the model and resolves the recipe.
 
     Tokens and a new tokeniser are kept beside the checkpoints in the run folder; `resumed` requires that the corpus
     is that of the interrupted run.
     """
     use_cpu = default_device() == "cpu"
-    source = open_texts(str(recipe.texts), text=recipe.text)
     notes = list(source.notes)
     processes = PartialState(cpu=use_cpu)
     transformers.set_seed(recipe.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
@@ -60,8 +61,9 @@ class TextSource:
             for line in document:
                 yield line.strip()
 
+    @functools.cached_property
     def fingerprint(self) -> str:
-        """Returns the SHA-256 of the texts."""
+        """The SHA-256 of the texts, for which they are read once."""
         digest = hashlib.sha256()
         for path in self.files:
             with path.open("rb") as file:

@@ -113,7 +113,7 @@ def _check_resumed(
     contents = {key: dict(named) for key, named in data.fingerprints.items() if key == "data.source"}
     settings = {"data.source": baseline.data.source}
     compared = Fingerprint(kind="compare", settings=settings, contents=contents)
-    check_resumed(folder, compared, resume=resume, unmarked=False)  # older trials are warned of one by one
+    check_resumed(folder, compared, resume=resume)  # older trials are warned of one by one
     for its_recipe in recipes.values():
         fingerprints = rows.of(its_recipe, seeds[0]).fingerprints
         for seed in seeds:

@@ -85,7 +85,7 @@ def train(
             fingerprint = recipe_fingerprint(
                 "train", recipe, data.fingerprints, processes=processes, **merged
             )
-            check_resumed(folder, fingerprint, resume=resume)
+            check_resumed(folder, fingerprint, resume=resume, recipe=recipe)
         if resume and (folder / "metrics.json").is_file():
             metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
             return RunResult(folder, metrics, recipe, ("the run was finished already",))

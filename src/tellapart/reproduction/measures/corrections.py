@@ -77,7 +77,7 @@ def forget() -> None:
 def _read(source: str, text: str | None, split: str) -> ColumnRows:
     texts = open_texts(source, text=text, split=split)
     lines = sum(1 for line in texts.lines() if line)
-    return ColumnRows(texts.name, {"lines": lines}, texts.fingerprint())
+    return ColumnRows(texts.name, {"lines": lines}, texts.fingerprint)
 
 
 def _recipe(cell: Cell) -> CorrectionsMeasurement:
