@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/gains.py banking77-5 trec6
     OMP_NUM_THREADS=1 python benchmarks/gains.py --trials 3 --arms cross-entropy,recommended
 
-gains.yaml was written before any of its trials ran, with seeds that no earlier run used. Finished trials are kept in
+gains.yaml names seeds that no earlier run used, and what changed after its first trials. Finished trials are kept in
 runs/gains, so that the same command continues an interrupted run; two commands for different sets can run side by
 side. Results are written to benchmarks/results/gains/<set>.json after every few seeds.
 """
