@@ -80,7 +80,8 @@ class DataRecipe(Settings):
         False,
         "Train once more in the end, on training and validation rows, for the share of the schedule that was "
         "selected. Thresholds, temperature and validation metrics stay those of the first training. `auto`: if "
-        "there is at least one validation row for every four training rows, and no more than one for each.",
+        "there is at least one validation row for every four training rows and no more than one for each, and no "
+        "objective needs them for a label distance.",
     )
     test_share: float = setting(0.2, "Share of all rows to split off if there is no test split.", gt=0, lt=1)
     unlabelled: str | None = setting(
