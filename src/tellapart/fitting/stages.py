@@ -235,7 +235,6 @@ def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
     from_scratch = kind is not None
     rate = stage.learning_rate or default_learning_rate(parameter_count(model), scratch_kind=kind)
     head_rate = stage.head_learning_rate or default_head_learning_rate(rate, from_scratch=from_scratch)
-    rows_per_step = stage.batch_size * stage.gradient_accumulation_steps * process_count()
     objective = stage.objective
     if isinstance(objective, ClassificationOptions):
         objective = objective.model_copy(update={"total": total_outputs(objective, task.labels)})
@@ -250,10 +249,21 @@ def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
             "objective": objective,
             "learning_rate": rate,
             "head_learning_rate": head_rate,
-            "epochs": stage.epochs
-            or float(default_epochs(len(task.train), rows_per_step, from_scratch=from_scratch)),
+            "epochs": decided_epochs(stage, len(task.train), from_scratch=from_scratch),
         }
     )
+
+
+def decided_epochs(stage: StageRecipe, rows: int, *, from_scratch: bool) -> float:
+    """Returns the epochs of a stage that trains the encoder, or the default for its number of rows.
+
+    Args:
+        stage: The stage.
+        rows: Training rows.
+        from_scratch: Whether the encoder starts from random weights.
+    """
+    rows_per_step = stage.batch_size * stage.gradient_accumulation_steps * process_count()
+    return stage.epochs or float(default_epochs(rows, rows_per_step, from_scratch=from_scratch))
 
 
 def _arguments(
