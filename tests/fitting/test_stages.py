@@ -174,6 +174,7 @@ def test_vectors_of_another_model_stop_a_resumed_run_before_it_trains(two_stages
         ("stages.1.perturbation=fgm", "never runs the encoder"),
         ("stages.1.gradient_cache=8", "never runs the encoder"),
         ("stages.0.gradient_cache=32", "would save no memory"),
+        ("stages.0.views_from_layer=1", "a single view"),
         ("stages.1.objective.label_smoothing=0.1", "solver=adamw"),
         ("stages.1.metric=mean_average_precision", "no metric"),
         (
@@ -260,3 +261,16 @@ def test_an_encoder_without_dropout_gets_some_for_the_stage_and_keeps_its_config
     fitted.save(tmp_path / "model")
     saved = json.loads((tmp_path / "model" / "config.json").read_text())
     assert {name: saved[name] for name in rates} == rates
+
+
+@pytest.mark.parametrize("method", ["r-drop", "label-distance"])
+def test_views_that_part_late_are_trained_with_and_without_a_gradient_cache(recipe, tmp_path, method):
+    never = "stages.0.views_dropout=0.0000001"  # so rare that both have the same masks
+    chosen = with_values(method_recipe(method, recipe), [never, "stages.0.epochs=1", "stages.0.batch_size=16"])
+    data = load_data(chosen)
+    weights = []
+    for settings in ([], ["stages.0.views_from_layer=1"], ["stages.0.views_from_layer=1", "stages.0.gradient_cache=8"]):
+        fitted = fit(with_values(chosen, settings), data, tmp_path / str(len(weights)), quiet=True)
+        weights.append(fitted.model.bert.encoder.layer[0].output.dense.weight)
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(weights[0], weights[2], rtol=1e-3, atol=1e-5)

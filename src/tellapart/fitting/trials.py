@@ -49,6 +49,7 @@ _LATER_KEYS = {
     "averaging": 0.2,
     "validation_in_training": False,
     "label_names": None,
+    "views_from_layer": 0,
 }
 # Keys that older recipes have in another objective, where their value counts.
 _LATER_OPTIONS: dict[str, dict[str, Any]] = {
