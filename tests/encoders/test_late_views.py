@@ -25,7 +25,12 @@ DISTILBERT = {"dim": 16, "n_layers": LAYERS, "n_heads": 2, "hidden_dim": 32}
 def _model(family, dropout=0.0):
     rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     if family == "distilbert":
-        rates = {"dropout": dropout, "attention_dropout": dropout, "seq_classif_dropout": dropout, **DISTILBERT}
+        rates = {
+            "dropout": dropout,
+            "attention_dropout": dropout,
+            "seq_classif_dropout": dropout,
+            **DISTILBERT,
+        }
     torch.manual_seed(0)
     config = AutoConfig.for_model(family, num_labels=3, pad_token_id=1, **SIZES, **rates)
     model = AutoModelForSequenceClassification.from_config(config)

@@ -263,14 +263,17 @@ def test_an_encoder_without_dropout_gets_some_for_the_stage_and_keeps_its_config
     assert {name: saved[name] for name in rates} == rates
 
 
+@pytest.mark.parametrize("settings", [[], ["stages.0.gradient_cache=8"]])
 @pytest.mark.parametrize("method", ["r-drop", "label-distance"])
-def test_views_that_part_late_are_trained_with_and_without_a_gradient_cache(recipe, tmp_path, method):
-    never = "stages.0.views_dropout=0.0000001"  # so rare that both have the same masks
-    chosen = with_values(method_recipe(method, recipe), [never, "stages.0.epochs=1", "stages.0.batch_size=16"])
+def test_views_that_part_late_train_as_others_where_dropout_is_rare(recipe, tmp_path, method, settings):
+    never = "stages.0.views_dropout=0.0000001"  # so rare that all masks are equal
+    chosen = with_values(
+        method_recipe(method, recipe), [never, "stages.0.batch_size=16", "stages.0.epochs=1"]
+    )
     data = load_data(chosen)
-    weights = []
-    for settings in ([], ["stages.0.views_from_layer=1"], ["stages.0.views_from_layer=1", "stages.0.gradient_cache=8"]):
-        fitted = fit(with_values(chosen, settings), data, tmp_path / str(len(weights)), quiet=True)
-        weights.append(fitted.model.bert.encoder.layer[0].output.dense.weight)
-    torch.testing.assert_close(weights[0], weights[1], rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(weights[0], weights[2], rtol=1e-3, atol=1e-5)
+    losses = []
+    for layer in (0, 1):
+        part = with_values(chosen, [f"stages.0.views_from_layer={layer}", *settings])
+        fitted = fit(part, data, tmp_path / str(layer), quiet=True)
+        losses.append([entry["loss"] for entry in fitted.history if "loss" in entry])
+    np.testing.assert_allclose(*losses, rtol=1e-2)  # rounding grows with the steps

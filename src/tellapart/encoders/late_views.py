@@ -77,7 +77,7 @@ def _layers(model: Any) -> list[nn.Module]:
             f"leave it out, or use an encoder of one of these families: {', '.join(FAMILIES)}",
         )
     lists = [module for module in model.base_model.modules() if isinstance(module, nn.ModuleList)]
-    return list(max(lists, key=len))
+    return list(max(lists, key=lambda layers: len(layers)))
 
 
 def _repeated(
@@ -86,7 +86,9 @@ def _repeated(
     """Repeats what has B rows: hidden states in front of the first layer, attention masks in front of each."""
 
     def one(value: Any) -> Any:
-        return repeat(value) if isinstance(value, Tensor) and value.dim() > 1 and len(value) == rows else value
+        return (
+            repeat(value) if isinstance(value, Tensor) and value.dim() > 1 and len(value) == rows else value
+        )
 
     return tuple(one(value) for value in args), {name: one(value) for name, value in options.items()}
 

@@ -118,7 +118,9 @@ def fit_twice(
 
 def selects_nothing(recipe: Recipe) -> bool:
     """Returns whether the validation rows select nothing: neither weights nor thresholds nor a temperature."""
-    weights = all(stage.learns != "head" and stage.selection in ("last", "average") for stage in recipe.stages)
+    weights = all(
+        stage.learns != "head" and stage.selection in ("last", "average") for stage in recipe.stages
+    )
     return weights and recipe.decision == DecisionRecipe()
 
 

@@ -128,9 +128,7 @@ def run_trial(
     scratch = folder / f".{trial_file(recipe, folder).stem}"
     start = time.perf_counter()
     try:
-        fitted = fit(
-            recipe, data, scratch, quiet=quiet, pretrainer=pretrainer, validated=data.test is None
-        )
+        fitted = fit(recipe, data, scratch, quiet=quiet, pretrainer=pretrainer, validated=data.test is None)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     split = evaluated_split(data)
