@@ -54,3 +54,36 @@ def test_progress_counts_every_row_once():
     seen: list[int] = []
     nearest_neighbours(np.eye(7, dtype=np.float32), 2, progress=seen.append)
     assert sum(seen) == 7
+
+
+def test_an_index_finds_nearly_all_neighbours_of_very_many_rows(monkeypatch):
+    pytest.importorskip("faiss")
+    random = np.random.default_rng(0)
+    centres = random.standard_normal((40, 16)) * 3
+    vectors = (centres[random.integers(0, 40, 3000)] + random.standard_normal((3000, 16))).astype(np.float32)
+    rows = np.arange(0, 3000, 2)
+    exact = nearest_neighbours(vectors, 10, rows=rows)
+    monkeypatch.setattr(neighbours, "EXACT_ROWS", 100)
+    seen: list[int] = []
+    found = nearest_neighbours(vectors, 10, rows=rows, progress=seen.append)
+    again = nearest_neighbours(vectors, 10, rows=rows)
+    hits = [len(set(a) & set(b)) for a, b in zip(exact.rows.tolist(), found.rows.tolist(), strict=True)]
+    assert np.mean(hits) > 9.5
+    assert sum(seen) == 1500
+    assert not (found.rows == np.arange(1500)[:, None]).any()
+    assert (np.diff(found.cosines, axis=1) <= 0).all()
+    np.testing.assert_array_equal(found.rows, again.rows)
+    np.testing.assert_allclose(found.cosines[:, 0], exact.cosines[:, 0], atol=0.01)
+
+
+def test_rows_for_which_the_index_finds_too_few_are_compared_with_all(monkeypatch):
+    pytest.importorskip("faiss")
+    vectors = np.random.default_rng(0).standard_normal((120, 4)).astype(np.float32)
+    exact = nearest_neighbours(vectors, 10)
+    monkeypatch.setattr(neighbours, "EXACT_ROWS", 100)
+    monkeypatch.setattr(neighbours, "_PROBES", 1)
+    found = nearest_neighbours(vectors, 10)
+    assert (found.rows >= 0).all()
+    few = [len(set(a) & set(b)) for a, b in zip(exact.rows.tolist(), found.rows.tolist(), strict=True)]
+    assert np.isfinite(found.cosines).all()
+    assert 10 in few

@@ -14,7 +14,7 @@ from scipy import sparse
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.encoders.cache import cached_representations
-from tellapart.encoders.neighbours import Neighbours, nearest_neighbours
+from tellapart.encoders.neighbours import Neighbours, check_index, nearest_neighbours
 from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.errors import DataError, UserError
@@ -62,7 +62,7 @@ def audit_data(
         quiet: Whether to show no progress.
 
     Raises:
-        MissingDependencyError: cleanlab is not installed.
+        MissingDependencyError: cleanlab is not installed, or for very many texts faiss.
         DataError: The labels are numeric, or fewer than two classes have two different texts.
         UserError: The encoder has no pre-trained vectors.
         ModelError: The encoder cannot be read.
@@ -76,6 +76,7 @@ def audit_data(
     left_out = Counter(label for row in np.flatnonzero(folds < 0) for label in label_sets[row])
     _check_classes(rows, kept)
     distinct = _distinct_rows(keys, label_sets, rows.splits)
+    check_index(len(distinct))
     vectors = encoded(data, rows.split, encoder, max_length, folder, quiet=quiet)
     with rows_bar(len(distinct), quiet=quiet, title="nearest texts") as progress:
         neighbours = nearest_neighbours(vectors, NEIGHBOURS, rows=distinct, progress=progress)
