@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -16,6 +17,8 @@ from tellapart.files import replacing
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
+
+_LONGEST_DIFF = 4000  # characters; longer texts are shown without marking their changes
 
 
 class Bar(NamedTuple):
@@ -140,3 +143,15 @@ def abbreviate(name: str, length: int = 28) -> str:
         return line
     end = length // 2
     return line[: length - 1 - end] + "…" + line[-end:]
+
+
+def changed_words(original: str, transformed: str) -> list[tuple[str, bool]]:
+    """Returns the pieces of a transformed text, each with whether its words differ from the original."""
+    if len(original) > _LONGEST_DIFF:
+        return [(transformed, False)]
+    old, new = original.split(" "), transformed.split(" ")
+    pieces = [
+        (" ".join(new[start:end]), kind != "equal")
+        for kind, _, _, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    ]
+    return [piece for piece in pieces if piece[0]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from tellapart.evaluation.comparison_tables import (
     unseen_sentence,
 )
 from tellapart.evaluation.metrics import METRICS, ClassMetrics, metric_label
-from tellapart.evaluation.robustness import ChangedRow, Robustness, robustness_rows, robustness_sentence
+from tellapart.evaluation.robustness import Robustness, robustness_rows, robustness_sentence
 from tellapart.evaluation.significance import POWER
 from tellapart.evaluation.sweeps import (
     SweepResult,
@@ -39,9 +38,10 @@ from tellapart.inspection.figures import (
     confusion_figure,
     curves_figure,
     reliability_figure,
+    risk_coverage_figure,
     scatter_figure,
 )
-from tellapart.inspection.page import Bar, Link, shorten, write_page
+from tellapart.inspection.page import Bar, Link, changed_words, shorten, write_page
 from tellapart.inspection.sweep_figure import sweep_figure, sweep_note
 from tellapart.inspection.workbench import pair_name, run_verdict, suspect_counts
 
@@ -54,7 +54,6 @@ SCRIPT = "inspection/templates/workbench.js"
 
 _TEMPLATES = "inspection/templates"
 _TEXT_LENGTH = 600
-_LONGEST_DIFF = 4000  # characters; longer texts are shown without marking their changes
 
 
 def write_report(
@@ -75,6 +74,7 @@ def write_report(
     self_training: Mapping[str, Any] | None = None,
     self_training_note: str = "",
     ranks: np.ndarray | None = None,
+    risk_coverage: Sequence[tuple[float, float]] = (),
 ) -> None:
     """Writes the report of one training run on rows with classes.
 
@@ -96,6 +96,7 @@ def write_report(
         self_training: The section of `metrics.json` on unlabelled texts; None for a run without.
         self_training_note: The same in sentences.
         ranks: Ranks of ordered classes, int64 (K,), `LabelSpace.ranks`; None for unordered classes.
+        risk_coverage: Pairs of coverage and risk, for a model that abstains or is measured on out-of-scope rows.
 
     Raises:
         OutputError: The file could not be written.
@@ -128,6 +129,7 @@ def write_report(
         note=note,
         curves=_training_curves(training_log),
         reliability=reliability_drawing and svg(reliability_drawing),
+        risk_coverage=risk_coverage and svg(risk_coverage_figure(risk_coverage, metrics)),
         confusion=svg(confusion_figure(confusion, names, ranks=ranks)),
         confusion_note=f"{chosen}Numbers are rows; the stronger the colour, the larger the share of the gold class.",
         classes=_class_rows(per_class, thresholds or {}),
@@ -272,7 +274,11 @@ def write_robustness_report(path: Path | str, result: Robustness) -> None:
         sentence=robustness_sentence(result),
         effect=robustness_rows(result),
         changed=[
-            (heading, [(row, _changed_words(row)) for row in rows[:ERRORS_SHOWN]], count)
+            (
+                heading,
+                [(row, changed_words(row.original, row.transformed)) for row in rows[:ERRORS_SHOWN]],
+                count,
+            )
             for heading, rows, count in changed
         ],
         metrics=[
@@ -388,15 +394,3 @@ def _pair_rows(pairs: Sequence[ConfusablePair], linked: bool) -> list[list[objec
         name = f"{pair.a} ↔ {pair.b}"
         rows.append([Link(name, pair_name(pair.a, pair.b)) if linked else name, *bars])
     return rows
-
-
-def _changed_words(row: ChangedRow) -> list[tuple[str, bool]]:
-    """Returns the pieces of the transformed text, each with whether its words differ from the original."""
-    if len(row.original) > _LONGEST_DIFF:
-        return [(row.transformed, False)]
-    old, new = row.original.split(" "), row.transformed.split(" ")
-    pieces = [
-        (" ".join(new[start:end]), kind != "equal")
-        for kind, _, _, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    ]
-    return [piece for piece in pieces if piece[0]]
