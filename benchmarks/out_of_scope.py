@@ -3,12 +3,12 @@
     python benchmarks/out_of_scope.py
     python benchmarks/out_of_scope.py --data clinc150 --out-of-scope oos
 
-A few rows per class are fine-tuned. If a label marks the out-of-scope rows, these are used; else a share of the classes
-is held out by the seed, and their rows are out of scope. Rows of another data set are out of scope too, from another
-domain. All scores see the same models. The validation rows choose a score (highest AUROC against the out-of-scope rows
-among them) and the thresholds; everything that is reported is measured on test rows. `mahalanobis` and `nearest` compare
-the trained encoder's vectors with those of the training rows. Log loss and calibration error are measured with and
-without a temperature. Results go to benchmarks/results/out_of_scope.json.
+A few rows per class are fine-tuned. If a label marks the out-of-scope rows, these are used; else a share of the
+classes is held out by the seed, and their rows are out of scope. Rows of another data set are out of scope too, from
+another domain. All scores see the same models. The validation rows choose a score (highest AUROC against the
+out-of-scope rows among them) and the thresholds; everything that is reported is measured on test rows. `mahalanobis`
+and `nearest` compare the trained encoder's vectors with those of the training rows. Log loss and calibration error
+are measured with and without a temperature. Results go to benchmarks/results/out_of_scope.json.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ _METAVARS = {
     "hierarchy": "SEPARATOR",
     "unlabelled": "FILE",
     "label_texts": "SOURCE",
-    "out_of_scope": "LABEL|FILE",
+    "out_of_scope": "LABEL",
 }
 
 

@@ -87,9 +87,9 @@ def claimed(
 def inputs_of(recipe: Recipe) -> list[str]:
     """Returns what a recipe names that may be a file or a folder: data, texts and encoders."""
     data, encoder = recipe.data, recipe.encoder
-    named = (data.source, data.unlabelled, data.label_texts, data.out_of_scope)
-    named += (encoder.name, encoder.second, encoder.embeddings)
-    return [name for name in named if isinstance(name, str)]
+    rows = (data.source, data.unlabelled, data.label_texts, data.out_of_scope)
+    models = (encoder.name, encoder.second, encoder.embeddings)
+    return [name for name in (*rows, *models) if isinstance(name, str)]
 
 
 def _check_apart(folder: Path, inputs: Iterable[str | Path | None]) -> None:

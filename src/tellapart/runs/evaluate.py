@@ -144,7 +144,8 @@ def _labelled_and_outside(
         regression=labels.regression,
         where=where,
     )
-    marked, outside = names.out_of_scope or trained.out_of_scope, {}
+    outside: dict[str, TextSplit] = {}
+    marked = names.out_of_scope or trained.out_of_scope
     if marked is not None:
         kept, outside = without_label({name: split}, marked)
         if names.out_of_scope is not None:
