@@ -56,8 +56,8 @@ def out_of_scope_page() -> str:
             "cent; AUROC should be high, everything else low.",
             _table(runs, _FIGURES),
             "`probability`, `margin` and `energy` are computed from the logits (`decision.abstain_by`). "
-            "`mahalanobis` and `nearest` compare the trained encoder's vectors with the training rows: the distance to the nearest "
-            "class mean, and the cosine to the nearest row. They are not part of tellapart.",
+            "`mahalanobis` and `nearest` compare the trained encoder's vectors with the training rows: the "
+            "distance to the nearest class mean, and the cosine to the nearest row. They are not part of tellapart.",
             f"The score with the highest AUROC on the validation rows ({rows['validation']} of the classes and "
             f"{rows['validation_outside']} out of scope): {chosen}.",
             "## A precision that was asked for",
@@ -82,18 +82,8 @@ def _table(runs: list[dict[str, Any]], figures: dict[str, str]) -> str:
 
 
 def _calibration_table(runs: list[dict[str, Any]]) -> str:
-    rows = [
-        [
-            "seed",
-            "temperature",
-            "log loss",
-            "with it",
-            "calibration error (%)",
-            "with it",
-            "accuracy (%)",
-            "with it",
-        ]
-    ]
+    names = ("log loss", "calibration error (%)", "accuracy (%)")
+    rows = [["seed", "temperature", *(column for name in names for column in (name, "with it"))]]
     for run in runs:
         found = run["temperature"]
         row = [str(run["seed"]), f"{found['temperature']:.2f}"]

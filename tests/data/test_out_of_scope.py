@@ -26,22 +26,19 @@ def test_marked_rows_leave_their_splits_and_are_no_class():
     assert data.columns.out_of_scope == "oos"
 
 
-def test_rows_of_train_go_to_the_splits_that_have_none():
-    outside = read_task(ROWS, ColumnNames(out_of_scope="oos")).out_of_scope
-    shared = shared_out(outside, seed=0)
-    assert {name: rows.texts for name, rows in shared.items()} == {
-        "test": ["f"],
-        "validation": ["b", "d", "e"],
-    }
-    alone = {"train": TextSplit([str(number) for number in range(9)])}
-    halves = shared_out(alone, seed=0)
-    assert sorted(halves["validation"].texts + halves["test"].texts) == alone["train"].texts
-    assert [len(halves[name]) for name in ("validation", "test")] == [5, 4]
-    assert shared_out(alone, seed=0) == halves
-    assert shared_out(alone, seed=1) != halves
+def test_splits_without_any_get_rows_of_train_as_frequent_as_there():
+    outside = {"train": TextSplit([str(number) for number in range(40)])}
+    sizes = {"train": 160, "validation": 20, "test": 41}
+    shared = shared_out(outside, 200, sizes, seed=0)
+    assert {name: len(rows) for name, rows in shared.items()} == {"validation": 4, "test": 9}
+    assert not {*shared["validation"].texts} & {*shared["test"].texts}
+    assert shared_out(outside, 200, sizes, seed=0) == shared
+    assert shared_out(outside, 200, sizes, seed=1) != shared
+    few = shared_out({"train": TextSplit(["only"])}, 200, sizes, seed=0)
+    assert {name: rows.texts for name, rows in few.items()} == {"validation": ["only"]}
     own = {"validation": TextSplit(["v"]), "test": TextSplit(["t"])}
-    assert shared_out(alone | own, seed=0) == own
-    assert shared_out({"train": TextSplit(["only"])}, seed=0).keys() == {"validation"}
+    assert shared_out(outside | own, 200, sizes, seed=0) == own
+    assert shared_out(outside, 200, {"train": 10}, seed=0) == {}
 
 
 def test_a_label_without_rows_is_refused_with_the_nearest_one():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -78,23 +79,34 @@ def in_the_form_of(texts: TextSplit, train: TextSplit, where: str) -> TextSplit:
     return TextSplit(texts.texts, None if train.text_pairs is None else texts.text_pairs)
 
 
-def shared_out(outside: Mapping[str, TextSplit], seed: int) -> dict[str, TextSplit]:
-    """Gives the out-of-scope rows of the training split to the validation and test rows, as far as these have none.
+def shared_out(
+    outside: Mapping[str, TextSplit], train_rows: int, sizes: Mapping[str, int], seed: int
+) -> dict[str, TextSplit]:
+    """Gives out-of-scope rows of the training split to the validation and test rows, as far as these have none.
+
+    A split gets as many per row as there are per training row, so that they are as frequent as in the training split:
+    a precision depends on that. Rows that are left over are not used.
 
     Args:
         outside: Split name to out-of-scope rows, as read.
-        seed: Seed of the draw, if both splits take rows; the same on every machine.
+        train_rows: Number of the other training rows, as read, at least 1.
+        sizes: Number of rows of the run by the name of their split.
+        seed: Seed of the draw; the same on every machine.
 
     Returns:
         `validation` and `test`, as far as there are rows for them.
     """
     found = {name: outside[name] for name in ("validation", "test") if name in outside}
-    takers = [name for name in ("validation", "test") if name not in found]
     rows = outside.get("train")
-    if rows is not None and takers:
-        order = np.random.default_rng([seed, _PURPOSE]).permutation(len(rows))
-        parts = zip(takers, np.array_split(order, len(takers)), strict=True)
-        found |= {name: rows.select(np.sort(part)) for name, part in parts if len(part)}
+    if rows is None:
+        return found
+    order = np.random.default_rng([seed, _PURPOSE]).permutation(len(rows))
+    for name in ("validation", "test"):
+        if name not in found and sizes.get(name):
+            count = math.ceil(len(rows) / train_rows * sizes[name])
+            drawn, order = order[:count], order[count:]
+            if len(drawn):
+                found[name] = rows.select(np.sort(drawn))
     return found
 
 

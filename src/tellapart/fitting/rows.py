@@ -106,7 +106,8 @@ def split_data(recipe: Recipe, data: TextData) -> TextData:
         seed=recipe.seed,
     )
     if data.out_of_scope:
-        outside = shared_out(data.out_of_scope, recipe.seed)
+        sizes = {name: len(split) for name, split in prepared.splits.items()}
+        outside = shared_out(data.out_of_scope, len(data.train), sizes, recipe.seed)
         notes = (*prepared.notes, out_of_scope_note(outside))
         prepared = dataclasses.replace(prepared, out_of_scope=outside, notes=notes)
     whole = prepared

@@ -103,8 +103,8 @@ class DataRecipe(Settings):
     out_of_scope: str | None = setting(
         None,
         "Texts of no class: the label of their rows, or a file of texts. They are never trained on; the score by "
-        "which a model abstains is measured on them. Those of a file count as test rows; those of the training split "
-        "go to the validation and test rows, if these have none.",
+        "which a model abstains is measured on them. Those of a file count as test rows. Validation and test "
+        "rows without any get some of the training split, in proportion.",
     )
 
 
