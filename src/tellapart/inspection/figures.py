@@ -267,8 +267,7 @@ def risk_coverage_figure(points: Points, metrics: Mapping[str, float]) -> Figure
     axes.plot(*zip(*[(100 * one, 100 * other) for one, other in points], strict=True), color=HIT, lw=1.6)
     if "coverage" in metrics:
         place = [100 * metrics["coverage"]], [100 * metrics["selective_risk"]]
-        axes.scatter(*place, s=42, color=MISS, label="this model", zorder=3)
-        add_legend(axes)
+        axes.scatter(*place, s=42, color=MISS, zorder=3)
     axes.set_ylim(bottom=0)
     return figure
 
