@@ -214,6 +214,22 @@ def test_a_precision_out_of_reach_names_the_highest_and_keeps_the_model(recipe, 
     assert 0 < accepted.mean() <= 1
 
 
+def test_the_estimator_says_which_texts_it_accepts_and_keeps_that(tickets, tiny_encoder, tmp_path):
+    texts, labels = [text for text, _ in tickets], [label for _, label in tickets]
+    options = {"encoder": tiny_encoder, "max_length": 24, "validation_share": 0.4}
+    plain = TextClassifier("frozen", **options).fit(texts, labels)
+    assert plain.accepts(texts).all()
+    careful = TextClassifier("frozen", settings={"decision.abstain.coverage": 0.5}, **options).fit(
+        texts, labels
+    )
+    accepted = careful.accepts(texts)
+    assert 0.3 < accepted.mean() < 0.7
+    confidence = careful.predict_proba(texts).max(axis=1)
+    assert confidence[accepted].min() > confidence[~accepted].max()
+    careful.save(tmp_path)
+    np.testing.assert_array_equal(TextClassifier.load(tmp_path).accepts(texts), accepted)
+
+
 @pytest.mark.parametrize("setting", ["decision.thresholds=tuned", "decision.temperature=fitted"])
 def test_nothing_is_fitted_without_validation_rows(tagged, tmp_path, setting):
     chosen = with_values(tagged, [setting])
