@@ -20,6 +20,8 @@ from encoder_pages import encoders_table
 from evidence import RESULTS, ROOT
 from gains_pages import TITLE as GAINS
 from gains_pages import gains_page, gains_table, recommended_table
+from out_of_scope_pages import TITLE as OUT_OF_SCOPE
+from out_of_scope_pages import has_out_of_scope, out_of_scope_page
 from pretraining_pages import pretraining_pages
 from speed_pages import figures, speed_pages
 from targets import headline_rows
@@ -315,6 +317,7 @@ def index_page() -> str:
                     "- [Training speed of TextCNN and HAN](encoder-speed.md)",
                     *(f"- [{title}]({name}.md)" for name, (title, _) in pretraining_pages().items()),
                     *([f"- [{AUDIT}](audit.md)"] if has_audit() else []),
+                    *([f"- [{OUT_OF_SCOPE}](out-of-scope.md)"] if has_out_of_scope() else []),
                 ]
             ),
             "The defaults of `tellapart train` and the runs they are based on: [defaults](../reference/defaults.md).",
@@ -351,6 +354,8 @@ def pages() -> dict[Path, str]:
     contents[evidence / "gains.md"] = gains_page()
     if has_audit():
         contents[evidence / "audit.md"] = audit_page()
+    if has_out_of_scope():
+        contents[evidence / "out-of-scope.md"] = out_of_scope_page()
     contents[evidence / "README.md"] = index_page()
     for name, comparisons in EXCERPTS.items():
         path = ROOT / "docs" / name

@@ -19,6 +19,7 @@ from tellapart.cli.pretrain import PRETRAIN_PLACES
 from tellapart.objectives.options import OBJECTIVES, ClassificationOptions
 from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.recipes import (
+    AbstainRecipe,
     DataRecipe,
     DecisionRecipe,
     EncoderRecipe,
@@ -35,6 +36,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "encoder": EncoderRecipe,
     "stages": StageRecipe,
     "decision": DecisionRecipe,
+    "abstain": AbstainRecipe,
     "self_training": SelfTrainingRecipe,
     "every objective": ClassificationOptions,
     **{f"objective {name}": kind for name, kind in OBJECTIVES.items()},

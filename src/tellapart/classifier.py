@@ -179,6 +179,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         logits = self._logits(X)
         return probabilities(self._target.labels, logits)
 
+    def accepts(self, X: Any) -> np.ndarray:
+        """Returns whether the model decides on each text, bool (N,); always, unless `decision.abstain` is set."""
+        logits, rule = self._logits(X), self._fitted.decision.abstention
+        return np.ones(len(logits), dtype=bool) if rule is None else rule.accepts(logits)
+
     def decision_function(self, X: Any) -> np.ndarray:
         """Returns logits (N, K); for two classes the logit of the second minus that of the first, (N,)."""
         logits = self._logits(X)

@@ -10,6 +10,8 @@ from sklearn.metrics import f1_score
 
 from tellapart.data.examples import LabelSpace
 from tellapart.errors import DataError, ModelError
+from tellapart.evaluation.abstention import Abstention
+from tellapart.evaluation.conformal import ConformalSets
 from tellapart.evaluation.decision import (
     DECISION_FILE,
     Decision,
@@ -30,6 +32,17 @@ STARS = LabelSpace(("bad", "fair", "good"))
 def test_a_decision_comes_back_from_its_file(tmp_path, decision):
     write_decision(tmp_path, decision, TAGS)
     assert read_decision(tmp_path / DECISION_FILE, TAGS) == (decision, TAGS)
+
+
+def test_abstention_and_prediction_sets_come_back_and_older_files_have_none(tmp_path):
+    path = tmp_path / DECISION_FILE
+    decision = Decision(abstention=Abstention("energy", -0.25), conformal=ConformalSets(0.9, 0.0625))
+    write_decision(tmp_path, decision, STARS)
+    assert read_decision(path, STARS) == (decision, STARS)
+    path.write_text(
+        '{"temperature": 2.0, "temperature_folded": false}'
+    )  # as versions without abstention wrote it
+    assert read_decision(path, STARS) == (Decision(temperature=2.0), STARS)
 
 
 def test_the_order_of_the_classes_comes_back_too(tmp_path):
@@ -79,6 +92,10 @@ def test_thresholds_that_do_not_fit_are_one_sentence(thresholds, labels, message
         '{"temperature": "warm"}',
         '{"thresholds": {"sprot": 0.5}}',
         '{"order": ["sport"]}',
+        '{"abstain": {"by": "mood", "threshold": 0.5}}',
+        '{"abstain": {"by": "margin"}}',
+        '{"abstain": {"by": "margin", "threshold": NaN}}',
+        '{"conformal": 0.9}',
     ],
 )
 def test_a_file_that_does_not_fit_the_model_is_refused(tmp_path, content):

@@ -4,8 +4,63 @@ import numpy as np
 import pytest
 
 from tellapart.data.examples import LabelSpace
+from tellapart.errors import UserError
+from tellapart.evaluation.abstention import Abstention
+from tellapart.evaluation.conformal import ConformalSets
+from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.metrics import probabilities
-from tellapart.evaluation.predictions import predicted_columns, wrong_rows
+from tellapart.evaluation.predictions import added_columns, predicted_columns, wrong_rows
+
+LETTERS = LabelSpace(("a", "b", "c"))
+LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.1, 0.0, 0.0]])
+
+
+def _listed(columns):
+    return {name: column.to_pylist() for name, column in columns.items()}
+
+
+def test_without_anything_asked_the_columns_are_label_and_probability():
+    assert list(added_columns(LETTERS, LOGITS, Decision())) == ["predicted_label", "probability"]
+    scores = LabelSpace(("score",), "regression")
+    assert list(added_columns(scores, LOGITS[:, :1], Decision())) == ["predicted_score"]
+
+
+def test_what_is_asked_for_is_added():
+    chances = probabilities(LETTERS, LOGITS)
+    decision = Decision(abstention=Abstention("margin", 0.2), conformal=ConformalSets(0.9, 0.2))
+    found = _listed(added_columns(LETTERS, LOGITS, decision, margin=True, top_k=2))
+    assert found["predicted_label"] == found["top_1_label"] == ["a", "c", "a"]
+    assert found["second_label"] == found["top_2_label"] == ["b", "b", "b"]
+    assert found["margin"] == pytest.approx(
+        [chances[0, 0] - chances[0, 1]] * 2 + [chances[2, 0] - chances[2, 1]]
+    )
+    assert found["top_1_probability"] == found["probability"]
+    assert found["top_2_probability"] == pytest.approx(chances[[0, 1, 2], 1].tolist())
+    assert found["decision"] == ["accepted", "accepted", "abstained"]
+    assert found["prediction_set"] == [["a", "b"], ["c", "b"], ["a", "b", "c"]]
+    empty = added_columns(LETTERS, LOGITS[:0], decision, margin=True, top_k=2)
+    whole = added_columns(LETTERS, LOGITS, decision, margin=True, top_k=2)
+    assert {name: one.type for name, one in empty.items()} == {name: one.type for name, one in whole.items()}
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "message"),
+    [
+        (LETTERS, {"top_k": 4}, "has 3 classes, and 4 are asked for: ask for fewer"),
+        (LabelSpace(("a", "b", "c"), "multi_label_classification"), {"margin": True}, "none is the second"),
+        (LabelSpace(("score",), "regression"), {"top_k": 1}, "predicts numbers"),
+    ],
+)
+def test_what_the_task_does_not_have_is_refused(labels, options, message):
+    with pytest.raises(UserError, match=message):
+        added_columns(labels, LOGITS[:, : len(labels)], Decision(), **options)
+
+
+def test_several_labels_have_their_most_probable_ones_whatever_the_threshold():
+    labels = LabelSpace(("a", "b", "c"), "multi_label_classification")
+    found = _listed(added_columns(labels, LOGITS - 5, Decision(), top_k=1))
+    assert found["predicted_label"] == [[], [], []]
+    assert found["top_1_label"] == ["a", "c", "a"]
 
 
 def test_wrong_rows_have_their_prediction_and_runner_up():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -12,7 +13,8 @@ import transformers
 from tellapart import TextClassifier
 from tellapart.data.examples import LabelSpace
 from tellapart.encoders.loading import load_encoder
-from tellapart.errors import RecipeError
+from tellapart.errors import RecipeError, TellapartWarning
+from tellapart.evaluation.abstention import Abstention, confidence_scores, precision_threshold
 from tellapart.evaluation.calibration import fit_temperature
 from tellapart.evaluation.decision import tuned_thresholds
 from tellapart.evaluation.metrics import predicted_ids, probabilities
@@ -174,10 +176,62 @@ def test_thresholds_that_fit_nothing_are_refused_before_training(
         fit(chosen, load_data(chosen), tmp_path, quiet=True)
 
 
+@pytest.mark.parametrize("setting", ["decision.abstain.precision=0.9", "decision.conformal=0.9"])
+def test_no_abstention_is_chosen_without_validation_rows(recipe, tmp_path, setting):
+    chosen = with_values(recipe, [setting])
+    data = dataclasses.replace(load_data(chosen), validation=None)
+    with pytest.raises(RecipeError, match=r"on validation rows, and there are none.*validation_share"):
+        fit(chosen, data, tmp_path, quiet=True)
+
+
+def test_out_of_scope_validation_rows_are_wrong_wherever_they_are_accepted(recipe, tmp_path):
+    chosen = with_values(recipe, ["decision.abstain.precision=0.95", "data.validation_share=0.4"])
+    data = load_data(chosen)
+    outside = data.train.select(range(0, 100, 20))  # texts that the model is sure of
+    fitted = fit(
+        chosen, dataclasses.replace(data, out_of_scope={"validation": outside}), tmp_path, quiet=True
+    )
+    logits, gold = fitted.scores(data.validation), data.labels.encode(data.validation.labels)
+    scores = [confidence_scores(one, "probability") for one in (logits, fitted.scores(outside))]
+    right = np.append(logits.argmax(1) == gold, np.zeros(len(outside), dtype=bool))
+    expected, reached = precision_threshold(np.concatenate(scores), right, 0.95)
+    assert reached >= 0.95
+    assert fitted.decision.abstention == Abstention("probability", pytest.approx(expected, abs=1e-6))
+    assert precision_threshold(scores[0], right[: len(gold)], 0.95)[0] != pytest.approx(expected, abs=1e-6)
+
+
+def test_a_precision_out_of_reach_names_the_highest_and_keeps_the_model(recipe, tmp_path):
+    settings = ["decision.abstain.precision=0.75", "decision.abstain_by=energy", "data.validation_share=0.4"]
+    chosen = with_values(recipe, settings)
+    data = load_data(chosen)
+    outside = {"validation": data.validation}  # no threshold tells them from themselves
+    with pytest.warns(
+        TellapartWarning, match=r"no threshold has a precision of 75.0% .*the highest, \d\d.\d%"
+    ):
+        fitted = fit(chosen, dataclasses.replace(data, out_of_scope=outside), tmp_path, quiet=True)
+    assert fitted.decision.abstention.by == "energy"
+    accepted = fitted.decision.abstention.accepts(fitted.scores(data.validation))
+    assert 0 < accepted.mean() <= 1
+
+
+def test_the_estimator_says_which_texts_it_accepts_and_keeps_that(tickets, tiny_encoder, tmp_path):
+    texts, labels = [text for text, _ in tickets], [label for _, label in tickets]
+    options = {"encoder": tiny_encoder, "max_length": 24, "validation_share": 0.4}
+    plain = TextClassifier("frozen", **options).fit(texts, labels)
+    assert plain.accepts(texts).all()
+    careful = TextClassifier("frozen", settings={"decision.abstain.coverage": 0.5}, **options).fit(
+        texts, labels
+    )
+    accepted = careful.accepts(texts)
+    assert 0.3 < accepted.mean() < 0.7
+    confidence = careful.predict_proba(texts).max(axis=1)
+    assert confidence[accepted].min() > confidence[~accepted].max()
+    careful.save(tmp_path)
+    np.testing.assert_array_equal(TextClassifier.load(tmp_path).accepts(texts), accepted)
+
+
 @pytest.mark.parametrize("setting", ["decision.thresholds=tuned", "decision.temperature=fitted"])
 def test_nothing_is_fitted_without_validation_rows(tagged, tmp_path, setting):
-    import dataclasses
-
     chosen = with_values(tagged, [setting])
     data = dataclasses.replace(load_data(chosen), validation=None)
     with pytest.raises(RecipeError, match=r"on validation rows, and there are none.*validation_share"):

@@ -27,6 +27,7 @@ def evaluate(
     label_delimiter: o.LabelDelimiter = None,
     label_names: o.LabelNames = None,
     ordered: o.Ordered = None,
+    out_of_scope: o.OutOfScope = None,
     precision: o.Precision = "fp32",
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -37,6 +38,7 @@ def evaluate(
     tellapart evaluate runs/tickets new_tickets.csv
     tellapart evaluate runs/tickets new_tickets.csv --label queue --json
     tellapart evaluate runs/answers answers.csv --question-id qid
+    tellapart evaluate runs/tickets new_tickets.csv --out-of-scope other.txt
     """
     from tellapart.cli.tables import print_json, show_metrics
     from tellapart.runs.evaluate import evaluate as run
@@ -52,6 +54,7 @@ def evaluate(
         label_delimiter=label_delimiter,
         label_names=None if label_names is None else o.names(label_names),
         order=None if ordered is None else o.names(ordered),
+        out_of_scope=out_of_scope,
         precision=precision,
         quiet=quiet,
         announce=print_notes,

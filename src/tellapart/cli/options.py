@@ -45,6 +45,7 @@ RECIPE_PLACES: Places = {
         "unlabelled": "data.unlabelled",
         "label_texts": "data.label_texts",
         "validation_in_training": "data.validation_in_training",
+        "out_of_scope": "data.out_of_scope",
     },
     _MODEL: {
         "encoder": "encoder.name",
@@ -61,6 +62,9 @@ RECIPE_PLACES: Places = {
         "learning_rate": "stages.0.learning_rate",
         "thresholds": "decision.thresholds",
         "temperature": "decision.temperature",
+        "abstain_precision": "decision.abstain.precision",
+        "abstain_coverage": "decision.abstain.coverage",
+        "conformal": "decision.conformal",
         "seed": "seed",
     },
 }
@@ -73,6 +77,7 @@ _METAVARS = {
     "hierarchy": "SEPARATOR",
     "unlabelled": "FILE",
     "label_texts": "SOURCE",
+    "out_of_scope": "LABEL",
 }
 
 
@@ -137,6 +142,7 @@ LabelDelimiter = Annotated[str | None, _recipe_option("label_delimiter")]
 LabelNames = Annotated[str | None, _recipe_option("label_names")]
 Regression = Annotated[bool | None, _recipe_option("regression")]
 Ordered = Annotated[str | None, _recipe_option("ordered")]
+OutOfScope = Annotated[str | None, _recipe_option("out_of_scope")]
 Encoder = Annotated[str | None, _recipe_option("encoder")]
 MaxLength = Annotated[int | None, _recipe_option("max_length")]
 LearningRate = Annotated[float | None, _recipe_option("learning_rate")]

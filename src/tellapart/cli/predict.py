@@ -18,6 +18,13 @@ def predict(
     prefix: Annotated[
         str, o.option("--prefix", "Put before the names of the added columns.", "Output", "TEXT")
     ] = "",
+    margin: Annotated[
+        bool, o.option("--margin", "Add second_label and margin, the lead of the first class.", "Output")
+    ] = False,
+    top_k: Annotated[
+        int,
+        o.option("--top-k", "Most probable labels to add, with their probabilities.", "Output", "N", min=0),
+    ] = 0,
     precision: o.Precision = "auto",
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -26,11 +33,13 @@ def predict(
 
     The texts are read from the column that the model was trained on. All
     columns are kept; predicted_label and probability are added, as lists for
-    multi-label models. Regression models add predicted_score.
+    multi-label models. Regression models add predicted_score. Models that
+    abstain add decision, and those with prediction sets prediction_set.
 
     Examples:
     tellapart predict runs/tickets new.csv --output labelled.csv
     tellapart predict runs/tickets new.jsonl --text body --output labelled.parquet
+    tellapart predict runs/tickets new.csv --top-k 3 --margin --output labelled.csv
     """
     from tellapart.cli.tables import print_json
     from tellapart.runs.predict import predict as run
@@ -42,6 +51,8 @@ def predict(
         text=text,
         text_pair=text_pair,
         prefix=prefix,
+        margin=margin,
+        top_k=top_k,
         precision=precision,
         quiet=quiet,
         announce=print_notes,

@@ -104,19 +104,18 @@ def show_metrics(splits: Mapping[str, Mapping[str, float]]) -> None:
     """Prints metrics, one column per split.
 
     Args:
-        splits: Column name to metrics by name; the rows are the metrics of the first column.
+        splits: Column name to metrics by name; the rows are the metrics of all columns.
     """
     from tellapart.evaluation.metrics import METRICS
 
     rows = [["metric", *(name.replace("_", " ") for name in splits)]]
-    for name in next(iter(splits.values())):
+    for name in dict.fromkeys(name for metrics in splits.values() for name in metrics):
         metric = METRICS.get(name)
         if metric is None:  # times and counts in metrics.json
             continue
         unit = " (%)" if metric.percentage else ""
-        rows.append(
-            [name.replace("_", " ") + unit, *(metric.display(split[name]) for split in splits.values())]
-        )
+        shown = (metric.display(split[name]) if name in split else "–" for split in splits.values())
+        rows.append([name.replace("_", " ") + unit, *shown])
     show_table(rows)
 
 

@@ -252,6 +252,8 @@ class TextData:
         columns: The columns of the source that the rows were read from, stored beside the model; None if unknown.
         fingerprints: SHA-256 of the columns as read, by the key of the recipe, see
             `tellapart.data.fingerprints.column_fingerprints`; empty for data in memory.
+        out_of_scope: Texts of no class by the name of the split that they belong to, without labels. They are never
+            trained on: those of `validation` help to choose the threshold of abstention, all measure its score.
     """
 
     train: TextSplit
@@ -265,6 +267,7 @@ class TextData:
     label_texts: TextSplit | None = None
     columns: ColumnNames | None = None
     fingerprints: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    out_of_scope: Mapping[str, TextSplit] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, TextSplit]:

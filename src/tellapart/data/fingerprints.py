@@ -32,8 +32,8 @@ def column_fingerprints(data: TextData) -> dict[str, dict[str, str]]:
         data: The task as read, before splitting or sampling.
 
     Returns:
-        `data.source`, `data.unlabelled` and `data.label_texts`, as far as there are such rows: what is fingerprinted,
-        such as "labels of train", to its fingerprint. Labels of the unlabelled texts are left out.
+        `data.source`, `data.unlabelled`, `data.label_texts` and `data.out_of_scope`, as far as there are such rows:
+        what is fingerprinted, such as "labels of train", to its fingerprint. Labels of unlabelled texts are left out.
     """
     classes = [*data.labels.names, data.labels.problem_type]
     found = {"data.source": {"classes": _sha256(classes)}}
@@ -48,6 +48,11 @@ def column_fingerprints(data: TextData) -> dict[str, dict[str, str]]:
     if data.label_texts is not None:
         described = zip(data.label_texts.texts, data.label_texts.labels or (), strict=True)
         found["data.label_texts"] = {"label texts": _sha256(described)}
+    if data.out_of_scope:
+        found["data.out_of_scope"] = {
+            f"out-of-scope texts of {name}": _sha256(zip(*split.columns, strict=True))
+            for name, split in data.out_of_scope.items()
+        }
     return found
 
 

@@ -1,19 +1,23 @@
-"""Decision rule from logits to labels: thresholds and temperature, stored beside the model."""
+"""Decision rule from logits to labels, stored beside the model: thresholds, temperature, abstention, sets."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from tellapart.data.examples import LabelSpace
 from tellapart.data.reading.columns import ColumnNames
 from tellapart.errors import DataError, ModelError
+from tellapart.evaluation.abstention import Abstention
+from tellapart.evaluation.conformal import ConformalSets
 from tellapart.files import write_json
+from tellapart.recipes.decision import AbstainBy
 
 DECISION_FILE = "tellapart.json"
 DEFAULT_THRESHOLD = 0.5
@@ -21,18 +25,22 @@ DEFAULT_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Decision:
-    """Thresholds and temperature that turn logits into labels.
+    """How logits become labels.
 
     Args:
         thresholds: Multi-label only: the probability threshold of each label, K of them; None for 0.5
             throughout.
         temperature: Divisor of the logits before they become probabilities.
         folded: Whether the weights of the last layer are already divided by the temperature.
+        abstention: Single-label only: when the model abstains; None for never.
+        conformal: Single-label only: the rule for prediction sets; None for none.
     """
 
     thresholds: tuple[float, ...] | None = None
     temperature: float = 1.0
     folded: bool = False
+    abstention: Abstention | None = None
+    conformal: ConformalSets | None = None
 
     @property
     def applied_thresholds(self) -> float | np.ndarray:
@@ -52,6 +60,10 @@ class Decision:
         content: dict[str, Any] = {"temperature": self.temperature, "temperature_folded": self.folded}
         if self.thresholds is not None:
             content["thresholds"] = dict(zip(labels.names, self.thresholds, strict=True))
+        if self.abstention is not None:
+            content["abstain"] = asdict(self.abstention)
+        if self.conformal is not None:
+            content["conformal"] = asdict(self.conformal)
         return content
 
 
@@ -82,8 +94,9 @@ def write_decision(
 ) -> None:
     """Writes `tellapart.json` beside a model if there is anything to say; else removes a stale file.
 
-    It holds `temperature`, `temperature_folded` and `thresholds` (label to probability) if they differ from the
-    defaults, the `order` of ordered classes, and the `columns` that the training rows were read from.
+    It holds `temperature`, `temperature_folded`, `thresholds` (label to probability), `abstain` (`by`, `threshold`)
+    and `conformal` (`coverage`, `threshold`) if they differ from the defaults, the `order` of ordered classes, and
+    the `columns` that the training rows were read from.
 
     Raises:
         OutputError: The file cannot be written.
@@ -122,16 +135,31 @@ def read_decision(path: str | Path, labels: LabelSpace) -> tuple[Decision, Label
             None if thresholds is None else threshold_values(thresholds, labels),
             float(content.get("temperature", 1.0)),
             bool(content.get("temperature_folded", False)),
+            _abstention(content.get("abstain")),
+            _conformal(content.get("conformal")),
         )
         if not 0 < decision.temperature < float("inf"):
             raise ValueError(f"the temperature is {decision.temperature}")
     except DataError as error:
         raise ModelError(f"{path} does not fit the model: {error.cause}", error.remedy) from error
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(
             f"{path} cannot be read ({error})", "delete it to predict with thresholds of 0.5"
         ) from error
     return decision, labels
+
+
+def _abstention(content: Mapping[str, Any] | None) -> Abstention | None:
+    if content is None:
+        return None
+    by, threshold = content["by"], float(content["threshold"])
+    if by not in get_args(AbstainBy) or not math.isfinite(threshold):
+        raise ValueError(f"the model abstains by {by} below {threshold}")
+    return Abstention(by, threshold)
+
+
+def _conformal(content: Mapping[str, Any] | None) -> ConformalSets | None:
+    return None if content is None else ConformalSets(float(content["coverage"]), float(content["threshold"]))
 
 
 def read_columns(path: str | Path) -> ColumnNames | None:

@@ -116,6 +116,16 @@ METRICS: dict[str, Metric] = {
     "f1_after": Metric("the same after the attack"),
     "f1_lost": Metric("the decrease", greater_is_better=False, bounds=_CORRELATION),
     "changed_questions": Metric("share of the questions that an attack changes"),
+    "coverage": Metric("share of the rows on which the model does not abstain"),
+    "selective_risk": Metric("share of the accepted rows that are wrong", greater_is_better=False),
+    "risk_coverage_area": Metric("mean share of wrong rows over all coverages", greater_is_better=False),
+    "out_of_scope_auroc": Metric("probability that a row of the classes scores above an out-of-scope row"),
+    "out_of_scope_fpr": Metric(
+        "share of the out-of-scope rows accepted where 95 % of the others are", greater_is_better=False
+    ),
+    "out_of_scope_accepted": Metric(
+        "share of the out-of-scope rows on which the model does not abstain", greater_is_better=False
+    ),
 }
 """Every metric that tellapart reports, by name."""
 

@@ -1,4 +1,4 @@
-"""Tables of predictions: labels and probabilities, or predicted targets."""
+"""Tables of predictions: labels and probabilities, abstentions and prediction sets, or predicted targets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.errors import UserError
+from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.metrics import (
     finite_logits,
     predicted_ids,
@@ -16,12 +18,14 @@ from tellapart.evaluation.metrics import (
 )
 
 PREDICTED, PROBABILITY, PREDICTED_SCORE = "predicted_label", "probability", "predicted_score"
+SECOND, MARGIN, DECISION, SET = "second_label", "margin", "decision", "prediction_set"
+ACCEPTED, ABSTAINED = "accepted", "abstained"
 
 _DECIMALS = 4  # of stored probabilities
 
 
 def prediction_table(
-    labels: LabelSpace, split: TextSplit, logits: np.ndarray, thresholds: float | np.ndarray = 0.5
+    labels: LabelSpace, split: TextSplit, logits: np.ndarray, decision: Decision
 ) -> pa.Table:
     """Returns texts, gold labels and predictions as a table."""
     columns: dict[str, Any] = {}
@@ -32,21 +36,72 @@ def prediction_table(
         columns["text_pair"] = split.text_pairs
     if split.labels is not None:
         columns["label"] = split.labels
-    return pa.table(columns | added_columns(labels, logits, thresholds))
+    return pa.table(columns | added_columns(labels, logits, decision))
 
 
 def added_columns(
-    labels: LabelSpace, logits: np.ndarray, thresholds: float | np.ndarray = 0.5
+    labels: LabelSpace, logits: np.ndarray, decision: Decision, *, margin: bool = False, top_k: int = 0
 ) -> dict[str, pa.Array]:
-    """Returns the columns of `predict`: `predicted_label` and `probability`, or `predicted_score`."""
+    """Returns the columns of `predict`.
+
+    Args:
+        labels: The K classes.
+        logits: (N, K), calibrated.
+        decision: How logits become labels; with abstention and prediction sets, `decision` and `prediction_set` are
+            added.
+        margin: Whether to add `second_label`, the most probable other class, and `margin`, the difference of the two
+            probabilities.
+        top_k: Number of most probable labels to add, as `top_1_label`, `top_1_probability` and so on.
+
+    Returns:
+        `predicted_label` and `probability`, or `predicted_score`; then the others.
+
+    Raises:
+        UserError: The task has no second class or no `top_k` classes.
+    """
+    _check_asked(labels, margin, top_k)
     if labels.regression:
         return {PREDICTED_SCORE: pa.array(finite_logits(logits)[:, 0])}
-    predicted, probability = predicted_columns(labels, logits, thresholds)
+    predicted, probability = predicted_columns(labels, logits, decision.applied_thresholds)
     listed = labels.multi_label
-    return {
+    columns = {
         PREDICTED: pa.array(predicted, pa.list_(pa.string()) if listed else pa.string()),
         PROBABILITY: pa.array(probability, pa.list_(pa.float64()) if listed else pa.float64()),
     }
+    names = np.asarray(labels.names, dtype=object)
+    chances = probabilities(labels, logits)
+    order = np.argsort(
+        -finite_logits(logits), axis=1, kind="stable"
+    )  # of logits: probabilities round to ties
+    highest = np.take_along_axis(chances, order[:, : max(top_k, 2)], axis=1)
+    if margin:
+        columns[SECOND] = pa.array(names[order[:, 1]], pa.string())
+        columns[MARGIN] = pa.array(highest[:, 0] - highest[:, 1])
+    if decision.abstention is not None:
+        accepted = decision.abstention.accepts(logits)
+        columns[DECISION] = pa.array(np.where(accepted, ACCEPTED, ABSTAINED).tolist(), pa.string())
+    if decision.conformal is not None:
+        members = decision.conformal.members(chances)
+        sets = [names[row[mask[row]]].tolist() for row, mask in zip(order, members, strict=True)]
+        columns[SET] = pa.array(sets, pa.list_(pa.string()))
+    for place in range(top_k):
+        columns[f"top_{place + 1}_label"] = pa.array(names[order[:, place]], pa.string())
+        columns[f"top_{place + 1}_probability"] = pa.array(highest[:, place])
+    return columns
+
+
+def _check_asked(labels: LabelSpace, margin: bool, top_k: int) -> None:
+    if labels.regression and (margin or top_k):
+        raise UserError(
+            "the model predicts numbers, and has no most probable classes", "leave the option out"
+        )
+    if margin and labels.multi_label:
+        raise UserError(
+            "a text can have several labels, so that none is the second", "use --top-k (in Python top_k)"
+        )
+    wanted = max(top_k, 2 if margin else 0)
+    if wanted > len(labels):
+        raise UserError(f"the model has {len(labels)} classes, and {wanted} are asked for", "ask for fewer")
 
 
 def predicted_columns(

@@ -194,7 +194,7 @@ def _fitted(
 
 
 def _with_decision(fitted: Fitted, run: ResolvedRun) -> Fitted:
-    decision = decide(run.recipe.decision, fitted, run.data.validation)
+    decision = decide(run.recipe.decision, fitted, run.data)
     return replace(fitted, decision=decision, columns=run.data.columns)
 
 

@@ -87,8 +87,9 @@ def claimed(
 def inputs_of(recipe: Recipe) -> list[str]:
     """Returns what a recipe names that may be a file or a folder: data, texts and encoders."""
     data, encoder = recipe.data, recipe.encoder
-    named = (data.source, data.unlabelled, data.label_texts, encoder.name, encoder.second, encoder.embeddings)
-    return [name for name in named if isinstance(name, str)]
+    rows = (data.source, data.unlabelled, data.label_texts, data.out_of_scope)
+    models = (encoder.name, encoder.second, encoder.embeddings)
+    return [name for name in (*rows, *models) if isinstance(name, str)]
 
 
 def _check_apart(folder: Path, inputs: Iterable[str | Path | None]) -> None:
@@ -268,7 +269,7 @@ def write_run(
     shown = "test" if "test" in logits else "validation"
     if shown in logits:
         split = data.splits[shown]
-        table = prediction_table(fitted.labels, split, logits[shown], fitted.decision.applied_thresholds)
+        table = prediction_table(fitted.labels, split, logits[shown], fitted.decision)
         write_table(table, folder / "predictions.parquet")
         _write_report(folder, fitted, data, split, logits[shown], metrics, shown)
     write_json(folder / "metrics.json", metrics)
@@ -325,6 +326,7 @@ def _write_report(
         self_training=fitted.self_training,
         self_training_note=" ".join(self_training_notes(fitted.self_training or {})),
         ranks=labels.ranks,
+        risk_coverage=metrics.get("risk_coverage", {}).get(shown, ()),
     )
 
 

@@ -156,7 +156,7 @@ def fit_merged(
     if merge == "soup":
         soup.write_into(member.model)
         fitted = replace(member, history=history, objective=None, recipe=kept)
-        fitted = replace(fitted, decision=decide(kept.decision, fitted, run.data.validation))
+        fitted = replace(fitted, decision=decide(kept.decision, fitted, run.data))
     else:
         distilled = fit(
             _distilling(run.recipe), data, Path(folder) / "distil", targets=np.mean(chances, 0), **options

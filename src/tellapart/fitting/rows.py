@@ -8,6 +8,7 @@ from typing import Any
 from tellapart.data.examples import TextData
 from tellapart.data.fingerprints import column_fingerprints
 from tellapart.data.label_texts import NONE, label_text_note, read_label_texts
+from tellapart.data.out_of_scope import in_the_form_of, out_of_scope_note, shared_out
 from tellapart.data.reading.columns import ColumnNames
 from tellapart.data.reading.rows import read_task
 from tellapart.data.reading.unlabelled import read_unlabelled
@@ -15,6 +16,7 @@ from tellapart.data.splits import prepare_splits, sample
 from tellapart.data.unlabelled import REST, undrawn_rows, unlabelled_rows
 from tellapart.errors import RecipeError
 from tellapart.evaluation.task import RELEVANT, is_ranking
+from tellapart.files import user_path
 from tellapart.objectives.relations import with_relations
 from tellapart.recipes import DataRecipe, Recipe
 
@@ -43,6 +45,10 @@ def read_rows(recipe: Recipe) -> TextData:
     if given.unlabelled is not None and given.unlabelled != REST:
         texts, notes = read_unlabelled(given.unlabelled, names, multi_label=data.labels.multi_label)
         data = dataclasses.replace(data, unlabelled=texts, notes=(*data.notes, *notes))
+    if given.out_of_scope is not None and names.out_of_scope is None:
+        texts, notes = read_unlabelled(given.out_of_scope, names)
+        outside = in_the_form_of(texts, data.train, given.out_of_scope)
+        data = dataclasses.replace(data, out_of_scope={"test": outside}, notes=(*data.notes, *notes))
     data = dataclasses.replace(data, fingerprints=column_fingerprints(data))
     if not is_ranking(data.labels, data.train):
         return data
@@ -51,11 +57,21 @@ def read_rows(recipe: Recipe) -> TextData:
 
 
 def column_names(given: DataRecipe) -> ColumnNames:
-    """Returns the column names of a recipe."""
-    labels = None if given.label_names is None else tuple(given.label_names)
+    """Returns the column names of a recipe, with the label of out-of-scope rows if there is one."""
     return ColumnNames(
-        given.text, given.text_pair, given.label, given.question_id, given.label_delimiter, labels
+        given.text,
+        given.text_pair,
+        given.label,
+        given.question_id,
+        given.label_delimiter,
+        None if given.label_names is None else tuple(given.label_names),
+        out_of_scope_label(given.out_of_scope),
     )
+
+
+def out_of_scope_label(named: str | None) -> str | None:
+    """Returns what marks out-of-scope rows if it is a label; None if it is the path of a file."""
+    return None if named is None or user_path(named).is_file() else named
 
 
 def with_label_texts(data: TextData, recipe: Recipe) -> TextData:
@@ -89,6 +105,11 @@ def split_data(recipe: Recipe, data: TextData) -> TextData:
         test_share=given.test_share,
         seed=recipe.seed,
     )
+    if data.out_of_scope:
+        sizes = {name: len(split) for name, split in prepared.splits.items()}
+        outside = shared_out(data.out_of_scope, len(data.train), sizes, recipe.seed)
+        notes = (*prepared.notes, out_of_scope_note(outside))
+        prepared = dataclasses.replace(prepared, out_of_scope=outside, notes=notes)
     whole = prepared
     asked = {"train": given.train_rows, "validation": given.validation_rows, "test": given.test_rows}
     for name, rows in asked.items():

@@ -50,6 +50,10 @@ _LATER_KEYS = {
     "validation_in_training": False,
     "label_names": None,
     "views_from_layer": 0,
+    "out_of_scope": None,
+    "abstain": None,
+    "abstain_by": "probability",
+    "conformal": None,
 }
 # Keys that older recipes have in another objective, where their value counts.
 _LATER_OPTIONS: dict[str, dict[str, Any]] = {
@@ -256,7 +260,8 @@ def _fingerprint(recipe: Recipe, source: str) -> str:
     stages = content["stages"]
     objectives = [stage["objective"] for stage in stages]
     sections = [
-        (section, _LATER_KEYS) for section in (content["data"], content["encoder"], *stages, *objectives)
+        (section, _LATER_KEYS)
+        for section in (content["data"], content["encoder"], content["decision"], *stages, *objectives)
     ]
     sections += [(options, _LATER_OPTIONS.get(options["name"], {})) for options in objectives]
     for section, later in sections:

@@ -1,4 +1,4 @@
-"""Figures of runs and comparisons: confusion matrix, label distances, curves, calibration, targets, methods."""
+"""Figures of runs and comparisons: confusion matrix, label distances, curves, calibration, risk, targets, methods."""
 
 from __future__ import annotations
 
@@ -251,6 +251,24 @@ def reliability_figure(series: Mapping[str, Sequence[ReliabilityBin]]) -> Figure
             zorder=2,
         )
     add_legend(axes)
+    return figure
+
+
+def risk_coverage_figure(points: Points, metrics: Mapping[str, float]) -> Figure:
+    """Draws the share of wrong rows among the accepted ones over the share that is accepted.
+
+    Args:
+        points: Pairs of coverage and risk, at least one.
+        metrics: `coverage` and `selective_risk` where the model abstains, which are marked.
+    """
+    figure = new_figure(4.6, 3.4)
+    axes = figure.add_subplot()
+    style_axes(axes, "both", "coverage (%)", "wrong among the accepted (%)")
+    axes.plot(*zip(*[(100 * one, 100 * other) for one, other in points], strict=True), color=HIT, lw=1.6)
+    if "coverage" in metrics:
+        place = [100 * metrics["coverage"]], [100 * metrics["selective_risk"]]
+        axes.scatter(*place, s=42, color=MISS, zorder=3)
+    axes.set_ylim(bottom=0)
     return figure
 
 

@@ -37,6 +37,7 @@ from tellapart.inspection.figures import (
     confusion_figure,
     curves_figure,
     reliability_figure,
+    risk_coverage_figure,
     scatter_figure,
 )
 from tellapart.inspection.page import Bar, Link, shorten, write_page
@@ -72,6 +73,7 @@ def write_report(
     self_training: Mapping[str, Any] | None = None,
     self_training_note: str = "",
     ranks: np.ndarray | None = None,
+    risk_coverage: Sequence[tuple[float, float]] = (),
 ) -> None:
     """Writes the report of one training run on rows with classes.
 
@@ -93,6 +95,7 @@ def write_report(
         self_training: The section of `metrics.json` on unlabelled texts; None for a run without.
         self_training_note: The same in sentences.
         ranks: Ranks of ordered classes, int64 (K,), `LabelSpace.ranks`; None for unordered classes.
+        risk_coverage: Pairs of coverage and risk, for a model that abstains or is measured on out-of-scope rows.
 
     Raises:
         OutputError: The file could not be written.
@@ -125,6 +128,7 @@ def write_report(
         note=note,
         curves=_training_curves(training_log),
         reliability=reliability_drawing and svg(reliability_drawing),
+        risk_coverage=risk_coverage and svg(risk_coverage_figure(risk_coverage, metrics)),
         confusion=svg(confusion_figure(confusion, names, ranks=ranks)),
         confusion_note=f"{chosen}Numbers are rows; the stronger the colour, the larger the share of the gold class.",
         classes=_class_rows(per_class, thresholds or {}),

@@ -11,6 +11,7 @@ run folder has all of them.
 
 from __future__ import annotations
 
+from tellapart.recipes.decision import AbstainRecipe, DecisionRecipe
 from tellapart.recipes.methods import (
     RECOMMENDED_METHOD,
     REGRESSION_METHOD,
@@ -23,7 +24,6 @@ from tellapart.recipes.methods import (
 from tellapart.recipes.reading import validated, with_values
 from tellapart.recipes.schema import (
     DataRecipe,
-    DecisionRecipe,
     EncoderRecipe,
     Recipe,
     SelfTrainingRecipe,
@@ -34,6 +34,7 @@ from tellapart.recipes.variants import compared_recipes, split_methods
 __all__ = [
     "RECOMMENDED_METHOD",
     "REGRESSION_METHOD",
+    "AbstainRecipe",
     "DataRecipe",
     "DecisionRecipe",
     "EncoderRecipe",

@@ -19,6 +19,7 @@ from tellapart.objectives.options import (
     Settings,
     setting,
 )
+from tellapart.recipes.decision import DecisionRecipe
 
 
 class DataRecipe(Settings):
@@ -98,6 +99,12 @@ class DataRecipe(Settings):
         None,
         "Labels of the positions of vectors of 0 and 1, such as `[0, 1, 1]`, in order (comma-separated for "
         "`--label-names`). Default: numbers from 0.",
+    )
+    out_of_scope: str | None = setting(
+        None,
+        "Texts of no class: the label of their rows, or a file of texts. They are never trained on; the score by "
+        "which a model abstains is measured on them. Those of a file count as test rows. Validation and test "
+        "rows without any get some of the training split, in proportion.",
     )
 
 
@@ -274,24 +281,6 @@ class StageRecipe(Settings):
         False,
         "Add the label texts of its classes to each batch as anchors: further rows of the terms that compare texts "
         "(AAN, AM, ACE, CLLD, SupCon), not of the classification loss.",
-    )
-
-
-Probability = Annotated[float, Field(gt=0, lt=1)]
-
-
-class DecisionRecipe(Settings):
-    """How logits become labels, after training."""
-
-    thresholds: Literal["tuned"] | Probability | dict[str, Probability] = setting(
-        0.5,
-        "For multi-label tasks, the probability from which a label is predicted: one number; numbers by label name "
-        "(0.5 for the others); or `tuned`, the threshold with the highest F1 on the validation rows, per label.",
-    )
-    temperature: Literal["none", "fitted", "folded"] = setting(
-        "none",
-        "Calibration: `fitted` divides logits by the temperature with the highest likelihood of the validation "
-        "labels; `folded` also scales the model's last layer by it; or `none`.",
     )
 
 

@@ -9,15 +9,20 @@ from typing import Any
 
 from tellapart.data.examples import TextSplit
 from tellapart.data.label_spelling import known_labels
+from tellapart.data.out_of_scope import check_found, in_the_form_of, without_label
 from tellapart.data.reading.columns import ColumnNames, find_model_columns
 from tellapart.data.reading.label_lists import named_lists, one_label_column
 from tellapart.data.reading.rows import read_splits
+from tellapart.data.reading.unlabelled import read_unlabelled
 from tellapart.data.reading.values import read_examples
 from tellapart.encoders.precision import Precision
+from tellapart.errors import DataError
 from tellapart.evaluation.ranking import WithoutPositive
 from tellapart.evaluation.task import task_metrics
+from tellapart.fitting.abstaining import abstention_report
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.loading import load_fitted
+from tellapart.fitting.rows import out_of_scope_label
 
 
 def evaluate(
@@ -32,11 +37,12 @@ def evaluate(
     label_delimiter: str | None = None,
     label_names: Sequence[str] | None = None,
     order: Sequence[str] | None = None,
+    out_of_scope: str | None = None,
     precision: Precision = "fp32",
     quiet: bool = False,
     announce: Callable[[Sequence[str]], None] | None = None,
-) -> dict[str, float]:
-    """Evaluates a saved classifier with its thresholds and temperature.
+) -> dict[str, Any]:
+    """Evaluates a saved classifier with its thresholds and temperature, and its abstention if it abstains.
 
     Args:
         model: A run folder, a plain checkpoint, or an export.
@@ -51,12 +57,14 @@ def evaluate(
         label_names: The labels of the positions of vectors of 0 and 1, in order.
         order: All classes from first to last, for the metrics of ordered ones; by default the order that the model
             was trained with, if any.
+        out_of_scope: The label of rows of no class, by default that of the training; or a file of such texts.
         precision: As for `tellapart.runs.predict.predict`; by default `fp32`, as for a run's own metrics.
         quiet: Whether to show no progress.
         announce: Called with a note on the columns that are read.
 
     Returns:
-        Every metric of the task by name, and `rows`.
+        Every metric of the task by name, and `rows`. If the model abstains, or with out-of-scope rows, also the
+        metrics of `tellapart.fitting.abstaining.AbstentionReport`, and its curve as `risk_coverage`.
 
     Raises:
         DataError: The rows cannot be read, a label is unknown to the model, or the order does not name each class
@@ -66,15 +74,21 @@ def evaluate(
     fitted = load_fitted(model).in_precision(precision)
     labels = fitted.labels if order is None else fitted.labels.in_order(order)
     given = None if label_names is None else tuple(label_names)
-    names = ColumnNames(text, text_pair, label, question_id, label_delimiter, given)
-    split = read_labelled(source, fitted, names, announce)
+    marked = out_of_scope_label(out_of_scope)
+    names = ColumnNames(text, text_pair, label, question_id, label_delimiter, given, marked)
+    split, outside = _labelled_and_outside(source, fitted, names, announce)
+    if out_of_scope is not None and marked is None:
+        texts, _ = read_unlabelled(out_of_scope, names)
+        outside = in_the_form_of(texts, split, out_of_scope)
     logits = fitted.scores(split, quiet=quiet)
-    return {
+    metrics: dict[str, Any] = {
         "rows": len(split),
         **task_metrics(
             labels, split, logits, fitted.decision.applied_thresholds, without_positive=without_positive
         ),
     }
+    report = abstention_report(fitted, split, logits, outside)
+    return metrics if report is None else metrics | report.metrics | {"risk_coverage": report.curve}
 
 
 def read_labelled(
@@ -83,12 +97,19 @@ def read_labelled(
     names: ColumnNames,
     announce: Callable[[Sequence[str]], None] | None = None,
 ) -> TextSplit:
-    """Reads labelled rows for a saved classifier; `source` and `announce` as for `evaluate`.
+    """Reads labelled rows for a saved classifier, without those out of scope; the arguments are as for `evaluate`.
 
     Raises:
         DataError: The rows cannot be read, lack a column that the model was trained on, or have a label that is
             unknown to the classifier; the message names the first row.
     """
+    return _labelled_and_outside(source, fitted, names, announce)[0]
+
+
+def _labelled_and_outside(
+    source: Any, fitted: Fitted, names: ColumnNames, announce: Callable[[Sequence[str]], None] | None
+) -> tuple[TextSplit, TextSplit | None]:
+    """Reads labelled rows, and those with the label of out-of-scope rows; None without any."""
     found = read_splits(source)
     name = next(name for name in ("test", "validation", "train") if name in found.tables)
     table = found.tables[name]
@@ -123,4 +144,13 @@ def read_labelled(
         regression=labels.regression,
         where=where,
     )
-    return known_labels(split, labels, where, "the model's classes")
+    outside: dict[str, TextSplit] = {}
+    marked = names.out_of_scope or trained.out_of_scope
+    if marked is not None:
+        kept, outside = without_label({name: split}, marked)
+        if names.out_of_scope is not None:
+            check_found(outside, kept, marked)
+        if not kept:
+            raise DataError(f"all rows of {where} are out of scope", "add rows of classes")
+        split = kept[name]
+    return known_labels(split, labels, where, "the model's classes"), outside.get(name)

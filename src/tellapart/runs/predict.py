@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ def predict(
     text: str | None = None,
     text_pair: str | None = None,
     prefix: str = "",
+    margin: bool = False,
+    top_k: int = 0,
     precision: Precision = "auto",
     quiet: bool = False,
     announce: Callable[[Sequence[str]], None] | None = None,
@@ -44,10 +47,12 @@ def predict(
         file: CSV, TSV, JSONL, JSON or Parquet.
         output: The file to write; its suffix determines the format. All columns of `file` are kept, and
             `predicted_label` and `probability` are added (lists for multi-label models); `predicted_score` for
-            regression models.
+            regression models; `decision` (accepted or abstained) and `prediction_set` if the model has them.
         text: The text column; by default that of the model's training, or found by its name if that is unknown.
         text_pair: The second text's column, likewise.
         prefix: Put before the names of the added columns.
+        margin: Whether to add `second_label` and `margin`, the difference of the two highest probabilities.
+        top_k: Number of most probable labels to add, with their probabilities.
         precision: `fp32`; `bf16` for weights cast once; `auto` for bf16 where the device is faster with it.
         quiet: Whether to show no progress.
         announce: Called with a note on the columns that are read.
@@ -60,6 +65,7 @@ def predict(
             name of an added one.
         ModelError: The folder holds no classifier.
         OutputError: The output cannot be written.
+        UserError: The task has no second class, or no `top_k` classes.
     """
     rows = open_rows(file)
     given = ColumnNames(text, text_pair)
@@ -68,7 +74,8 @@ def predict(
     if announce is not None:
         announce([f"Columns: {columns}."])
     fitted = load_fitted(model).in_precision(precision)
-    added = _added(fitted, np.empty((0, len(fitted.labels)), dtype=np.float32))
+    add = partial(added_columns, fitted.labels, decision=fitted.decision, margin=margin, top_k=top_k)
+    added = add(np.empty((0, len(fitted.labels)), dtype=np.float32))
     fields = [pa.field(prefix + name, column.type) for name, column in added.items()]
     for field in fields:
         if field.name in rows.schema.names:
@@ -80,8 +87,7 @@ def predict(
     with writing_table(output, schema) as write, rows_bar(rows.rows, quiet=quiet) as progress:
         for table, split, tokenised in one_ahead(_tokenised_parts(rows, columns, fitted)):
             logits = fitted.scores(split, rows=tokenised, progress=progress)
-            columns_added = _added(fitted, logits).values()
-            write(pa.Table.from_arrays([*table.columns, *columns_added], schema=schema))
+            write(pa.Table.from_arrays([*table.columns, *add(logits).values()], schema=schema))
     return rows.rows
 
 
@@ -91,7 +97,3 @@ def _tokenised_parts(
     for table in rows.parts():
         split = read_examples(table, columns, where=str(rows.path))
         yield table, split, fitted.tokenised(split)
-
-
-def _added(fitted: Fitted, logits: np.ndarray) -> dict[str, pa.Array]:
-    return added_columns(fitted.labels, logits, fitted.decision.applied_thresholds)

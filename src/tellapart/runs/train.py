@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tellapart.data.examples import TextData
 from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.task import seen_note, task_metrics, unseen_metrics
+from tellapart.fitting.abstaining import abstention_reports
+from tellapart.fitting.decisions import decision_metrics
 from tellapart.fitting.environment import environment, is_main_process, process_count
 from tellapart.fitting.fingerprints import check_resumed, recipe_fingerprint
 from tellapart.fitting.fit import fit
-from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.folder import CHECKPOINTS, claimed, inputs_of, write_run
 from tellapart.fitting.merging import Merge, check_merge, fit_merged
 from tellapart.fitting.refit import trained_rows
@@ -146,6 +145,9 @@ def _trained(
                 fitted.decision.applied_thresholds,
                 without_positive=recipe.data.without_positive,
             )
+    for name, report in abstention_reports(fitted, data, logits).items():
+        metrics[name] |= report.metrics
+        metrics.setdefault("risk_coverage", {})[name] = report.curve
     if cut:
         metrics["cut"] = {"max_length": fitted.max_length, **cut}
     if "test" in logits:
@@ -162,24 +164,9 @@ def _trained(
             metrics["test_unseen"] = unseen
             notes.append(seen_note(len(data.test), unseen))
     if fitted.decision != Decision():
-        metrics["decision"] = _decision_metrics(fitted, data, logits)
+        metrics["decision"] = decision_metrics(fitted, data, logits)
     metrics["environment"] = environment()
     if is_main_process():
         write_run(folder, fitted, data, logits, metrics)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return RunResult(folder, metrics, fitted.recipe, tuple(notes))
-
-
-def _decision_metrics(fitted: Fitted, data: TextData, logits: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The fitted thresholds and temperature, and the metrics without them."""
-    assert fitted.recipe is not None
-    before = {
-        name: task_metrics(
-            fitted.labels,
-            data.splits[name],
-            fitted.decision.uncalibrated(scores),
-            without_positive=fitted.recipe.data.without_positive,
-        )
-        for name, scores in logits.items()
-    }
-    return {**fitted.decision.to_dict(fitted.labels), "before": before}

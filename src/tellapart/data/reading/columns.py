@@ -58,6 +58,7 @@ class ColumnNames:
         question_id: The question of each row in ranking tasks.
         label_delimiter: Separates the labels in a cell; makes the task multi-label.
         label_names: The labels of the positions of vectors of 0 and 1, or of several label columns, in order.
+        out_of_scope: The label of rows that belong to no class.
     """
 
     text: str | None = None
@@ -66,6 +67,7 @@ class ColumnNames:
     question_id: str | None = None
     label_delimiter: str | None = None
     label_names: tuple[str, ...] | None = None
+    out_of_scope: str | None = None
 
 
 @dataclass(frozen=True)

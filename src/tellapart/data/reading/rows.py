@@ -15,6 +15,7 @@ from tellapart.data.benchmarks.base import BenchmarkSet
 from tellapart.data.benchmarks.registry import local_folder, named_tables, registered
 from tellapart.data.examples import SCORE, LabelSpace, TextData, TextSplit
 from tellapart.data.label_spelling import known_labels, shown_name
+from tellapart.data.out_of_scope import check_found, without_label
 from tellapart.data.reading.columns import ColumnNames, find_columns, written_columns, written_name
 from tellapart.data.reading.hub import hub_tables
 from tellapart.data.reading.label_lists import named_lists, one_label_column
@@ -74,7 +75,8 @@ def read_task(
 ) -> TextData:
     """Reads a labelled task.
 
-    Validation and test splits without any label are left out, with a note.
+    Validation and test splits without any label are left out, with a note. Rows with the label `names.out_of_scope`
+    are in `TextData.out_of_scope` and not in their split.
 
     Args:
         source: Any source that `read_splits` takes.
@@ -85,7 +87,8 @@ def read_task(
     Raises:
         DataError: There are no training rows or fewer than two classes, another split has a class that the
             training rows lack, texts or labels cannot be read, or the labels look like numeric targets and
-            `regression` is None.
+            `regression` is None; or no row has the label `names.out_of_scope`, or the rows have several labels or
+            numbers.
     """
     found = read_splits(source)
     if "train" not in found.tables:
@@ -125,6 +128,12 @@ def read_task(
             where=where,
         )
     notes += _empty_texts(splits)
+    outside: dict[str, TextSplit] = {}
+    if names.out_of_scope is not None:
+        splits, outside = without_label(splits, names.out_of_scope)
+        check_found(outside, splits, names.out_of_scope)
+        if "train" not in splits:
+            raise DataError(f"all training rows of {found.name} are out of scope", "add rows of classes")
     if scores:
         labels = score_space(splits["train"], where=_where(found, "train"))
     else:
@@ -142,7 +151,13 @@ def read_task(
         source=found.name,
         notes=tuple(notes),
         metric=found.benchmark.metric if found.benchmark is not None else None,
-        columns=ColumnNames(**vars(columns), label_delimiter=delimiter, label_names=names.label_names),
+        columns=ColumnNames(
+            **vars(columns),
+            label_delimiter=delimiter,
+            label_names=names.label_names,
+            out_of_scope=names.out_of_scope,
+        ),
+        out_of_scope=outside,
     )
 
 

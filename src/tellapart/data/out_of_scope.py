@@ -1,0 +1,116 @@
+"""Out-of-scope rows: texts of no class, which are never trained on and measure when a model abstains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from tellapart.data.examples import TextSplit
+from tellapart.errors import DataError, did_you_mean
+
+_PURPOSE = 5  # random stream; those below are of tellapart.data.splits
+
+
+def without_label(
+    splits: Mapping[str, TextSplit], label: str
+) -> tuple[dict[str, TextSplit], dict[str, TextSplit]]:
+    """Takes the rows with a label out of splits.
+
+    Args:
+        splits: Split name to labelled rows with one label each.
+        label: The label of the out-of-scope rows.
+
+    Returns:
+        The other rows, and the out-of-scope rows without their label; splits without any row are left out.
+
+    Raises:
+        DataError: The rows have several labels or numbers.
+    """
+    kept, outside = {}, {}
+    for name, split in splits.items():
+        labels = split.labels or []
+        if labels and not isinstance(labels[0], str):
+            raise DataError(
+                f'"{label}" marks the rows that belong to no class, but the rows have several labels or numbers',
+                "leave out --out-of-scope; rows of a multi-label task can have no label",
+            )
+        marked = np.array([one == label for one in labels], dtype=bool)
+        rows = {True: np.flatnonzero(marked), False: np.flatnonzero(~marked)}
+        if len(rows[False]):
+            kept[name] = split.select(rows[False])
+        if len(rows[True]):
+            outside[name] = replace(split.select(rows[True]), labels=None)
+    return kept, outside
+
+
+def check_found(outside: Mapping[str, TextSplit], splits: Mapping[str, TextSplit], label: str) -> None:
+    """Checks that there are out-of-scope rows.
+
+    Args:
+        outside: The out-of-scope rows by split.
+        splits: The other rows, for the message.
+        label: The label that the user gave.
+
+    Raises:
+        DataError: No row has the label.
+    """
+    if not outside:
+        names = sorted({name for split in splits.values() for names in split.label_sets() for name in names})
+        raise DataError(
+            f'no row has the label "{label}", which out_of_scope names{did_you_mean(label, names)}',
+            "give a label of the label column, or the path of a file of texts",
+        )
+
+
+def in_the_form_of(texts: TextSplit, train: TextSplit, where: str) -> TextSplit:
+    """Returns out-of-scope texts with the columns of the training rows.
+
+    Raises:
+        DataError: The training rows are pairs, and the texts are not.
+    """
+    if train.text_pairs is not None and texts.text_pairs is None:
+        raise DataError(
+            f"the training rows are pairs of texts, and {where} has one text per row",
+            "add the second texts, in a column named as that of the training rows",
+        )
+    return TextSplit(texts.texts, None if train.text_pairs is None else texts.text_pairs)
+
+
+def shared_out(
+    outside: Mapping[str, TextSplit], train_rows: int, sizes: Mapping[str, int], seed: int
+) -> dict[str, TextSplit]:
+    """Gives out-of-scope rows of the training split to the validation and test rows, as far as these have none.
+
+    A split gets as many per row as there are per training row, so that they are as frequent as in the training split:
+    a precision depends on that. Rows that are left over are not used.
+
+    Args:
+        outside: Split name to out-of-scope rows, as read.
+        train_rows: Number of the other training rows, as read, at least 1.
+        sizes: Number of rows of the run by the name of their split.
+        seed: Seed of the draw; the same on every machine.
+
+    Returns:
+        `validation` and `test`, as far as there are rows for them.
+    """
+    found = {name: outside[name] for name in ("validation", "test") if name in outside}
+    rows = outside.get("train")
+    if rows is None:
+        return found
+    order = np.random.default_rng([seed, _PURPOSE]).permutation(len(rows))
+    for name in ("validation", "test"):
+        if name not in found and sizes.get(name):
+            count = math.ceil(len(rows) / train_rows * sizes[name])
+            drawn, order = order[:count], order[count:]
+            if len(drawn):
+                found[name] = rows.select(np.sort(drawn))
+    return found
+
+
+def out_of_scope_note(outside: Mapping[str, TextSplit]) -> str:
+    """Returns a sentence on the number of out-of-scope rows per split."""
+    counts = " and ".join(f"{len(rows)} with the {name} rows" for name, rows in outside.items())
+    return f"Out-of-scope rows are not trained on: {counts or 'none are left to measure'}."

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from tellapart.data.examples import TextSplit
+from tellapart.data.out_of_scope import shared_out, without_label
+from tellapart.data.reading.columns import ColumnNames
+from tellapart.data.reading.rows import read_task
+from tellapart.errors import DataError
+
+ROWS = {
+    "train": {"text": ["a", "b", "c", "d", "e"], "label": ["x", "oos", "y", "oos", "oos"]},
+    "test": {"text": ["f", "g"], "label": ["oos", "x"]},
+}
+
+
+def test_marked_rows_leave_their_splits_and_are_no_class():
+    data = read_task(ROWS, ColumnNames(out_of_scope="oos"))
+    assert data.labels.names == ("x", "y")
+    assert data.train.texts == ["a", "c"]
+    assert data.test.texts == ["g"]
+    assert {name: (rows.texts, rows.labels) for name, rows in data.out_of_scope.items()} == {
+        "train": (["b", "d", "e"], None),
+        "test": (["f"], None),
+    }
+    assert data.columns.out_of_scope == "oos"
+
+
+def test_splits_without_any_get_rows_of_train_as_frequent_as_there():
+    outside = {"train": TextSplit([str(number) for number in range(40)])}
+    sizes = {"train": 160, "validation": 20, "test": 41}
+    shared = shared_out(outside, 200, sizes, seed=0)
+    assert {name: len(rows) for name, rows in shared.items()} == {"validation": 4, "test": 9}
+    assert not {*shared["validation"].texts} & {*shared["test"].texts}
+    assert shared_out(outside, 200, sizes, seed=0) == shared
+    assert shared_out(outside, 200, sizes, seed=1) != shared
+    few = shared_out({"train": TextSplit(["only"])}, 200, sizes, seed=0)
+    assert {name: rows.texts for name, rows in few.items()} == {"validation": ["only"]}
+    own = {"validation": TextSplit(["v"]), "test": TextSplit(["t"])}
+    assert shared_out(outside | own, 200, sizes, seed=0) == own
+    assert shared_out(outside, 200, {"train": 10}, seed=0) == {}
+
+
+def test_a_label_without_rows_is_refused_with_the_nearest_one():
+    with pytest.raises(DataError, match=r'no row has the label "oss".*did you mean "oos"'):
+        read_task(ROWS, ColumnNames(out_of_scope="oss"))
+
+
+def test_a_source_with_nothing_else_is_refused():
+    with pytest.raises(DataError, match="all training rows of memory are out of scope"):
+        read_task({"text": ["a"], "label": ["oos"]}, ColumnNames(out_of_scope="oos"))
+
+
+def test_rows_with_several_labels_have_no_mark():
+    with pytest.raises(DataError, match="several labels"):
+        without_label({"train": TextSplit(["a"], labels=[["oos"]])}, "oos")
