@@ -15,6 +15,7 @@ from tellapart.fitting.propagation import certain_targets
 from tellapart.objectives import Objective
 from tellapart.recipes import DecisionRecipe, Recipe
 from tellapart.training.defaults import REFIT_SHARE
+from tellapart.training.progress import part_of_run
 
 
 def check_refit(recipe: Recipe, objectives: Sequence[Objective], data: TextData | None = None) -> None:
@@ -113,14 +114,15 @@ def fit_twice(
     if weights is not None:
         weights = np.append(weights, np.ones(len(validation)))
     logits = first.scores(validation)
-    second = train(
-        refit_recipe(first.recipe),
-        with_validation_rows(rows),
-        folder / "refit",
-        targets=targets,
-        weights=weights,
-        until=first.shares,
-    )
+    with part_of_run("refit with the validation rows"):
+        second = train(
+            refit_recipe(first.recipe),
+            with_validation_rows(rows),
+            folder / "refit",
+            targets=targets,
+            weights=weights,
+            until=first.shares,
+        )
     first = replace(first, recipe=first.recipe.model_copy(update={"data": recipe.data}))
     return refitted(first, second, rows, logits)
 

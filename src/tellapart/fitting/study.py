@@ -70,6 +70,11 @@ class SweepStudy:
             self.trials = min(trials or len(rows), len(rows))
         self._release_lost()
 
+    @property
+    def finished(self) -> int:
+        """The number of combinations that are not left."""
+        return min(self.trials, len(self._places()))
+
     def open_trials(self) -> Iterator[OpenTrial]:
         """Yields the remaining combinations; each must be finished before the next is requested."""
         while len(places := self._places()) < self.trials:
