@@ -39,10 +39,13 @@ class RunsBar:
             TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn(
-                "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
+                "{task.description}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),  # gives way to the times
             ),
             console=Console(stderr=True),
             transient=True,
+            expand=True,
             redirect_stdout=False,
             disable=quiet or not sys.stderr.isatty(),
             speed_estimate_period=math.inf,  # runs may take longer than rich's 30 seconds
