@@ -391,7 +391,11 @@ def test_progress_is_a_line_a_trial_on_standard_error_and_nothing_when_quiet(
     sweep(frozen, [f"{RATE}=1,2"], tmp_path / "out")
     out, err = capsys.readouterr()
     assert out == ""
-    assert "trial 1 of at most 2: stages.0.regularisation=" in err
-    assert "baseline cross-entropy, seed 0:" in err
+    lines = [line for line in err.splitlines() if "/3 " in line]
+    assert lines == err.splitlines()[-3:]
+    assert lines[0].startswith("1/3 baseline cross-entropy, seed 0:")
+    assert lines[1].startswith("2/3 trial 1 of at most 2: stages.0.regularisation=")
+    sweep(frozen, [f"{RATE}=1,2"], tmp_path / "out", resume=True)
+    assert "trial" not in capsys.readouterr().err
     sweep(frozen, [f"{RATE}=1,2"], tmp_path / "quiet", quiet=True)
     assert capsys.readouterr() == ("", "")

@@ -302,7 +302,7 @@ def test_the_report_has_ordered_classes_in_their_order(ticket_file, tickets, tmp
 
 def test_the_wrong_texts_are_written_with_their_rows_and_neighbours(recipe, tickets, tmp_path):
     few = with_values(recipe, ["data.few_shot=2", "stages.0.epochs=1"])
-    result = train(few, tmp_path / "run", quiet=True)
+    result = train(few, tmp_path / "run", quiet=True, explain_errors=600)
     written = json.loads((tmp_path / "run" / "errors.json").read_text())
     table = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pylist()
     wrong = {row for row, one in enumerate(table) if one["label"] != one["predicted_label"]}
@@ -314,3 +314,31 @@ def test_the_wrong_texts_are_written_with_their_rows_and_neighbours(recipe, tick
         assert answer["predicted"] == [row["predicted_label"]]
         assert answer["probability"] == pytest.approx(row["probability"], abs=1e-4)
         assert set(error["nearest"]) == {row["label"], row["predicted_label"]}
+        assert "".join(word for word, _ in error["words"]) == "".join(error["text"].split())
+    assert any(note.startswith("Words that decide by ") for note in written["notes"])
+
+
+def test_words_are_left_out_without_time_and_for_rows_that_the_final_model_was_trained_on(
+    recipe, tickets, tmp_path
+):
+    few = with_values(recipe, ["data.few_shot=2", "stages.0.epochs=1"])
+    train(few, tmp_path / "none", quiet=True, explain_errors=0)
+    source = tmp_path / "without-test"
+    source.mkdir()
+    for name, rows in {"train": tickets[::4], "validation": tickets[1::4]}.items():
+        lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
+        (source / f"{name}.jsonl").write_text("\n".join(lines))
+    twice = with_values(
+        recipe,
+        [
+            f"data.source={source}",
+            "data.test_share=0",
+            "data.validation_in_training=true",
+            "stages.0.epochs=1",
+        ],
+    )
+    train(twice, tmp_path / "twice", quiet=True, explain_errors=600)
+    for name in ("none", "twice"):
+        written = json.loads((tmp_path / name / "errors.json").read_text())
+        assert written["errors"]
+        assert not any("words" in error for error in written["errors"])
