@@ -12,9 +12,10 @@ from tellapart.errors import DataError, MissingDependencyError, OutputError, Rec
 from tellapart.evaluation.decision import Decision
 from tellapart.fitting.fit import fit
 from tellapart.fitting.rows import load_data
+from tellapart.fitting.study import PruningCallback
 from tellapart.recipes import load_recipe, method_recipe, with_values
 from tellapart.runs import sweep as module
-from tellapart.runs.sweep import PruningCallback, sweep
+from tellapart.runs.sweep import sweep
 from tellapart.runs.train import train
 
 RATE = "stages.0.regularisation"
@@ -27,7 +28,7 @@ class PretendedRuns:
     def __init__(self, quality):
         self.quality, self.calls, self.fail_at = quality, [], None
 
-    def __call__(self, recipe, data, folder, *, quiet, callbacks, pretrainer):
+    def __call__(self, recipe, data, folder, *, quiet, callbacks, pretrainer, announce):
         self.calls.append((recipe.method, recipe.stages[0].regularisation, recipe.seed))
         if len(self.calls) == self.fail_at:
             raise KeyboardInterrupt

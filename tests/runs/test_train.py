@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from tellapart.data.examples import TextSplit
 from tellapart.errors import OutputError, RecipeError, UserError
 from tellapart.evaluation.metrics import classification_metrics
 from tellapart.fitting.fit import fit
-from tellapart.fitting.folder import claim_folder
+from tellapart.fitting.folder import claim_folder, write_run
 from tellapart.fitting.loading import load_fitted
 from tellapart.fitting.rows import load_data
 from tellapart.recipes import load_recipe, method_recipe, with_values
@@ -323,21 +324,13 @@ def test_words_are_left_out_without_time_and_for_rows_that_the_final_model_was_t
 ):
     few = with_values(recipe, ["data.few_shot=2", "stages.0.epochs=1"])
     train(few, tmp_path / "none", quiet=True, explain_errors=0)
-    source = tmp_path / "without-test"
-    source.mkdir()
-    for name, rows in {"train": tickets[::4], "validation": tickets[1::4]}.items():
-        lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
-        (source / f"{name}.jsonl").write_text("\n".join(lines))
-    twice = with_values(
-        recipe,
-        [
-            f"data.source={source}",
-            "data.test_share=0",
-            "data.validation_in_training=true",
-            "stages.0.epochs=1",
-        ],
-    )
-    train(twice, tmp_path / "twice", quiet=True, explain_errors=600)
+    twice = with_values(few, ["data.validation_in_training=true"])
+    data = replace(load_data(twice), test=None)
+    fitted = fit(twice, data, tmp_path / "checkpoints", quiet=True)
+    logits = {"validation": fitted.validation_scores(data.validation)}
+    (tmp_path / "twice").mkdir()
+    metrics = {"validation": {"accuracy": 0.5}}
+    write_run(tmp_path / "twice", fitted, data, logits, metrics, explain_seconds=600)
     for name in ("none", "twice"):
         written = json.loads((tmp_path / name / "errors.json").read_text())
         assert written["errors"]

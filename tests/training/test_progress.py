@@ -13,8 +13,13 @@ def terminal(monkeypatch, capsys):
     monkeypatch.setenv("TERM", "xterm")
     for name in ("NO_COLOR", "TTY_COMPATIBLE", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    return capsys
+
+    def shown(action) -> str:
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        action()
+        return capsys.readouterr().err
+
+    return shown
 
 
 def _runs(**options) -> None:
@@ -39,8 +44,7 @@ def test_a_quiet_bar_shows_nothing(capsys):
 
 
 def test_a_terminal_has_one_bar_with_the_phase_and_the_time_left_above_the_lines(terminal):
-    _runs()
-    shown = terminal.readouterr().err
+    shown = terminal(_runs)
     assert "2/3 seed 1: 0.9" in shown
     assert "left" in shown
     assert "training seed 2" in shown
@@ -48,9 +52,11 @@ def test_a_terminal_has_one_bar_with_the_phase_and_the_time_left_above_the_lines
 
 
 def test_a_terminal_has_a_bar_of_rows_outside_several_runs(terminal):
-    with rows_bar(5, quiet=False) as progress:
-        progress(5)
-    assert "scoring" in terminal.readouterr().err
+    def scored() -> None:
+        with rows_bar(5, quiet=False) as progress:
+            progress(5)
+
+    assert "scoring" in terminal(scored)
 
 
 def test_a_file_gets_the_names_of_phases_and_no_bars(capsys):
