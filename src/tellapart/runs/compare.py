@@ -106,7 +106,7 @@ def compare(
 
         def trained(seeded: Recipe, data: TextData) -> dict[str, Any]:
             said = _for_method(announce, seeded.method) if seeded.seed == recipe.seed else None
-            options = {"pretrainer": pretrainer, "announce": said}
+            options: dict[str, Any] = {"pretrainer": pretrainer, "announce": said}
             return run_trial(seeded, data, folder / TRIALS, metric, quiet, **options)
 
         with RunsBar(len(recipes) * trials, len(finished), quiet=quiet) as bar:
