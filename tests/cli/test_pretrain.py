@@ -25,7 +25,11 @@ def test_an_encoder_from_nothing_is_written_and_then_learns_to_classify(
     assert finished.code == 0, finished.err
     assert f"written to {folder}" in finished.out
     assert finished.out.splitlines()[-1] == f"next: tellapart train DATA --encoder {folder}"
-    assert "192 sequences with" in finished.err
+    lines = finished.err.splitlines()
+    (note,) = [line for line in lines if "192 sequences with" in line]
+    phases = [line for line in lines if not line.startswith("note: ")]
+    assert [phase.partition(" ")[0] for phase in phases] == ["preparation:", "pre-training", "evaluation:"]
+    assert lines.index(note) < lines.index(phases[1])
     trained = tellapart(
         "train", ticket_file, "--encoder", folder, "--max-length", 24, "--epochs", 1, "--quiet",
         "--output", tmp_path / "classifier",

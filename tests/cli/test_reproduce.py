@@ -36,7 +36,12 @@ def test_a_table_of_ones_own_is_run_from_its_file(tellapart, table, tiny_encoder
     assert finished.code == 0
     for shown in ("90.5 / ", "Probe | B against SVM:", "written to runs/mine: mine.html, mine.json, mine.md"):
         assert shown in finished.out
-    assert "4/4 tickets frozen seed 2: accuracy" in finished.err
+    lines = finished.err.splitlines()
+    runs = [line for line in lines if not line.startswith("note: ")]
+    assert len(runs) == 4
+    assert runs[-1].startswith("4/4 tickets frozen seed 2: accuracy")
+    assert lines[0] == "note: tickets: 192 train rows."
+    assert 'note: tickets: Columns: texts from "text", labels from "label".' in lines[: lines.index(runs[0])]
     content = json.loads(Path("runs/mine/mine.json").read_text())
     assert content["seeds"] == [1, 2]
     assert content["encoders"] == {"bert": tiny_encoder}

@@ -32,6 +32,64 @@ def test_train_ends_with_the_metrics_the_folder_and_what_to_do_next(
     )
 
 
+def test_train_ends_with_the_three_worst_pairs_the_time_and_the_page(
+    tellapart, ticket_file, quick, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = tmp_path / "run"
+    few = ("--few-shot", 2, "--epochs", 1, "--batch-size", 4)  # not enough to learn: classes are confused
+    finished = tellapart("train", ticket_file, *quick, *few, "--output", folder)
+    lines = finished.out.splitlines()
+    summary = lines[max(place for place, line in enumerate(lines) if not line) + 1 :]
+    assert len(summary) <= 12
+    errors = json.loads((folder / "errors.json").read_text())
+    assert summary[0].startswith("most confused classes, of ")
+    a, b = errors["pairs"][0]
+    assert summary[1].startswith(f"  {a} ↔ {b}: ")
+    assert sum("↔" in line for line in summary) == min(3, len(errors["pairs"]))
+    assert any(line.startswith("trained in ") and line.endswith(" s") for line in summary)
+    assert f"report: {folder / 'report.html'}" in summary
+
+
+def test_notes_come_before_training_and_phases_are_lines_in_a_file(tellapart, ticket_file, quick, tmp_path):
+    options = [option for option in quick if option != "--quiet"]
+    run = ("--max-length", 6, "--epochs", 1, "--validation-in-training", "--output", tmp_path / "run")
+    finished = tellapart("train", ticket_file, *options, *run)
+    assert finished.code == 0, finished.err
+    lines = finished.err.splitlines()
+    phases = [line for line in lines if not line.startswith("note: ")]
+    assert phases[:2] == [
+        "training cross-entropy, seed 0",
+        "refit with the validation rows: training cross-entropy, seed 0",
+    ]
+    assert [phase.split()[0] for phase in phases[2:]] == ["evaluation", "evaluation", "report:"]
+    before = lines[: lines.index(phases[0])]
+    assert any("training rows are split off" in note for note in before)
+    assert any("are longer than 6 tokens and were cut" in note for note in before)
+    assert len(lines) == len(set(lines))
+    assert "\r" not in finished.err
+
+
+def test_compare_has_a_line_for_each_run_and_resuming_counts_the_finished_ones(
+    tellapart, ticket_file, tmp_path
+):
+    arguments = (
+        "compare",
+        ticket_file,
+        "--methods",
+        "tfidf,tfidf:data.few_shot=4",
+        "--output",
+        tmp_path / "c",
+    )
+    first = tellapart(*arguments, "--trials", 1)
+    assert [line for line in first.err.splitlines() if line.startswith("1/2 tfidf, seed 0: accuracy (%) ")]
+    assert "\r" not in first.err
+    again = tellapart(*arguments, "--trials", 2, "--resume")
+    lines = [line for line in again.err.splitlines() if not line.startswith("note: ")]
+    assert [line.split(":")[0] for line in lines] == ["3/4 tfidf, seed 1", "4/4 tfidf few_shot=4, seed 1"]
+    assert tellapart(*arguments, "--trials", 3, "--resume", "--quiet").err == ""
+
+
 def test_train_with_json_prints_nothing_else_on_standard_output(tellapart, ticket_file, quick, tmp_path):
     options = [option for option in quick if option != "--quiet"]
     finished = tellapart("train", ticket_file, *options, "--output", tmp_path / "run", "--json")

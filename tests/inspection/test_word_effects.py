@@ -178,6 +178,6 @@ def test_rows_of_a_page_are_explained_until_the_time_is_over(linear):
         seconds=5,
         clock=lambda: next(times),
     )
-    assert [word for word, _ in found[0]] == ["my", "card", "was", "stolen"]
-    assert max(found[0], key=lambda one: one[1])[0] == "stolen"
-    assert found[1:] == [[], [], []]  # no words, then no time
+    assert found[0].words == ("my", "card", "was", "stolen")
+    assert max(zip(found[0].effects, found[0].words, strict=True))[1] == "stolen"
+    assert [one.words for one in found[1:]] == [()]  # no words, then no time

@@ -181,7 +181,8 @@ def _of_version_0_1(recipe: Recipe) -> dict[str, Any]:
     for section, keys in later.items():
         for key in keys.split():
             del content[section][key]
-    for key in ["gradient_cache", "label_text_weight", "label_text_anchors", "selection", "averaging"]:
+    stage_keys = "gradient_cache label_text_weight label_text_anchors selection averaging views_from_layer"
+    for key in stage_keys.split():
         del content["stages"][0][key]
     del content["self_training"]
     return content

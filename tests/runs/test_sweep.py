@@ -12,9 +12,10 @@ from tellapart.errors import DataError, MissingDependencyError, OutputError, Rec
 from tellapart.evaluation.decision import Decision
 from tellapart.fitting.fit import fit
 from tellapart.fitting.rows import load_data
+from tellapart.fitting.study import PruningCallback
 from tellapart.recipes import load_recipe, method_recipe, with_values
 from tellapart.runs import sweep as module
-from tellapart.runs.sweep import PruningCallback, sweep
+from tellapart.runs.sweep import sweep
 from tellapart.runs.train import train
 
 RATE = "stages.0.regularisation"
@@ -27,7 +28,7 @@ class PretendedRuns:
     def __init__(self, quality):
         self.quality, self.calls, self.fail_at = quality, [], None
 
-    def __call__(self, recipe, data, folder, *, quiet, callbacks, pretrainer):
+    def __call__(self, recipe, data, folder, *, quiet, callbacks, pretrainer, announce):
         self.calls.append((recipe.method, recipe.stages[0].regularisation, recipe.seed))
         if len(self.calls) == self.fail_at:
             raise KeyboardInterrupt
@@ -391,7 +392,11 @@ def test_progress_is_a_line_a_trial_on_standard_error_and_nothing_when_quiet(
     sweep(frozen, [f"{RATE}=1,2"], tmp_path / "out")
     out, err = capsys.readouterr()
     assert out == ""
-    assert "trial 1 of at most 2: stages.0.regularisation=" in err
-    assert "baseline cross-entropy, seed 0:" in err
+    lines = [line for line in err.splitlines() if "/3 " in line]
+    assert lines == err.splitlines()[-3:]
+    assert lines[0].startswith("1/3 baseline cross-entropy, seed 0:")
+    assert lines[1].startswith("2/3 trial 1 of at most 2: stages.0.regularisation=")
+    sweep(frozen, [f"{RATE}=1,2"], tmp_path / "out", resume=True)
+    assert "trial" not in capsys.readouterr().err
     sweep(frozen, [f"{RATE}=1,2"], tmp_path / "quiet", quiet=True)
     assert capsys.readouterr() == ("", "")

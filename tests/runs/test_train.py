@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from tellapart.data.examples import TextSplit
 from tellapart.errors import OutputError, RecipeError, UserError
 from tellapart.evaluation.metrics import classification_metrics
 from tellapart.fitting.fit import fit
-from tellapart.fitting.folder import claim_folder
+from tellapart.fitting.folder import claim_folder, write_run
 from tellapart.fitting.loading import load_fitted
 from tellapart.fitting.rows import load_data
 from tellapart.recipes import load_recipe, method_recipe, with_values
@@ -302,7 +303,7 @@ def test_the_report_has_ordered_classes_in_their_order(ticket_file, tickets, tmp
 
 def test_the_wrong_texts_are_written_with_their_rows_and_neighbours(recipe, tickets, tmp_path):
     few = with_values(recipe, ["data.few_shot=2", "stages.0.epochs=1"])
-    result = train(few, tmp_path / "run", quiet=True)
+    result = train(few, tmp_path / "run", quiet=True, explain_errors=600)
     written = json.loads((tmp_path / "run" / "errors.json").read_text())
     table = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pylist()
     wrong = {row for row, one in enumerate(table) if one["label"] != one["predicted_label"]}
@@ -314,3 +315,23 @@ def test_the_wrong_texts_are_written_with_their_rows_and_neighbours(recipe, tick
         assert answer["predicted"] == [row["predicted_label"]]
         assert answer["probability"] == pytest.approx(row["probability"], abs=1e-4)
         assert set(error["nearest"]) == {row["label"], row["predicted_label"]}
+        assert "".join(word for word, _ in error["words"]) == "".join(error["text"].split())
+    assert any(note.startswith("Words that decide by ") for note in written["notes"])
+
+
+def test_words_are_left_out_without_time_and_for_rows_that_the_final_model_was_trained_on(
+    recipe, tickets, tmp_path
+):
+    few = with_values(recipe, ["data.few_shot=2", "stages.0.epochs=1"])
+    train(few, tmp_path / "none", quiet=True, explain_errors=0)
+    twice = with_values(few, ["data.validation_in_training=true"])
+    data = replace(load_data(twice), test=None)
+    fitted = fit(twice, data, tmp_path / "checkpoints", quiet=True)
+    logits = {"validation": fitted.validation_scores(data.validation)}
+    (tmp_path / "twice").mkdir()
+    metrics = {"validation": {"accuracy": 0.5}}
+    write_run(tmp_path / "twice", fitted, data, logits, metrics, explain_seconds=600)
+    for name in ("none", "twice"):
+        written = json.loads((tmp_path / name / "errors.json").read_text())
+        assert written["errors"]
+        assert not any("words" in error for error in written["errors"])

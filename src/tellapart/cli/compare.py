@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tellapart.cli import options as o
-from tellapart.cli.messages import print_notes
+from tellapart.cli.messages import NotesOnce
 from tellapart.recipes import Recipe, split_methods
 
 
@@ -65,7 +65,7 @@ def compare(
         overwrite=overwrite,
         quiet=quiet,
         pretrainer=o.pretrainer_of(chosen),
-        announce=None if quiet else print_notes,
+        announce=NotesOnce(quiet=quiet),
     )
     if json:
         print_json(comparison.to_dict())

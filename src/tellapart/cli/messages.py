@@ -76,6 +76,25 @@ def print_notes(notes: Iterable[str]) -> None:
         print("note: " + _one_line(note), file=sys.stderr)
 
 
+class NotesOnce:
+    """Prints notes as they become known, each of them once.
+
+    Args:
+        quiet: Whether to print none.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.notes: list[str] = []
+
+    def __call__(self, notes: Iterable[str]) -> None:
+        """Prints those that are new."""
+        new = [note for note in dict.fromkeys(notes) if note not in self.notes]
+        self.notes += new
+        if not self.quiet:
+            print_notes(new)
+
+
 def _explained(error: Exception) -> tuple[str, int]:
     """Returns the message and the exit code of an exception."""
     if isinstance(error, TellapartError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import NotesOnce
 from tellapart.errors import RecipeError
 from tellapart.pretraining.recipe import PretrainRecipe, load_pretraining_recipe, with_pretraining_values
 
@@ -50,11 +51,13 @@ def pretrain(
     chosen = recipe_from(context.params)  # first: a mistake in it is answered before torch is imported
 
     from tellapart.cli.tables import report_run
+    from tellapart.fitting.environment import is_main_process
     from tellapart.pretraining.run import pretrain as run
 
     folder = output or o.default_output(str(chosen.texts), f"pretrain-{chosen.objective}")
-    result = run(chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet)
-    report_run(result, _show, as_json=json, quiet=quiet)
+    announced = NotesOnce(quiet=quiet or not is_main_process())
+    result = run(chosen, folder, resume=resume, overwrite=overwrite, quiet=quiet, announce=announced)
+    report_run(result, _show, as_json=json, quiet=quiet, announced=announced.notes)
 
 
 def pretrain_stats(
@@ -82,7 +85,8 @@ def pretrain_stats(
     """
     from dataclasses import asdict
 
-    from tellapart.cli.tables import print_json, show_table
+    from tellapart.cli.layout import show_table
+    from tellapart.cli.tables import print_json
     from tellapart.pretraining.masked_statistics import pretrain_stats as run
 
     results = run(
@@ -127,7 +131,7 @@ def recipe_from(parameters: Mapping[str, Any]) -> PretrainRecipe:
 
 def _show(result: PretrainResult) -> None:
     """Prints the masked language modelling metrics, the folder, and the next command."""
-    from tellapart.cli.tables import show_table
+    from tellapart.cli.layout import show_table
 
     counts = result.metrics["statistics"]
     rows = [

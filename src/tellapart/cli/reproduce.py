@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import print_notes
 
 _TABLE = "Table"
 
@@ -98,7 +99,16 @@ def reproduce(
         else:
             show_plan(planned)
         return
-    result = run(request, folder, budget=seconds, resume=resume, overwrite=overwrite, quiet=quiet, jobs=jobs)
+    result = run(
+        request,
+        folder,
+        budget=seconds,
+        resume=resume,
+        overwrite=overwrite,
+        quiet=quiet,
+        jobs=jobs,
+        announce=None if quiet else print_notes,
+    )
     if json:
         print_json(result.to_dict())
     else:

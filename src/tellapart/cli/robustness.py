@@ -52,7 +52,8 @@ def robustness(
     tellapart robustness runs/spans dev.json
     tellapart robustness runs/spans dev.json --attack add-sentence
     """
-    from tellapart.cli.tables import print_json, show_table
+    from tellapart.cli.layout import show_table
+    from tellapart.cli.tables import print_json
     from tellapart.evaluation.robustness import robustness_rows, robustness_sentence
     from tellapart.question_answering.robustness import qa_robustness
     from tellapart.question_answering.runs import is_qa_model

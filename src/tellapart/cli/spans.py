@@ -118,7 +118,7 @@ def evaluate(
 
 
 def _show(metrics: dict[str, float]) -> None:
-    from tellapart.cli.tables import show_table
+    from tellapart.cli.layout import show_table
 
     shares = [name for name in metrics if name not in ("total", "missing")]
     total, missing = int(metrics["total"]), int(metrics["missing"])

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tellapart.cli import options as o
-from tellapart.cli.messages import print_notes
+from tellapart.cli.messages import NotesOnce
 from tellapart.recipes import Recipe
 
 _SWEEP = "Sweep"
@@ -82,7 +82,7 @@ def sweep(
         overwrite=overwrite,
         quiet=quiet,
         pretrainer=o.pretrainer_of(chosen),
-        announce=None if quiet else print_notes,
+        announce=NotesOnce(quiet=quiet),
     )
     if json:
         print_json(result.to_dict())

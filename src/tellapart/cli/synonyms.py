@@ -112,7 +112,8 @@ def count_table(
     tellapart synonyms stats
     tellapart synonyms stats synonyms.safetensors --json
     """
-    from tellapart.cli.tables import print_json, show_table
+    from tellapart.cli.layout import show_table
+    from tellapart.cli.tables import print_json
     from tellapart.pretraining.synonyms import SynonymTable
     from tellapart.pretraining.tables import WORDNET, shipped_table
 

@@ -9,12 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from tellapart.cli.encodings import has_all_characters
+from tellapart.cli.layout import show_table
 from tellapart.cli.messages import print_notes
 
 if TYPE_CHECKING:
@@ -30,9 +26,9 @@ if TYPE_CHECKING:
     from tellapart.reproduction.run import TablePlan
     from tellapart.runs.train import RunResult
 
-_PIPED_WIDTH = 160
 _AUDIT_ROWS = 10  # the page and the files have more
 _TEXTS_SHOWN, _WORDS_SHOWN = 5, 40
+_PAIRS_SHOWN = 3  # of a run; its page has all
 _BAR = 20  # characters of the largest effect
 _METHODS_BESIDE_EACH_OTHER = 4  # fits a terminal; the page and the JSON have all methods
 
@@ -72,16 +68,45 @@ def report_run(
 
 
 def show_run(result: RunResult) -> None:
-    """Prints the metrics of a run, its folder, and the next command."""
+    """Prints the metrics of a run, its most confused classes, its duration, its files, and the next command."""
     splits: dict[str, dict[str, float]] = {
         name: result.metrics[name] for name in ("validation", "test", "test_unseen") if name in result.metrics
     }
     if splits:
         show_metrics(splits)
+    _show_confusions(result.folder / "errors.json")
+    print(f"trained in {duration(result.metrics['training_seconds'])}")
+    if (page := result.folder / "report.html").is_file():
+        print(f"report: {page}")
     print(f"written to {result.folder}")
     if serving := _serving_line(result.folder / "model"):
         print(serving)
     print(f"next: tellapart predict {result.folder} FILE --output predictions.csv")
+
+
+def _show_confusions(file: Path) -> None:
+    """Prints the most confused pairs of a run, from its `errors.json`; nothing without classes."""
+    from tellapart.inspection.page import abbreviate
+    from tellapart.inspection.workbench import worst_pairs
+
+    if not file.is_file():
+        return
+    pairs, confusions = worst_pairs(file, _PAIRS_SHOWN)
+    if pairs:
+        print(f"most confused classes, of {confusions:,} {'error' if confusions == 1 else 'errors'}:")
+        for one in pairs:
+            print(f"  {abbreviate(one.a)} ↔ {abbreviate(one.b)}: {one.errors:,}")
+
+
+def duration(seconds: float) -> str:
+    """Returns a length of time in words: `4.2 s`, `48 s`, `3 min 5 s`, `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _serving_line(model: Path) -> str | None:
@@ -288,23 +313,3 @@ def show_methods(methods: Mapping[str, str]) -> None:
     """Prints the methods with their descriptions."""
     show_table([["method", "loss"], *([name, text] for name, text in methods.items())], slice(0))
     print("as YAML: tellapart recipes show METHOD")
-
-
-def show_table(rows: Sequence[Sequence[str]], numbers: slice = slice(1, None)) -> None:
-    """Prints rows of text as a table.
-
-    Args:
-        rows: The header, then the rows.
-        numbers: The columns to align right.
-    """
-    header, *body = rows
-    numeric = range(len(header))[numbers]
-    table = Table(box=box.SIMPLE_HEAD)
-    for index, name in enumerate(header):
-        table.add_column(Text(name), justify="right" if index in numeric else "left", overflow="fold")
-    for row in body:
-        table.add_row(*map(Text, row))  # Text: names may hold rich's markup
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _PIPED_WIDTH  # a pipe has no edge to wrap at
-    console.print(table)

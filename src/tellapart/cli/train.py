@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import typer
 
 from tellapart.cli import options as o
-from tellapart.cli.messages import print_notes
+from tellapart.cli.messages import NotesOnce
 from tellapart.recipes import Recipe
 
 
@@ -28,6 +27,16 @@ def train(
             "Training",
         ),
     ] = None,
+    explain_errors: Annotated[
+        float,
+        o.option(
+            "--explain-errors",
+            "Time for computing which words decide the wrong texts of the report; 0: none.",
+            "Output",
+            "SECONDS",
+            min=0,
+        ),
+    ] = 3.0,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
@@ -53,13 +62,7 @@ def train(
     from tellapart.runs.train import train as run
 
     folder = output or o.default_output(str(chosen.data.source), chosen.method)
-    announced: list[str] = []
-
-    def announce(notes: Sequence[str]) -> None:
-        if is_main_process() and not quiet:
-            print_notes(notes)
-            announced.extend(notes)
-
+    announced = NotesOnce(quiet=quiet or not is_main_process())
     result = run(
         chosen,
         folder,
@@ -68,7 +71,8 @@ def train(
         resume=resume,
         overwrite=overwrite,
         quiet=quiet,
-        announce=announce,
+        announce=announced,
+        explain_errors=explain_errors,
         pretrainer=o.pretrainer_of(chosen),
     )
-    report_run(result, show_run, as_json=json, quiet=quiet, announced=announced)
+    report_run(result, show_run, as_json=json, quiet=quiet, announced=announced.notes)

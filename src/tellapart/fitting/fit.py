@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,10 @@ from tellapart.fitting.stages import (
 )
 from tellapart.fitting.tasks import Task
 from tellapart.recipes import Recipe
+from tellapart.training.progress import show_phase
+
+Announce = Callable[[Sequence[str]], None] | None
+"""Called with notes for the user before training begins."""
 
 
 def fit(
@@ -51,6 +55,7 @@ def fit(
     weights: np.ndarray | None = None,
     order_seed: int | None = None,
     until: Sequence[float] = (),
+    announce: Announce = None,
     validated: bool = True,
 ) -> Fitted:
     """Trains a recipe's method on data in memory; with unlabelled texts also on these, by self-training.
@@ -70,6 +75,8 @@ def fit(
             split; by default all are 1.
         order_seed: Seed of row order and dropout; by default the recipe's, which decides everything else.
         until: The share of its schedule for which each stage is trained; by default all of it.
+        announce: Called before training with the notes on the encoder and on rows that are cut; a run of several
+            trainings calls it in each of them.
         validated: Whether the logits of the validation rows are needed. If they are not, a run that trains on these
             rows in the end skips its first training, unless that selects something.
 
@@ -85,6 +92,7 @@ def fit(
         quiet=quiet,
         callbacks=callbacks,
         order_seed=order_seed,
+        announce=announce,
         validated=validated,
     )
     if data.unlabelled is not None:
@@ -104,6 +112,7 @@ def fit(
         return fit_twice(recipe, data, run.data, Path(folder), again, targets, weights)
     weights = _row_weights(run.data.train, weights)
     if recipe.encoder.name == "tfidf":
+        show_phase(f"training tfidf, seed {recipe.seed}", quiet=quiet)
         tfidf = fit_tfidf(recipe.stages[0], run.data, recipe.seed, weights)
         return _with_decision(Fitted(tfidf, run.data.labels, recipe), run)
     transformers.set_seed(recipe.seed)
@@ -112,6 +121,10 @@ def fit(
     max_length = input_length(recipe.encoder, model)
     task = Task.of(run.data, tokenizer, max_length, recipe.data.without_positive, targets, weights)
     check_stages(recipe.stages, run.objectives, model, task)
+    notes += truncation_notes(model, task.train) + window_notes(model, task.train)
+    notes += task.cut_notes(max_length)
+    if announce is not None:
+        announce(notes)
     if task.labels.multi_label and recipe.stages[0].start == "random":
         start_at_frequencies(model, task)
     results = []
@@ -168,8 +181,6 @@ def _fitted(
 ) -> Fitted:
     """The trained model, and the recipe with every value that training decided."""
     model = scorer.model
-    notes += truncation_notes(model, task.train) + window_notes(model, task.train)
-    notes += task.cut_notes(scorer.max_length)
     if task.scale is not None:
         task.scale.fold_into(final_linear(model))
     encoder = recipe.encoder.model_copy(

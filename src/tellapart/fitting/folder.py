@@ -29,9 +29,10 @@ from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.nearest import add_nearest
 from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.self_training import self_training_notes
-from tellapart.inspection.confusion import confusion_matrix
+from tellapart.inspection.confusion import confusion_matrix, most_confused_pairs
 from tellapart.inspection.report import write_report, write_target_report
 from tellapart.inspection.workbench import WrongText, named_answers, workbench_data, write_errors
+from tellapart.inspection.wrong_words import add_words
 from tellapart.recipes import Recipe
 
 CHECKPOINTS = "checkpoints"
@@ -248,7 +249,13 @@ RUN_FILES = {
 
 
 def write_run(
-    folder: Path, fitted: Fitted, data: TextData, logits: dict[str, np.ndarray], metrics: dict[str, Any]
+    folder: Path,
+    fitted: Fitted,
+    data: TextData,
+    logits: dict[str, np.ndarray],
+    metrics: dict[str, Any],
+    *,
+    explain_seconds: float = 0.0,
 ) -> None:
     """Writes model, recipe, predictions and report; the metrics last, as they mark the run as finished.
 
@@ -258,6 +265,7 @@ def write_run(
         data: Its data.
         logits: Split name to logits (N, K), for the scored splits.
         metrics: The content of `metrics.json`.
+        explain_seconds: Time for the words that decide the wrong texts of the report; 0 for none.
 
     Raises:
         OutputError: A file cannot be written.
@@ -271,7 +279,7 @@ def write_run(
         split = data.splits[shown]
         table = prediction_table(fitted.labels, split, logits[shown], fitted.decision)
         write_table(table, folder / "predictions.parquet")
-        _write_report(folder, fitted, data, split, logits[shown], metrics, shown)
+        _write_report(folder, fitted, data, split, logits[shown], metrics, shown, explain_seconds)
     write_json(folder / "metrics.json", metrics)
 
 
@@ -283,6 +291,7 @@ def _write_report(
     logits: np.ndarray,
     metrics: dict[str, Any],
     shown: str,
+    explain_seconds: float,
 ) -> None:
     assert fitted.recipe is not None
     assert split.labels is not None
@@ -305,11 +314,15 @@ def _write_report(
     predicted = predicted_ids(labels, logits, decision.applied_thresholds)
     confusion = confusion_matrix(labels, gold, predicted)
     errors, note = _errors(fitted, split, gold, logits, trained_rows(fitted, data))
+    words = ""
+    if shown == "test" or fitted.validation_logits is None:  # else the final model was trained on these rows
+        pairs = most_confused_pairs(confusion, labels.names, len(labels) ** 2)
+        words = add_words(errors, pairs, fitted, seconds=explain_seconds)
     workbench = workbench_data(
         errors,
         classes=labels.names,
         matrices={"": confusion},
-        notes=[note] if note else [],
+        notes=[one for one in (note, words) if one],
         ranks=labels.ranks,
     )
     write_errors(folder / "errors.json", workbench)

@@ -16,12 +16,13 @@ from tellapart.errors import RecipeError
 from tellapart.evaluation.metrics import METRICS, metric_label, probabilities
 from tellapart.evaluation.task import task_metrics
 from tellapart.fitting.decisions import decide
-from tellapart.fitting.fit import fit
+from tellapart.fitting.fit import Announce, fit
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.refit import without_refit
 from tellapart.fitting.resolve import resolve
 from tellapart.objectives.options import SoftTargetsOptions
 from tellapart.recipes import DecisionRecipe, Recipe
+from tellapart.training.progress import part_of_run
 
 Merge = Literal["soup", "distil"]
 
@@ -103,6 +104,7 @@ def fit_merged(
     resume: bool = False,
     resumable: bool = False,
     quiet: bool = False,
+    announce: Announce = None,
 ) -> Merged:
     """Trains several models and merges them into one.
 
@@ -119,6 +121,7 @@ def fit_merged(
         resume: Whether to continue there.
         resumable: Whether to write checkpoints from which a killed run can continue.
         quiet: Whether to show no progress.
+        announce: As for `fit`.
 
     Raises:
         UserError: The recipe does not fit the data or the encoder, or the models cannot be merged.
@@ -136,7 +139,7 @@ def fit_merged(
         )
     # Thresholds and a temperature belong to the merged model.
     plain = run.recipe.model_copy(update={"decision": DecisionRecipe()})
-    options: dict[str, Any] = {"resume": resume, "resumable": resumable, "quiet": quiet}
+    options: dict[str, Any] = {"resume": resume, "resumable": resumable, "quiet": quiet, "announce": announce}
     seeds = tuple(range(recipe.seed, recipe.seed + members))
     soup = _Soup()
     chances: list[np.ndarray] = []
@@ -144,7 +147,8 @@ def fit_merged(
     resolved: Recipe | None = None
     history: list[dict[str, float]] = []
     for number, seed in enumerate(seeds):
-        member = fit(plain, data, Path(folder) / f"member-{number}", order_seed=seed, **options)
+        with part_of_run(f"model {number + 1} of {members}"):
+            member = fit(plain, data, Path(folder) / f"member-{number}", order_seed=seed, **options)
         scores.append(_score(member, data, plain))
         resolved, history = resolved or member.recipe, history or member.history
         if merge == "soup":
@@ -158,9 +162,10 @@ def fit_merged(
         fitted = replace(member, history=history, objective=None, recipe=kept)
         fitted = replace(fitted, decision=decide(kept.decision, fitted, run.data))
     else:
-        distilled = fit(
-            _distilling(run.recipe), data, Path(folder) / "distil", targets=np.mean(chances, 0), **options
-        )
+        with part_of_run("distilled model"):
+            distilled = fit(
+                _distilling(run.recipe), data, Path(folder) / "distil", targets=np.mean(chances, 0), **options
+            )
         fitted = replace(distilled, recipe=kept)
     metric = _metric(kept)
     score = _score(fitted, data, kept)

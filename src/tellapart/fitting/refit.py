@@ -17,6 +17,7 @@ from tellapart.fitting.stages import decided_epochs
 from tellapart.objectives import Objective
 from tellapart.recipes import DecisionRecipe, Recipe
 from tellapart.training.defaults import REFIT_SHARE
+from tellapart.training.progress import part_of_run
 
 
 def check_refit(recipe: Recipe, objectives: Sequence[Objective], data: TextData | None = None) -> None:
@@ -111,7 +112,8 @@ def fit_twice(
     first = train(without_refit(recipe), data, folder, targets=targets, weights=weights)
     assert first.recipe is not None
     logits = first.scores(validation)
-    second = _second_training(first.recipe, rows, folder, train, targets, weights, until=first.shares)
+    with part_of_run("refit with the validation rows"):
+        second = _second_training(first.recipe, rows, folder, train, targets, weights, until=first.shares)
     first = replace(first, recipe=first.recipe.model_copy(update={"data": recipe.data}))
     return refitted(first, second, rows, logits)
 

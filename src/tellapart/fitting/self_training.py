@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from tellapart.fitting.propagation import certain_targets, propagated_logits
 from tellapart.fitting.pseudo_labels import PseudoLabels, pseudo_labelled
 from tellapart.fitting.refit import without_refit
 from tellapart.recipes import Recipe
+from tellapart.training.progress import part_of_run
 
 _SCORED, _LOGITS, _THRESHOLDS, _DESCRIPTION = "scored", "logits.npy", "thresholds.npy", "teacher.json"
 
@@ -173,7 +175,8 @@ def self_train(
         place = folder / f"round-{number}"
         scored = _read(place) if resume else None
         if scored is None:
-            scored = _scored(lesson.taught(train, place), data)
+            with part_of_run(f"self-training, teacher {number + 1} of {settings.rounds}"):
+                scored = _scored(lesson.taught(train, place), data)
             if resumable:
                 _keep(scored, place)
                 scored = _read(place) or scored  # of the main process: all select the same texts
@@ -183,7 +186,8 @@ def self_train(
         report["rounds"].append(pseudo.report)
         last = number + 1 == settings.rounds
         lesson = _lesson(recipe if last else without_refit(recipe), data, pseudo)
-    fitted = lesson.taught(train, folder / f"round-{settings.rounds}")
+    with part_of_run("self-training, last student") if settings.rounds else contextlib.nullcontext():
+        fitted = lesson.taught(train, folder / f"round-{settings.rounds}")
     assert fitted.recipe is not None
     return replace(
         fitted,

@@ -37,7 +37,7 @@ from tellapart.training.defaults import (
     default_selection,
 )
 from tellapart.training.model_overrides import encoder_dropout, matching_parameters, trainable_parameters
-from tellapart.training.progress import ProgressBar
+from tellapart.training.progress import ProgressBar, show_phase
 from tellapart.training.requirements import check_gradient_cache, check_late_views, check_objective
 from tellapart.training.trainer import Trainer
 
@@ -182,7 +182,7 @@ def run_stage(
             validation rows the last weights, or their average, are kept.
         folder: For checkpoints and cached vectors.
         seed: Seed of row order and dropout.
-        title: Title of the progress bar.
+        title: Name of the stage, for the progress.
         resume: Whether to continue from the newest checkpoint in `folder`.
         resumable: Whether checkpoints hold the full training state, or only the best weights.
         quiet: Whether to show no progress.
@@ -193,6 +193,7 @@ def run_stage(
     Raises:
         RecipeError: The task has no such metric, or a trainer option is unknown.
     """
+    show_phase(f"training {title}", quiet=quiet)
     metric = stage.metric or task.main_metric
     greater_is_better = task.find_metric(metric).greater_is_better
     stage = stage.model_copy(update={"metric": metric})
@@ -222,7 +223,7 @@ def run_stage(
             eval_dataset=task.validation,
             processing_class=tokenizer,
             compute_metrics=task.metrics_of_prediction,
-            callbacks=[*_callbacks(stage, evaluated, title, metric, quiet), StopAt(until), *callbacks],
+            callbacks=[*_callbacks(stage, evaluated, metric, quiet), StopAt(until), *callbacks],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=checkpoint)
@@ -362,7 +363,7 @@ class StopAt(TrainerCallback):
 
 
 def _callbacks(
-    stage: StageRecipe, evaluated: bool, title: str, metric: str, quiet: bool
+    stage: StageRecipe, evaluated: bool, metric: str, quiet: bool
 ) -> list[transformers.TrainerCallback]:
     callbacks: list[transformers.TrainerCallback] = []
     if evaluated:
@@ -370,5 +371,5 @@ def _callbacks(
         if stage.patience is not None:
             callbacks.append(EarlyStoppingCallback(early_stopping_patience=stage.patience))
     if not quiet:
-        callbacks.append(ProgressBar(title, f"eval_{metric}"))
+        callbacks.append(ProgressBar("training", f"eval_{metric}"))
     return callbacks

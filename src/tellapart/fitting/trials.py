@@ -22,13 +22,14 @@ from tellapart.evaluation.task import task_metrics, unseen_metrics
 from tellapart.files import file_stem, write_text
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fingerprints import Fingerprint, recipe_fingerprint, warn_unmarked
-from tellapart.fitting.fit import fit
+from tellapart.fitting.fit import Announce, fit
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.inspection.confusion import confusion_matrix
 from tellapart.objectives import LabelDistance
 from tellapart.recipes import Recipe
+from tellapart.training.progress import show_phase
 
 TRIALS = "trials"
 """Folder name of the trial files."""
@@ -106,6 +107,7 @@ def run_trial(
     quiet: bool,
     pretrainer: Pretrainer | None = None,
     then: Callable[[Fitted], None] | None = None,
+    announce: Announce = None,
 ) -> dict[str, Any]:
     """Trains and evaluates a method with one seed, or reads the result if it is finished already.
 
@@ -117,6 +119,7 @@ def run_trial(
         quiet: Whether to show no progress.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
         then: Called with the trained classifier before the file is written.
+        announce: As for `tellapart.fitting.fit.fit`.
 
     Returns:
         The content of the file: `method`, `seed`, `score`, `metrics`, `seconds`, the metrics on unseen texts, the
@@ -132,10 +135,12 @@ def run_trial(
     scratch = folder / f".{trial_file(recipe, folder).stem}"
     start = time.perf_counter()
     try:
-        fitted = fit(recipe, data, scratch, quiet=quiet, pretrainer=pretrainer, validated=data.test is None)
+        options: dict[str, Any] = {"quiet": quiet, "pretrainer": pretrainer, "announce": announce}
+        fitted = fit(recipe, data, scratch, validated=data.test is None, **options)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     split = evaluated_split(data)
+    show_phase(f"evaluation of {recipe.method}, seed {recipe.seed}", quiet=quiet)
     logits = fitted.validation_scores(split) if split is data.validation else fitted.scores(split)
     trial = trial_content(
         recipe,

@@ -23,13 +23,20 @@ from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.metrics import finite_logits
 from tellapart.inspection.page import shorten
 from tellapart.inspection.word_coefficients import coefficients
-from tellapart.inspection.word_gradients import has_captum, has_offsets, integrated_gradients
+from tellapart.inspection.word_gradients import STEPS, has_captum, has_offsets, integrated_gradients
 from tellapart.inspection.word_occlusion import occlusion
 from tellapart.inspection.word_pieces import Attribution, Place, effects_of_words, whole_words
 from tellapart.training.progress import Progress
 from tellapart.training.tfidf import TfidfClassifier
 
 AttributionName = Literal["auto", "gradients", "occlusion", "coefficients"]
+
+ATTRIBUTIONS = {
+    "gradients": "integrated gradients of the token embeddings",
+    "occlusion": "occlusion: the change if the word is left out",
+    "coefficients": "coefficients of the linear model, exact",
+}
+"""Name of an attribution to its description."""
 
 
 class Explained(TextModel, Protocol):
@@ -171,8 +178,10 @@ def explain_rows(
     *,
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
-) -> list[list[tuple[str, float]]]:
+) -> list[WordEffects]:
     """Computes the effects of words for a page within a budget of time.
+
+    Integrals have the fewest points, `word_gradients.STEPS`, so that a long text does not exceed the budget by much.
 
     Args:
         scorer: The model.
@@ -183,20 +192,18 @@ def explain_rows(
         clock: Returns the time in seconds.
 
     Returns:
-        For each row its words and their effects; an empty list for rows without words, and for those that the budget
-        left out.
+        One entry for each of the first rows, as many as the budget allows; texts without words have no effects.
     """
     split = texts if isinstance(texts, TextSplit) else TextSplit(list(texts))
     ids = scorer.labels.label2id
     end, attribution = clock() + seconds, _resolved(scorer, "auto", quiet=True)
-    explained: list[list[tuple[str, float]]] = []
+    explained: list[WordEffects] = []
     for row, (first, second) in enumerate(zip(labels, against, strict=True)):
         if clock() >= end:
             break
         pair = (ids[first], None if second is None else ids[second])
-        one = _row_effects([scorer], [attribution], split.select([row]), *pair)
-        explained.append(list(zip(one.words, one.effects, strict=True)))
-    return explained + [[] for _ in range(len(split) - len(explained))]
+        explained.append(_row_effects([scorer], [attribution], split.select([row]), *pair, steps=STEPS[:1]))
+    return explained
 
 
 def _row_effects(
@@ -205,6 +212,7 @@ def _row_effects(
     row: TextSplit,
     first: int,
     second: int | None,
+    steps: Sequence[int] = STEPS,
 ) -> WordEffects:
     """Returns the effects of the words of a split of one row, in one or two models."""
     labels = models[0].labels
@@ -212,7 +220,7 @@ def _row_effects(
     found = []
     for model, attribution in zip(models, attributions, strict=True):
         ids = [None if one is None else model.labels.label2id[labels.names[one]] for one in (first, second)]
-        found.append(_attribution(model, attribution, row, ids[0] or 0, ids[1]))
+        found.append(_attribution(model, attribution, row, ids[0] or 0, ids[1], steps))
     words = whole_words(columns, (place for one in found for place in one.places))
     effects = [tuple(effects_of_words(words, one)) for one in found]
     return WordEffects(
@@ -233,7 +241,12 @@ def _row_effects(
 
 
 def _attribution(
-    scorer: Explained, attribution: str, row: TextSplit, first: int, second: int | None
+    scorer: Explained,
+    attribution: str,
+    row: TextSplit,
+    first: int,
+    second: int | None,
+    steps: Sequence[int],
 ) -> Attribution:
     """Returns the attribution of the calibrated output to the tokens of a split of one row."""
     columns = [column[0] for column in row.columns]
@@ -250,7 +263,14 @@ def _attribution(
         tokens = scorer.tokenised(row)
         assert tokens is not None
         found = integrated_gradients(
-            scorer.model, scorer.tokenizer, scorer.max_length, columns, tokens.batch([0]), first, second
+            scorer.model,
+            scorer.tokenizer,
+            scorer.max_length,
+            columns,
+            tokens.batch([0]),
+            first,
+            second,
+            steps=steps,
         )
     return found.scaled(float(scorer.decision.calibrated(np.ones((1, 1)))[0, 0]))
 

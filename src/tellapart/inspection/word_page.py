@@ -7,19 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tellapart.inspection.page import Bar, write_page
-from tellapart.inspection.word_effects import WordEffects
+from tellapart.inspection.word_effects import ATTRIBUTIONS, WordEffects
 
 TEXTS_SHOWN = 1000
 """Maximum number of texts on a page; the JSON form has all."""
 
 SIGNED_SHARE = 0.25
 """Words of at least this share of the strongest effect carry a sign beside the colour and the line."""
-
-_METHODS = {
-    "gradients": "integrated gradients of the token embeddings",
-    "occlusion": "occlusion: the change if the word is left out",
-    "coefficients": "coefficients of the linear model, exact",
-}
 
 
 class Marked(NamedTuple):
@@ -91,9 +85,9 @@ def summary(one: WordEffects) -> str:
 def method_sentence(effects: Sequence[WordEffects]) -> str:
     """Returns how the effects were computed."""
     first = effects[0]
-    sentence = f"Effects by {_METHODS[first.attribution]}"
+    sentence = f"Effects by {ATTRIBUTIONS[first.attribution]}"
     if first.other_attribution not in (None, first.attribution):
-        sentence += f"; in the other model by {_METHODS[str(first.other_attribution)]}"
+        sentence += f"; in the other model by {ATTRIBUTIONS[str(first.other_attribution)]}"
     return sentence + "."
 
 

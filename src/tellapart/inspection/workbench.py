@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import accumulate, combinations
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -117,20 +117,23 @@ def confused_classes(error: WrongText) -> list[str]:
     )
 
 
+def missed_and_added(error: WrongText, answer: Answer) -> tuple[str, str] | None:
+    """Returns the class that a prediction missed and the one that it added; None unless it is one of each."""
+    missed = set(error["gold"]) - set(answer["predicted"])
+    added = set(answer["predicted"]) - set(error["gold"])
+    return (missed.pop(), added.pop()) if len(missed) == len(added) == 1 else None
+
+
 def is_suspect(error: WrongText) -> bool:
     """Returns whether the gold label looks wrong, see `SUSPECT_RULE`.
 
     Only predictions count that miss one class and add one. Of several predictions the most frequent one counts.
     """
     answer = max(error["answers"], key=lambda one: (len(one.get("seeds", [0])), one["probability"]))
-    missed, added = (
-        set(error["gold"]) - set(answer["predicted"]),
-        set(answer["predicted"]) - set(error["gold"]),
-    )
-    near = error.get("nearest", {})
-    if len(missed) != 1 or len(added) != 1 or answer["probability"] < SUSPECT_PROBABILITY:
+    pair, near = missed_and_added(error, answer), error.get("nearest", {})
+    if pair is None or answer["probability"] < SUSPECT_PROBABILITY:
         return False
-    gold, predicted = near.get(missed.pop(), []), near.get(added.pop(), [])
+    gold, predicted = (near.get(name, []) for name in pair)
     if not gold or not predicted:
         return False
     return _distance(predicted) <= SUSPECT_DISTANCE * _distance(gold)
@@ -204,6 +207,24 @@ def write_errors(path: Path | str, data: Mapping[str, Any]) -> None:
     write_text(path, written.encode("utf-8", "replace").decode("utf-8"))
 
 
+def worst_pairs(path: Path | str, top: int) -> tuple[list[ConfusedPair], int]:
+    """Reads the most confused pairs of a run from its `errors.json`.
+
+    Args:
+        path: The file.
+        top: Maximum number of pairs.
+
+    Returns:
+        The pairs, the most confused first, and the number of all confusions.
+    """
+    data = json.loads(Path(path).read_text(encoding="utf-8"))
+    matrix = np.zeros((len(data["classes"]),) * 2, dtype=np.int64)
+    for cells in data["matrices"].values():
+        for gold, predicted, count in cells:
+            matrix[gold, predicted] += count
+    return most_confused_pairs(matrix, data["classes"], top), int(matrix.sum() - matrix.trace())
+
+
 def pair_name(a: str, b: str) -> str:
     """Returns the name of a pair in links, `#pair=A|B`, percent-encoded."""
     from urllib.parse import quote
@@ -251,6 +272,9 @@ def run_verdict(
 
 def _shortened(error: WrongText) -> WrongText:
     shown = error.copy()
+    if "words" in shown:
+        ends = accumulate(len(word) for word, _ in shown["words"])
+        shown["words"] = [one for one, end in zip(shown["words"], ends, strict=True) if end <= TEXT_LENGTH]
     for key in ("text", "text_pair"):
         text = shown.get(key)
         if isinstance(text, str) and len(text) > TEXT_LENGTH:

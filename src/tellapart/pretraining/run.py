@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
 from tellapart.pretraining.texts import TextSource, open_texts
 from tellapart.pretraining.trainer import PretrainingTrainer
-from tellapart.training.progress import ProgressBar, text_counter
+from tellapart.training.progress import ProgressBar, show_phase, text_counter
 
 LOG = "log.jsonl"
 
@@ -94,6 +94,7 @@ def pretrain(
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    announce: Callable[[Sequence[str]], None] | None = None,
 ) -> PretrainResult:
     """Pre-trains an encoder on raw texts and writes a run folder.
 
@@ -105,6 +106,7 @@ def pretrain(
         resume: Whether to continue the run in the folder.
         overwrite: Whether to delete the run in the folder.
         quiet: Whether to hide progress.
+        announce: Called with the notes on the texts and on the model before training begins.
 
     Raises:
         UserError: The folder is in use, or the recipe, the texts or the encoder cannot be used.
@@ -124,11 +126,17 @@ def pretrain(
             metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
             return PretrainResult(folder, metrics, recipe, ("the run was already finished",))
         checkpoint = last_checkpoint(folder / CHECKPOINTS) if resume else None
+        if announce is not None:
+            announce(source.notes)
+        show_phase("preparation: model and tokens", quiet=quiet)
         prepared = prepare(recipe, source, folder, resumed=checkpoint is not None, quiet=quiet)
         if is_main_process():
             write_text(folder / "recipe.yaml", prepared.recipe.to_yaml())
             add_resolved(folder, prepared.recipe)
+        if announce is not None:
+            announce(prepared.notes)
         trainer = _trainer(prepared, folder, quiet=quiet)
+        show_phase(f"pre-training {recipe.objective}, correction {recipe.correction}", quiet=quiet)
         start = time.perf_counter()
         trainer.train(resume_from_checkpoint=checkpoint)
         seconds = time.perf_counter() - start
@@ -183,7 +191,7 @@ def _trainer(prepared: Prepared, folder: Path, *, quiet: bool) -> PretrainingTra
     if recipe.save_at:
         callbacks.append(SaveAt(recipe.step_at(share) for share in recipe.save_at))
     if not quiet:
-        callbacks.append(ProgressBar(f"{recipe.objective}, {recipe.correction}", "masked_accuracy"))
+        callbacks.append(ProgressBar("pre-training", "masked_accuracy"))
     if recipe.workers:  # otherwise the tokeniser warns about forking after using threads
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     trainer = PretrainingTrainer(
@@ -244,6 +252,7 @@ def _finish(
     """Writes the model, the report and finally the metrics, which mark the run as finished."""
     recipe, module = prepared.recipe, prepared.module
     module.save(folder, prepared.tokenizer)
+    show_phase("evaluation: predictions of masked tokens", quiet=quiet)
     statistics = _statistics(prepared, quiet=quiet)
     log = trainer.state.log_history
     last: dict[str, Any] = next((entry for entry in reversed(log) if "loss" in entry), {})

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
-import sys
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,6 +40,7 @@ from tellapart.reproduction.pages import FAILED, reproduction_markdown, write_re
 from tellapart.reproduction.protocols import RESERVED, SUBMISSIONS
 from tellapart.reproduction.request import TableRequest
 from tellapart.reproduction.scheduling import Budget, executors, schedule, visible_devices
+from tellapart.training.progress import RunsBar
 
 CONFIDENCE = 0.95
 
@@ -73,6 +73,7 @@ class _Table:
         self.cells = table_cells(request, folder, quiet=quiet)
         self.results: dict[tuple[str, str, int], CellResult] = {}
         self.data: dict[str, ColumnData] = {}
+        self.notes: list[str] = []
         for column in request.protocol.columns:
             cells = [cell for cell in self.cells if cell.column == column]
             on_disk = not overwrite and bool(cells) and cells[0].folder.is_dir()
@@ -94,6 +95,10 @@ class _Table:
         for cell in cells:
             self.results[cell.row, column, cell.seed] = finished_cell(cell, rows)
         source = cells[0].source
+        if column in self.request.columns:
+            sizes = ", ".join(f"{count:,} {name}" for name, count in rows.sizes.items())
+            said = [f"{sizes} rows.", *rows.notes, *([rows.note] if rows.note else [])]
+            self.notes += [f"{column}: {note}" for note in said]
         return ColumnData(
             rows.sizes,
             rows.fingerprint,
@@ -139,6 +144,10 @@ class _Table:
             if self.result(cell.row, cell.column, cell.seed).trial is None
             and self.data[cell.column].fingerprint is not None
         ]
+
+    def finished(self) -> int:
+        """Returns the number of requested cells with a trial."""
+        return sum(self.trial(cell) is not None for cell in self.requested())
 
     def seconds(self, cell: Cell) -> float | None:
         """Returns the mean time of the same cell with other seeds; None if unknown."""
@@ -257,6 +266,7 @@ def reproduce(
     quiet: bool = False,
     jobs: int = 1,
     workers: Sequence[Executor] | None = None,
+    announce: Callable[[Sequence[str]], None] | None = None,
 ) -> Reproduction:
     """Runs the cells of a table and writes `<table>.json`, `<table>.md` and `<table>.html`.
 
@@ -275,6 +285,7 @@ def reproduce(
         quiet: Whether to show no progress.
         jobs: Cells that run in parallel on a CPU, each in a process with a share of the cores.
         workers: Executors of the cells; by default one process per GPU, or this process with fewer than two GPUs.
+        announce: Called with the notes on the data sets before the first cell begins.
 
     Returns:
         All results, with the reasons of cells that failed or were not run.
@@ -294,6 +305,8 @@ def reproduce(
         # Progress bars of several workers would overwrite each other.
         table = _Table(request, folder, quiet=quiet or len(own) > 1, read=request.columns)
         table.warn_of_foreign_rows()
+        if announce is not None:
+            announce(table.notes)
         try:
             _run(table, Budget(budget), own, quiet)
         finally:
@@ -335,15 +348,15 @@ def _remove_cells(output: Path, request: TableRequest) -> None:
 
 
 def _run(table: _Table, budget: Budget, workers: Sequence[Executor], quiet: bool) -> None:
-    cells = table.remaining()
+    cells, finished = table.remaining(), table.finished()
     runs = schedule(
         cells, run_cell, workers, fits=lambda cell: budget.fits(table.seconds(cell)), lost=lost_cell
     )
-    for number, (cell, result) in enumerate(runs, start=1):
-        if result is not None:
-            table.results[cell.row, cell.column, cell.seed] = result
-        if not quiet:
-            print(f"{number}/{len(cells)} {cell.column} {_outcome(cell, result)}", file=sys.stderr)
+    with RunsBar(finished + len(cells), finished, quiet=quiet) as bar:
+        for cell, result in runs:
+            if result is not None:
+                table.results[cell.row, cell.column, cell.seed] = result
+            bar.finish(f"{cell.column} {_outcome(cell, result)}")
 
 
 def _outcome(cell: Cell, result: CellResult | None) -> str:

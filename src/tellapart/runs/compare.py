@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
-from tellapart.evaluation.metrics import find_metric, main_metric
+from tellapart.evaluation.metrics import METRICS, find_metric, main_metric, metric_label
 from tellapart.evaluation.task import is_ranking
 from tellapart.files import file_stem, write_json
 from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.fingerprints import Fingerprint, check_resumed
+from tellapart.fitting.fit import Announce
 from tellapart.fitting.folder import claimed, inputs_of
 from tellapart.fitting.nearest import add_nearest
 from tellapart.fitting.paired_rows import PairedRows
@@ -32,6 +33,7 @@ from tellapart.inspection.figures import (
 from tellapart.inspection.report import write_comparison_report
 from tellapart.inspection.workbench import write_errors
 from tellapart.recipes import Recipe, compared_recipes
+from tellapart.training.progress import RunsBar
 
 
 def compare(
@@ -66,7 +68,7 @@ def compare(
         overwrite: Whether to delete them.
         quiet: Whether to show no progress.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`, as for `train`.
-        announce: Called with the notes on the data before training begins.
+        announce: Called with the notes on the data, and with those on the encoder when a method's first seed begins.
 
     Raises:
         RecipeError: A method is unknown or named twice, does not fit the data or would be evaluated on other rows,
@@ -97,28 +99,43 @@ def compare(
     uneven = refit_note(resolved)
     inputs = [name for its_recipe in recipes.values() for name in inputs_of(its_recipe)]
     with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs) as folder:
-        _check_resumed(folder, recipes, rows, seeds, resume)
+        finished = _finished_runs(folder, recipes, rows, seeds, resume)
         if announce is not None:
             notes = [note for each in recipes.values() for note in rows.of(each, recipe.seed).notes]
             announce(list(dict.fromkeys([*notes, *uneven])))
-        return _compared(recipes, rows, seeds, folder, metric, quiet, pretrainer, uneven)
+
+        def trained(seeded: Recipe, data: TextData) -> dict[str, Any]:
+            said = _for_method(announce, seeded.method) if seeded.seed == recipe.seed else None
+            options: dict[str, Any] = {"pretrainer": pretrainer, "announce": said}
+            return run_trial(seeded, data, folder / TRIALS, metric, quiet, **options)
+
+        with RunsBar(len(recipes) * trials, len(finished), quiet=quiet) as bar:
+            return _compared(recipes, rows, seeds, folder, metric, trained, finished, bar, uneven)
 
 
-def _check_resumed(
+def _for_method(announce: Announce, method: str) -> Announce:
+    """Returns `announce` with the name of the method before each note."""
+    return announce and (lambda notes: announce([f"{method}: {note}" for note in notes]))
+
+
+def _finished_runs(
     folder: Path, recipes: Mapping[str, Recipe], rows: PairedRows, seeds: Sequence[int], resume: bool
-) -> None:
-    """Checks that the comparison in the folder is one of the same rows, before anything is trained."""
+) -> set[tuple[str, int]]:
+    """Checks that the comparison in the folder is one of the same rows; returns the finished seed runs."""
     baseline = next(iter(recipes.values()))
     data = rows.of(baseline, seeds[0])
     contents = {key: dict(named) for key, named in data.fingerprints.items() if key == "data.source"}
     settings = {"data.source": baseline.data.source}
     compared = Fingerprint(kind="compare", settings=settings, contents=contents)
     check_resumed(folder, compared, resume=resume)  # older trials are warned of one by one
-    for its_recipe in recipes.values():
+    finished = set()
+    for method, its_recipe in recipes.items():
         fingerprints = rows.of(its_recipe, seeds[0]).fingerprints
         for seed in seeds:
             seeded = its_recipe.model_copy(update={"seed": seed})
-            finished_trial(seeded, data.source, folder / TRIALS, fingerprints)
+            if finished_trial(seeded, data.source, folder / TRIALS, fingerprints) is not None:
+                finished.add((method, seed))
+    return finished
 
 
 def _compared(
@@ -127,8 +144,9 @@ def _compared(
     seeds: Sequence[int],
     folder: Path,
     metric: str,
-    quiet: bool,
-    pretrainer: Pretrainer | None,
+    run: Callable[[Recipe, TextData], dict[str, Any]],
+    finished: Collection[tuple[str, int]],
+    bar: RunsBar,
     notes: Sequence[str],
 ) -> Comparison:
     """Runs every method with every seed, and writes the comparison."""
@@ -147,7 +165,9 @@ def _compared(
         for method, its_recipe in recipes.items():
             seeded = its_recipe.model_copy(update={"seed": seed})
             its_data = rows.of(its_recipe, seed)
-            cells[method].append(run_trial(seeded, its_data, folder / TRIALS, metric, quiet, pretrainer))
+            cells[method].append(run(seeded, its_data))
+            if (method, seed) not in finished:
+                bar.finish(_outcome(cells[method][-1], metric))
         if not labels.regression:
             wrong.add(seed, split, texts[seed], {name: runs[-1].get("wrong") for name, runs in cells.items()})
     comparison = build_comparison(
@@ -176,6 +196,7 @@ def _compared(
         texts=texts,
         notes=notes,
     )
+    bar.show("report")
     matrices = {} if labels.regression else {name: _confusion(runs) for name, runs in cells.items()}
     errors = wrong.errors()
     note = add_nearest(errors, _never_evaluated(first, first_keys, numbers), labels, baseline.encoder.name)
@@ -185,6 +206,12 @@ def _compared(
 
 
 _TRIAL_KEYS = ("seed", "score", "metrics", "seconds", "seen_rows", "unseen_score")
+
+
+def _outcome(cell: Mapping[str, Any], metric: str) -> str:
+    """Returns a seed run and its metric in words."""
+    score = f"{metric_label(metric)} {METRICS[metric].display(cell['score'])}"
+    return f"{cell['method']}, seed {cell['seed']}: {score} in {cell['seconds']:.0f} s"
 
 
 def _never_evaluated(data: TextData, own: Sequence[str], evaluated: Iterable[str]) -> TextSplit:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
 from tellapart.data.examples import TextData
@@ -40,25 +38,31 @@ from tellapart.fitting.fingerprints import (
     read_fingerprint,
     recipe_fingerprint,
 )
-from tellapart.fitting.fit import fit
+from tellapart.fitting.fit import Announce, fit
 from tellapart.fitting.folder import CHECKPOINTS, claimed, inputs_of
 from tellapart.fitting.resolve import resolve_method
 from tellapart.fitting.rows import read_rows, split_data
 from tellapart.fitting.self_training import Pretrainer
-from tellapart.fitting.study import OpenTrial, SweepStudy, import_optuna, open_study
+from tellapart.fitting.study import (
+    STEPS_A_SEED,
+    OpenTrial,
+    PruningCallback,
+    SweepStudy,
+    import_optuna,
+    open_study,
+    report_score,
+)
 from tellapart.inspection.report import write_sweep_report
 from tellapart.inspection.sweep_figure import save_sweep_plot
 from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
 from tellapart.recipes.spaces import SearchSpace, parse_spaces, with_parameters
+from tellapart.training.progress import RunsBar
 
 if TYPE_CHECKING:
     import optuna
 
 BASELINE = "cross-entropy"
 CONFIDENCE = 0.95
-STEPS_A_SEED = 1000
-"""Pruning steps per seed run, independent of its number of evaluations."""
-
 # Keys that belong to the method; the rest, the schedule, is shared with the baseline.
 _OF_THE_METHOD = ("objective", "learns", "solver", "perturbation", "perturbation_size")
 _OF_THE_MAIN_LOSS = ("class_weight", "label_smoothing", "focal_gamma")
@@ -99,7 +103,8 @@ def sweep(
         overwrite: Whether to delete an earlier run.
         quiet: Whether to show no progress.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`, as for `train`.
-        announce: Called with the notes on the data before training begins.
+        announce: Called with the notes on the data before training begins, and by each trial with those on the
+            encoder.
 
     Raises:
         RecipeError: A search space, the baseline or a number is invalid.
@@ -127,14 +132,15 @@ def sweep(
         check_resumed(folder, fingerprint, resume=resume)
         if announce is not None:
             announce(rows.read.notes)
-        runs = _Runs(recipe, rows, folder / CHECKPOINTS, seeds, quiet, pretrainer)
+        runs = _Runs(recipe, rows, folder / CHECKPOINTS, seeds, quiet, pretrainer, announce)
         with open_study(
             folder / "study.db", greater_is_better=runs.metric.greater_is_better, prune=prune
         ) as study:
-            held_against = None if baseline_recipe is None else runs.baseline(baseline_recipe, study)
             search = SweepStudy(study, searched, trials, recipe.seed)
-            for trial in search.open_trials():
-                runs.trial(trial, search)
+            with runs.bar(search, baseline_recipe, quiet) as bar:
+                held_against = None if baseline_recipe is None else runs.baseline(baseline_recipe, study, bar)
+                for trial in search.open_trials():
+                    runs.trial(trial, search, bar)
             search.check_any_complete()
             found = search.results(CONFIDENCE, rows.metric)
         result = SweepResult(
@@ -169,53 +175,6 @@ def _fingerprint(
         "sweep", recipe, rows.read.fingerprints, over=over, seeds=seeds, prune=prune
     )
     return fingerprint.model_copy(update={"settings": fingerprint.settings | compared})
-
-
-class PruningCallback(TrainerCallback):
-    """Reports the validation score at every evaluation and stops the trial when it lies below the others.
-
-    What is reported is the mean over the seeds that are finished and the best score of the one that runs (the last
-    one, unless the best evaluation is kept), which is what it would end with if it stopped there.
-
-    Args:
-        trial: Optuna's trial.
-        metric: Its name in `METRICS`.
-        before: The scores of the seeds that are finished.
-        stages: How many stages a run has: each is an equal part of its course.
-    """
-
-    def __init__(self, trial: optuna.Trial, metric: str, before: Sequence[float], stages: int) -> None:
-        self.trial, self.metric, self.before, self.stages = trial, metric, list(before), stages
-        self.stage = -1
-        self.scores: list[float] = []
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Notes that a stage begins: only the last one's scores say what the run will end with."""
-        self.stage += 1
-        self.scores = []
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict | None = None, **_: Any) -> None:
-        """Reports and perhaps stops.
-
-        Raises:
-            optuna.TrialPruned: The trial is to stop.
-        """
-        score = (metrics or {}).get(f"eval_{self.metric}")
-        if score is None:
-            return
-        self.scores.append(float(score))
-        share = (self.stage + state.global_step / max(1, state.max_steps)) / self.stages
-        if share < 1:  # the end is reported with the score of the whole run
-            scores = self.scores if args.load_best_model_at_end else self.scores[-1:]
-            best = max(scores) if METRICS[self.metric].greater_is_better else min(scores)
-            step = int(STEPS_A_SEED * (len(self.before) + share))
-            _report(self.trial, float(np.mean([*self.before, best])), step)
-
-
-def _report(trial: optuna.Trial, score: float, step: int) -> None:
-    trial.report(score, step)
-    if trial.should_prune():
-        raise import_optuna().TrialPruned
 
 
 class _Rows:
@@ -266,13 +225,25 @@ class _Runs:
         seeds: int,
         quiet: bool,
         pretrainer: Pretrainer | None,
+        announce: Announce,
     ) -> None:
-        self.recipe, self.rows, self.scratch, self.quiet = recipe, rows, scratch, quiet
-        self.pretrainer = pretrainer
+        self.recipe, self.rows, self.scratch = recipe, rows, scratch
+        self.options: dict[str, Any] = {"quiet": quiet, "pretrainer": pretrainer}
+        self.announce = announce
         self.seeds = tuple(range(recipe.seed, recipe.seed + seeds))
         self.metric = METRICS[rows.metric]
 
-    def baseline(self, recipe: Recipe, study: optuna.Study) -> SweepBaseline:
+    def bar(self, search: SweepStudy, baseline: Recipe | None, quiet: bool) -> RunsBar:
+        """Returns the bar over all seed runs; a trial that is stopped early counts with all its seeds."""
+        done = len(self.seeds) * search.finished
+        if baseline is not None:
+            done += len(self._scored_seeds(search.study))
+        return RunsBar(len(self.seeds) * (search.trials + (baseline is not None)), done, quiet=quiet)
+
+    def _scored_seeds(self, study: optuna.Study) -> set[str]:
+        return set(study.user_attrs.get("baseline", {})) & set(map(str, self.seeds))
+
+    def baseline(self, recipe: Recipe, study: optuna.Study, bar: RunsBar) -> SweepBaseline:
         """Scores the baseline; finished seeds are read from the study."""
         done: dict[str, Any] = study.user_attrs.get("baseline", {})
         for seed in self.seeds:
@@ -282,12 +253,12 @@ class _Runs:
             score = self._score(recipe, seed)
             done[str(seed)] = {"score": score, "seconds": time.perf_counter() - start}
             study.set_user_attr("baseline", done)
-            self._say(f"baseline {recipe.method}, seed {seed}: {self.metric.display(score)}")
+            bar.finish(f"baseline {recipe.method}, seed {seed}: {self.metric.display(score)}")
         scores = {seed: done[str(seed)]["score"] for seed in self.seeds}
         seconds = sum(done[str(seed)]["seconds"] for seed in self.seeds)
         return SweepBaseline(**summary(scores, seconds, CONFIDENCE, self.rows.metric), method=recipe.method)
 
-    def trial(self, trial: OpenTrial, search: SweepStudy) -> None:
+    def trial(self, trial: OpenTrial, search: SweepStudy, bar: RunsBar) -> None:
         """Runs a trial and records its outcome."""
         start, scores = time.perf_counter(), dict[int, float]()
         error: TellapartError | None = None
@@ -307,7 +278,8 @@ class _Runs:
             search.fail(trial, error, scores, time.perf_counter() - start)
             outcome = f"failed: {error}"
         values = ", ".join(f"{path}={value_text(value)}" for path, value in trial.parameters.items())
-        self._say(f"trial {trial.number + 1} of at most {search.trials}: {values}: {outcome}")
+        number = f"trial {trial.number + 1} of at most {search.trials}"
+        bar.finish(f"{number}: {values}: {outcome}", len(self.seeds))
 
     def _score_seeds(self, trial: OpenTrial, scores: dict[int, float]) -> None:
         """Fills in the score of each seed; raises TrialPruned if the trial should stop."""
@@ -319,7 +291,7 @@ class _Runs:
             callback = PruningCallback(trial.handle, self.rows.metric, before, stages)
             scores[seed] = self._score(recipe, seed, [callback])
             if len(scores) < len(self.seeds):
-                _report(trial.handle, float(np.mean(list(scores.values()))), STEPS_A_SEED * len(scores))
+                report_score(trial.handle, float(np.mean(list(scores.values()))), STEPS_A_SEED * len(scores))
 
     def _score(self, recipe: Recipe, seed: int, callbacks: Sequence[TrainerCallback] = ()) -> float:
         """Trains with one seed and returns the metric on its validation rows."""
@@ -327,15 +299,9 @@ class _Runs:
         unseen = recipe.data.model_copy(update={"validation_in_training": False})
         seeded = recipe.model_copy(update={"seed": seed, "data": unseen})
         data = self.rows.of(seeded)
+        announce = self.announce if seed == self.seeds[0] else None
         try:
-            fitted = fit(
-                seeded,
-                data,
-                self.scratch,
-                quiet=self.quiet,
-                callbacks=callbacks,
-                pretrainer=self.pretrainer,
-            )
+            fitted = fit(seeded, data, self.scratch, callbacks=callbacks, announce=announce, **self.options)
         finally:
             shutil.rmtree(self.scratch, ignore_errors=True)
         assert data.validation is not None
@@ -347,10 +313,6 @@ class _Runs:
             without_positive=recipe.data.without_positive,
         )
         return metrics[self.rows.metric]
-
-    def _say(self, sentence: str) -> None:
-        if not self.quiet:
-            tqdm.write(sentence, file=sys.stderr)
 
 
 def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:

@@ -17,13 +17,15 @@ from tellapart.fitting.abstaining import abstention_reports
 from tellapart.fitting.decisions import decision_metrics
 from tellapart.fitting.environment import environment, is_main_process, process_count
 from tellapart.fitting.fingerprints import check_resumed, recipe_fingerprint
-from tellapart.fitting.fit import fit
+from tellapart.fitting.fit import Announce, fit
 from tellapart.fitting.folder import CHECKPOINTS, claimed, inputs_of, write_run
 from tellapart.fitting.merging import Merge, check_merge, fit_merged
 from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.rows import load_data
 from tellapart.fitting.self_training import Pretrainer
+from tellapart.inspection.wrong_words import EXPLAIN_SECONDS
 from tellapart.recipes import Recipe
+from tellapart.training.progress import show_phase
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def train(
     quiet: bool = False,
     pretrainer: Pretrainer | None = None,
     announce: Callable[[Sequence[str]], None] | None = None,
+    explain_errors: float = EXPLAIN_SECONDS,
 ) -> RunResult:
     """Trains a recipe and writes a run folder.
 
@@ -69,7 +72,9 @@ def train(
         quiet: Whether to show no progress.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`:
             `tellapart.pretraining.further.pretrain_encoder`.
-        announce: Called with the notes on the data before training begins.
+        announce: Called before training begins with the notes on the data, then with those on the encoder and on
+            rows that are cut; a note may come again if the run trains several times.
+        explain_errors: Seconds for computing which words decide the wrong texts of the report; 0 for none.
 
     Raises:
         UserError: The folder is in use or holds another run, or the recipe or the data cannot be used.
@@ -90,8 +95,9 @@ def train(
             return RunResult(folder, metrics, recipe, ("the run was finished already",))
         if announce is not None:
             announce(data.notes)
+        quiet = quiet or not is_main_process()
         return _trained(
-            recipe, data, folder, trials, merge, resume, quiet or not is_main_process(), pretrainer
+            recipe, data, folder, trials, merge, resume, quiet, pretrainer, announce, explain_errors
         )
 
 
@@ -104,11 +110,13 @@ def _trained(
     resume: bool,
     quiet: bool,
     pretrainer: Pretrainer | None,
+    announce: Announce,
+    explain_errors: float,
 ) -> RunResult:
     """Trains the recipe on the data, and writes the run."""
     checkpoints = folder / CHECKPOINTS
     start = time.perf_counter()
-    options: dict[str, Any] = {"resume": resume, "resumable": True, "quiet": quiet}
+    options: dict[str, Any] = {"resume": resume, "resumable": True, "quiet": quiet, "announce": announce}
     merged = None
     if merge is None:
         fitted = fit(recipe, data, checkpoints, pretrainer=pretrainer, **options)
@@ -133,6 +141,7 @@ def _trained(
     for name in ("validation", "test"):
         split = data.splits.get(name)
         if split is not None and split.labels is not None:
+            show_phase(f"evaluation on {len(split):,} {name} rows", quiet=quiet)
             rows = fitted.tokenised(split)
             if rows is not None and rows.cut_share is not None:
                 cut[name] = rows.cut_share
@@ -167,6 +176,7 @@ def _trained(
         metrics["decision"] = decision_metrics(fitted, data, logits)
     metrics["environment"] = environment()
     if is_main_process():
-        write_run(folder, fitted, data, logits, metrics)
+        show_phase("report: confused classes, their nearest texts, words that decide", quiet=quiet)
+        write_run(folder, fitted, data, logits, metrics, explain_seconds=explain_errors)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return RunResult(folder, metrics, fitted.recipe, tuple(notes))

@@ -165,17 +165,15 @@
   /** Words with the strength of their effect as background: for the predicted class, or underlined for the gold. */
   function wordLine(words) {
     const most = Math.max(...words.map(([, weight]) => Math.abs(weight)), 1e-9);
-    const line = make("p", { class: "words", dir: "auto" });
+    const line = make("p", { class: "words", dir: "auto" }, "words: ");
     for (const [word, weight] of words) {
-      const strength = Math.round((60 * Math.abs(weight)) / most);
+      const strength = Math.round((100 * Math.abs(weight)) / most);
       const shown = make("span", { title: weight.toFixed(3) }, word);
       shown.style.background = `color-mix(in srgb, var(${weight > 0 ? "--faint" : "--soft"}) ${strength}%, transparent)`;
-      if (weight < 0 && strength > 6) shown.style.textDecoration = "underline";
+      if (weight < 0 && strength > 10) shown.style.textDecoration = "underline";
       line.append(shown, " ");
     }
-    const note = make("p", { class: "note" },
-      "Words that decide: underlined for the gold class, the others for the predicted one.");
-    return make("div", {}, line, note);
+    return line;
   }
 
   function nearTexts(error) {

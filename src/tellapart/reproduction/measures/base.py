@@ -113,6 +113,7 @@ class ColumnRows:
         fingerprint: SHA-256 of all rows.
         overlap: Number of evaluated rows that are also in train; None if unknown.
         note: Known problems that distort results.
+        notes: Remarks from reading it.
     """
 
     source: str
@@ -120,6 +121,7 @@ class ColumnRows:
     fingerprint: str
     overlap: int | None = None
     note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Measure(Protocol):

@@ -49,6 +49,7 @@ def describe(cell: Cell) -> ColumnRows:
         # drawn rows never share a text with others
         overlap=0 if cell.drawn is not None and cell.drawn.test is not None else overlap,
         note=known.note if known else "",
+        notes=tuple(rows.notes),
     )
 
 
