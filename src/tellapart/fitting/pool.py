@@ -155,9 +155,10 @@ def suggest_rows(
 ) -> Suggestions:
     """Chooses rows of a pool that have small margins, look-alike classes and different vectors.
 
-    The pool is scored in parts, and only the most informative `CANDIDATES` · `count` different texts are kept. Pairs
-    of classes are weighted by the confusions of the run; without any, by those that the probabilities of the pool
-    let expect. Vectors are those of the model's encoder; TF-IDF vectors for TF-IDF models and exports.
+    The pool is scored in parts, and only the `CANDIDATES` · `count` different texts with the least margins are kept.
+    They are clustered by k-means, in which pairs of classes are weighted by the confusions of the run; without any, by
+    those that the probabilities of the pool let expect. Vectors are those of the model's encoder; TF-IDF vectors for
+    TF-IDF models and exports.
 
     Args:
         fitted: The model.
@@ -176,8 +177,10 @@ def suggest_rows(
     pool = _Pool(stream, columns, label, run.keys)
     classes = len(fitted.labels)
     expected = np.zeros((classes, classes))
-    weights = pair_weights(expected if run.confusions is None else run.confusions)
-    candidates = _Candidates(stream.schema.empty_table(), columns, CANDIDATES * count, weights)
+    candidates = _Candidates(stream.schema.empty_table(), columns, CANDIDATES * count)
+    where = str(stream.path)
+    # Before the pool is scored: refuses columns of the names of added ones.
+    suggestion_table(candidates.table, label, fitted.labels, candidates.top, where=where)
     new_rows = 0
     for table, split, tokenised in one_ahead(pool.new_parts(fitted, progress)):
         top = top_two(fitted.labels, fitted.scores(split, rows=tokenised, progress=progress))
@@ -189,12 +192,13 @@ def suggest_rows(
             f"{stream.path} has no new texts ({_listed(pool.left_out)})",
             f"give unlabelled texts; labels are read from the column {label}, another is named with --label",
         )
+    weights = pair_weights(expected if run.confusions is None else run.confusions)
     informative = informativeness(candidates.top, weights if weights.any() else pair_weights(expected))
     chosen = diverse_rows(_vectors(fitted, candidates.split), informative, count)
     chosen = chosen[np.argsort(candidates.top.margin[chosen], kind="stable")]
     rows, top = candidates.table.take(pa.array(chosen)), candidates.top.select(chosen)
     return Suggestions(
-        suggestion_table(rows, label, fitted.labels, top, where=str(stream.path)),
+        suggestion_table(rows, label, fitted.labels, top, where=where),
         candidates.split.select(chosen),
         replace(columns, label=label),
         new_rows,
@@ -244,12 +248,11 @@ def _filled(table: pa.Table, label: str, where: str) -> list[bool]:
 
 @dataclass
 class _Candidates:
-    """The most informative different texts of a stream, in descending order."""
+    """The different texts of a stream with the least margins, in ascending order."""
 
     table: pa.Table
     columns: Columns
     most: int
-    weights: np.ndarray
     split: TextSplit = field(init=False)
     top: TopTwo = field(init=False)
 
@@ -259,12 +262,12 @@ class _Candidates:
         self.top = TopTwo(none, none, none.astype(np.float64), none.astype(np.float64))
 
     def add(self, table: pa.Table, split: TextSplit, top: TopTwo) -> None:
-        """Adds rows, and drops duplicates and the least informative."""
+        """Adds rows, and drops duplicates and those with the largest margins."""
         table = pa.concat_tables([self.table, table]).unify_dictionaries()
         split, top = self.split.joined(split), self.top.joined(top)
         keys = split.keys()
         seen: dict[str, int] = {}
-        for row in np.argsort(-informativeness(top, self.weights), kind="stable").tolist():
+        for row in np.argsort(top.margin, kind="stable").tolist():
             if len(seen) == self.most:
                 break
             seen.setdefault(keys[row], row)
