@@ -5,13 +5,13 @@
 The training rows of a data set are the pool, and their labels are hidden until a text is chosen. The first labels are
 drawn at random, two per class (TREC: one). In each round 50 (TREC: 30) texts are chosen, labelled and added, and the
 model is fitted again. The model is the cheapest that tellapart has: a logistic regression on the vectors of the
-frozen encoder, which are computed once per data set, with the C of `tellapart check --deep`. Measured is the accuracy on
-all test rows after each round. Arms of a seed begin with the same labels.
+frozen encoder, which are computed once per data set, with the C of `tellapart check --deep`. Measured is the accuracy
+on all test rows after each round. Arms of a seed begin with the same labels.
 
 `suggest` runs the functions of the command with the frozen encoder's vectors: there are no labelled rows beside the
 training rows, so that pairs of classes are weighted by the confusions that the pool's probabilities let expect. The
-rule was chosen on seeds from 100, with the same test rows. Results go to benchmarks/results/active_learning.json after
-every run, and a run that is there is not repeated.
+rule was chosen on seeds from 100, with the same test rows. Results go to benchmarks/results/active_learning.json
+after every run, and a run that is there is not repeated.
 """
 
 from __future__ import annotations

@@ -30,10 +30,11 @@ def active_learning_page() -> str:
     result = json.loads((RESULTS / _FILE).read_text(encoding="utf-8"))
     parts = [
         f"# {TITLE}",
-        "The labels of the training rows are hidden until a text is chosen. A few labels per class are drawn first; in "
-        f"each of {result['rounds']} rounds a batch of texts is chosen and labelled, and the model is fitted again: a "
-        f"logistic regression on the vectors of the frozen encoder ({result['encoder']}). Tables have the accuracy on "
-        "the test rows in %, the mean over the seeds. All arms of a seed begin with the same labels.",
+        "The labels of the training rows are hidden until a text is chosen. A few labels per class are drawn "
+        f"first; in each of {result['rounds']} rounds a batch of texts is chosen and labelled, and the model is "
+        "fitted again: a logistic regression on the vectors of the frozen encoder "
+        f"({result['encoder']}). Tables have the accuracy on the test rows in %, the mean over the seeds. All arms "
+        "of a seed begin with the same labels.",
     ]
     for name, own in result["sets"].items():
         parts += [
@@ -44,10 +45,12 @@ def active_learning_page() -> str:
             markdown_table(_differences(own["runs"])),
         ]
     parts += [
-        "The second table of a set has the mean accuracy after all rounds for each seed. Three seeds on two sets show a "
-        "tendency, no significance. The rule of `suggest` was chosen among some others on other seeds, but on the same "
-        "sets and test rows. Pairs of classes are weighted by what the pool's probabilities let expect; on those seeds "
-        "the weights changed little. A real run has a better model, and may differ.",
+        "The second table of a set has, for each seed, the mean of the accuracies after each round. Three seeds on "
+        "two sets show a tendency, no significance. The rule of `suggest` was chosen among some others on other "
+        "seeds, but on the same sets and test rows. Pairs of classes are weighted by what the pool's probabilities "
+        "let expect; on the other seeds the weights gave no clear gain: a little worse on one set, a little better "
+        "on the other. Preferring confused pairs among the candidates too was worse, so that candidates are chosen "
+        "by the margin alone. A real run has a better model, and may differ.",
         "```bash\npython benchmarks/active_learning.py\n```",
         f"{environment_sentence(result['environment'])} JSON: `benchmarks/results/{_FILE}`.",
     ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from tellapart.data.examples import LabelSpace
 from tellapart.errors import DataError
@@ -143,7 +145,9 @@ def diverse_rows(vectors: Any, informative: np.ndarray, count: int, *, seed: int
     if len(informative) <= count:
         return np.arange(len(informative))
     weights = np.maximum(informative, 1e-9)  # k-means needs weights above 0
-    means = KMeans(count, n_init=1, random_state=seed).fit(vectors, sample_weight=weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer different vectors than clusters
+        means = KMeans(count, n_init=1, random_state=seed).fit(vectors, sample_weight=weights)
     chosen = set()
     for cluster in np.unique(means.labels_):
         members = np.flatnonzero(means.labels_ == cluster)

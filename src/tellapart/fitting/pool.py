@@ -156,9 +156,9 @@ def suggest_rows(
     """Chooses rows of a pool that have small margins, look-alike classes and different vectors.
 
     The pool is scored in parts, and only the `CANDIDATES` · `count` different texts with the least margins are kept.
-    They are clustered by k-means, in which pairs of classes are weighted by the confusions of the run; without any, by
-    those that the probabilities of the pool let expect. Vectors are those of the model's encoder; TF-IDF vectors for
-    TF-IDF models and exports.
+    They are clustered by k-means, in which pairs of classes are weighted by the confusions of the run; without any,
+    by those that the probabilities of the pool let expect. Vectors are those of the model's encoder; TF-IDF vectors
+    for TF-IDF models and exports.
 
     Args:
         fitted: The model.
