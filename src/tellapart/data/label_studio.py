@@ -43,9 +43,9 @@ def write_label_studio(
         OutputError: A file cannot be written.
     """
     names = [TEXT, TEXT_PAIR][: len(split.columns)]
-    tasks = [
+    tasks: list[dict[str, Any]] = [
         {
-            "data": {**dict(row), **dict(zip(names, texts, strict=True))},
+            "data": dict(row) | dict(zip(names, texts, strict=True)),
             "predictions": [{"model_version": model, "score": row[score], "result": [_choice(row[label])]}],
         }
         for row, texts in zip(rows, zip(*split.columns, strict=True), strict=True)
