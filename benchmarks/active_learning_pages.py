@@ -39,7 +39,7 @@ def active_learning_page() -> str:
     for name, own in result["sets"].items():
         parts += [
             f"## {name}",
-            f"{own['classes']} classes, {own['first']} first labels per class, {own['batch']} texts per round from a "
+            f"{own['classes']} classes, first labels per class: {own['first']}; {own['batch']} texts per round from a "
             f"pool of {own['pool']:,}, {own['test']:,} test rows.",
             markdown_table(_accuracies(own["runs"])),
             markdown_table(_differences(own["runs"])),
