@@ -39,8 +39,8 @@ def active_learning_page() -> str:
     for name, own in result["sets"].items():
         parts += [
             f"## {name}",
-            f"{own['classes']} classes, first labels per class: {own['first']}; {own['batch']} texts per round from a "
-            f"pool of {own['pool']:,}, {own['test']:,} test rows.",
+            f"{own['classes']} classes, first labels per class: {own['first']}; {own['batch']} texts per round from "
+            f"a pool of {own['pool']:,}, {own['test']:,} test rows.",
             markdown_table(_accuracies(own["runs"])),
             markdown_table(_differences(own["runs"])),
         ]
