@@ -13,6 +13,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from active_learning_pages import TITLE as ACTIVE_LEARNING
+from active_learning_pages import active_learning_page, has_active_learning
 from audit_pages import TITLE as AUDIT
 from audit_pages import audit_page, has_audit
 from comparisons import COMPARISONS
@@ -318,6 +320,7 @@ def index_page() -> str:
                     *(f"- [{title}]({name}.md)" for name, (title, _) in pretraining_pages().items()),
                     *([f"- [{AUDIT}](audit.md)"] if has_audit() else []),
                     *([f"- [{OUT_OF_SCOPE}](out-of-scope.md)"] if has_out_of_scope() else []),
+                    *([f"- [{ACTIVE_LEARNING}](active-learning.md)"] if has_active_learning() else []),
                 ]
             ),
             "The defaults of `tellapart train` and the runs they are based on: [defaults](../reference/defaults.md).",
@@ -356,6 +359,8 @@ def pages() -> dict[Path, str]:
         contents[evidence / "audit.md"] = audit_page()
     if has_out_of_scope():
         contents[evidence / "out-of-scope.md"] = out_of_scope_page()
+    if has_active_learning():
+        contents[evidence / "active-learning.md"] = active_learning_page()
     contents[evidence / "README.md"] = index_page()
     for name, comparisons in EXCERPTS.items():
         path = ROOT / "docs" / name

@@ -24,7 +24,8 @@ def test_no_file_is_longer_than_400_lines():
 
 
 def test_runs_holds_the_verbs_and_no_more():
-    assert sum(map(_lines, (SOURCE / "runs").rglob("*.py"))) <= 1_700
+    # 1,700 for the verbs up to `explain`, and 100 for `suggest`.
+    assert sum(map(_lines, (SOURCE / "runs").rglob("*.py"))) <= 1_800
 
 
 def test_no_modules_import_each_other_in_a_circle():

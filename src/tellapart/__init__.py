@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.runs.explain import explain as explain
     from tellapart.runs.export import export as export
     from tellapart.runs.predict import predict as predict
+    from tellapart.runs.suggest import suggest as suggest
     from tellapart.runs.sweep import sweep as sweep
     from tellapart.runs.train import train as train
     from tellapart.training.arguments import TrainingArguments as TrainingArguments
@@ -69,6 +70,7 @@ _NAMES = {
     "runs.explain": "explain",
     "runs.export": "export",
     "runs.predict": "predict",
+    "runs.suggest": "suggest",
     "runs.sweep": "sweep",
     "runs.train": "train",
     "training.trainer": "Trainer",

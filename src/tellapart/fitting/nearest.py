@@ -121,7 +121,7 @@ def _vectors(wrong: TextSplit, train: TextSplit, labels: LabelSpace, encoder: st
         with contextlib.suppress(TellapartError, torch.OutOfMemoryError):
             pair = _encoder_vectors(wrong, train, labels, encoder)
             return *pair, f"the vectors of {encoder} before training"
-    return *_word_vectors(wrong, train), "TF-IDF vectors"
+    return *word_vectors(wrong, train), "TF-IDF vectors"
 
 
 def _encoder_vectors(
@@ -139,7 +139,7 @@ def _encoder_vectors(
     return first, second
 
 
-def _word_vectors(wrong: TextSplit, train: TextSplit) -> tuple[Any, Any]:
+def word_vectors(wrong: TextSplit, train: TextSplit) -> tuple[Any, Any]:
     """Returns TF-IDF vectors (W, V) and (T, V) of character n-grams within words, which suit every script."""
     texts = [
         [" ".join(row)[:_CHARACTERS] for row in zip(*split.columns, strict=True)] for split in (wrong, train)

@@ -196,6 +196,19 @@ def find_model_columns(
     return found if labelled else Columns(found.text, found.text_pair)
 
 
+def label_column_to_fill(schema: pa.Schema, named: str | None, texts: Columns) -> str:
+    """Returns the column for labels that are not there yet: as named, else by its usual names, else a new one.
+
+    Args:
+        schema: The columns of the table.
+        named: The name that the user gave, or that of the training; None if it is unknown.
+        texts: The columns of the texts, which are not taken.
+    """
+    found = (written_name(schema, name) for name in ([named] if named is not None else LABELS))
+    taken = (None, texts.text, texts.text_pair)
+    return next((name for name in found if name not in taken), None) or named or LABELS[0]
+
+
 def written_name(schema: pa.Schema, wanted: str) -> str | None:
     """Returns the table's spelling of a column name, ignoring case and surrounding spaces; None if there is none."""
     return wanted if wanted in schema.names else _by_name([_plain(wanted)], schema.names)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tellapart.data.examples import TextSplit
+from tellapart.data.reading import streams
+from tellapart.data.reading.columns import Columns
+from tellapart.data.reading.rows import read_data
+from tellapart.data.reading.streams import open_rows
+from tellapart.data.reading.tables import write_table
+from tellapart.fitting import pool
+from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.pool import RunRows, read_run_rows, suggest_rows
+from tellapart.training.tfidf import TfidfClassifier
+
+NEW = [
+    f"card {one} was {two}"
+    for one in range(30)
+    for two in ("lost by a thief", "stolen or expired", "is missing")
+]
+
+
+@pytest.fixture(scope="module")
+def fitted(ticket_file) -> Fitted:
+    data = read_data(ticket_file)
+    model = TfidfClassifier.fit(data.train, data.labels)
+    return Fitted(model, model.labels)
+
+
+def _suggested(fitted, path, run=RunRows()):  # noqa: B008  frozen
+    return (
+        suggest_rows(fitted, open_rows(path), Columns("text"), 5, run, label="label")
+        .table["text"]
+        .to_pylist()
+    )
+
+
+def test_a_pool_in_parts_with_duplicates_gives_the_rows_of_the_whole_pool(fitted, tmp_path, monkeypatch):
+    write_table(pa.table({"text": NEW}), tmp_path / "whole.parquet")
+    write_table(pa.table({"text": [*NEW, *map(str.upper, NEW)]}), tmp_path / "twice.parquet")
+    monkeypatch.setattr(pool, "CANDIDATES", 4)
+    whole = _suggested(fitted, tmp_path / "whole.parquet")
+    monkeypatch.setattr(streams, "ROWS_A_PART", 7)
+    assert _suggested(fitted, tmp_path / "whole.parquet") == whole
+    assert len({text.lower() for text in _suggested(fitted, tmp_path / "twice.parquet")}) == 5
+
+
+def test_candidates_have_the_least_margins_and_no_known_text(fitted, tmp_path, monkeypatch):
+    write_table(pa.table({"text": NEW}), tmp_path / "pool.parquet")
+    monkeypatch.setattr(pool, "CANDIDATES", 1)
+    logits = fitted.scores(TextSplit(NEW))
+    chances = np.sort(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), axis=1)
+    margins = dict(zip(NEW, (chances[:, -1] - chances[:, -2]).tolist(), strict=True))
+    first = _suggested(fitted, tmp_path / "pool.parquet")
+    assert max(margins[text] for text in first) == pytest.approx(sorted(margins.values())[4])
+    run = RunRows(keys=frozenset(TextSplit(first).keys()))
+    assert not set(first) & set(_suggested(fitted, tmp_path / "pool.parquet", run))
+
+
+def test_pairs_are_those_that_the_run_confused(fitted, tmp_path, monkeypatch):
+    write_table(pa.table({"text": NEW}), tmp_path / "pool.parquet")
+    seen = []
+    monkeypatch.setattr(pool, "informativeness", lambda top, weights: seen.append(weights) or 1 - top.margin)
+    _suggested(
+        fitted, tmp_path / "pool.parquet", RunRows(confusions=np.array([[5, 0, 0], [0, 4, 2], [0, 1, 5]]))
+    )
+    assert np.argwhere(seen[0] == 1).tolist() == [[1, 2], [2, 1]]
+    _suggested(fitted, tmp_path / "pool.parquet", RunRows(confusions=np.eye(3)))
+    assert seen[1].max() == 1  # none were confused: those that the probabilities let expect
+
+
+def test_the_confusions_are_those_of_the_predicted_rows(fitted, tmp_path):
+    (tmp_path / "recipe.yaml").write_text("method: tfidf\n")
+    names = fitted.labels.names
+    table = {"text": ["a", "b"], "label": [names[0], names[1]], "predicted_label": [names[1], names[1]]}
+    write_table(pa.table(table), tmp_path / "predictions.parquet")
+    with pytest.warns(match="they were in memory"):
+        run = read_run_rows(tmp_path, dataclasses.replace(fitted.labels))
+    assert run.confusions is not None
+    assert run.confusions.tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert set(run.keys) == {"a", "b"}
