@@ -76,8 +76,8 @@ def _layers(model: Any) -> list[nn.Module]:
             f"views_from_layer is not known to work with {type(model).__name__}",
             f"leave it out, or use an encoder of one of these families: {', '.join(FAMILIES)}",
         )
-    lists = [module for module in model.base_model.modules() if isinstance(module, nn.ModuleList)]
-    return list(max(lists, key=lambda layers: len(layers)))
+    lists = [list(module) for module in model.base_model.modules() if isinstance(module, nn.ModuleList)]
+    return max(lists, key=len)
 
 
 def _repeated(
