@@ -40,7 +40,7 @@ def write_model(tiny_encoder: str) -> WriteModel:
         folder: Path,
         *,
         seed: int = 0,
-        labels: LabelSpace = LabelSpace(CLASSES),
+        labels: LabelSpace = LabelSpace(CLASSES),  # noqa: B008
         decision: Decision = Decision(temperature=2.0),  # noqa: B008
     ) -> Path:
         torch.manual_seed(seed)

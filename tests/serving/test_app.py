@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tellapart.serving.batching import ClosedError, QueueFullError
 from tellapart.serving.gate import OPEN_PATHS
 from tellapart.serving.logs import NAME, JsonLines
 
@@ -51,7 +52,9 @@ def test_a_body_that_is_no_request_is_refused_in_one_sentence(client, body, word
     assert words in refused(classify(client(max_text_characters=100), **body), 422)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'"text"', b"null", b'{"texts": "\\ud800"}', b"\xff", b"[" * 9999])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[1]", b'"text"', b"null", b'{"texts": "\\ud800"}', b"\xff", b"[" * 9999]
+)
 def test_a_body_that_is_no_json_object_of_texts_is_refused(client, content):
     answer = client().post("/v1/classify", content=content, headers=JSON)
     assert answer.status_code in (400, 422)
@@ -100,7 +103,9 @@ def test_no_body_is_answered_with_500(fuzzed, body, tail):
 @settings(derandomize=True, max_examples=60, deadline=None)
 @given(st.lists(st.text(), min_size=1, max_size=5))
 def test_every_text_is_answered(fuzzed, texts):
-    answers = fuzzed.post("/v1/classify", content=json.dumps({"texts": texts}), headers=JSON).json()["answers"]
+    answers = fuzzed.post("/v1/classify", content=json.dumps({"texts": texts}), headers=JSON).json()[
+        "answers"
+    ]
     assert len(answers) == len(texts)
 
 
@@ -138,46 +143,47 @@ def test_a_local_service_is_called_by_local_names(client, host):
     assert client().get("/readyz", headers={"host": host}).status_code == 200
 
 
-def test_a_full_queue_and_a_slow_answer_are_said(client, monkeypatch):
-    service = client(max_queue=1, timeout=0.2)
-    running = service.app.state.service
-    entered, gate = threading.Event(), threading.Event()
+@pytest.mark.parametrize(("error", "status"), [(QueueFullError, 429), (ClosedError, 503)])
+def test_a_full_queue_and_a_stopping_service_ask_to_try_again(client, monkeypatch, error, status):
+    def refuse(*_: Any) -> Any:
+        raise error
 
-    def slow(*_: Any) -> Any:
-        entered.set()
-        gate.wait(60)
-        raise ValueError
+    service = client()
+    monkeypatch.setattr(service.app.state.service.batcher, "submit", refuse)
+    answer = classify(service, texts="a")
+    assert "try again" in refused(answer, status)
+    assert answer.headers["retry-after"] == "1"
 
-    monkeypatch.setattr(type(running.holder.current), "answers", slow)
-    answers: list[Any] = []
-    first = threading.Thread(target=lambda: answers.append(classify(service, texts="first")))
-    first.start()
-    assert entered.wait(60)
-    running.settings = running.settings.__class__(**{**vars(running.settings), "timeout": 60})
-    second = threading.Thread(target=lambda: answers.append(classify(service, texts="second")))
-    second.start()
-    while not running.batcher._rows:
-        pass
-    full = classify(service, texts="third")
-    assert "too many texts wait" in refused(full, 429)
-    assert full.headers["retry-after"] == "1"
-    first.join(60)
-    assert "0.2 seconds" in refused(answers[0], 504)
-    gate.set()
-    second.join(60)
-    assert "secret" not in refused(answers[1], 500)
+
+def test_an_answer_that_takes_too_long_is_given_up(client, monkeypatch):
+    service = client(timeout=0.2)
+    batcher = service.app.state.service.batcher
+    waiting: list[Future] = []
+
+    def never(*_: Any) -> Future:
+        waiting.append(Future())
+        return waiting[-1]
+
+    monkeypatch.setattr(batcher, "submit", never)
+    assert "0.2 seconds" in refused(classify(service, texts="a"), 504)
+    assert waiting[0].cancelled()  # so that its texts leave the queue
 
 
 def test_the_log_has_sizes_and_times_but_no_texts(client, caplog):
     service = client()
     with caplog.at_level(logging.INFO, NAME):
-        service.post("/v1/classify?q=secret", json={"texts": ["a secret"]}, headers={"x-request-id": "my-id.1"})
+        service.post(
+            "/v1/classify?q=secret", json={"texts": ["a secret"]}, headers={"x-request-id": "my-id.1"}
+        )
         service.get("/secret")
         classify(service, texts=["a secret"], secret="a secret")
     lines = [JsonLines().format(record) for record in caplog.records if record.name == NAME]
     assert "secret" not in "".join(lines)
     request, unknown, wrong = [json.loads(line) for line in lines if '"request"' in line]
-    assert request.items() >= {"request_id": "my-id.1", "path": "/v1/classify", "status": 200, "texts": 1}.items()
+    assert (
+        request.items()
+        >= {"request_id": "my-id.1", "path": "/v1/classify", "status": 200, "texts": 1}.items()
+    )
     assert request["seconds"] > 0
     assert request["body_bytes"] > 10
     assert (unknown["path"], wrong["status"]) == ("other", 422)

@@ -125,7 +125,9 @@ def test_models_are_not_mixed_and_each_request_has_the_one_it_was_submitted_with
     queue = batcher(max_batch=10)
     old, _ = blocked(queue)
     new = Echo()
-    requests = [submit(queue, model, text) for model, text in ((old, "1"), (new, "2"), (old, "3"), (new, "4"))]
+    requests = [
+        submit(queue, model, text) for model, text in ((old, "1"), (new, "2"), (old, "3"), (new, "4"))
+    ]
     old.gate.set()
     wait(requests, LONG)
     assert (old.batches[1:], new.batches) == ([["1", "3"]], [["2", "4"]])
@@ -154,7 +156,11 @@ def test_a_single_client_does_not_wait_for_others(batcher):
 def test_clients_at_once_are_waited_for_up_to_a_full_batch(batcher):
     queue = batcher(max_wait=10 * LONG)
     model, _ = blocked(queue)
-    before = [submit(queue, model, "a"), submit(queue, model, "b"), *(submit(queue, model, "c") for _ in "cd")]
+    before = [
+        submit(queue, model, "a"),
+        submit(queue, model, "b"),
+        *(submit(queue, model, "c") for _ in "cd"),
+    ]
     model.gate.set()
     wait(before, LONG)
     together = [submit(queue, model, str(number)) for number in range(4)]  # the fourth fills the batch

@@ -40,7 +40,9 @@ def test_a_replaced_model_answers_and_each_answer_names_its_own(client, run, wri
     other = write_model(tmp_path / "other", seed=1)
     wanted = {before: service.post("/v1/classify", json={"texts": "lost"}).json()["answers"]}
     wanted_after = client(other)
-    wanted[version(wanted_after)] = wanted_after.post("/v1/classify", json={"texts": "lost"}).json()["answers"]
+    wanted[version(wanted_after)] = wanted_after.post("/v1/classify", json={"texts": "lost"}).json()[
+        "answers"
+    ]
     replace(run, other)
     seen = set()
 

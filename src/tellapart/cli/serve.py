@@ -12,7 +12,8 @@ _ADDRESS, _BATCHES, _LIMITS = "Address", "Batches", "Limits"
 def serve(
     model: o.Model,
     host: Annotated[
-        str, o.option("--host", "Address to listen on. Others than this machine's need --token-file.", _ADDRESS)
+        str,
+        o.option("--host", "Address to listen on. Others than this machine's need --token-file.", _ADDRESS),
     ] = "127.0.0.1",
     port: Annotated[int, o.option("--port", "Port; 0 for a free one.", _ADDRESS)] = 8000,
     token_file: Annotated[

@@ -139,7 +139,7 @@ def create_app(settings: ServeSettings, model: ServedModel, seconds: float = 1.0
         log(logging.INFO, "ready", model=service.holder.current.version)
         yield
         service.holder.close()
-        await asyncio.to_thread(service.batcher.close)
+        await asyncio.to_thread(service.batcher.close, settings.timeout)
 
     app = FastAPI(
         title="tellapart",
@@ -197,9 +197,7 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:
         address = str(request.base_url).rstrip("/")
-        return HTMLResponse(
-            docs_page(app.openapi(), address, needs_token=bool(service.settings.token_file))
-        )
+        return HTMLResponse(docs_page(app.openapi(), address, needs_token=bool(service.settings.token_file)))
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:
@@ -223,9 +221,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     cause, remedy = _HTTP_CAUSES.get(
         error.status_code, ("the request cannot be answered", "see /docs for the form of a request")
     )
-    return await _refused(
-        request, RequestError(error.status_code, cause, remedy, dict(error.headers or {}))
-    )
+    return await _refused(request, RequestError(error.status_code, cause, remedy, dict(error.headers or {})))
 
 
 _HTTP_CAUSES = {

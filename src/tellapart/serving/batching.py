@@ -61,9 +61,9 @@ class _Row:
 class Batcher:
     """Scores the texts of concurrent requests together.
 
-    A batch takes the texts that wait, in the order of their arrival. It begins when `max_batch` texts wait or the first
-    has waited for `max_wait` seconds; at once if the last batch was that of one request, as with a single client,
-    who would only wait for itself. A batch is scored in groups of one model and of similar length, the shortest
+    A batch takes the texts that wait, in the order of their arrival. It begins when `max_batch` texts wait or the
+    first has waited for `max_wait` seconds; at once if the last batch was that of one request, as with a single
+    client, who would only wait for itself. A batch is scored in groups of one model and of similar length, the shortest
     first, and a request is answered when its last text is scored.
 
     Args:
@@ -123,12 +123,16 @@ class Batcher:
                 self._changed.notify()
         return request.future
 
-    def close(self) -> None:
-        """Answers what waits, and ends the thread; later texts are refused."""
+    def close(self, seconds: float | None = None) -> None:
+        """Answers what waits, and ends the thread; later texts are refused.
+
+        Args:
+            seconds: Longest time to wait for its end; None for no limit.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         while rows := self._next_batch():
@@ -202,9 +206,7 @@ def similar_groups(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
     """
     group: list[_Row] = []
     for row in sorted(rows, key=lambda row: (*_kind(row), row.characters)):
-        if group and (
-            _kind(row) != _kind(group[0]) or row.characters > 2 * max(_SHORT, group[0].characters)
-        ):
+        if group and (_kind(row) != _kind(group[0]) or row.characters > 2 * max(_SHORT, group[0].characters)):
             yield group
             group = []
         group.append(row)

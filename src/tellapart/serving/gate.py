@@ -83,7 +83,9 @@ class Gate:
             await _refuse(error, request_id, answer)
         except Exception as error:
             log(logging.ERROR, "failed", request_id=request_id, **where_raised(error))
-            sentence = RequestError(500, "the request failed", "look for its request_id in the log of the service")
+            sentence = RequestError(
+                500, "the request failed", "look for its request_id in the log of the service"
+            )
             await _refuse(sentence, request_id, answer)
         finally:
             seconds = time.perf_counter() - started
@@ -96,7 +98,9 @@ class Gate:
     def _check_access(self, path: str, headers: dict[bytes, bytes]) -> None:
         if self._hosts is not None and _host_name(headers.get(b"host", b"")) not in self._hosts:
             raise RequestError(
-                421, "this service answers only for localhost", "call it by http://127.0.0.1, or start it with --token-file"
+                421,
+                "this service answers only for localhost",
+                "call it by http://127.0.0.1, or start it with --token-file",
             )
         if not self.tokens or path in OPEN_PATHS:
             return

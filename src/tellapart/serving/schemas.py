@@ -63,7 +63,9 @@ class Answer(BaseModel):
     predicted_label: str | list[str] | None = Field(
         None, description="The class; for multi-label models all labels that reach their threshold."
     )
-    probability: float | list[float] | None = Field(None, description="Its probability, 0 to 1; one per label.")
+    probability: float | list[float] | None = Field(
+        None, description="Its probability, 0 to 1; one per label."
+    )
     predicted_score: float | None = Field(None, description="Regression models: the predicted number.")
     top: list[ClassProbability] | None = Field(None, description="The `top_k` most probable classes.")
 
@@ -110,7 +112,9 @@ class ModelResponse(BaseModel):
     temperature_folded: bool | None = Field(None, description="Whether the weights include the temperature.")
     thresholds: dict[str, float] | None = Field(None, description="Multi-label: threshold of each label.")
     method: str | None = Field(description="Method of the training, if the run folder is there.")
-    metrics: dict[str, dict[str, Any]] = Field(description="Split to metrics, as in `metrics.json` of the run.")
+    metrics: dict[str, dict[str, Any]] = Field(
+        description="Split to metrics, as in `metrics.json` of the run."
+    )
     card: str | None = Field(description="The model card, `README.md` in the model's folder.")
     versions: dict[str, str] = Field(description="Versions of the packages of the service.")
     loaded_at: str = Field(description="When the model was loaded, UTC.")
@@ -165,7 +169,9 @@ def texts_of(request: ClassifyRequest, model: ServedModel, settings: ServeSettin
             )
         if not _is_unicode(column):
             raise RequestError(
-                422, f"{name} has a text with half a surrogate pair, which is no character", "send valid Unicode"
+                422,
+                f"{name} has a text with half a surrogate pair, which is no character",
+                "send valid Unicode",
             )
     if request.top_k and model.fitted.labels.regression:
         raise RequestError(422, "top_k needs classes, and the model predicts numbers", "leave out top_k")
@@ -178,7 +184,7 @@ def invalid_request(errors: Sequence[Any]) -> RequestError:
     first = errors[0]
     location = [part for part in first["loc"] if part != "body"]
     if first["type"] == "json_invalid":
-        return RequestError(422, "the body is not valid JSON", "send an object such as {\"texts\": [\"a text\"]}")
+        return RequestError(422, "the body is not valid JSON", 'send an object such as {"texts": ["a text"]}')
     if not location:
         return RequestError(
             422,

@@ -26,7 +26,7 @@ from tellapart.threads import usable_cores
 
 _SWITCH_SECONDS = 0.0005
 """Seconds after which a waiting thread of Python gets its turn. Scoring gives way at every operation of the model, and
-would wait ten times as long for the thread that reads requests by default."""
+by default would wait ten times as long for the thread that reads requests."""
 
 _KEEP_ALIVE_SECONDS = 75
 _STUCK_SECONDS = 60
@@ -61,7 +61,9 @@ def serve(settings: ServeSettings, announce: Callable[[str], None] | None = None
         from tellapart.serving.app import create_app
         from tellapart.serving.model import load_model
 
-        model = load_model(settings.model, settings.precision)  # also for workers: a sentence says what is wrong
+        model = load_model(
+            settings.model, settings.precision
+        )  # also for workers: a sentence says what is wrong
         if announce is not None:
             announce(_url(settings, listening))
         with _quiet_signals():
@@ -99,8 +101,8 @@ class _Workers(Multiprocess):
 def _worker_app(settings: ServeSettings) -> Any:
     """Builds the application of a worker.
 
-    If the model cannot be loaded, as when its folder was broken after the start, the process ends after a pause and is
-    started again; other workers go on with the model that they have.
+    If the model cannot be loaded, as when its folder was broken after the start, the process ends after a pause and
+    is started again; other workers go on with the model that they have.
     """
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the model is there

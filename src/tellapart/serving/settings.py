@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 FEWEST_TOKEN_CHARACTERS = 16
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable with the folder in which several processes keep their metrics; prometheus_client reads it when it
-is imported."""
+"""Environment variable with the folder in which several processes keep their metrics; prometheus_client reads it when
+it is imported."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,9 @@ def read_tokens(path: str | Path) -> tuple[bytes, ...]:
         lines = file.read_text(encoding="ascii").splitlines()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not ASCII text"
-        raise UserError(f"the token file {file} cannot be read ({reason})", f"write a token: {_MAKE}") from None
+        raise UserError(
+            f"the token file {file} cannot be read ({reason})", f"write a token: {_MAKE}"
+        ) from None
     tokens = [line.strip() for line in lines if line.strip()]
     if not tokens or min(map(len, tokens)) < FEWEST_TOKEN_CHARACTERS or any(" " in token for token in tokens):
         raise UserError(
