@@ -63,8 +63,8 @@ class Batcher:
 
     A batch takes the texts that wait, in the order of their arrival. It begins when `max_batch` texts wait or the
     first has waited for `max_wait` seconds; at once if the last batch was that of one request, as with a single
-    client, who would only wait for itself. A batch is scored in groups of one model and of similar length, the shortest
-    first, and a request is answered when its last text is scored.
+    client, who would only wait for itself. A batch is scored in groups of one model and of similar length, the
+    shortest first, and a request is answered when its last text is scored.
 
     Args:
         max_batch: Most texts in a batch.

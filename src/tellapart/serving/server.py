@@ -25,7 +25,7 @@ from tellapart.serving.settings import METRICS_FOLDER, ServeSettings
 from tellapart.threads import usable_cores
 
 _SWITCH_SECONDS = 0.0005
-"""Seconds after which a waiting thread of Python gets its turn. Scoring gives way at every operation of the model, and
+"""Seconds after which a waiting thread of Python gets its turn. Scoring gives way at every operation of the model and
 by default would wait ten times as long for the thread that reads requests."""
 
 _KEEP_ALIVE_SECONDS = 75
