@@ -5,11 +5,10 @@
     python benchmarks/serving.py --clients 200 --seconds 60 --event kill --workers 2
     python benchmarks/serving.py --clients 20 --seconds 5 --encoder tfidf --arms tellapart
 
-A classifier is trained briefly on banking77, and a second one with another seed. Each arm is a process of its own on
-a free port. First one client sends single texts for a tenth of the time, then C clients do, each its next one when the
-last was answered. Requests, errors and latencies are counted. Every answer is compared with the scores of
-`tellapart predict` for that text and that model: label and probability must be equal up to the rounding of the
-precision.
+A classifier is trained briefly on banking77, and a second one with another seed. Each arm is a process of its own.
+First one client sends single texts for a tenth of the time, then C clients do, each its next one when the last was
+answered. Requests, errors and latencies are counted. Every answer is compared with the scores of `tellapart predict`
+for that text and that model: label and probability must be equal up to the rounding of the precision.
 
 - `tellapart`: `tellapart serve` with its defaults and `--precision`.
 - `pipeline`: `transformers.pipeline("text-classification")` behind FastAPI and uvicorn, one text per call, in
