@@ -253,7 +253,12 @@ def trained(folder: Path, given: argparse.Namespace) -> tuple[list[Path], list[s
     assert data.test is not None
     models = []
     for seed in (0, 1):
-        settings = [f"data.source={given.data}", f"seed={seed}", f"data.train_rows={given.rows}"]
+        settings = [
+            f"data.source={given.data}",
+            f"seed={seed}",
+            f"data.train_rows={given.rows}",
+            "data.test_rows=256",
+        ]
         method = "tfidf" if given.encoder == "tfidf" else "cross-entropy"
         if method != "tfidf":
             settings += [f"encoder.name={given.encoder}", "stages.0.epochs=1"]
