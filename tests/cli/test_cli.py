@@ -17,6 +17,7 @@ VERBS = (
     "sweep",
     "evaluate",
     "predict",
+    "serve",
     "explain",
     "suggest",
     "export",
@@ -41,7 +42,7 @@ def test_help_names_every_verb_and_each_verb_has_help_of_its_own(tellapart):
 
 
 VERBS_WITH_EXAMPLES = [
-    *("train", "compare", "evaluate", "predict", "explain", "suggest", "export", "check", "relabel"),
+    *("train", "compare", "evaluate", "predict", "serve", "explain", "suggest", "export", "check", "relabel"),
 ]
 
 

@@ -112,12 +112,14 @@ def _collect(
         return read(output).float().cpu().numpy()
 
     was_training = model.training
-    model.eval()
+    if any(module.training for module in model.modules()):  # setting it takes longer than looking
+        model.eval()
     try:
         with torch.inference_mode(), autocast:
             return in_batches(dataset, values, budget, rows=rows, progress=progress, allocate=allocate)
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
 
 
 def in_batches(

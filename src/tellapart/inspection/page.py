@@ -61,9 +61,18 @@ def write_page(
     """
     if script is not None:
         values |= {"script": _script(script), "data": inline_json(data)}
-    document = _environment().get_template(template).render(values)
     with replacing(path) as temporary:
-        temporary.write_text(document, encoding="utf-8", errors="replace")
+        temporary.write_text(render(template, **values), encoding="utf-8", errors="replace")
+
+
+def render(template: str, **values: object) -> str:
+    """Returns a page as `write_page` writes it.
+
+    Args:
+        template: Its path inside the package.
+        **values: The template's variables; the base template needs `title` and `subtitle`.
+    """
+    return _environment().get_template(template).render(values)
 
 
 def inline_json(data: object) -> Markup:

@@ -1,0 +1,133 @@
+"""Settings of a service: address, access, batches and limits."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tellapart.errors import MissingDependencyError, UserError
+from tellapart.files import user_path
+
+if TYPE_CHECKING:
+    from tellapart.encoders.precision import Precision
+
+FEWEST_TOKEN_CHARACTERS = 16
+
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Environment variable with the folder in which several processes keep their metrics; prometheus_client reads it when
+it is imported."""
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """Settings of `tellapart serve`.
+
+    Args:
+        model: Run folder, checkpoint, export, or name of a Transformers classifier.
+        host: Address to listen on.
+        port: Port; 0 for a free one.
+        workers: Processes, each with its own copy of the model and its own queue.
+        token_file: File with one access token per line; None for a service without tokens.
+        precision: As for `tellapart predict`.
+        max_batch: Most texts that are scored together.
+        max_wait_ms: Longest time in milliseconds that a text waits for others to be scored with.
+        max_queue: Most texts that wait; further requests are refused with status 429.
+        max_text_characters: Longest text in characters.
+        max_body_bytes: Largest body of a request in bytes.
+        timeout: Longest time of a request in seconds.
+
+    Raises:
+        UserError: A value is out of its range, or the host is open to others and there is no token file.
+    """
+
+    model: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    token_file: str | None = None
+    precision: Precision = "auto"
+    max_batch: int = 64
+    max_wait_ms: float = 5.0
+    max_queue: int = 1024
+    max_text_characters: int = 100_000
+    max_body_bytes: int = 1 << 20
+    timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                option = "--" + name.replace("_", "-")
+                raise UserError(f"{option} cannot be {value}", f"give a number from {low} to {high}")
+        if not self.loopback and self.token_file is None:
+            raise UserError(
+                f"on {self.host} the service would answer everyone who can reach this machine",
+                "give --token-file FILE with an access token, or leave out --host",
+            )
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def tokens(self) -> tuple[bytes, ...]:
+        """Reads the access tokens; empty without a token file.
+
+        Raises:
+            UserError: The file cannot be read, holds no token, or one that is short or has spaces.
+        """
+        return () if self.token_file is None else read_tokens(self.token_file)
+
+
+_RANGES = (
+    ("port", 0, 65535),
+    ("workers", 1, 256),
+    ("max_batch", 1, 4096),
+    ("max_wait_ms", 0, 1000),
+    ("max_queue", 1, 1_000_000),
+    ("max_text_characters", 1, 100_000_000),
+    ("max_body_bytes", 1024, 1 << 30),
+    ("timeout", 0.1, 3600),
+)
+
+
+def read_tokens(path: str | Path) -> tuple[bytes, ...]:
+    """Reads a file with one access token per line; see `ServeSettings.tokens`."""
+    file = user_path(path)
+    try:
+        lines = file.read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not ASCII text"
+        raise UserError(
+            f"the token file {file} cannot be read ({reason})", f"write a token: {_MAKE}"
+        ) from None
+    tokens = [line.strip() for line in lines if line.strip()]
+    if not tokens or min(map(len, tokens)) < FEWEST_TOKEN_CHARACTERS or any(" " in token for token in tokens):
+        raise UserError(
+            f"the token file {file} needs tokens of at least {FEWEST_TOKEN_CHARACTERS} characters without spaces, "
+            "one per line",
+            f"write one: {_MAKE}",
+        )
+    return tuple(token.encode("ascii") for token in tokens)
+
+
+_MAKE = "python -c 'import secrets; print(secrets.token_urlsafe(32))' > FILE"
+
+
+def check_packages() -> None:
+    """Checks that the packages of the extra `serve` are installed.
+
+    Raises:
+        MissingDependencyError: One is missing.
+    """
+    try:
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(error.name or "fastapi", "serve", "serving a model") from None

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tellapart.errors import DataError
+from tellapart.serving.batching import Batcher, ClosedError, QueueFullError, _Request, _Row, similar_groups
+from tellapart.serving.model import Text
+
+LONG = 60  # seconds that a test waits before it fails
+
+
+class Echo:
+    """Answers with the text; waits at a gate if it is closed; notes the batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.entered, self.gate = threading.Event(), threading.Event()
+        self.gate.set()
+
+    def answers(self, rows: Sequence[Text]) -> list[dict[str, Any]]:
+        self.entered.set()
+        assert self.gate.wait(LONG)
+        assert len({row.pair is None for row in rows}) == 1
+        if any("bad" in row.text for row in rows):
+            raise ValueError("a tokeniser quotes: bad")
+        if any("pair" in row.text for row in rows):
+            raise DataError("the rows are pairs", "send single texts")
+        self.batches.append([row.text for row in rows])
+        return [{"answer": row.text + (row.pair or "")} for row in rows]
+
+
+@pytest.fixture
+def batcher() -> Iterator[Callable[..., Batcher]]:
+    made: list[Batcher] = []
+
+    def make(**options: Any) -> Batcher:
+        made.append(Batcher(**{"max_batch": 4, "max_wait": 0.0, "max_queue": 100, **options}))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def submit(batcher: Batcher, model: Echo, *texts: str) -> Future:
+    return batcher.submit(model, [Text(text) for text in texts])
+
+
+def blocked(batcher: Batcher) -> tuple[Echo, Future]:
+    """A model in the middle of a batch: what is submitted now waits in the queue."""
+    model = Echo()
+    model.gate.clear()
+    first = submit(batcher, model, "first")
+    assert model.entered.wait(LONG)
+    return model, first
+
+
+def test_texts_that_wait_are_scored_together_and_answered_in_their_order(batcher):
+    queue = batcher()
+    model, first = blocked(queue)
+    others = [submit(queue, model, "a", "b"), submit(queue, model, "c")]
+    model.gate.set()
+    assert [answer["answer"] for answer in others[0].result(LONG)] == ["a", "b"]
+    assert others[1].result(LONG) == [{"answer": "c"}]
+    assert first.result(LONG) == [{"answer": "first"}]
+    assert model.batches == [["first"], ["a", "b", "c"]]
+
+
+def test_a_request_of_more_texts_than_a_batch_is_answered_whole(batcher):
+    model = Echo()
+    texts = [str(number) for number in range(11)]
+    assert [one["answer"] for one in submit(batcher(), model, *texts).result(LONG)] == texts
+    assert max(map(len, model.batches)) == 4
+
+
+def test_a_full_queue_refuses_whole_requests_and_takes_smaller_ones(batcher):
+    queue = batcher(max_queue=3)
+    model, _ = blocked(queue)
+    waiting = submit(queue, model, "a", "b")
+    with pytest.raises(QueueFullError):
+        submit(queue, model, "c", "d")
+    last = submit(queue, model, "c")
+    model.gate.set()
+    assert len(waiting.result(LONG)) == 2
+    assert len(last.result(LONG)) == 1
+
+
+def test_a_cancelled_request_is_not_scored(batcher):
+    queue = batcher()
+    model, _ = blocked(queue)
+    given_up, kept = submit(queue, model, "given up"), submit(queue, model, "kept")
+    assert given_up.cancel()
+    model.gate.set()
+    assert kept.result(LONG) == [{"answer": "kept"}]
+    assert ["given up"] not in model.batches
+    assert "given up" not in model.batches[-1]
+
+
+def test_a_failing_request_does_not_fail_those_in_its_batch(batcher, caplog):
+    queue = batcher(max_batch=10)
+    model, _ = blocked(queue)
+    requests = [submit(queue, model, text) for text in ("good", "bad secret", "fine")]
+    model.gate.set()
+    assert requests[0].result(LONG) == [{"answer": "good"}]
+    assert requests[2].result(LONG) == [{"answer": "fine"}]
+    with pytest.raises(ValueError):
+        requests[1].result(LONG)
+    assert "secret" not in caplog.text
+    assert submit(queue, model, "still there").result(LONG)
+
+
+def test_an_error_of_the_request_reaches_it(batcher):
+    with pytest.raises(DataError, match="send single texts"):
+        submit(batcher(), Echo(), "pair").result(LONG)
+
+
+def test_models_are_not_mixed_and_each_request_has_the_one_it_was_submitted_with(batcher):
+    queue = batcher(max_batch=10)
+    old, _ = blocked(queue)
+    new = Echo()
+    requests = [
+        submit(queue, model, text) for model, text in ((old, "1"), (new, "2"), (old, "3"), (new, "4"))
+    ]
+    old.gate.set()
+    wait(requests, LONG)
+    assert (old.batches[1:], new.batches) == ([["1", "3"]], [["2", "4"]])
+
+
+def test_closing_answers_what_waits_and_refuses_what_comes_later(batcher):
+    queue = batcher()
+    model, _ = blocked(queue)
+    waiting = [submit(queue, model, str(number)) for number in range(9)]
+    closing = threading.Thread(target=queue.close)
+    closing.start()
+    model.gate.set()
+    closing.join(LONG)
+    assert [one.result(0) for one in waiting] == [[{"answer": str(number)}] for number in range(9)]
+    assert not queue.alive
+    with pytest.raises(ClosedError):
+        submit(queue, model, "late")
+
+
+def test_a_single_client_does_not_wait_for_others(batcher):
+    queue = batcher(max_wait=10 * LONG)
+    for _ in range(3):
+        assert submit(queue, Echo(), "alone").result(LONG)
+
+
+def test_clients_at_once_are_waited_for_up_to_a_full_batch(batcher):
+    queue = batcher(max_wait=10 * LONG)
+    model, _ = blocked(queue)
+    before = [
+        submit(queue, model, "a"),
+        submit(queue, model, "b"),
+        *(submit(queue, model, "c") for _ in "cd"),
+    ]
+    model.gate.set()
+    wait(before, LONG)
+    together = [submit(queue, model, str(number)) for number in range(4)]  # the fourth fills the batch
+    wait(together, LONG)
+    assert sorted(model.batches[-1]) == ["0", "1", "2", "3"]
+
+
+@settings(derandomize=True, max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2000), st.booleans())))
+def test_groups_have_one_model_and_one_form_and_similar_lengths(given_rows):
+    models = [Echo(), Echo()]
+    rows = [
+        _Row(_Request(models[model], Future(), [], 1), 0, Text("x" * length, "" if paired else None))
+        for model, length, paired in given_rows
+    ]
+    groups = list(similar_groups(rows))
+    assert sorted(map(id, rows)) == sorted(id(row) for group in groups for row in group)
+    for group in groups:
+        lengths = [row.characters for row in group]
+        assert lengths == sorted(lengths)
+        assert lengths[-1] <= 2 * max(64, lengths[0])
+        assert len({(id(row.request.model), row.text.pair is None) for row in group}) == 1
