@@ -28,6 +28,7 @@ def train(
             "Training",
         ),
     ] = None,
+    track: o.Track = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
@@ -68,6 +69,7 @@ def train(
         resume=resume,
         overwrite=overwrite,
         quiet=quiet,
+        track=track,
         announce=announce,
         pretrainer=o.pretrainer_of(chosen),
     )

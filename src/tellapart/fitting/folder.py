@@ -29,7 +29,7 @@ from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.nearest import add_nearest
 from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.self_training import self_training_notes
-from tellapart.inspection.confusion import confusion_matrix
+from tellapart.fitting.tracking import TRACKING
 from tellapart.inspection.report import write_report, write_target_report
 from tellapart.inspection.workbench import WrongText, named_answers, workbench_data, write_errors
 from tellapart.recipes import Recipe
@@ -214,6 +214,7 @@ def _is_run_folder(folder: Path) -> bool:
 RUN_FILES = {
     "model",
     CHECKPOINTS,
+    TRACKING,
     FINGERPRINT,
     "metrics.json",
     "recipe.yaml",
@@ -302,7 +303,8 @@ def _write_report(
         return
     gold = labels.encode(split.labels)
     predicted = predicted_ids(labels, logits, decision.applied_thresholds)
-    confusion = confusion_matrix(labels, gold, predicted)
+    confusion = fitted.confusion(split, logits)
+    assert confusion is not None
     errors, note = _errors(fitted, split, gold, logits, trained_rows(fitted, data))
     workbench = workbench_data(
         errors,

@@ -26,8 +26,8 @@ from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.self_training import Pretrainer
+from tellapart.fitting.tracking import TRACKING, final_metrics, result_files, tracked
 from tellapart.inspection.confusion import confusion_matrix
-from tellapart.objectives import LabelDistance
 from tellapart.recipes import Recipe
 
 TRIALS = "trials"
@@ -101,6 +101,7 @@ def run_trial(
     quiet: bool,
     pretrainer: Pretrainer | None = None,
     then: Callable[[Fitted], None] | None = None,
+    track: str | None = None,
 ) -> dict[str, Any]:
     """Trains and evaluates a method with one seed, or reads the result if it is finished already.
 
@@ -112,6 +113,7 @@ def run_trial(
         quiet: Whether to show no progress.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
         then: Called with the trained classifier before the file is written.
+        track: Experiment tracker, see `tellapart.fitting.tracking`; it writes beside the folder of the trial files.
 
     Returns:
         The content of the file: `method`, `seed`, `score`, `metrics`, `seconds`, the metrics on unseen texts, the
@@ -124,23 +126,33 @@ def run_trial(
     done = finished_trial(recipe, data.source, folder, data.fingerprints)
     if done is not None:
         return done
-    scratch = folder / f".{trial_file(recipe, folder).stem}"
+    stem = trial_file(recipe, folder).stem
+    scratch, log = folder / f".{stem}", folder.parent / TRACKING
     start = time.perf_counter()
-    try:
-        fitted = fit(recipe, data, scratch, quiet=quiet, pretrainer=pretrainer)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    split = evaluated_split(data)
-    logits = fitted.validation_scores(split) if split is data.validation else fitted.scores(split)
-    trial = trial_content(
-        recipe,
-        data if data.test is None else replace(data, train=trained_rows(fitted, data)),
-        fitted.labels,
-        logits,
-        metric,
-        start=start,
-        thresholds=fitted.decision.applied_thresholds,
-    ) | {"label_distance": _label_distances(fitted)}
+    with tracked(track, log, stem, scratch, part=stem) as tracker:
+        callbacks = () if tracker is None else (tracker,)
+        try:
+            fitted = fit(recipe, data, scratch, quiet=quiet, pretrainer=pretrainer, callbacks=callbacks)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        split = evaluated_split(data)
+        logits = fitted.validation_scores(split) if split is data.validation else fitted.scores(split)
+        distances = fitted.label_distances
+        trial = trial_content(
+            recipe,
+            data if data.test is None else replace(data, train=trained_rows(fitted, data)),
+            fitted.labels,
+            logits,
+            metric,
+            start=start,
+            thresholds=fitted.decision.applied_thresholds,
+        ) | {"label_distance": None if distances is None else distances.tolist()}
+        if tracker is not None:
+            confusion = np.asarray(trial["confusion"]) if "confusion" in trial else None
+            scores = {"validation" if split is data.validation else "test": trial["metrics"]}
+            tracker.finish(
+                final_metrics(scores), result_files(log / stem, fitted.labels, confusion, distances)
+            )
     if fitted.self_training is not None:
         trial["self_training"] = fitted.self_training
     if then is not None:
@@ -264,12 +276,3 @@ def _fingerprint(recipe: Recipe, source: str) -> str:
                 del section[key]
     written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     return hashlib.sha256((written + source).encode()).hexdigest()
-
-
-def _label_distances(fitted: Fitted) -> list[list[float]] | None:
-    if fitted.objective is None:
-        return None
-    for module in fitted.objective.modules():
-        if isinstance(module, LabelDistance) and module.distances is not None:
-            return module.distances.tolist()
-    return None

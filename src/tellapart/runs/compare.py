@@ -22,6 +22,7 @@ from tellapart.fitting.paired_rows import PairedRows
 from tellapart.fitting.refit import refit_note
 from tellapart.fitting.resolve import resolve, resolve_method
 from tellapart.fitting.self_training import Pretrainer
+from tellapart.fitting.tracking import check_tracker
 from tellapart.fitting.trials import TRIALS, evaluated_split, finished_trial, run_trial, unpacked
 from tellapart.inspection.compared_texts import ComparedTexts, compared_data
 from tellapart.inspection.figures import (
@@ -46,6 +47,7 @@ def compare(
     quiet: bool = False,
     pretrainer: Pretrainer | None = None,
     announce: Callable[[Sequence[str]], None] | None = None,
+    track: str | None = None,
 ) -> Comparison:
     """Trains every method over the same seeds and compares them pairwise.
 
@@ -67,6 +69,8 @@ def compare(
         quiet: Whether to show no progress.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`, as for `train`.
         announce: Called with the notes on the data before training begins.
+        track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`: one run
+            per method and seed.
 
     Raises:
         RecipeError: A method is unknown or named twice, does not fit the data or would be evaluated on other rows,
@@ -74,6 +78,7 @@ def compare(
         DataError: The data cannot be used.
     """
     check_single_process("a comparison")
+    check_tracker(track)
     if trials < 1:
         raise RecipeError(f"there cannot be {trials} trials", "use --trials 3 or more")
     recipes = {
@@ -101,7 +106,7 @@ def compare(
         if announce is not None:
             notes = [note for each in recipes.values() for note in rows.of(each, recipe.seed).notes]
             announce(list(dict.fromkeys([*notes, *uneven])))
-        return _compared(recipes, rows, seeds, folder, metric, quiet, pretrainer, uneven)
+        return _compared(recipes, rows, seeds, folder, metric, quiet, pretrainer, uneven, track)
 
 
 def _check_resumed(
@@ -130,6 +135,7 @@ def _compared(
     quiet: bool,
     pretrainer: Pretrainer | None,
     notes: Sequence[str],
+    track: str | None,
 ) -> Comparison:
     """Runs every method with every seed, and writes the comparison."""
     baseline = next(iter(recipes.values()))
@@ -147,7 +153,9 @@ def _compared(
         for method, its_recipe in recipes.items():
             seeded = its_recipe.model_copy(update={"seed": seed})
             its_data = rows.of(its_recipe, seed)
-            cells[method].append(run_trial(seeded, its_data, folder / TRIALS, metric, quiet, pretrainer))
+            cells[method].append(
+                run_trial(seeded, its_data, folder / TRIALS, metric, quiet, pretrainer, track=track)
+            )
         if not labels.regression:
             wrong.add(seed, split, texts[seed], {name: runs[-1].get("wrong") for name, runs in cells.items()})
     comparison = build_comparison(

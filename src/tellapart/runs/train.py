@@ -24,6 +24,7 @@ from tellapart.fitting.merging import Merge, check_merge, fit_merged
 from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.rows import load_data
 from tellapart.fitting.self_training import Pretrainer
+from tellapart.fitting.tracking import TRACKING, Tracker, check_tracker, log_run, tracked
 from tellapart.recipes import Recipe
 
 
@@ -55,6 +56,7 @@ def train(
     quiet: bool = False,
     pretrainer: Pretrainer | None = None,
     announce: Callable[[Sequence[str]], None] | None = None,
+    track: str | None = None,
 ) -> RunResult:
     """Trains a recipe and writes a run folder.
 
@@ -71,11 +73,13 @@ def train(
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`:
             `tellapart.pretraining.further.pretrain_encoder`.
         announce: Called with the notes on the data before training begins.
+        track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`.
 
     Raises:
         UserError: The folder is in use or holds another run, or the recipe or the data cannot be used.
         OutputError: The folder cannot be written.
     """
+    check_tracker(track)
     check_merge(recipe, trials, merge)
     with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs_of(recipe)) as folder:
         data = load_data(recipe)
@@ -91,9 +95,18 @@ def train(
             return RunResult(folder, metrics, recipe, ("the run was finished already",))
         if announce is not None:
             announce(data.notes)
-        return _trained(
-            recipe, data, folder, trials, merge, resume, quiet or not is_main_process(), pretrainer
-        )
+        with tracked(track, folder / TRACKING, folder.name, folder / CHECKPOINTS) as tracker:
+            return _trained(
+                recipe,
+                data,
+                folder,
+                trials,
+                merge,
+                resume,
+                quiet or not is_main_process(),
+                pretrainer,
+                tracker,
+            )
 
 
 def _trained(
@@ -105,11 +118,17 @@ def _trained(
     resume: bool,
     quiet: bool,
     pretrainer: Pretrainer | None,
+    tracker: Tracker | None,
 ) -> RunResult:
     """Trains the recipe on the data, and writes the run."""
     checkpoints = folder / CHECKPOINTS
     start = time.perf_counter()
-    options: dict[str, Any] = {"resume": resume, "resumable": True, "quiet": quiet}
+    options: dict[str, Any] = {
+        "resume": resume,
+        "resumable": True,
+        "quiet": quiet,
+        "callbacks": [] if tracker is None else [tracker],
+    }
     merged = None
     if merge is None:
         fitted = fit(recipe, data, checkpoints, pretrainer=pretrainer, **options)
@@ -166,6 +185,8 @@ def _trained(
     metrics["environment"] = environment()
     if is_main_process():
         write_run(folder, fitted, data, logits, metrics)
+        if tracker is not None:
+            log_run(tracker, folder, fitted, data, logits, metrics)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return RunResult(folder, metrics, fitted.recipe, tuple(notes))
 
