@@ -19,6 +19,7 @@ VERBS = (
     "predict",
     "explain",
     "export",
+    "push",
     "check",
     "relabel",
     "data",
@@ -39,7 +40,17 @@ def test_help_names_every_verb_and_each_verb_has_help_of_its_own(tellapart):
         assert tellapart(verb, "--help").code == 0
 
 
-VERBS_WITH_EXAMPLES = ["train", "compare", "evaluate", "predict", "explain", "export", "check", "relabel"]
+VERBS_WITH_EXAMPLES = [
+    "train",
+    "compare",
+    "evaluate",
+    "predict",
+    "explain",
+    "export",
+    "push",
+    "check",
+    "relabel",
+]
 
 
 @pytest.mark.parametrize("verb", VERBS_WITH_EXAMPLES)

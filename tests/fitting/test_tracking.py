@@ -270,7 +270,7 @@ def test_a_missing_package_is_named_before_anything_is_read(short, tmp_path, mon
         lambda: sweep(nothing, ["seed=1,2"], tmp_path / "run", track="wandb"),
     ):
         with pytest.raises(
-            MissingDependencyError, match="--track wandb needs the package wandb.*pip install"
+            MissingDependencyError, match=r"--track wandb needs the package wandb.*pip install"
         ):
             run()
     assert not (tmp_path / "run").exists()

@@ -23,6 +23,7 @@ from tellapart.evaluation.metrics import confidences, finite_logits, per_class, 
 from tellapart.evaluation.predictions import prediction_table, wrong_rows
 from tellapart.evaluation.task import seen_note
 from tellapart.files import write_json, write_text
+from tellapart.fitting.card import write_card
 from tellapart.fitting.environment import is_main_process
 from tellapart.fitting.fingerprints import FINGERPRINT, add_resolved
 from tellapart.fitting.fitted import Fitted
@@ -264,6 +265,7 @@ def write_run(
     """
     assert fitted.recipe is not None
     fitted.save(folder / "model")
+    write_card(folder / "model", fitted, data, logits, metrics)
     write_text(folder / "recipe.yaml", fitted.recipe.to_yaml())
     add_resolved(folder, fitted.recipe)
     shown = "test" if "test" in logits else "validation"

@@ -69,8 +69,8 @@ def compare(
         quiet: Whether to show no progress.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`, as for `train`.
         announce: Called with the notes on the data before training begins.
-        track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`: one run
-            per method and seed.
+        track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`:
+            one run per method and seed.
 
     Raises:
         RecipeError: A method is unknown or named twice, does not fit the data or would be evaluated on other rows,

@@ -102,8 +102,8 @@ def sweep(
         quiet: Whether to show no progress.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`, as for `train`.
         announce: Called with the notes on the data before training begins.
-        track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`: one run
-            per trial and seed.
+        track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`:
+            one run per trial and seed.
 
     Raises:
         RecipeError: A search space, the baseline or a number is invalid.
