@@ -14,7 +14,10 @@ def push(
     model: o.Model,
     repository: Annotated[str, o.argument("REPO", "Repository on the Hub: owner/name.")],
     public: Annotated[
-        bool, o.option("--public", "Create a repository that anyone can read. Default: private.", "Push")
+        bool,
+        o.option(
+            "--public", "Create a repository that anyone can read, or send to one. Default: private.", "Push"
+        ),
     ] = False,
     include: Annotated[
         list[str],
