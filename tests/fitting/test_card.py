@@ -186,3 +186,12 @@ def test_an_escaped_text_renders_as_itself(name):
 
 def test_a_fence_is_longer_than_any_in_the_text():
     assert fenced("a ```` b", "yaml") == "`````yaml\na ```` b\n`````"
+
+
+def test_a_file_name_of_any_bytes_leaves_the_card_whole():
+    recipe = with_values(Recipe(), ["encoder.name=tfidf"])
+    named = recipe.data.model_copy(update={"source": "/private/a\udc80|`<b>\n---\n.csv"})
+    text = _card(["a", "b"], recipe.model_copy(update={"data": named}))
+    text.encode("utf-8")
+    assert "<b>" not in ModelCard(text).text.split("<details>")[0]
+    assert "/private" not in text

@@ -119,7 +119,12 @@ def push(
 def _explained(repository: str) -> Iterator[None]:
     """Turns what huggingface_hub raises into one sentence, in which no token can be."""
     from huggingface_hub import constants
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,  # type: ignore[attr-defined]  of the HTTP client, which depends on the version
+        OfflineModeIsEnabled,
+    )
 
     try:
         with _without_warnings():

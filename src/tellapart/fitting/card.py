@@ -83,7 +83,7 @@ def model_card(
     shown = next((name for name in ("test", "validation") if name in metrics), None)
     measured = _measured(metrics[shown], metrics["rows"][shown]) if shown is not None else []
     confusion = None
-    if data is not None and shown in logits:
+    if data is not None and shown is not None and shown in logits:
         confusion = fitted.confusion(data.splits[shown], logits[shown])
     pairs = [] if confusion is None else most_confused_pairs(confusion, fitted.labels.names, _PAIRS)
     content = _template().render(
@@ -216,7 +216,8 @@ def _source(recipe: Recipe) -> str:
     if source is None:
         return "data in memory"
     name = Path(source).name if _hub_set(source) is None else source
-    return " ".join(name.split()) or "data"
+    # A file name may hold bytes that are no UTF-8.
+    return " ".join(name.encode("utf-8", "replace").decode().split()) or "data"
 
 
 def _summary(fitted: Fitted) -> str:
