@@ -42,6 +42,7 @@ from tellapart.fitting.fingerprints import (
 )
 from tellapart.fitting.fit import fit
 from tellapart.fitting.folder import CHECKPOINTS, claimed, inputs_of
+from tellapart.fitting.pruning import STEPS_A_SEED, PruningCallback, report
 from tellapart.fitting.resolve import resolve_method
 from tellapart.fitting.rows import read_rows, split_data
 from tellapart.fitting.self_training import Pretrainer
@@ -57,8 +58,6 @@ if TYPE_CHECKING:
 
 BASELINE = "cross-entropy"
 CONFIDENCE = 0.95
-STEPS_A_SEED = 1000
-"""Pruning steps per seed run, independent of its number of evaluations."""
 
 # Keys that belong to the method; the rest, the schedule, is shared with the baseline.
 _OF_THE_METHOD = ("objective", "learns", "solver", "perturbation", "perturbation_size")
@@ -176,53 +175,6 @@ def _fingerprint(
     return fingerprint.model_copy(update={"settings": fingerprint.settings | compared})
 
 
-class PruningCallback(TrainerCallback):
-    """Reports the validation score at every evaluation and stops the trial when it lies below the others.
-
-    What is reported is the mean over the seeds that are finished and the best score of the one that runs (the last
-    one, unless the best evaluation is kept), which is what it would end with if it stopped there.
-
-    Args:
-        trial: Optuna's trial.
-        metric: Its name in `METRICS`.
-        before: The scores of the seeds that are finished.
-        stages: How many stages a run has: each is an equal part of its course.
-    """
-
-    def __init__(self, trial: optuna.Trial, metric: str, before: Sequence[float], stages: int) -> None:
-        self.trial, self.metric, self.before, self.stages = trial, metric, list(before), stages
-        self.stage = -1
-        self.scores: list[float] = []
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Notes that a stage begins: only the last one's scores say what the run will end with."""
-        self.stage += 1
-        self.scores = []
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict | None = None, **_: Any) -> None:
-        """Reports and perhaps stops.
-
-        Raises:
-            optuna.TrialPruned: The trial is to stop.
-        """
-        score = (metrics or {}).get(f"eval_{self.metric}")
-        if score is None:
-            return
-        self.scores.append(float(score))
-        share = (self.stage + state.global_step / max(1, state.max_steps)) / self.stages
-        if share < 1:  # the end is reported with the score of the whole run
-            scores = self.scores if args.load_best_model_at_end else self.scores[-1:]
-            best = max(scores) if METRICS[self.metric].greater_is_better else min(scores)
-            step = int(STEPS_A_SEED * (len(self.before) + share))
-            _report(self.trial, float(np.mean([*self.before, best])), step)
-
-
-def _report(trial: optuna.Trial, score: float, step: int) -> None:
-    trial.report(score, step)
-    if trial.should_prune():
-        raise import_optuna().TrialPruned
-
-
 class _Rows:
     """Reads the rows once and splits them once per seed.
 
@@ -325,7 +277,7 @@ class _Runs:
             callback = PruningCallback(trial.handle, self.rows.metric, before, stages)
             scores[seed] = self._score(recipe, seed, f"trial{trial.number}-seed{seed}", [callback])
             if len(scores) < len(self.seeds):
-                _report(trial.handle, float(np.mean(list(scores.values()))), STEPS_A_SEED * len(scores))
+                report(trial.handle, float(np.mean(list(scores.values()))), STEPS_A_SEED * len(scores))
 
     def _score(
         self, recipe: Recipe, seed: int, name: str, callbacks: Sequence[TrainerCallback] = ()
