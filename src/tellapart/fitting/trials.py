@@ -49,6 +49,7 @@ _LATER_KEYS = {
     "averaging": 0.2,
     "validation_in_training": False,
     "label_names": None,
+    "views_from_layer": 0,
 }
 # Keys that older recipes have in another objective, where their value counts.
 _LATER_OPTIONS: dict[str, dict[str, Any]] = {
@@ -132,7 +133,15 @@ def run_trial(
     with tracked(track, log, stem, scratch, part=stem) as tracker:
         callbacks = () if tracker is None else (tracker,)
         try:
-            fitted = fit(recipe, data, scratch, quiet=quiet, pretrainer=pretrainer, callbacks=callbacks)
+            fitted = fit(
+                recipe,
+                data,
+                scratch,
+                quiet=quiet,
+                callbacks=callbacks,
+                pretrainer=pretrainer,
+                validated=data.test is None,
+            )
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         split = evaluated_split(data)
