@@ -119,10 +119,10 @@ def push(
 def _explained(repository: str) -> Iterator[None]:
     """Turns what huggingface_hub raises into one sentence, in which no token can be."""
     from huggingface_hub import constants
-    from huggingface_hub.errors import (
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
         HfHubHTTPError,
         HFValidationError,
-        HTTPError,  # type: ignore[attr-defined]  of the HTTP client, which depends on the version
+        HTTPError,  # of the HTTP client, which depends on the version
         OfflineModeIsEnabled,
     )
 
