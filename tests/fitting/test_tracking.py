@@ -150,6 +150,8 @@ def _note(*what):
 def is_tracking_uri_set(): return "MLFLOW_TRACKING_URI" in os.environ
 def get_tracking_uri(): return os.environ["MLFLOW_TRACKING_URI"]
 def set_experiment(name): pass
+def get_experiment_by_name(name): return None
+def create_experiment(name, artifact_location): _note("experiment", name, artifact_location)
 def active_run(): return _run
 def start_run(run_name, nested):
     global _run
@@ -221,10 +223,12 @@ def test_other_trackers_write_into_the_run_folder_and_send_nothing(
     place = str(tmp_path / "run" / "tracking")
     expected = {
         "wandb": ["init", "tellapart", place, "offline"],
-        "mlflow": ["init", "tellapart", (tmp_path / "run" / "tracking").as_uri(), "run"],
+        "mlflow": ["experiment", "tellapart", (tmp_path / "run" / "tracking" / "artifacts").as_uri()],
         "trackio": ["init", "tellapart", place, "run"],
     }
     assert calls[0] == expected[name]
+    if name == "mlflow":
+        assert calls[1] == ["init", "tellapart", f"sqlite:///{place}/mlflow.db", "run"]
     assert calls[-1] == ["finish"]
     assert [call[0] for call in calls].count("init") == 1
     logged = {key for call in calls if call[0] == "log" for key in call[1]}

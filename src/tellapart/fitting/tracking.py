@@ -33,6 +33,7 @@ TRACKING = "tracking"
 """Folder of a run folder in which trackers write."""
 
 _PROJECT = "tellapart"
+_SQLITE = "sqlite:///"
 _FIRST = "stage-0"  # checkpoint folder of the first training, whose metrics have no prefix
 
 
@@ -159,6 +160,8 @@ class Tracker(TrainerCallback):
                 self.integration = _integration(self.name)
                 if self.name == "tensorboard":
                     self.integration.logging_dir = str(self.folder)
+                if self.name == "mlflow":
+                    _make_experiment()
                 self.integration.on_train_begin(self._arguments, self._state, TrainerControl(), model=model)
         except TellapartError:
             raise
@@ -283,6 +286,16 @@ def _to_trackio(tracker: Tracker, files: Sequence[Path]) -> None:
         trackio.log(made)
 
 
+def _make_experiment() -> None:
+    """Creates MLflow's experiment in a database: its files lie beside that, and not in the working directory."""
+    mlflow = importlib.import_module("mlflow")
+    name = os.environ["MLFLOW_EXPERIMENT_NAME"]
+    uri = mlflow.get_tracking_uri()
+    if uri.startswith(_SQLITE) and mlflow.get_experiment_by_name(name) is None:
+        folder = Path(uri.removeprefix(_SQLITE)).resolve().parent
+        mlflow.create_experiment(name, artifact_location=(folder / "artifacts").as_uri())
+
+
 def _to_mlflow(_: Tracker, files: Sequence[Path]) -> None:
     mlflow = importlib.import_module("mlflow")
     for file in files:
@@ -315,7 +328,10 @@ def _defaults(name: str, folder: Path) -> dict[str, str]:
     if name == "trackio":
         return {"TRACKIO_DIR": place}
     if name == "mlflow":
-        return {"MLFLOW_TRACKING_URI": folder.resolve().as_uri(), "MLFLOW_EXPERIMENT_NAME": _PROJECT}
+        return {
+            "MLFLOW_TRACKING_URI": f"{_SQLITE}{folder.resolve().as_posix()}/mlflow.db",
+            "MLFLOW_EXPERIMENT_NAME": _PROJECT,
+        }
     if name == "wandb":
         mode = {} if "WANDB_API_KEY" in os.environ else {"WANDB_MODE": "offline"}
         return {"WANDB_DIR": place, "WANDB_PROJECT": _PROJECT, **mode}
