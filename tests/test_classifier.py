@@ -166,7 +166,7 @@ def test_a_saved_estimator_comes_back_with_the_same_predictions(fitted, texts, t
     assert loaded.classes_.dtype == fitted.classes_.dtype
     assert loaded.get_params() == fitted.get_params()
     assert loaded.recipe_ == fitted.recipe_
-    assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".safetensors", ".txt"}
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".safetensors", ".txt", ".md"}
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 

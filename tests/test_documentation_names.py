@@ -32,6 +32,7 @@ FOREIGN = {
         "--check",
     ),
     *("--dist", "--help"),
+    *("--logdir", "--backend-store-uri"),
 }
 _KEY = re.compile(r"(?<![\w./-])((?:stages\.\d+|encoder|decision|self_training)(?:\.[a-z_0-9]+)+)(?![\w/])")
 _ASSIGNED = re.compile(r"--(?:set|over) '?([a-z_][a-z_0-9.N]*)=")

@@ -214,7 +214,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return super().set_params(**parameters)
 
     def save(self, folder: str | Path) -> None:
-        """Writes a plain Transformers checkpoint, and the state of the estimator beside it.
+        """Writes a plain Transformers checkpoint with a model card, and the state of the estimator beside it.
 
         Args:
             folder: Created if missing; files of the same names are replaced.
@@ -223,6 +223,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             DataError: The classes are of a type that JSON cannot hold.
             OutputError: The folder cannot be written.
         """
+        from tellapart.fitting.card import write_card
+
         check_is_fitted(self, "classes_")
         description = {
             "tellapart_version": __version__,
@@ -245,6 +247,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as temporary:
                 checkpoint = Path(temporary) / "model"
                 self._fitted.save(checkpoint)
+                write_card(checkpoint, replace(self._fitted, recipe=self.recipe_))
                 (checkpoint / _DESCRIPTION).write_text(content, encoding="utf-8")
                 (target / DECISION_FILE).unlink(missing_ok=True)  # an earlier estimator's
                 for file in checkpoint.iterdir():

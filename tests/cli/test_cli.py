@@ -21,6 +21,7 @@ VERBS = (
     "explain",
     "suggest",
     "export",
+    "push",
     "check",
     "relabel",
     "data",
@@ -42,7 +43,8 @@ def test_help_names_every_verb_and_each_verb_has_help_of_its_own(tellapart):
 
 
 VERBS_WITH_EXAMPLES = [
-    *("train", "compare", "evaluate", "predict", "serve", "explain", "suggest", "export", "check", "relabel"),
+    *("train", "compare", "evaluate", "predict", "serve", "explain", "suggest", "export", "push", "check"),
+    "relabel",
 ]
 
 

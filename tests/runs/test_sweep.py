@@ -11,8 +11,8 @@ import pytest
 from tellapart.errors import DataError, MissingDependencyError, OutputError, RecipeError, UserError
 from tellapart.evaluation.decision import Decision
 from tellapart.fitting.fit import fit
+from tellapart.fitting.pruning import PruningCallback
 from tellapart.fitting.rows import load_data
-from tellapart.fitting.study import PruningCallback
 from tellapart.recipes import load_recipe, method_recipe, with_values
 from tellapart.runs import sweep as module
 from tellapart.runs.sweep import sweep

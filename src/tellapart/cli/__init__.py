@@ -17,7 +17,7 @@ from tellapart.cli.messages import failures_in_one_line, notes_on_stderr
 from tellapart.cli.verbs import Verbs
 
 _VERBS = (
-    "train compare reproduce sweep evaluate predict serve explain suggest export robustness check relabel pretrain "
+    "train compare reproduce sweep evaluate predict serve explain suggest export push robustness check relabel pretrain "
     "pretrain-stats spans data recipes synonyms"
 )
 VERBS = {verb: verb.removesuffix("-stats") for verb in _VERBS.split()}

@@ -27,6 +27,7 @@ def compare(
         int, o.option("--trials", "Runs of each method, one per seed.", "Comparison", min=1)
     ] = 3,
     output: o.Output = None,
+    track: o.Track = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
@@ -64,6 +65,7 @@ def compare(
         resume=resume,
         overwrite=overwrite,
         quiet=quiet,
+        track=track,
         pretrainer=o.pretrainer_of(chosen),
         announce=NotesOnce(quiet=quiet),
     )

@@ -165,6 +165,10 @@ Precision = Annotated[
 ]
 Output = Annotated[Path | None, option("--output", "Folder to write. Default: in runs/.", _OUTPUT)]
 Resume = Annotated[bool, option("--resume", "Resume a run that was interrupted.", _OUTPUT)]
+Track = Annotated[
+    Literal["tensorboard", "trackio", "mlflow", "wandb"] | None,
+    option("--track", "Log losses, metrics and figures to an experiment tracker.", _OUTPUT),
+]
 Overwrite = Annotated[bool, option("--overwrite", "Replace the contents of the folder.", _OUTPUT)]
 Json = Annotated[bool, option("--json", "Print only JSON on standard output.", _OUTPUT)]
 Quiet = Annotated[bool, option("--quiet", "Show no progress, only the result.", _OUTPUT)]

@@ -48,6 +48,7 @@ def sweep(
         o.option("--prune/--no-prune", "Stop trials early that are below the median of the others.", _SWEEP),
     ] = True,
     output: o.Output = None,
+    track: o.Track = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
@@ -81,6 +82,7 @@ def sweep(
         resume=resume,
         overwrite=overwrite,
         quiet=quiet,
+        track=track,
         pretrainer=o.pretrainer_of(chosen),
         announce=NotesOnce(quiet=quiet),
     )

@@ -37,6 +37,7 @@ def train(
             min=0,
         ),
     ] = 3.0,
+    track: o.Track = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
@@ -73,6 +74,7 @@ def train(
         quiet=quiet,
         announce=announced,
         explain_errors=explain_errors,
+        track=track,
         pretrainer=o.pretrainer_of(chosen),
     )
     report_run(result, show_run, as_json=json, quiet=quiet, announced=announced.notes)

@@ -19,6 +19,7 @@ from tellapart.encoders.scratch import learns_from_scratch
 from tellapart.encoders.transformer import final_linear, save_classifier
 from tellapart.errors import UserError
 from tellapart.evaluation.decision import Decision, write_decision
+from tellapart.evaluation.metrics import predicted_ids
 from tellapart.files import replacing
 from tellapart.fitting.models import check_readable
 from tellapart.objectives import Objective
@@ -156,6 +157,16 @@ class Fitted:
         """Longest input in tokens."""
         return self.scorer.max_length
 
+    @property
+    def label_distances(self) -> np.ndarray | None:
+        """The final label distances (K, K) of the last stage; None for an objective without."""
+        from tellapart.objectives import LabelDistance  # not needed to score texts
+
+        for module in self.objective.modules() if self.objective is not None else ():
+            if isinstance(module, LabelDistance) and module.distances is not None:
+                return module.distances.detach().cpu().numpy()
+        return None
+
     def tokenised(self, split: TextSplit) -> TokenisedDataset | None:
         """Tokenises a split as the model reads it; None for TF-IDF.
 
@@ -204,6 +215,24 @@ class Fitted:
     def validation_scores(self, split: TextSplit, **options: Any) -> np.ndarray:
         """As `scores`, for the validation rows: never those of a model that was trained on them."""
         return self.scores(split, **options) if self.validation_logits is None else self.validation_logits
+
+    def confusion(self, split: TextSplit, logits: np.ndarray) -> np.ndarray | None:
+        """Counts the rows of each gold class by predicted class.
+
+        Args:
+            split: Labelled rows.
+            logits: Their logits (N, K).
+
+        Returns:
+            int64 (K, K) as of `tellapart.inspection.confusion.confusion_matrix`; None for numeric targets.
+        """
+        if self.labels.regression:
+            return None
+        from tellapart.inspection.confusion import confusion_matrix  # not needed to score texts
+
+        assert split.labels is not None
+        predicted = predicted_ids(self.labels, logits, self.decision.applied_thresholds)
+        return confusion_matrix(self.labels, self.labels.encode(split.labels), predicted)
 
     def save(self, folder: str | Path) -> None:
         """Writes a plain checkpoint atomically.

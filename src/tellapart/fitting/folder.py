@@ -23,13 +23,15 @@ from tellapart.evaluation.metrics import confidences, finite_logits, per_class, 
 from tellapart.evaluation.predictions import prediction_table, wrong_rows
 from tellapart.evaluation.task import seen_note
 from tellapart.files import write_json, write_text
+from tellapart.fitting.card import write_card
 from tellapart.fitting.environment import is_main_process
 from tellapart.fitting.fingerprints import FINGERPRINT, add_resolved
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.nearest import add_nearest
 from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.self_training import self_training_notes
-from tellapart.inspection.confusion import confusion_matrix, most_confused_pairs
+from tellapart.fitting.tracking import TRACKING
+from tellapart.inspection.confusion import most_confused_pairs
 from tellapart.inspection.report import write_report, write_target_report
 from tellapart.inspection.workbench import WrongText, named_answers, workbench_data, write_errors
 from tellapart.inspection.wrong_words import add_words
@@ -216,6 +218,7 @@ def _is_run_folder(folder: Path) -> bool:
 RUN_FILES = {
     "model",
     CHECKPOINTS,
+    TRACKING,
     FINGERPRINT,
     "metrics.json",
     "recipe.yaml",
@@ -272,6 +275,7 @@ def write_run(
     """
     assert fitted.recipe is not None
     fitted.save(folder / "model")
+    write_card(folder / "model", fitted, data, logits, metrics)
     write_text(folder / "recipe.yaml", fitted.recipe.to_yaml())
     add_resolved(folder, fitted.recipe)
     shown = "test" if "test" in logits else "validation"
@@ -312,7 +316,8 @@ def _write_report(
         return
     gold = labels.encode(split.labels)
     predicted = predicted_ids(labels, logits, decision.applied_thresholds)
-    confusion = confusion_matrix(labels, gold, predicted)
+    confusion = fitted.confusion(split, logits)
+    assert confusion is not None
     errors, note = _errors(fitted, split, gold, logits, trained_rows(fitted, data))
     words = ""
     if shown == "test" or fitted.validation_logits is None:  # else the final model was trained on these rows

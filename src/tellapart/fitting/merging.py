@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
+from transformers import TrainerCallback
 
 from tellapart.data.examples import TextData
 from tellapart.errors import RecipeError
@@ -105,6 +107,7 @@ def fit_merged(
     resumable: bool = False,
     quiet: bool = False,
     announce: Announce = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> Merged:
     """Trains several models and merges them into one.
 
@@ -122,6 +125,7 @@ def fit_merged(
         resumable: Whether to write checkpoints from which a killed run can continue.
         quiet: Whether to show no progress.
         announce: As for `fit`.
+        callbacks: Transformers callbacks for all trainings.
 
     Raises:
         UserError: The recipe does not fit the data or the encoder, or the models cannot be merged.
@@ -139,7 +143,13 @@ def fit_merged(
         )
     # Thresholds and a temperature belong to the merged model.
     plain = run.recipe.model_copy(update={"decision": DecisionRecipe()})
-    options: dict[str, Any] = {"resume": resume, "resumable": resumable, "quiet": quiet, "announce": announce}
+    options: dict[str, Any] = {
+        "resume": resume,
+        "resumable": resumable,
+        "quiet": quiet,
+        "callbacks": callbacks,
+        "announce": announce,
+    }
     seeds = tuple(range(recipe.seed, recipe.seed + members))
     soup = _Soup()
     chances: list[np.ndarray] = []

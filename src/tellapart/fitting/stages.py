@@ -60,6 +60,7 @@ _OWN_ARGUMENTS = {
     "texts_per_class": "texts_per_class",
     "perturbation": "perturbation",
     "perturbation_size": "perturbation_size",
+    "report_to": "--track",
 }
 
 

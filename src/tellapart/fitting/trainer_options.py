@@ -10,7 +10,6 @@ from typing import Any, get_type_hints
 import torch
 import transformers
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from transformers.integrations import get_reporting_integration_callbacks
 
 from tellapart.encoders.precision import default_device
 from tellapart.errors import RecipeError, did_you_mean, shortened
@@ -86,8 +85,8 @@ def check_trainer_options(
 ) -> None:
     """Checks a recipe's options for the trainer before anything is loaded.
 
-    Builds the arguments, and for a single number the optimiser, the schedule and the experiment trackers: values that
-    one of them refuses, and packages that are not installed, are found here and not after hours.
+    Builds the arguments, and for a single number the optimiser and the schedule: values that one of them refuses are
+    found here and not after hours.
 
     Args:
         given: The recipe's `trainer` section.
@@ -116,9 +115,7 @@ def check_trainer_options(
             num_training_steps=2,
             scheduler_specific_kwargs=made.lr_scheduler_kwargs,
         )
-        for tracker in get_reporting_integration_callbacks(made.report_to):
-            tracker()
-    except Exception as error:  # Transformers, PyTorch and the trackers raise exceptions of many kinds
+    except Exception as error:  # Transformers and PyTorch raise exceptions of many kinds
         reason = shortened(" ".join(str(error).split()).rstrip("."), 200)
         raise RecipeError(
             f"the trainer does not accept {', '.join(options)} ({reason})",

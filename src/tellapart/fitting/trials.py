@@ -26,8 +26,8 @@ from tellapart.fitting.fit import Announce, fit
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.self_training import Pretrainer
+from tellapart.fitting.tracking import TRACKING, final_metrics, result_files, tracked
 from tellapart.inspection.confusion import confusion_matrix
-from tellapart.objectives import LabelDistance
 from tellapart.recipes import Recipe
 from tellapart.training.progress import show_phase
 
@@ -108,6 +108,7 @@ def run_trial(
     pretrainer: Pretrainer | None = None,
     then: Callable[[Fitted], None] | None = None,
     announce: Announce = None,
+    track: str | None = None,
 ) -> dict[str, Any]:
     """Trains and evaluates a method with one seed, or reads the result if it is finished already.
 
@@ -120,6 +121,7 @@ def run_trial(
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
         then: Called with the trained classifier before the file is written.
         announce: As for `tellapart.fitting.fit.fit`.
+        track: Experiment tracker, see `tellapart.fitting.tracking`; it writes beside the folder of the trial files.
 
     Returns:
         The content of the file: `method`, `seed`, `score`, `metrics`, `seconds`, the metrics on unseen texts, the
@@ -132,25 +134,35 @@ def run_trial(
     done = finished_trial(recipe, data.source, folder, data.fingerprints)
     if done is not None:
         return done
-    scratch = folder / f".{trial_file(recipe, folder).stem}"
+    stem = trial_file(recipe, folder).stem
+    scratch, log = folder / f".{stem}", folder.parent / TRACKING
     start = time.perf_counter()
-    try:
+    with tracked(track, log, stem, scratch, part=stem) as tracker:
         options: dict[str, Any] = {"quiet": quiet, "pretrainer": pretrainer, "announce": announce}
-        fitted = fit(recipe, data, scratch, validated=data.test is None, **options)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    split = evaluated_split(data)
-    show_phase(f"evaluation of {recipe.method}, seed {recipe.seed}", quiet=quiet)
-    logits = fitted.validation_scores(split) if split is data.validation else fitted.scores(split)
-    trial = trial_content(
-        recipe,
-        data if data.test is None else replace(data, train=trained_rows(fitted, data)),
-        fitted.labels,
-        logits,
-        metric,
-        start=start,
-        thresholds=fitted.decision.applied_thresholds,
-    ) | {"label_distance": _label_distances(fitted)}
+        options["callbacks"] = () if tracker is None else (tracker,)
+        try:
+            fitted = fit(recipe, data, scratch, validated=data.test is None, **options)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        split = evaluated_split(data)
+        show_phase(f"evaluation of {recipe.method}, seed {recipe.seed}", quiet=quiet)
+        logits = fitted.validation_scores(split) if split is data.validation else fitted.scores(split)
+        distances = fitted.label_distances
+        trial = trial_content(
+            recipe,
+            data if data.test is None else replace(data, train=trained_rows(fitted, data)),
+            fitted.labels,
+            logits,
+            metric,
+            start=start,
+            thresholds=fitted.decision.applied_thresholds,
+        ) | {"label_distance": None if distances is None else distances.tolist()}
+        if tracker is not None:
+            confusion = np.asarray(trial["confusion"]) if "confusion" in trial else None
+            scores = {"validation" if split is data.validation else "test": trial["metrics"]}
+            tracker.finish(
+                final_metrics(scores), result_files(log / stem, fitted.labels, confusion, distances)
+            )
     if fitted.self_training is not None:
         trial["self_training"] = fitted.self_training
     if then is not None:
@@ -275,12 +287,3 @@ def _fingerprint(recipe: Recipe, source: str) -> str:
                 del section[key]
     written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     return hashlib.sha256((written + source).encode()).hexdigest()
-
-
-def _label_distances(fitted: Fitted) -> list[list[float]] | None:
-    if fitted.objective is None:
-        return None
-    for module in fitted.objective.modules():
-        if isinstance(module, LabelDistance) and module.distances is not None:
-            return module.distances.tolist()
-    return None

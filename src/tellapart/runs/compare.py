@@ -23,6 +23,7 @@ from tellapart.fitting.paired_rows import PairedRows
 from tellapart.fitting.refit import refit_note
 from tellapart.fitting.resolve import resolve, resolve_method
 from tellapart.fitting.self_training import Pretrainer
+from tellapart.fitting.tracking import check_tracker
 from tellapart.fitting.trials import TRIALS, evaluated_split, finished_trial, run_trial, unpacked
 from tellapart.inspection.compared_texts import ComparedTexts, compared_data
 from tellapart.inspection.figures import (
@@ -48,6 +49,7 @@ def compare(
     quiet: bool = False,
     pretrainer: Pretrainer | None = None,
     announce: Callable[[Sequence[str]], None] | None = None,
+    track: str | None = None,
 ) -> Comparison:
     """Trains every method over the same seeds and compares them pairwise.
 
@@ -69,6 +71,8 @@ def compare(
         quiet: Whether to show no progress.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`, as for `train`.
         announce: Called with the notes on the data, and with those on the encoder when a method's first seed begins.
+        track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`:
+            one run per method and seed.
 
     Raises:
         RecipeError: A method is unknown or named twice, does not fit the data or would be evaluated on other rows,
@@ -76,6 +80,7 @@ def compare(
         DataError: The data cannot be used.
     """
     check_single_process("a comparison")
+    check_tracker(track)
     if trials < 1:
         raise RecipeError(f"there cannot be {trials} trials", "use --trials 3 or more")
     recipes = {
@@ -106,7 +111,7 @@ def compare(
 
         def trained(seeded: Recipe, data: TextData) -> dict[str, Any]:
             said = _for_method(announce, seeded.method) if seeded.seed == recipe.seed else None
-            options: dict[str, Any] = {"pretrainer": pretrainer, "announce": said}
+            options: dict[str, Any] = {"pretrainer": pretrainer, "announce": said, "track": track}
             return run_trial(seeded, data, folder / TRIALS, metric, quiet, **options)
 
         with RunsBar(len(recipes) * trials, len(finished), quiet=quiet) as bar:

@@ -40,18 +40,12 @@ from tellapart.fitting.fingerprints import (
 )
 from tellapart.fitting.fit import Announce, fit
 from tellapart.fitting.folder import CHECKPOINTS, claimed, inputs_of
+from tellapart.fitting.pruning import STEPS_A_SEED, PruningCallback, report
 from tellapart.fitting.resolve import resolve_method
 from tellapart.fitting.rows import read_rows, split_data
 from tellapart.fitting.self_training import Pretrainer
-from tellapart.fitting.study import (
-    STEPS_A_SEED,
-    OpenTrial,
-    PruningCallback,
-    SweepStudy,
-    import_optuna,
-    open_study,
-    report_score,
-)
+from tellapart.fitting.study import OpenTrial, SweepStudy, import_optuna, open_study
+from tellapart.fitting.tracking import TRACKING, check_tracker, final_metrics, tracked
 from tellapart.inspection.report import write_sweep_report
 from tellapart.inspection.sweep_figure import save_sweep_plot
 from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
@@ -82,6 +76,7 @@ def sweep(
     quiet: bool = False,
     pretrainer: Pretrainer | None = None,
     announce: Callable[[Sequence[str]], None] | None = None,
+    track: str | None = None,
 ) -> SweepResult:
     """Trains a recipe with each combination of values and scores it on the validation rows.
 
@@ -105,6 +100,8 @@ def sweep(
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`, as for `train`.
         announce: Called with the notes on the data before training begins, and by each trial with those on the
             encoder.
+        track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`:
+            one run per trial and seed.
 
     Raises:
         RecipeError: A search space, the baseline or a number is invalid.
@@ -114,6 +111,7 @@ def sweep(
         OutputError: The folder cannot be written.
     """
     check_single_process("a sweep")
+    check_tracker(track)
     for name, number in (("trials", trials), ("seeds", seeds)):
         if number is not None and number < 1:
             raise RecipeError(f"there cannot be {number} {name}", f"use --{name} 1 or more")
@@ -132,7 +130,7 @@ def sweep(
         check_resumed(folder, fingerprint, resume=resume)
         if announce is not None:
             announce(rows.read.notes)
-        runs = _Runs(recipe, rows, folder / CHECKPOINTS, seeds, quiet, pretrainer, announce)
+        runs = _Runs(recipe, rows, folder, seeds, quiet, pretrainer, announce, track)
         with open_study(
             folder / "study.db", greater_is_better=runs.metric.greater_is_better, prune=prune
         ) as study:
@@ -221,15 +219,16 @@ class _Runs:
         self,
         recipe: Recipe,
         rows: _Rows,
-        scratch: Path,
+        folder: Path,
         seeds: int,
         quiet: bool,
         pretrainer: Pretrainer | None,
         announce: Announce,
+        track: str | None,
     ) -> None:
-        self.recipe, self.rows, self.scratch = recipe, rows, scratch
+        self.recipe, self.rows, self.folder = recipe, rows, folder
         self.options: dict[str, Any] = {"quiet": quiet, "pretrainer": pretrainer}
-        self.announce = announce
+        self.announce, self.track = announce, track
         self.seeds = tuple(range(recipe.seed, recipe.seed + seeds))
         self.metric = METRICS[rows.metric]
 
@@ -250,7 +249,7 @@ class _Runs:
             if str(seed) in done:
                 continue
             start = time.perf_counter()
-            score = self._score(recipe, seed)
+            score = self._score(recipe, seed, f"baseline-seed{seed}")
             done[str(seed)] = {"score": score, "seconds": time.perf_counter() - start}
             study.set_user_attr("baseline", done)
             bar.finish(f"baseline {recipe.method}, seed {seed}: {self.metric.display(score)}")
@@ -289,29 +288,37 @@ class _Runs:
             before = list(scores.values())
             stages = fits * len(recipe.stages)
             callback = PruningCallback(trial.handle, self.rows.metric, before, stages)
-            scores[seed] = self._score(recipe, seed, [callback])
+            scores[seed] = self._score(recipe, seed, f"trial{trial.number}-seed{seed}", [callback])
             if len(scores) < len(self.seeds):
-                report_score(trial.handle, float(np.mean(list(scores.values()))), STEPS_A_SEED * len(scores))
+                report(trial.handle, float(np.mean(list(scores.values()))), STEPS_A_SEED * len(scores))
 
-    def _score(self, recipe: Recipe, seed: int, callbacks: Sequence[TrainerCallback] = ()) -> float:
-        """Trains with one seed and returns the metric on its validation rows."""
+    def _score(
+        self, recipe: Recipe, seed: int, name: str, callbacks: Sequence[TrainerCallback] = ()
+    ) -> float:
+        """Trains with one seed and returns the metric on its validation rows; `name` is that of the tracker's run."""
         # The validation rows score the trials, so that no trial may train on them.
         unseen = recipe.data.model_copy(update={"validation_in_training": False})
         seeded = recipe.model_copy(update={"seed": seed, "data": unseen})
-        data = self.rows.of(seeded)
-        announce = self.announce if seed == self.seeds[0] else None
-        try:
-            fitted = fit(seeded, data, self.scratch, callbacks=callbacks, announce=announce, **self.options)
-        finally:
-            shutil.rmtree(self.scratch, ignore_errors=True)
-        assert data.validation is not None
-        metrics = task_metrics(
-            fitted.labels,
-            data.validation,
-            fitted.scores(data.validation),
-            fitted.decision.applied_thresholds,
-            without_positive=recipe.data.without_positive,
-        )
+        data, scratch = self.rows.of(seeded), self.folder / CHECKPOINTS
+        with tracked(self.track, self.folder / TRACKING, name, scratch, part=name) as tracker:
+            logged = () if tracker is None else (tracker,)
+            announce = self.announce if seed == self.seeds[0] else None
+            try:
+                fitted = fit(
+                    seeded, data, scratch, callbacks=[*logged, *callbacks], announce=announce, **self.options
+                )
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+            assert data.validation is not None
+            metrics = task_metrics(
+                fitted.labels,
+                data.validation,
+                fitted.scores(data.validation),
+                fitted.decision.applied_thresholds,
+                without_positive=recipe.data.without_positive,
+            )
+            if tracker is not None:
+                tracker.finish(final_metrics({"validation": metrics}))
         return metrics[self.rows.metric]
 
 

@@ -23,6 +23,7 @@ from tellapart.fitting.merging import Merge, check_merge, fit_merged
 from tellapart.fitting.refit import trained_rows
 from tellapart.fitting.rows import load_data
 from tellapart.fitting.self_training import Pretrainer
+from tellapart.fitting.tracking import TRACKING, Tracker, check_tracker, log_run, tracked
 from tellapart.inspection.wrong_words import EXPLAIN_SECONDS
 from tellapart.recipes import Recipe
 from tellapart.training.progress import show_phase
@@ -57,6 +58,7 @@ def train(
     pretrainer: Pretrainer | None = None,
     announce: Callable[[Sequence[str]], None] | None = None,
     explain_errors: float = EXPLAIN_SECONDS,
+    track: str | None = None,
 ) -> RunResult:
     """Trains a recipe and writes a run folder.
 
@@ -75,11 +77,13 @@ def train(
         announce: Called before training begins with the notes on the data, then with those on the encoder and on
             rows that are cut; a note may come again if the run trains several times.
         explain_errors: Seconds for computing which words decide the wrong texts of the report; 0 for none.
+        track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`.
 
     Raises:
         UserError: The folder is in use or holds another run, or the recipe or the data cannot be used.
         OutputError: The folder cannot be written.
     """
+    check_tracker(track)
     check_merge(recipe, trials, merge)
     with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs_of(recipe)) as folder:
         data = load_data(recipe)
@@ -95,10 +99,20 @@ def train(
             return RunResult(folder, metrics, recipe, ("the run was finished already",))
         if announce is not None:
             announce(data.notes)
-        quiet = quiet or not is_main_process()
-        return _trained(
-            recipe, data, folder, trials, merge, resume, quiet, pretrainer, announce, explain_errors
-        )
+        with tracked(track, folder / TRACKING, folder.name, folder / CHECKPOINTS) as tracker:
+            return _trained(
+                recipe,
+                data,
+                folder,
+                trials,
+                merge,
+                resume,
+                quiet or not is_main_process(),
+                pretrainer,
+                announce,
+                explain_errors,
+                tracker,
+            )
 
 
 def _trained(
@@ -112,11 +126,18 @@ def _trained(
     pretrainer: Pretrainer | None,
     announce: Announce,
     explain_errors: float,
+    tracker: Tracker | None,
 ) -> RunResult:
     """Trains the recipe on the data, and writes the run."""
     checkpoints = folder / CHECKPOINTS
     start = time.perf_counter()
-    options: dict[str, Any] = {"resume": resume, "resumable": True, "quiet": quiet, "announce": announce}
+    options: dict[str, Any] = {
+        "resume": resume,
+        "resumable": True,
+        "quiet": quiet,
+        "announce": announce,
+        "callbacks": [] if tracker is None else [tracker],
+    }
     merged = None
     if merge is None:
         fitted = fit(recipe, data, checkpoints, pretrainer=pretrainer, **options)
@@ -178,5 +199,7 @@ def _trained(
     if is_main_process():
         show_phase("report: confused classes, their nearest texts, words that decide", quiet=quiet)
         write_run(folder, fitted, data, logits, metrics, explain_seconds=explain_errors)
+        if tracker is not None:
+            log_run(tracker, folder, fitted, data, logits, metrics)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return RunResult(folder, metrics, fitted.recipe, tuple(notes))

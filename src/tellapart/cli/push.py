@@ -1,0 +1,68 @@
+"""`tellapart push`: uploads a model to the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tellapart.cli import options as o
+
+
+def push(
+    model: o.Model,
+    repository: Annotated[str, o.argument("REPO", "Repository on the Hub: owner/name.")],
+    public: Annotated[
+        bool,
+        o.option(
+            "--public", "Create a repository that anyone can read, or send to one. Default: private.", "Push"
+        ),
+    ] = False,
+    include: Annotated[
+        list[str],
+        o.option(
+            "--include",
+            "Further file of the run folder to send, such as report.html, which has texts of the data. May be "
+            "repeated.",
+            "Push",
+            "FILE",
+        ),
+    ] = [],  # noqa: B006  typer copies it
+    yes: Annotated[bool, o.option("--yes", "Send without asking.", "Push")] = False,
+    json: o.Json = False,
+) -> None:
+    """Upload a model to the Hugging Face Hub, into a private repository.
+
+    Only the files of the model folder are sent: no data, no report, no
+    predictions. They are listed first. Log in with `hf auth login`, or set
+    HF_TOKEN.
+
+    Examples:
+    tellapart push runs/tickets me/tickets
+    tellapart push runs/tickets me/tickets --include report.html --yes
+    """
+    from tellapart.deployment.hub import prepare_upload
+    from tellapart.deployment.hub import push as run
+    from tellapart.errors import UserError
+
+    upload = prepare_upload(model, include)
+    visibility = "public" if public else "private"
+    print(f"to {repository} ({visibility}), from {upload.folder}:", file=sys.stderr)
+    for name, file in upload.files.items():
+        print(f"  {file.stat().st_size:>13,} bytes  {name}", file=sys.stderr)
+    print(f"  {upload.size:>13,} bytes in {len(upload.files)} files", file=sys.stderr)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError(
+                "nothing was sent, since there is no terminal to ask", "use --yes to send the files"
+            )
+        if not typer.confirm("Send these files?", err=True):
+            raise typer.Exit(1)
+    url = run(upload, repository, public=public)
+    if json:
+        from tellapart.cli.tables import print_json
+
+        print_json({"url": url, "files": list(upload.files), "bytes": upload.size})
+        return
+    print(f"written to {url}")
