@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from tellapart.cli import options as o
+from tellapart.cli.imports import without_collections
 from tellapart.cli.messages import print_notes
 
 
@@ -33,7 +34,9 @@ def predict(
     tellapart predict runs/tickets new.jsonl --text body --output labelled.parquet
     """
     from tellapart.cli.tables import print_json
-    from tellapart.runs.predict import predict as run
+
+    with without_collections():
+        from tellapart.runs.predict import predict as run
 
     rows = run(
         model,

@@ -42,8 +42,7 @@ from tellapart.fitting.fingerprints import (
 )
 from tellapart.fitting.fit import fit
 from tellapart.fitting.folder import CHECKPOINTS, claimed, inputs_of
-from tellapart.fitting.resolve import resolve_method
-from tellapart.fitting.rows import read_rows, split_data
+from tellapart.fitting.rows import read_rows, resolve_method, split_data
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.study import OpenTrial, SweepStudy, import_optuna, open_study
 from tellapart.inspection.report import write_sweep_report
