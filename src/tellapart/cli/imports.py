@@ -11,8 +11,8 @@ from collections.abc import Iterator
 def without_collections() -> Iterator[None]:
     """Switches Python's garbage collector off for a block of imports.
 
-    They create hundreds of thousands of objects that stay, and the collector would visit them again and again: a tenth
-    of the time. Later collections leave these objects out.
+    They create very many objects that stay, and the collector would visit them again and again: a tenth of the
+    time. Later collections leave these objects out.
     """
     was_enabled = gc.isenabled()
     gc.disable()

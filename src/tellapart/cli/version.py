@@ -11,8 +11,8 @@ from tellapart import __version__
 def full_version(source: Path = Path(__file__)) -> str:
     """Returns the version; from a checkout with its commit, such as `0.1.0 (commit 1a2b3c4)`.
 
-    `-dirty` after the commit means that tracked files were changed. An installed wheel, a checkout without git and one
-    that git refuses to read have the version alone.
+    `-dirty` after the commit means that tracked files were changed. An installed wheel and a checkout that git cannot
+    read have the version alone.
 
     Args:
         source: This file, which is at `src/tellapart/cli/version.py` of a checkout.
