@@ -124,19 +124,6 @@ def test_the_source_distribution_can_be_read_tested_and_documented(sdist: Path) 
     assert {name for name in names if "__pycache__" in name or name.endswith(".pyc")} == set()
 
 
-def test_every_extra_that_is_named_to_users_is_there() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.py")]
-    named = {
-        extra.strip()
-        for page in pages
-        for extras in re.findall(
-            r"pip install [^\n`]*'(?:\.|tellapart)\[([\w, ]+)\]", page.read_text("utf-8")
-        )
-        for extra in extras.split(",")
-    }
-    assert {"minilm", "onnx", "audit", "explain"} <= named <= set(PROJECT["optional-dependencies"])
-
-
 def test_the_version_is_one_number() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert PROJECT["version"] == tellapart.__version__ == citation["version"]

@@ -16,9 +16,9 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = Path(__file__).with_suffix(".png")
-TRAIN = ["train", "tickets.csv", "--epochs", "2", "--set", "data.test_rows=112", "--quiet", "--output", "run"]
-SIZE = {"width": 1100, "height": 720}
-COLOURS = 64
+SETTINGS = "--few-shot 8 --epochs 3 --set data.test_share=0.5 --quiet --output run"
+SIZE = {"width": 1100, "height": 640}
+COLOURS = 128
 
 
 def photograph(page: Path, picture: Path) -> None:
@@ -28,6 +28,7 @@ def photograph(page: Path, picture: Path) -> None:
         opened = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         view = opened.new_page(viewport=SIZE, color_scheme="light")
         view.goto(f"{page.as_uri()}#pair=1")
+        view.locator("details", has_text="Nearest training texts").first.locator("summary").click()
         view.screenshot(path=picture)
         opened.close()
     Image.open(picture).convert("RGB").quantize(COLOURS).save(picture, optimize=True)
@@ -38,7 +39,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         shutil.copy(ROOT / "examples" / "tickets.csv", place)
-        subprocess.run([sys.executable, "-m", "tellapart", *TRAIN], cwd=place, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "tellapart", "train", "tickets.csv", *SETTINGS.split()],
+            cwd=place,
+            check=True,
+        )
         photograph(place / "run" / "report.html", PICTURE)
     print(f"{PICTURE}: {PICTURE.stat().st_size // 1000} kB")
 
