@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 from gains import FOLDER, protocol
@@ -16,6 +17,7 @@ from tellapart.inspection.page import markdown_table as table
 from tellapart.reproduction.pages import environment_sentence as hardware
 
 TITLE = "Do the methods help? Comparisons declared beforehand"
+RECOMMENDED = "recommended against cross entropy, as they are"
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,21 @@ def gains_table() -> str:
     return table(rows)
 
 
+def recommended_table() -> str:
+    """Cross entropy and the recommended method side by side, one row per measured set."""
+    declared = protocol()
+    sets = measured_sets(declared)
+    rows = [["", "cross entropy", "`contrast`", "difference (95 %)", "seeds"]]
+    for title, measured, pair in _differences(declared, sets):
+        if title == RECOMMENDED:
+            kind = METRICS[measured.comparison.metric]
+            first, second = (measured.scores(arm) for arm in declared["comparisons"][title])
+            seeds = first.keys() & second.keys()
+            means = [kind.display(mean(arm[seed] for seed in seeds)) for arm in (first, second)]
+            rows.append([measured.given["title"], *means, _cell(measured, pair), str(len(seeds))])
+    return table(rows)
+
+
 def _cell(measured: Measured, pair: PairedDifference | None) -> str:
     if pair is None:
         return "not run"
@@ -109,8 +126,7 @@ def _means(declared: dict[str, Any], sets: list[Measured]) -> list[list[str]]:
         for measured in sets:
             scores = measured.scores(arm)
             kind = METRICS[measured.comparison.metric]
-            mean = sum(scores.values()) / len(scores) if scores else 0.0
-            cells.append(f"{kind.display(mean)} ({len(scores)})" if scores else "not run")
+            cells.append(f"{kind.display(mean(scores.values()))} ({len(scores)})" if scores else "not run")
         rows.append([arm, *cells])
     metrics = [measured.comparison.metric.replace("_", " ") for measured in sets]
     return [*rows, ["metric", *metrics]]
@@ -162,8 +178,8 @@ def _across(declared: dict[str, Any], sets: list[Measured]) -> list[list[str]]:
         p_value = wilcoxon_p_value(differences)
         if p_value is not None:
             better = sum(difference > 0 for difference in differences)
-            mean = 100 * sum(differences) / len(differences)
-            rows.append([title, str(len(pairs)), str(better), f"{mean:+.2f}", f"{p_value:.2g}"])
+            average = 100 * mean(differences)
+            rows.append([title, str(len(pairs)), str(better), f"{average:+.2f}", f"{p_value:.2g}"])
     return rows
 
 
@@ -196,7 +212,7 @@ def _peers(declared: dict[str, Any]) -> list[str]:
 
 
 def _mean(runs: list[dict[str, Any]], key: str) -> float:
-    return sum(run[key] for run in runs) / len(runs)
+    return mean(run[key] for run in runs)
 
 
 def _changes(declared: dict[str, Any]) -> list[str]:

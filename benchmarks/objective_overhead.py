@@ -44,14 +44,18 @@ from tellapart.training.defaults import default_head_learning_rate, default_lear
 from tellapart.training.trainer import Trainer
 
 BASELINE = "cross-entropy"
-METHODS = {
-    "negative-supervision": [],
-    "negative-supervision-am": [],
-    "negative-supervision-ace": [],
-    # The matrix changes only between steps; a fixed one takes the same time.
-    "label-distance": ["stages.0.objective.distance=uniform"],
-    "r-drop": [],
-    "supcon": [],
+# The matrix of an adaptive distance changes only between steps; a fixed one takes the same time.
+UNIFORM = "stages.0.objective.distance=uniform"
+HALF = "stages.0.views_from_layer=3"  # of six layers
+METHODS: dict[str, tuple[str, list[str]]] = {
+    "negative-supervision": ("negative-supervision", []),
+    "negative-supervision-am": ("negative-supervision-am", []),
+    "negative-supervision-ace": ("negative-supervision-ace", []),
+    "label-distance": ("label-distance", [UNIFORM]),
+    "label-distance, views from layer 3": ("label-distance", [UNIFORM, HALF]),
+    "r-drop": ("r-drop", []),
+    "r-drop, views from layer 3": ("r-drop", [HALF]),
+    "supcon": ("supcon", []),
 }
 
 
@@ -62,7 +66,8 @@ class Arm:
         self, method: str, rows: TokenisedDataset, labels: LabelSpace, given: argparse.Namespace
     ) -> None:
         transformers.set_seed(0)
-        recipe = with_values(method_recipe(method), METHODS.get(method, []))
+        name, settings = METHODS.get(method, (method, []))
+        recipe = with_values(method_recipe(name), settings)
         model = load_encoder(given.encoder, labels)
         rate = default_learning_rate(parameter_count(model))
         arguments = TrainingArguments(
@@ -70,6 +75,7 @@ class Arm:
             per_device_train_batch_size=given.batch_size,
             learning_rate=rate,
             head_learning_rate=default_head_learning_rate(rate),
+            views_from_layer=recipe.stages[0].views_from_layer,
             bf16=use_bf16("auto", given.device),
             use_cpu=given.device == "cpu",
             save_strategy="no",
@@ -137,7 +143,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default="r8")
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", default=";".join(METHODS), help="separated by semicolons")
     parser.add_argument("--pairs", type=int, default=5, help="blocks")
     parser.add_argument("--steps", type=int, default=14, help="batches per block")
     parser.add_argument("--encoder", default="minilm")
@@ -158,7 +164,7 @@ def main() -> None:
     rows = tokenise(
         data.train, load_tokenizer(given.encoder), max_length=given.max_length, labels=data.labels
     )
-    names = [BASELINE, *given.methods.split(",")]
+    names = [BASELINE, *given.methods.split(";")]
     arms = {name: Arm(name, rows, data.labels, given) for name in names}
     source = batches(rows, given.batch_size)
     block(

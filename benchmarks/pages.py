@@ -19,7 +19,7 @@ from comparisons import COMPARISONS
 from encoder_pages import encoders_table
 from evidence import RESULTS, ROOT
 from gains_pages import TITLE as GAINS
-from gains_pages import gains_page, gains_table
+from gains_pages import gains_page, gains_table, recommended_table
 from pretraining_pages import pretraining_pages
 from speed_pages import figures, speed_pages
 from targets import headline_rows
@@ -221,8 +221,38 @@ def defaults_page() -> str:
         + " and ".join(sorted({cell["processor"] for cell in result["cells"]}))
         + f"; the last cells used torch {result['environment']['torch']} and transformers "
         f"{result['environment']['transformers']}. JSON: `benchmarks/results/defaults.json`.",
+        *threads_section(),
     ]
     return "\n\n".join(parts)
+
+
+_RUNTIMES = {"gnu": "GNU", "intel": "Intel"}
+
+
+def threads_section() -> list[str]:
+    """What OpenMP's settings cost and give, from shared_machine.py."""
+    parts = []
+    for file in sorted(RESULTS.glob("shared_machine-*.json")):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        given, pairs = result["command"], result["command"]["pairs"]
+        rows = [["beside", "threads wait busily (s)", "asleep (s)", "ratio (median of the pairs)"]]
+        for load, found in result["summary"].items():
+            rows.append(
+                [load, f"{found['busy']:.1f}", f"{found['asleep']:.1f}", f"{found['busy_over_asleep']:.2f}"]
+            )
+        flags = f"--data {given['data']} --few-shot {given['few_shot']} --epochs {given['epochs']}"
+        parts += [
+            "## Threads that wait",
+            "OpenMP's threads wait for each other busily by default. Beside other programs they take the time that "
+            "the thread they wait for would need, so tellapart lets them sleep, unless a variable of the user says "
+            f"otherwise (`OMP_WAIT_POLICY`, `GOMP_SPINCOUNT`, `KMP_BLOCKTIME`). Seconds of training, medians of "
+            f"{pairs} pairs, with {_RUNTIMES[given['runtime']]}'s runtime; *two trainings at once* is the "
+            "mean of the two:",
+            table(rows),
+            f"```bash\npython benchmarks/shared_machine.py {flags} --pairs {pairs}\n```",
+            hardware(result["environment"]) + f" JSON: `benchmarks/results/{file.name}`.",
+        ]
+    return parts
 
 
 # Generated tables inside hand-written pages: the page, and the comparisons in its table.
@@ -248,11 +278,12 @@ def with_excerpt(page: str, names: Sequence[str]) -> str:
     return between_marks(page, table(rows))
 
 
-def between_marks(page: str, content: str) -> str:
-    """Returns a page with the content between its markers replaced."""
-    before, rest = page.split(_BEGIN)
-    after = rest.split(_END)[1]
-    return f"{before}{_BEGIN}\n\n{content}\n\n{_END}{after}"
+def between_marks(page: str, *contents: str) -> str:
+    """Returns a page with what is between its pairs of markers replaced, in their order."""
+    written, *rest = page.split(_BEGIN)
+    for content, part in zip(contents, rest, strict=True):
+        written += f"{_BEGIN}\n\n{content}\n\n{_END}{part.split(_END)[1]}"
+    return written
 
 
 def excerpt(name: str) -> list[list[str]]:
@@ -329,7 +360,9 @@ def pages() -> dict[Path, str]:
     choosing = ROOT / "docs" / "how-to" / "choosing-methods.md"
     contents[choosing] = between_marks(choosing.read_text(encoding="utf-8"), gains_table())
     readme = ROOT / "README.md"
-    contents[readme] = between_marks(readme.read_text(encoding="utf-8"), table(headline_rows(RESULTS)))
+    contents[readme] = between_marks(
+        readme.read_text(encoding="utf-8"), recommended_table(), table(headline_rows(RESULTS))
+    )
     contents[ROOT / "docs" / "reference" / "defaults.md"] = defaults_page()
     return {path: content.rstrip() + "\n" for path, content in contents.items()}
 

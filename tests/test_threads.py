@@ -62,10 +62,16 @@ def test_the_quota_is_read_from_both_versions_of_control_groups(tmp_path, files,
     "door",
     ["import tellapart", "from tellapart.cli import main", "from tellapart import TextClassifier"],
 )
-def test_every_door_sets_them_before_torch_is_loaded(door):
-    check = f"{door}; import os, torch; print(os.environ['OMP_WAIT_POLICY'])"
+def test_every_door_sets_them_before_torch_is_loaded(tmp_path, door):
+    (tmp_path / "torch.py").write_text("import os; print(os.environ.get('OMP_WAIT_POLICY'))")
+    check = f"import contextlib\nwith contextlib.suppress(Exception):\n    {door}\nimport torch"
     variables = {name: value for name, value in os.environ.items() if name not in WAITING}
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-c", check], env=variables, stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-c", check],
+        env=variables | {"PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "PASSIVE"

@@ -13,7 +13,7 @@ from tellapart.errors import RecipeError
 from tellapart.evaluation.metrics import classification_metrics
 from tellapart.fitting import fit as fitting
 from tellapart.fitting.fit import fit
-from tellapart.fitting.refit import refit_note, refit_recipe, with_validation_rows
+from tellapart.fitting.refit import refit_note, refit_recipe, trained_rows, with_validation_rows
 from tellapart.fitting.resolve import resolve
 from tellapart.fitting.rows import load_data
 from tellapart.fitting.trials import run_trial
@@ -176,6 +176,37 @@ def test_test_rows_that_are_validation_rows_count_as_seen(refit, tickets, tmp_pa
     result = train(leaky, tmp_path / "run", quiet=True)
     assert result.metrics["test_unseen"]["rows"] == len(rows[2::4])
     assert "test_unseen" not in train(_without(leaky), tmp_path / "plain", quiet=True).metrics
+
+
+@pytest.mark.parametrize("method", ["contrast", "r-drop", "negative-supervision-am"])
+def test_a_first_training_that_selects_nothing_can_be_left_out(refit, tmp_path, seen, method):
+    settings = ["data.few_shot=4", "stages.0.selection=average", "stages.0.epochs=null"]
+    chosen = with_values(method_recipe(method, refit), settings)
+    data = load_data(chosen)
+    whole = fit(chosen, data, tmp_path / "whole", quiet=True)
+    before = len(seen)
+    once = fit(chosen, data, tmp_path / "once", quiet=True, validated=False)
+    assert (before, len(seen)) == (2, 3)
+    assert all(torch.equal(value, _weights(whole)[name]) for name, value in _weights(once).items())
+    assert once.recipe.data == whole.recipe.data
+    assert trained_rows(once, data).texts == trained_rows(whole, data).texts
+    assert once.validation_logits is None
+
+
+@pytest.mark.parametrize("setting", ["stages.0.selection=best", "decision.temperature=fitted"])
+def test_a_first_training_that_selects_something_is_never_left_out(refit, tmp_path, seen, setting):
+    chosen = with_values(refit, ["stages.0.selection=average", setting])
+    fit(chosen, load_data(chosen), tmp_path, quiet=True, validated=False)
+    assert len(seen) == 2
+
+
+def test_trials_leave_it_out_where_there_are_test_rows(refit, tmp_path, seen):
+    chosen = with_values(refit, ["stages.0.selection=average", "stages.0.epochs=1"])
+    data = load_data(chosen)
+    run_trial(chosen, data, tmp_path / "test", "accuracy", True)
+    assert len(seen) == 1
+    run_trial(chosen, dataclasses.replace(data, test=None), tmp_path / "validation", "accuracy", True)
+    assert len(seen) == 3
 
 
 def test_trials_without_test_rows_score_the_first_training(refit, tmp_path):

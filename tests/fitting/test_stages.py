@@ -174,6 +174,7 @@ def test_vectors_of_another_model_stop_a_resumed_run_before_it_trains(two_stages
         ("stages.1.perturbation=fgm", "never runs the encoder"),
         ("stages.1.gradient_cache=8", "never runs the encoder"),
         ("stages.0.gradient_cache=32", "would save no memory"),
+        ("stages.0.views_from_layer=1", "a single view"),
         ("stages.1.objective.label_smoothing=0.1", "solver=adamw"),
         ("stages.1.metric=mean_average_precision", "no metric"),
         (
@@ -260,3 +261,19 @@ def test_an_encoder_without_dropout_gets_some_for_the_stage_and_keeps_its_config
     fitted.save(tmp_path / "model")
     saved = json.loads((tmp_path / "model" / "config.json").read_text())
     assert {name: saved[name] for name in rates} == rates
+
+
+@pytest.mark.parametrize("settings", [[], ["stages.0.gradient_cache=8"]])
+@pytest.mark.parametrize("method", ["r-drop", "label-distance"])
+def test_views_that_part_late_train_as_others_where_dropout_is_rare(recipe, tmp_path, method, settings):
+    never = "stages.0.views_dropout=0.0000001"  # so rare that all masks are equal
+    chosen = with_values(
+        method_recipe(method, recipe), [never, "stages.0.batch_size=16", "stages.0.epochs=1"]
+    )
+    data = load_data(chosen)
+    losses = []
+    for layer in (0, 1):
+        part = with_values(chosen, [f"stages.0.views_from_layer={layer}", *settings])
+        fitted = fit(part, data, tmp_path / str(layer), quiet=True)
+        losses.append([entry["loss"] for entry in fitted.history if "loss" in entry])
+    np.testing.assert_allclose(*losses, rtol=1e-2)  # rounding grows with the steps

@@ -66,8 +66,6 @@ def test_texts_never_become_markup_and_signs_are_characters_and_lines(tmp_path):
     assert "<i>lost</i>" in page.text
     assert {"for", "against", "sign"} <= set(page.classes)
     assert "−" in page.text
-    assert "dashed" in written
-    assert "prefers-color-scheme: dark" in written
 
 
 def test_a_folder_has_page_json_and_figure(tmp_path):

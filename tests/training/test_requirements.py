@@ -11,6 +11,7 @@ from tellapart.errors import DataError, RecipeError
 from tellapart.objectives import CrossEntropy, MeanSquaredError, NegativeSupervision, RDrop
 from tellapart.training.evaluating import evaluation_loss
 from tellapart.training.requirements import (
+    check_late_views,
     check_objective,
     check_tokens,
     class_counts,
@@ -80,3 +81,13 @@ def test_rows_that_all_have_the_same_tokens_are_refused():
     check_tokens(TokenisedDataset({"input_ids": np.array([1, 2, 1, 3])}, np.array([2, 2]), np.array([0, 1])))
     check_tokens(TokenisedDataset({"input_ids": np.array([1])}, np.array([1]), np.array([0])))
     check_tokens(None)
+
+
+def test_views_part_late_only_where_there_are_two_and_nothing_is_computed_again(tiny_model):
+    model = tiny_model()
+    check_late_views(0, CrossEntropy(), model, checkpointing=True)
+    check_late_views(1, RDrop(), model, checkpointing=False)
+    with pytest.raises(RecipeError, match="a single view"):
+        check_late_views(1, CrossEntropy(), model, checkpointing=False)
+    with pytest.raises(RecipeError, match="exclude each other"):
+        check_late_views(1, RDrop(), model, checkpointing=True)

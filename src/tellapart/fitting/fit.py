@@ -22,7 +22,7 @@ from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.fitting.heads import fit_tfidf, start_at_frequencies
 from tellapart.fitting.models import input_length, load_model, windows_in_use
-from tellapart.fitting.refit import fit_twice
+from tellapart.fitting.refit import fit_once, fit_twice, selects_nothing
 from tellapart.fitting.resolve import ResolvedRun, resolve
 from tellapart.fitting.self_training import Pretrainer, self_train
 from tellapart.fitting.stages import (
@@ -51,6 +51,7 @@ def fit(
     weights: np.ndarray | None = None,
     order_seed: int | None = None,
     until: Sequence[float] = (),
+    validated: bool = True,
 ) -> Fitted:
     """Trains a recipe's method on data in memory; with unlabelled texts also on these, by self-training.
 
@@ -69,6 +70,8 @@ def fit(
             split; by default all are 1.
         order_seed: Seed of row order and dropout; by default the recipe's, which decides everything else.
         until: The share of its schedule for which each stage is trained; by default all of it.
+        validated: Whether the logits of the validation rows are needed. If they are not, a run that trains on these
+            rows in the end skips its first training, unless that selects something.
 
     Raises:
         UserError: The recipe does not fit the data or the encoder.
@@ -76,7 +79,13 @@ def fit(
     run = _with_training_rows(resolve(recipe, data))
     recipe = run.recipe
     again = partial(
-        _again, resume=resume, resumable=resumable, quiet=quiet, callbacks=callbacks, order_seed=order_seed
+        _again,
+        resume=resume,
+        resumable=resumable,
+        quiet=quiet,
+        callbacks=callbacks,
+        order_seed=order_seed,
+        validated=validated,
     )
     if data.unlabelled is not None:
         return self_train(
@@ -90,6 +99,8 @@ def fit(
             quiet=quiet,
         )
     if recipe.data.validation_in_training:
+        if not validated and selects_nothing(recipe):
+            return fit_once(recipe, run.data, Path(folder), again, targets, weights)
         return fit_twice(recipe, data, run.data, Path(folder), again, targets, weights)
     weights = _row_weights(run.data.train, weights)
     if recipe.encoder.name == "tfidf":

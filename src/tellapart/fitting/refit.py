@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from tellapart.data.examples import TextData, TextSplit
+from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.errors import RecipeError
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.propagation import certain_targets
+from tellapart.fitting.stages import decided_epochs
 from tellapart.objectives import Objective
 from tellapart.recipes import DecisionRecipe, Recipe
 from tellapart.training.defaults import REFIT_SHARE
@@ -108,21 +110,74 @@ def fit_twice(
     assert validation is not None
     first = train(without_refit(recipe), data, folder, targets=targets, weights=weights)
     assert first.recipe is not None
-    if targets is not None:
-        targets = np.concatenate([targets, certain_targets(validation, rows.labels)])
-    if weights is not None:
-        weights = np.append(weights, np.ones(len(validation)))
     logits = first.scores(validation)
-    second = train(
-        refit_recipe(first.recipe),
+    second = _second_training(first.recipe, rows, folder, train, targets, weights, until=first.shares)
+    first = replace(first, recipe=first.recipe.model_copy(update={"data": recipe.data}))
+    return refitted(first, second, rows, logits)
+
+
+def selects_nothing(recipe: Recipe) -> bool:
+    """Returns whether the validation rows select nothing: neither weights nor thresholds nor a temperature."""
+    weights = all(
+        stage.learns != "head" and stage.selection in ("last", "average") for stage in recipe.stages
+    )
+    return weights and recipe.decision == DecisionRecipe()
+
+
+def fit_once(
+    recipe: Recipe,
+    rows: TextData,
+    folder: Path,
+    train: Callable[..., Fitted],
+    targets: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> Fitted:
+    """Trains on the training and validation rows at once: the second training of `fit_twice` without the first.
+
+    The model is the same if the first training selects nothing; nothing is known of the validation rows.
+
+    Args:
+        recipe: The run, for which `selects_nothing` holds.
+        rows: The splits.
+        folder: For checkpoints.
+        train: `fit` with its other options.
+        targets: Target probabilities of the training rows (N, K), or None.
+        weights: Weights of the training rows (N,), or None.
+    """
+    scratch = recipe.encoder.name in FROM_SCRATCH
+    stages = [
+        stage.model_copy(update={"epochs": decided_epochs(stage, len(rows.train), from_scratch=scratch)})
+        for stage in recipe.stages
+    ]
+    decided = recipe.model_copy(update={"stages": stages})
+    fitted = _second_training(decided, rows, folder, train, targets, weights)
+    assert fitted.recipe is not None
+    return replace(fitted, recipe=fitted.recipe.model_copy(update={"data": recipe.data}))
+
+
+def _second_training(
+    first: Recipe,
+    rows: TextData,
+    folder: Path,
+    train: Callable[..., Fitted],
+    targets: np.ndarray | None,
+    weights: np.ndarray | None,
+    until: Sequence[float] = (),
+) -> Fitted:
+    """Trains on the training and validation rows with the values that the first training decided."""
+    assert rows.validation is not None
+    if targets is not None:
+        targets = np.concatenate([targets, certain_targets(rows.validation, rows.labels)])
+    if weights is not None:
+        weights = np.append(weights, np.ones(len(rows.validation)))
+    return train(
+        refit_recipe(first),
         with_validation_rows(rows),
         folder / "refit",
         targets=targets,
         weights=weights,
-        until=first.shares,
+        until=until,
     )
-    first = replace(first, recipe=first.recipe.model_copy(update={"data": recipe.data}))
-    return refitted(first, second, rows, logits)
 
 
 def without_refit(recipe: Recipe) -> Recipe:
@@ -170,4 +225,5 @@ def trained_rows(fitted: Fitted, data: TextData) -> TextSplit:
         fitted: The model.
         data: The splits that `fit` got.
     """
-    return data.train if fitted.validation_logits is None else with_validation_rows(data).train
+    both = fitted.recipe is not None and fitted.recipe.data.validation_in_training
+    return with_validation_rows(data).train if both else data.train

@@ -37,7 +37,7 @@ from tellapart.training.defaults import (
     default_selection,
 )
 from tellapart.training.model_overrides import encoder_dropout, matching_parameters, trainable_parameters
-from tellapart.training.requirements import check_gradient_cache, check_objective
+from tellapart.training.requirements import check_gradient_cache, check_late_views, check_objective
 from tellapart.training.step_bar import ProgressBar
 from tellapart.training.trainer import Trainer
 
@@ -55,6 +55,7 @@ _OWN_ARGUMENTS = {
     "metric_for_best_model": "metric",
     "load_best_model_at_end": "selection",
     "averaging": "selection",
+    "views_from_layer": "views_from_layer",
     "batches": "batches",
     "texts_per_class": "texts_per_class",
     "perturbation": "perturbation",
@@ -120,6 +121,8 @@ def check_stages(
         check_gradient_cache(stage.gradient_cache, stage.batch_size)
         with encoder_dropout(model, stage.views_dropout):
             check_objective(objective, model, task.train)
+        checkpointing = bool(stage.trainer.get("gradient_checkpointing"))
+        check_late_views(stage.views_from_layer, objective, model, checkpointing=checkpointing)
         if stage.batches == "balanced":
             assert task.train.labels is not None
             check_balanced(task.train.labels, stage.batch_size * process_count(), stage.texts_per_class)
@@ -235,7 +238,6 @@ def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
     from_scratch = kind is not None
     rate = stage.learning_rate or default_learning_rate(parameter_count(model), scratch_kind=kind)
     head_rate = stage.head_learning_rate or default_head_learning_rate(rate, from_scratch=from_scratch)
-    rows_per_step = stage.batch_size * stage.gradient_accumulation_steps * process_count()
     objective = stage.objective
     if isinstance(objective, ClassificationOptions):
         objective = objective.model_copy(update={"total": total_outputs(objective, task.labels)})
@@ -250,10 +252,21 @@ def _decided(stage: StageRecipe, model: Any, task: Task) -> StageRecipe:
             "objective": objective,
             "learning_rate": rate,
             "head_learning_rate": head_rate,
-            "epochs": stage.epochs
-            or float(default_epochs(len(task.train), rows_per_step, from_scratch=from_scratch)),
+            "epochs": decided_epochs(stage, len(task.train), from_scratch=from_scratch),
         }
     )
+
+
+def decided_epochs(stage: StageRecipe, rows: int, *, from_scratch: bool) -> float:
+    """Returns the epochs of a stage that trains the encoder, or the default for its number of rows.
+
+    Args:
+        stage: The stage.
+        rows: Training rows.
+        from_scratch: Whether the encoder starts from random weights.
+    """
+    rows_per_step = stage.batch_size * stage.gradient_accumulation_steps * process_count()
+    return stage.epochs or float(default_epochs(rows, rows_per_step, from_scratch=from_scratch))
 
 
 def _arguments(
@@ -283,6 +296,7 @@ def _arguments(
         "bf16": use_bf16(stage.precision, device),
         "perturbation": stage.perturbation,
         "perturbation_size": stage.perturbation_size,
+        "views_from_layer": stage.views_from_layer,
         "averaging": stage.averaging if stage.selection == "average" else None,
         "disable_tqdm": True,
         "log_level": "error",

@@ -49,6 +49,7 @@ _LATER_KEYS = {
     "averaging": 0.2,
     "validation_in_training": False,
     "label_names": None,
+    "views_from_layer": 0,
 }
 # Keys that older recipes have in another objective, where their value counts.
 _LATER_OPTIONS: dict[str, dict[str, Any]] = {
@@ -127,7 +128,7 @@ def run_trial(
     scratch = folder / f".{trial_file(recipe, folder).stem}"
     start = time.perf_counter()
     try:
-        fitted = fit(recipe, data, scratch, quiet=quiet, pretrainer=pretrainer)
+        fitted = fit(recipe, data, scratch, quiet=quiet, pretrainer=pretrainer, validated=data.test is None)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     split = evaluated_split(data)

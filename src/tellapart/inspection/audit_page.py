@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.evaluation.audit import (
+    NEIGHBOURS,
     Audit,
     AuditedRow,
     NearDuplicate,
@@ -52,6 +53,7 @@ def write_audit_page(path: Path | str, audit: Audit) -> None:
         pairs=pair_rows(audit, PAIRS_SHOWN),
         duplicates=[_duplicate(one) for one in duplicates],
         duplicates_note=f"{len(duplicates)} of {len(audit.near_duplicates)} listed in audit.json, the nearest first. "
+        f"Each text is compared with its {NEIGHBOURS} nearest. "
         "Texts that are equal up to case and spaces are findings of the check itself.",
         settings={
             "encoder": audit.encoder,

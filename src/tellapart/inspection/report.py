@@ -1,9 +1,8 @@
-"""HTML reports: training runs, comparisons, sweeps and attacks."""
+"""HTML reports: training runs, comparisons and sweeps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from tellapart.evaluation.comparison_tables import (
     unseen_sentence,
 )
 from tellapart.evaluation.metrics import METRICS, ClassMetrics, metric_label
-from tellapart.evaluation.robustness import ChangedRow, Robustness, robustness_rows, robustness_sentence
 from tellapart.evaluation.significance import POWER
 from tellapart.evaluation.sweeps import (
     SweepResult,
@@ -54,7 +52,6 @@ SCRIPT = "inspection/templates/workbench.js"
 
 _TEMPLATES = "inspection/templates"
 _TEXT_LENGTH = 600
-_LONGEST_DIFF = 4000  # characters; longer texts are shown without marking their changes
 
 
 def write_report(
@@ -258,34 +255,6 @@ def write_sweep_report(path: Path | str, result: SweepResult) -> None:
     )
 
 
-def write_robustness_report(path: Path | str, result: Robustness) -> None:
-    """Writes the report of an attack: metrics before and after, changed texts (`OutputError` on failure)."""
-    changed = (
-        ("Right before, wrong after", result.became_wrong, result.flips.lost),
-        ("Wrong before, correct after", result.became_right, result.flips.gained),
-    )
-    write_page(
-        path,
-        f"{_TEMPLATES}/robustness.html",
-        title=f"{result.attack} on {result.source}",
-        subtitle=f"{result.rows:,} rows",
-        sentence=robustness_sentence(result),
-        effect=robustness_rows(result),
-        changed=[
-            (heading, [(row, _changed_words(row)) for row in rows[:ERRORS_SHOWN]], count)
-            for heading, rows, count in changed
-        ],
-        metrics=[
-            ["metric", "before", "after"],
-            *(
-                [name.replace("_", " "), f"{value:.4f}", f"{result.metrics_after[name]:.4f}"]
-                for name, value in result.metrics_before.items()
-            ),
-        ],
-        options={"model": result.model, **result.settings},
-    )
-
-
 def _subtitle(result: Comparison | SweepResult) -> str:
     sizes = ", ".join(f"{rows} {split}" for split, rows in result.split_sizes.items())
     return f"{result.encoder} · {sizes} rows · seeds {', '.join(map(str, result.seeds))}"
@@ -388,15 +357,3 @@ def _pair_rows(pairs: Sequence[ConfusablePair], linked: bool) -> list[list[objec
         name = f"{pair.a} ↔ {pair.b}"
         rows.append([Link(name, pair_name(pair.a, pair.b)) if linked else name, *bars])
     return rows
-
-
-def _changed_words(row: ChangedRow) -> list[tuple[str, bool]]:
-    """Returns the pieces of the transformed text, each with whether its words differ from the original."""
-    if len(row.original) > _LONGEST_DIFF:
-        return [(row.transformed, False)]
-    old, new = row.original.split(" "), row.transformed.split(" ")
-    pieces = [
-        (" ".join(new[start:end]), kind != "equal")
-        for kind, _, _, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    ]
-    return [piece for piece in pieces if piece[0]]

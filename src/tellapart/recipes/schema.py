@@ -220,6 +220,12 @@ class StageRecipe(Settings):
         gt=0,
         lt=1,
     )
+    views_from_layer: int = setting(
+        0,
+        "For objectives with two views: number of the encoder's layers that run once for both views, which then "
+        "differ by dropout in the layers above alone. A step is faster the more layers they share.",
+        ge=0,
+    )
     evaluations: int = setting(
         10, "Number of evaluations on the validation rows, evenly spaced over the stage.", ge=1
     )

@@ -21,7 +21,7 @@ from tellapart.files import write_json
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.folder import claimed
 from tellapart.fitting.loading import load_fitted
-from tellapart.inspection.report import write_robustness_report
+from tellapart.inspection.robustness_page import write_robustness_report
 from tellapart.runs.evaluate import read_labelled
 from tellapart.wordnet.reader import WordNet
 

@@ -10,7 +10,7 @@ import transformers
 
 @dataclass
 class TrainingArguments(transformers.TrainingArguments):
-    """`transformers.TrainingArguments` with ten further fields; all other options keep their meaning.
+    """`transformers.TrainingArguments` with eleven further fields; all other options keep their meaning.
 
     Args:
         head_learning_rate: Learning rate of everything outside the base model, including the objective's parameters;
@@ -28,6 +28,8 @@ class TrainingArguments(transformers.TrainingArguments):
         perturbation_size: Euclidean norm of the perturbation of each encoder's embeddings.
         gradient_cache: Texts per chunk of gradient caching, for batches larger than memory; None encodes a batch in
             one pass. See `tellapart.training.gradient_cache`.
+        views_from_layer: For objectives with two views: number of the encoder's layers that run once for both, which
+            then differ by dropout in the others alone. See `tellapart.encoders.late_views`.
         averaging: Share of the steps over which the weights are averaged, above 0 and at most 1: the model has the
             averaged weights in evaluations and at the end of training. None does not average. See
             `tellapart.training.averaging`.
@@ -42,6 +44,7 @@ class TrainingArguments(transformers.TrainingArguments):
     perturbation: str = field(default="none")
     perturbation_size: float = field(default=1.0)
     gradient_cache: int | None = field(default=None)
+    views_from_layer: int = field(default=0)
     averaging: float | None = field(default=None)
 
     @classmethod

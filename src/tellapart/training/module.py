@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +13,7 @@ import torch.distributed as distributed
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tellapart.encoders.late_views import LateViews
 from tellapart.encoders.transformer import RepresentationTap, final_linear, save_classifier
 from tellapart.objectives.base import EncodedBatch, Objective
 from tellapart.training.checkpoints import load_exactly, save_exactly, with_prefix
@@ -43,11 +45,17 @@ class ObjectiveModel(nn.Module):
     Args:
         model: A Transformers sequence classifier.
         objective: Prepared for the run.
+        views_from_layer: Number of the encoder's layers that the views of a text share; see
+            `tellapart.encoders.late_views`.
+
+    Raises:
+        UserError: The encoder cannot share them.
     """
 
-    def __init__(self, model: Any, objective: Objective) -> None:
+    def __init__(self, model: Any, objective: Objective, views_from_layer: int = 0) -> None:
         super().__init__()
         self.model = model
+        self._late = LateViews(model, views_from_layer) if views_from_layer else None
         self.objective = objective
         self.auxiliary = _auxiliary_layer(model, objective.requirements.outputs)
         self._tap = RepresentationTap(model)
@@ -133,9 +141,10 @@ class ObjectiveModel(nn.Module):
             repeated = value[:texts].repeat(views, *[1] * (value.dim() - 1))
             return repeated if texts == len(value) else torch.cat([repeated, value[texts:]])
 
-        if views > 1:
+        if views > 1 and self._late is None:
             inputs = {name: in_views(value) for name, value in inputs.items()}
-        logits = all_logits = self.model(**inputs).logits
+        with nullcontext() if self._late is None else self._late.parting(in_views, len(labels)):
+            logits = all_logits = self.model(**inputs).logits
         representation, classifier_input = self._tap.take_both()
         if self.auxiliary is not None:
             all_logits = torch.cat([logits, self.auxiliary(classifier_input).to(logits.dtype)], dim=1)

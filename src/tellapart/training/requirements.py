@@ -14,6 +14,7 @@ from transformers import DataCollatorWithPadding, DefaultDataCollator, default_d
 from tellapart.data.batches.balancing import check_balanced
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.batches.tokenising import IGNORED_LABEL
+from tellapart.encoders.late_views import LateViews
 from tellapart.encoders.transformer import has_dropout
 from tellapart.errors import DataError, ModelError, RecipeError, UserError
 from tellapart.objectives.base import Objective
@@ -91,6 +92,48 @@ def check_labels(dataset: TokenisedDataset | None, classes: int, *, ignored: boo
             "correct it, remove rows without a label (or the whole column of labels, to predict), or load the model "
             "with more classes: num_labels=…",
         )
+
+
+def check_arguments(
+    args: TrainingArguments, objective: Objective, model: Any, dataset: TokenisedDataset | None
+) -> None:
+    """Checks tellapart's own training arguments.
+
+    Raises:
+        RecipeError: Arguments do not fit each other, the objective or the rows.
+        ModelError: They do not fit the model.
+    """
+    check_batches(args, dataset)
+    check_gradient_cache(args.gradient_cache, args.per_device_train_batch_size)
+    check_late_views(args.views_from_layer, objective, model, checkpointing=args.gradient_checkpointing)
+
+
+def check_late_views(layer: int, objective: Objective, model: Any, *, checkpointing: bool) -> None:
+    """Checks that the views of a text can share the encoder's first layers.
+
+    Args:
+        layer: Number of shared layers; 0 for none.
+        objective: The objective.
+        model: The classifier.
+        checkpointing: Whether activations are computed again in the backward pass.
+
+    Raises:
+        RecipeError: The objective has one view, the encoder has fewer layers, or the backward pass computes
+            activations again, then without views.
+        ModelError: The encoder's layers cannot be shared.
+    """
+    if not layer:
+        return
+    if objective.requirements.views < 2:
+        raise RecipeError(
+            "views_from_layer is for objectives that compare two views of a text, and this one has a single view",
+            "leave it out, or choose an objective such as label-distance or r-drop",
+        )
+    if checkpointing:
+        raise RecipeError(
+            "views_from_layer and gradient_checkpointing exclude each other", "leave one of them out"
+        )
+    LateViews(model, layer)
 
 
 def check_objective(objective: Objective, model: Any, dataset: TokenisedDataset | None) -> None:

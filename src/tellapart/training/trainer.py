@@ -33,8 +33,7 @@ from tellapart.training.optimising import AverageWeights, ConstrainWeights, set_
 from tellapart.training.perturbation import embedding_perturbation
 from tellapart.training.requirements import (
     check_anchors,
-    check_batches,
-    check_gradient_cache,
+    check_arguments,
     check_labels,
     check_objective,
     class_counts,
@@ -109,8 +108,7 @@ class Trainer(transformers.Trainer):
         self._tokenizer, self._classes = processing_class, model.config.num_labels
         train_dataset = self._tokenised(train_dataset, ignored=False)
         check_objective(objective, model, train_dataset)
-        check_batches(args, train_dataset)
-        check_gradient_cache(args.gradient_cache, args.per_device_train_batch_size)
+        check_arguments(args, objective, model, train_dataset)
         label_rows, rows = self._tokenised(label_texts, ignored=False), train_dataset
         if rows is not None:
             rows = with_label_rows(train_dataset, label_rows, label_text_weight)
@@ -129,7 +127,7 @@ class Trainer(transformers.Trainer):
         args.remove_unused_columns = False
         args.label_names = ["labels"]
         super().__init__(
-            model=ObjectiveModel(model, objective),
+            model=ObjectiveModel(model, objective, args.views_from_layer),
             args=args,
             train_dataset=rows,
             eval_dataset=self._tokenised(eval_dataset),
