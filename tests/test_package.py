@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tellapart
+from tellapart.cli.version import full_version
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas", "matplotlib", "pyarrow", "numpy", "rich")
@@ -76,4 +77,4 @@ def test_the_module_runs_as_a_program():
     finished = subprocess.run(
         [sys.executable, "-m", "tellapart", "--version"], capture_output=True, text=True, check=True
     )
-    assert finished.stdout == f"tellapart {tellapart.__version__}\n"
+    assert finished.stdout == f"tellapart {full_version()}\n"

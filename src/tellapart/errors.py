@@ -66,8 +66,7 @@ class MissingDependencyError(UserError):
     def __init__(self, package: str, extra: str | None, purpose: str, install: str | None = None) -> None:
         super().__init__(
             f"{purpose} needs the package {package}, which is not installed",
-            install
-            or (f"in a clone of tellapart: pip install '.[{extra}]'" if extra else f"pip install {package}"),
+            install or (f"pip install 'tellapart[{extra}]'" if extra else f"pip install {package}"),
         )
 
 

@@ -66,9 +66,9 @@ def user_path(written: str | Path) -> Path:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes a UTF-8 text file atomically; raises `OutputError` as `replacing` does."""
+    """Writes a UTF-8 text file atomically, with equal bytes everywhere; raises `OutputError` as `replacing` does."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: str | Path, content: Any) -> None:

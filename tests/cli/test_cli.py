@@ -9,6 +9,7 @@ import pytest
 
 import tellapart as package
 from tellapart.cli import messages
+from tellapart.cli.version import full_version
 from tellapart.errors import DataError, TellapartWarning
 
 VERBS = (
@@ -67,7 +68,9 @@ def test_help_of_a_verb_lists_its_options_by_panel(tellapart):
 
 
 def test_version_is_the_package_version(tellapart):
-    assert tellapart("--version").out == f"tellapart {package.__version__}\n"
+    shown = tellapart("--version").out
+    assert shown.startswith(f"tellapart {package.__version__}")
+    assert shown == f"tellapart {full_version()}\n"
 
 
 def test_a_misspelt_verb_or_option_is_a_usage_error_with_a_suggestion(tellapart):

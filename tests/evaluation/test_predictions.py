@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tellapart.data.examples import LabelSpace
@@ -91,3 +92,21 @@ def test_several_labels_have_the_highest_probability_and_the_first_that_was_left
 def test_without_errors_there_are_no_wrong_rows():
     wrong = wrong_rows(LabelSpace(("a",)), np.zeros(3, dtype=int), np.zeros((3, 1)))
     assert wrong.rows == wrong.predicted == wrong.second == []
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7])
+def test_the_columns_of_a_prediction_are_those_that_arrow_makes_of_the_lists(rows):
+    labels = LabelSpace(("été", "", "被盗", "a\x00b"))
+    logits = np.random.default_rng(0).normal(size=(rows, 4)).astype(np.float32)
+    names, chances = predicted_columns(labels, logits)
+    added = added_columns(labels, logits, Decision())
+    assert added["predicted_label"].equals(pa.array(names, pa.string()))
+    assert added["probability"].equals(pa.array(chances, pa.float64()))
+    for column in added.values():
+        column.validate(full=True)
+
+
+def test_the_column_of_predicted_numbers_is_that_of_the_logits():
+    logits = np.array([[1.5, 9.0], [-2.25, 9.0]], dtype=np.float32)[:, :1]
+    added = added_columns(LabelSpace(("score",), "regression"), logits)
+    assert added["predicted_score"].equals(pa.array([1.5, -2.25], pa.float64()))

@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from tellapart import __version__
 from tellapart.cli.encodings import print_in_every_encoding
 from tellapart.cli.messages import failures_in_one_line, notes_on_stderr
 from tellapart.cli.verbs import Verbs
@@ -39,13 +38,21 @@ def application(verbs: Iterable[str] = VERBS) -> typer.Typer:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"tellapart {__version__}")
+        from tellapart.cli.version import full_version  # starts git: not needed otherwise
+
+        print(f"tellapart {full_version()}")
         raise typer.Exit
 
 
 def tellapart(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version, in a checkout with its commit.",
+        ),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error; before or after the verb.")

@@ -256,7 +256,7 @@ def recipe_from(parameters: Mapping[str, Any]) -> Recipe:
     recipe = with_values(recipe, assignments(given, RECIPE_PLACES))
     if recipe.data.source is None:
         raise RecipeError("no data are named", "give a file, a folder or a name as the first argument")
-    from tellapart.fitting.resolve import resolve_method  # imports torch: after the checks that need none
+    from tellapart.fitting.rows import resolve_method  # not needed for --help
 
     return resolve_method(recipe)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from tellapart.cli import options as o
+from tellapart.cli.imports import without_collections
 from tellapart.cli.messages import print_notes
 
 
@@ -42,7 +43,9 @@ def predict(
     tellapart predict runs/tickets new.csv --top-k 3 --margin --output labelled.csv
     """
     from tellapart.cli.tables import print_json
-    from tellapart.runs.predict import predict as run
+
+    with without_collections():
+        from tellapart.runs.predict import predict as run
 
     rows = run(
         model,

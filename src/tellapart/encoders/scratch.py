@@ -16,13 +16,10 @@ from tellapart.encoders.pretrained import build_model
 from tellapart.encoders.textcnn import TextCNNConfig
 from tellapart.encoders.transformer import set_classifier_dropout
 from tellapart.encoders.vectors import WordVectors, cbow_table, read_vectors
-from tellapart.encoders.words import SPECIAL_TOKENS, TokensName, add_words, learn_tokenizer
+from tellapart.encoders.words import MINIMUM_COUNT, SPECIAL_TOKENS, TokensName, add_words, build_tokenizer
 from tellapart.errors import ModelError
 
 CONFIGS: dict[str, Any] = {"textcnn": TextCNNConfig, "han": HANConfig}
-
-MINIMUM_COUNT = 2
-"""Minimum frequency of a word in the training texts; rarer words are mapped to `[UNK]`."""
 
 # Rows per piece when counting sentences.
 _ROWS = 512
@@ -110,24 +107,6 @@ def build_encoder(
             cbow_table(tokenizer, [*texts, *further_texts], width=config.embedding_size, seed=seed),
         )
     return BuiltEncoder(model, tokenizer, tuple(notes))
-
-
-def build_tokenizer(
-    name: str,
-    texts: Sequence[str],
-    *,
-    tokens: TokensName = "auto",
-    vocabulary_size: int = 30_000,
-    minimum_count: int = MINIMUM_COUNT,
-) -> Any:
-    """Trains the tokeniser of `textcnn`, or of `han` with sentence separators; see `learn_tokenizer`."""
-    return learn_tokenizer(
-        texts,
-        tokens=tokens,
-        vocabulary_size=vocabulary_size,
-        minimum_count=minimum_count,
-        sentences=name == "han",
-    )
 
 
 def texts_of(split: TextSplit | None) -> list[str]:

@@ -20,6 +20,9 @@ from tellapart.errors import DataError
 
 TokensName = Literal["auto", "words", "characters", "subwords"]
 
+MINIMUM_COUNT = 2
+"""Minimum frequency of a word in the training texts; rarer words are mapped to `[UNK]`."""
+
 PADDING, UNKNOWN, SEPARATOR = "[PAD]", "[UNK]", "[SEP]"
 SPECIAL_TOKENS = [PADDING, UNKNOWN, SEPARATOR]
 
@@ -134,6 +137,24 @@ def learn_tokenizer(
         unk_token=UNKNOWN,
         sep_token=SEPARATOR,
         model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def build_tokenizer(
+    name: str,
+    texts: Sequence[str],
+    *,
+    tokens: TokensName = "auto",
+    vocabulary_size: int = 30_000,
+    minimum_count: int = MINIMUM_COUNT,
+) -> PreTrainedTokenizerFast:
+    """Trains the tokeniser of `textcnn`, or of `han` with sentence separators; see `learn_tokenizer`."""
+    return learn_tokenizer(
+        texts,
+        tokens=tokens,
+        vocabulary_size=vocabulary_size,
+        minimum_count=minimum_count,
+        sentences=name == "han",
     )
 
 

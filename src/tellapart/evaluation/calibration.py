@@ -6,7 +6,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from tellapart.errors import DataError, TellapartWarning
@@ -95,6 +94,8 @@ def fit_temperature(gold: np.ndarray, logits: np.ndarray) -> float:
             stacklevel=2,
         )
         return 1.0
+    from scipy.optimize import minimize_scalar  # only now: few runs fit a temperature
+
     # The likelihood is concave in 1/T, so it has a single maximum, also in log T.
     found = minimize_scalar(
         lambda log_temperature: negative_log_likelihood(gold, exact * np.exp(-log_temperature)),

@@ -1,4 +1,7 @@
-"""Metrics of classification, computed from logits, and the registry of all metrics."""
+"""Metrics of classification, computed from logits, and the registry of all metrics.
+
+scikit-learn is imported where a metric needs it: predictions are computed without it.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,6 @@ from typing import TypedDict
 
 import numpy as np
 from scipy.special import expit, log_softmax, softmax
-from sklearn.metrics import (
-    cohen_kappa_score,
-    f1_score,
-    matthews_corrcoef,
-    precision_recall_fscore_support,
-)
 
 from tellapart.data.examples import LabelSpace
 from tellapart.errors import DataError, ModelError, RecipeError, did_you_mean
@@ -341,6 +338,8 @@ def confidences(labels: LabelSpace, gold: np.ndarray, logits: np.ndarray) -> tup
 
 
 def _single_label_metrics(labels: LabelSpace, gold: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    from sklearn.metrics import matthews_corrcoef
+
     predicted = logits.argmax(axis=1)
     log_probabilities = log_softmax(logits, axis=1)  # (N, K); unlike a log of probabilities, not clipped
     precision, recall, f1, support = _per_class_columns(labels, gold, predicted)
@@ -364,6 +363,8 @@ def _single_label_metrics(labels: LabelSpace, gold: np.ndarray, logits: np.ndarr
 
 def _ordered_metrics(gold: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
     """Computes the metrics of ordered classes from their ranks."""
+    from sklearn.metrics import cohen_kappa_score
+
     kappa = 0.0  # undefined for a single class, where scikit-learn would warn
     if np.unique([gold, predicted]).size > 1:
         # All classes are passed, or scikit-learn would close the gaps that absent ones leave in the order.
@@ -374,6 +375,8 @@ def _ordered_metrics(gold: np.ndarray, predicted: np.ndarray, classes: int) -> d
 def _multi_label_metrics(
     labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray, logits: np.ndarray
 ) -> dict[str, float]:
+    from sklearn.metrics import f1_score, precision_recall_fscore_support
+
     _, _, f1, support = _per_class_columns(labels, gold, predicted)
     micro_precision, micro_recall, micro_f1, _ = precision_recall_fscore_support(
         gold, predicted, average="micro", zero_division=0
@@ -397,4 +400,6 @@ def _per_class_columns(
     labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Returns precision, recall, F1 and support, each (K,), whether or not a class occurs."""
+    from sklearn.metrics import precision_recall_fscore_support
+
     return precision_recall_fscore_support(gold, predicted, labels=range(len(labels)), zero_division=0)

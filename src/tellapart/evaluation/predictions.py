@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,32 +62,29 @@ def added_columns(
     """
     _check_asked(labels, margin, top_k)
     if labels.regression:
-        return {PREDICTED_SCORE: pa.array(finite_logits(logits)[:, 0])}
-    predicted, probability = predicted_columns(labels, logits, decision.applied_thresholds)
-    listed = labels.multi_label
-    columns = {
-        PREDICTED: pa.array(predicted, pa.list_(pa.string()) if listed else pa.string()),
-        PROBABILITY: pa.array(probability, pa.list_(pa.float64()) if listed else pa.float64()),
-    }
-    names = np.asarray(labels.names, dtype=object)
-    chances = probabilities(labels, logits)
-    order = np.argsort(
-        -finite_logits(logits), axis=1, kind="stable"
-    )  # of logits: probabilities round to ties
+        return {PREDICTED_SCORE: _column(finite_logits(logits)[:, 0])}
+    columns = _predicted(labels, logits, decision)
+    if not (margin or top_k or decision.abstention or decision.conformal):
+        return columns
+    names, chances = _text_column(labels.names), probabilities(labels, logits)
+    order = np.argsort(-finite_logits(logits), axis=1, kind="stable")  # probabilities round to ties
     highest = np.take_along_axis(chances, order[:, : max(top_k, 2)], axis=1)
     if margin:
-        columns[SECOND] = pa.array(names[order[:, 1]], pa.string())
-        columns[MARGIN] = pa.array(highest[:, 0] - highest[:, 1])
+        columns[SECOND] = names.take(_column(order[:, 1]))
+        columns[MARGIN] = _column(highest[:, 0] - highest[:, 1])
     if decision.abstention is not None:
         accepted = decision.abstention.accepts(logits)
         columns[DECISION] = pa.array(np.where(accepted, ACCEPTED, ABSTAINED).tolist(), pa.string())
     if decision.conformal is not None:
         members = decision.conformal.members(chances)
-        sets = [names[row[mask[row]]].tolist() for row, mask in zip(order, members, strict=True)]
+        sets = [
+            [labels.names[place] for place in row if mask[place]]
+            for row, mask in zip(order, members, strict=True)
+        ]
         columns[SET] = pa.array(sets, pa.list_(pa.string()))
     for place in range(top_k):
-        columns[f"top_{place + 1}_label"] = pa.array(names[order[:, place]], pa.string())
-        columns[f"top_{place + 1}_probability"] = pa.array(highest[:, place])
+        columns[f"top_{place + 1}_label"] = names.take(_column(order[:, place]))
+        columns[f"top_{place + 1}_probability"] = _column(highest[:, place])
     return columns
 
 
@@ -102,6 +100,34 @@ def _check_asked(labels: LabelSpace, margin: bool, top_k: int) -> None:
     wanted = max(top_k, 2 if margin else 0)
     if wanted > len(labels):
         raise UserError(f"the model has {len(labels)} classes, and {wanted} are asked for", "ask for fewer")
+
+
+def _predicted(labels: LabelSpace, logits: np.ndarray, decision: Decision) -> dict[str, pa.Array]:
+    """Returns `predicted_label` and `probability`, lists where a text can have several labels."""
+    if labels.multi_label:
+        predicted, probability = predicted_columns(labels, logits, decision.applied_thresholds)
+        return {
+            PREDICTED: pa.array(predicted, pa.list_(pa.string())),
+            PROBABILITY: pa.array(probability, pa.list_(pa.float64())),
+        }
+    chances, chosen = probabilities(labels, logits), predicted_ids(labels, logits)
+    return {
+        PREDICTED: _text_column(labels.names).take(_column(chosen)),
+        PROBABILITY: _column(chances[np.arange(len(chosen)), chosen]),
+    }
+
+
+def _column(values: np.ndarray) -> pa.Array:
+    """Returns numbers (N,) as an Arrow array. `pa.array` would import pandas, which takes half a second."""
+    memory = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, memory])
+
+
+def _text_column(texts: Sequence[str]) -> pa.Array:
+    """As `_column`, for texts."""
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
 
 
 def predicted_columns(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import rankdata
 
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError
@@ -79,6 +78,8 @@ def regression_metrics(gold: np.ndarray, predicted: np.ndarray) -> dict[str, flo
         DataError: There are no rows.
         ModelError: A prediction is NaN or infinite.
     """
+    from scipy.stats import rankdata  # only now: other tasks do not need it
+
     gold = np.asarray(gold, dtype=np.float64)
     if len(gold) == 0:
         raise DataError("there are no rows to evaluate", "give a split that has labelled rows")

@@ -8,18 +8,17 @@ from dataclasses import dataclass, replace
 from tellapart.data.examples import TextData
 from tellapart.data.label_texts import decided
 from tellapart.data.learnable import check_learnable
-from tellapart.data.reading.rows import is_regression_set
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.errors import RecipeError, UserError
 from tellapart.fitting.decisions import check_decision
 from tellapart.fitting.objectives import build_objective
 from tellapart.fitting.refit import check_refit, decided_refit
-from tellapart.fitting.rows import with_label_texts
+from tellapart.fitting.rows import resolve_method, with_label_texts
 from tellapart.fitting.stages import check_trainer_sections
 from tellapart.fitting.tasks import check_rankable
 from tellapart.objectives import Objective
 from tellapart.objectives.relations import with_relations
-from tellapart.recipes import Recipe, regression_recipe
+from tellapart.recipes import Recipe
 from tellapart.training.requirements import check_anchors
 
 
@@ -79,22 +78,6 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
         _check_tfidf(recipe)
         return ResolvedRun(recipe.model_copy(update={"stages": recipe.stages[-1:]}), data, ())
     return ResolvedRun(_with_random_start(recipe), data, objectives)
-
-
-def resolve_method(recipe: Recipe, data: TextData | None = None) -> Recipe:
-    """Returns the recipe with squared error as its objective if the labels are numeric and it names no objective.
-
-    Args:
-        recipe: The recipe.
-        data: The rows; None to tell from the recipe's `data` section alone.
-    """
-    if data is not None:
-        regression = data.labels.regression
-    elif recipe.data.regression is not None:
-        regression = recipe.data.regression
-    else:
-        regression = is_regression_set(recipe.data.source)
-    return regression_recipe(recipe) if regression else recipe
 
 
 def _with_random_start(recipe: Recipe) -> Recipe:

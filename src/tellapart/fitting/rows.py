@@ -10,7 +10,7 @@ from tellapart.data.fingerprints import column_fingerprints
 from tellapart.data.label_texts import NONE, label_text_note, read_label_texts
 from tellapart.data.out_of_scope import in_the_form_of, out_of_scope_note, shared_out
 from tellapart.data.reading.columns import ColumnNames
-from tellapart.data.reading.rows import read_task
+from tellapart.data.reading.rows import is_regression_set, read_task
 from tellapart.data.reading.unlabelled import read_unlabelled
 from tellapart.data.splits import prepare_splits, sample
 from tellapart.data.unlabelled import REST, undrawn_rows, unlabelled_rows
@@ -18,7 +18,7 @@ from tellapart.errors import RecipeError
 from tellapart.evaluation.task import RELEVANT, is_ranking
 from tellapart.files import user_path
 from tellapart.objectives.relations import with_relations
-from tellapart.recipes import DataRecipe, Recipe
+from tellapart.recipes import DataRecipe, Recipe, regression_recipe
 
 
 def read_rows(recipe: Recipe) -> TextData:
@@ -54,6 +54,22 @@ def read_rows(recipe: Recipe) -> TextData:
         return data
     note = f'Answers are ranked by question; the correct ones are those labelled "{data.labels.names[RELEVANT]}".'
     return dataclasses.replace(data, notes=(*data.notes, note))
+
+
+def resolve_method(recipe: Recipe, data: TextData | None = None) -> Recipe:
+    """Returns the recipe with squared error as its objective if the labels are numeric and it names no objective.
+
+    Args:
+        recipe: The recipe.
+        data: The rows; None to tell from the recipe's `data` section alone.
+    """
+    if data is not None:
+        regression = data.labels.regression
+    elif recipe.data.regression is not None:
+        regression = recipe.data.regression
+    else:
+        regression = is_regression_set(recipe.data.source)
+    return regression_recipe(recipe) if regression else recipe
 
 
 def column_names(given: DataRecipe) -> ColumnNames:

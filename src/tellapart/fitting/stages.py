@@ -37,8 +37,9 @@ from tellapart.training.defaults import (
     default_selection,
 )
 from tellapart.training.model_overrides import encoder_dropout, matching_parameters, trainable_parameters
-from tellapart.training.progress import ProgressBar, show_phase
+from tellapart.training.progress import show_phase
 from tellapart.training.requirements import check_gradient_cache, check_late_views, check_objective
+from tellapart.training.step_bar import ProgressBar
 from tellapart.training.trainer import Trainer
 
 # Training arguments that have recipe keys of their own, which `trainer` options must not override.

@@ -39,7 +39,8 @@ from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
 from tellapart.pretraining.texts import TextSource, open_texts
 from tellapart.pretraining.trainer import PretrainingTrainer
-from tellapart.training.progress import ProgressBar, show_phase, text_counter
+from tellapart.training.progress import show_phase, text_counter
+from tellapart.training.step_bar import ProgressBar
 
 LOG = "log.jsonl"
 

@@ -27,7 +27,8 @@ from tellapart.question_answering.squad import SquadExample, read_squad
 from tellapart.question_answering.trainer import QATrainer, token_logits
 from tellapart.question_answering.windows import qa_windows
 from tellapart.training.defaults import default_learning_rate
-from tellapart.training.progress import ProgressBar, rows_bar
+from tellapart.training.progress import rows_bar
+from tellapart.training.step_bar import ProgressBar
 
 SETTINGS = "tellapart_spans"
 """Config key for the settings of prediction: window length, stride, whether answers may be missing."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from tellapart.data.checks import DataReport, check_data
 from tellapart.data.examples import TextData
 from tellapart.data.reading.rows import read_task
-from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.resolve import FROM_SCRATCH
-from tellapart.encoders.scratch import build_tokenizer, texts_of
+from tellapart.encoders.token_counter import load_token_counter
 from tellapart.fitting.rows import column_names
 from tellapart.recipes import Recipe, with_values
 from tellapart.recipes.reading import assignment
@@ -62,13 +62,9 @@ def check(
         max_length=max_length,
     )
     encoder = recipe.encoder.name
-    from_scratch = encoder in FROM_SCRATCH
-    tokenizer = build_tokenizer(encoder, texts_of(data.train)) if from_scratch else load_tokenizer(encoder)
-    return check_data(
-        data,
-        tokenizer=tokenizer,
-        max_length=recipe.encoder.max_length or default_max_length(from_scratch=from_scratch),
-    )
+    length = recipe.encoder.max_length or default_max_length(from_scratch=encoder in FROM_SCRATCH)
+    tokenizer = load_token_counter(encoder, [*chain(*data.train.columns)])
+    return check_data(data, tokenizer=tokenizer, max_length=length)
 
 
 def read_checked(source: Any, settings: Sequence[str], **given: Any) -> tuple[TextData, Recipe]:

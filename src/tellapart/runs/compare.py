@@ -21,7 +21,8 @@ from tellapart.fitting.folder import claimed, inputs_of
 from tellapart.fitting.nearest import add_nearest
 from tellapart.fitting.paired_rows import PairedRows
 from tellapart.fitting.refit import refit_note
-from tellapart.fitting.resolve import resolve, resolve_method
+from tellapart.fitting.resolve import resolve
+from tellapart.fitting.rows import resolve_method
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.tracking import check_tracker
 from tellapart.fitting.trials import TRIALS, evaluated_split, finished_trial, run_trial, unpacked

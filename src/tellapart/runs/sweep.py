@@ -41,8 +41,7 @@ from tellapart.fitting.fingerprints import (
 from tellapart.fitting.fit import Announce, fit
 from tellapart.fitting.folder import CHECKPOINTS, claimed, inputs_of
 from tellapart.fitting.pruning import STEPS_A_SEED, PruningCallback, report
-from tellapart.fitting.resolve import resolve_method
-from tellapart.fitting.rows import read_rows, split_data
+from tellapart.fitting.rows import read_rows, resolve_method, split_data
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.study import OpenTrial, SweepStudy, import_optuna, open_study
 from tellapart.fitting.tracking import TRACKING, check_tracker, final_metrics, tracked

@@ -1,4 +1,4 @@
-"""Progress on stderr: names of phases, bars of steps and rows, and one bar over several runs."""
+"""Progress on stderr: names of phases, bars of rows, and one bar over several runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column
 from tqdm.asyncio import tqdm as console_tqdm
 from tqdm.auto import tqdm
-from transformers import TrainerCallback
 
 Progress = Callable[[int], Any] | None
 """Called with the number of rows done; None for no reports."""
@@ -105,49 +104,10 @@ def show_phase(phase: str, *, quiet: bool) -> None:
         runs.show(phase)
 
 
-def _bar(**options: Any) -> tqdm:
+def run_bar(**options: Any) -> tqdm:
     """Returns a bar of a single run: hidden if several runs share one, and where stderr is a file."""
     hidden = None if tqdm is console_tqdm else False  # None: unless stderr is a terminal
     return tqdm(leave=False, disable=True if _runs.get() is not None else hidden, **options)
-
-
-class ProgressBar(TrainerCallback):
-    """Shows steps, the last loss and the last validation metric on one line of stderr.
-
-    Args:
-        title: Text before the bar.
-        metric: The evaluation metric to show, such as `eval_accuracy`.
-    """
-
-    def __init__(self, title: str, metric: str) -> None:
-        self.title, self.metric = title, metric
-        self.bar: tqdm | None = None
-        self.shown: dict[str, str] = {}
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Opens the bar, at the current step of a resumed run."""
-        if state.is_world_process_zero:
-            self.bar = _bar(total=state.max_steps, initial=state.global_step, desc=self.title, unit="step")
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Advances the bar to the current step."""
-        if self.bar is not None:
-            self.bar.update(state.global_step - self.bar.n)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **_: Any) -> None:
-        """Updates the loss and the metric."""
-        short = {"loss": "loss", self.metric: self.metric.removeprefix("eval_")}
-        for key, name in short.items():
-            if logs and key in logs:
-                self.shown[name] = f"{logs[key]:.4g}"
-        if self.bar is not None:
-            self.bar.set_postfix(self.shown)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Closes the bar."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
 
 
 @contextlib.contextmanager
@@ -156,7 +116,7 @@ def rows_bar(total: int, *, quiet: bool, title: str = "scoring") -> Iterator[Cal
     if quiet:
         yield None
         return
-    with _bar(total=total, desc=title, unit="row") as bar:
+    with run_bar(total=total, desc=title, unit="row") as bar:
         yield bar.update
 
 
@@ -166,5 +126,5 @@ def text_counter(title: str, *, quiet: bool) -> Iterator[Callable[[int], Any] | 
     if quiet:
         yield None
         return
-    with _bar(desc=title, unit="text") as bar:
+    with run_bar(desc=title, unit="text") as bar:
         yield bar.update

@@ -1,22 +1,25 @@
-"""TF-IDF baseline with a linear SVM or ridge regression."""
+"""TF-IDF baseline with a linear SVM or ridge regression.
+
+scikit-learn is imported where it is used: this module is loaded with every classifier.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
-from sklearn import config_context
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import Ridge
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.svm import LinearSVC
 
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError, ModelError, UserError
 from tellapart.training.progress import Progress
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.svm import LinearSVC
 
 CONFIG_FILE = "tfidf.json"
 WEIGHTS_FILE = "tfidf.safetensors"
@@ -77,6 +80,9 @@ class TfidfClassifier:
         Raises:
             DataError: The texts contain no words.
         """
+        from sklearn.linear_model import Ridge
+        from sklearn.svm import LinearSVC
+
         texts, analyser = [*map(" ".join, zip(*split.columns, strict=True))], _analyser(split)
         vectoriser = _vectoriser(analyser)
         try:
@@ -172,6 +178,9 @@ class TfidfClassifier:
 def _one_vs_rest(
     svm: LinearSVC, features: Any, gold: np.ndarray, weights: np.ndarray | None
 ) -> OneVsRestClassifier:
+    from sklearn import config_context
+    from sklearn.multiclass import OneVsRestClassifier
+
     if weights is None:
         return OneVsRestClassifier(svm).fit(features, gold)
     with config_context(enable_metadata_routing=True):
@@ -180,6 +189,8 @@ def _one_vs_rest(
 
 
 def _vectoriser(analyser: str, vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     return TfidfVectorizer(
         analyzer=analyser, ngram_range=_ANALYSERS[analyser], sublinear_tf=True, vocabulary=vocabulary
     )

@@ -147,7 +147,7 @@ def writing_table(path: str | Path, schema: pa.Schema) -> Iterator[Callable[[pa.
                 yield writer.write_table
         elif kind in DELIMITERS:
             options = pyarrow.csv.WriteOptions(delimiter=DELIMITERS[kind][0])
-            flat = _as_cells(schema.empty_table()).schema
+            flat = _as_cells(pa.Table.from_batches([], schema)).schema
             with pyarrow.csv.CSVWriter(stream, flat, write_options=options) as writer:
                 yield lambda table: writer.write_table(_as_cells(table))
         else:
