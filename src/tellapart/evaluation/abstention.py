@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logsumexp, softmax
-from sklearn.metrics import roc_auc_score, roc_curve
 
 from tellapart.evaluation.metrics import finite_logits
 from tellapart.recipes.decision import AbstainBy
@@ -146,6 +145,11 @@ def out_of_scope_metrics(inside: np.ndarray, outside: np.ndarray) -> dict[str, f
         `out_of_scope_auroc`, the probability that a row of the classes has the higher score; and `out_of_scope_fpr`,
         the share of out-of-scope rows that is accepted where `IN_SCOPE_RECALL` of the rows of the classes are.
     """
+    from sklearn.metrics import (
+        roc_auc_score,
+        roc_curve,
+    )  # not needed for predicting, which imports this module
+
     scores = np.concatenate([inside, outside])
     classes = np.repeat([1, 0], [len(inside), len(outside)])
     false_positives, recall, _ = roc_curve(classes, scores, drop_intermediate=False)

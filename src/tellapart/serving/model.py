@@ -81,9 +81,7 @@ class ServedModel:
         pairs = None if rows[0].pair is None else [str(row.pair) for row in rows]
         logits = self.fitted.scores(TextSplit([row.text for row in rows], pairs))
         labels = self.fitted.labels
-        answers = pa.table(
-            dict(added_columns(labels, logits, self.fitted.decision.applied_thresholds))
-        ).to_pylist()
+        answers = pa.table(dict(added_columns(labels, logits, self.fitted.decision))).to_pylist()
         if any(row.top_k for row in rows) and not labels.regression:
             chances = probabilities(labels, logits)
             order = np.argsort(-chances, axis=1, kind="stable")
