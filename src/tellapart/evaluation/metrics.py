@@ -1,7 +1,4 @@
-"""Metrics of classification, computed from logits, and the registry of all metrics.
-
-scikit-learn is imported where a metric needs it: predictions are computed without it.
-"""
+"""Metrics of classification from logits, and the registry of all metrics; scikit-learn is imported when needed."""
 
 from __future__ import annotations
 
@@ -117,12 +114,8 @@ METRICS: dict[str, Metric] = {
     "selective_risk": Metric("share of the accepted rows that are wrong", greater_is_better=False),
     "risk_coverage_area": Metric("mean share of wrong rows over all coverages", greater_is_better=False),
     "out_of_scope_auroc": Metric("probability that a row of the classes scores above an out-of-scope row"),
-    "out_of_scope_fpr": Metric(
-        "share of the out-of-scope rows accepted where 95 % of the others are", greater_is_better=False
-    ),
-    "out_of_scope_accepted": Metric(
-        "share of the out-of-scope rows on which the model does not abstain", greater_is_better=False
-    ),
+    "out_of_scope_fpr": Metric("share of out-of-scope rows at 95 % recall", greater_is_better=False),
+    "out_of_scope_accepted": Metric("share of out-of-scope rows accepted", greater_is_better=False),
 }
 """Every metric that tellapart reports, by name."""
 
