@@ -20,7 +20,7 @@ from tellapart.reproduction.measures.settings import MEASUREMENTS
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 PAGES = [ROOT / "README.md", ROOT / "Makefile", *sorted((ROOT / "docs").rglob("*.md"))]
-# Options of pip, torchrun, accelerate, make, Sphinx, build, twine and git.
+# Options of pip, torchrun, accelerate, make, Sphinx, build, twine, git and Docker.
 FOREIGN = {
     *("--no-deps", "--index-url", "--force-reinstall", "--quiet", "--upgrade", "--dest", "--only-binary"),
     *(
@@ -34,6 +34,7 @@ FOREIGN = {
     *("--logdir", "--backend-store-uri"),
     *("--dist", "--help", "--fail-on-warning", "--keep-going", "--outdir", "--strict"),
     *("--always", "--dirty", "--exclude"),
+    *("--no-cache-dir", "--no-create-home", "--extra-index-url", "--uid"),
 }
 _KEY = re.compile(r"(?<![\w./-])((?:stages\.\d+|encoder|decision|self_training)(?:\.[a-z_0-9]+)+)(?![\w/])")
 _ASSIGNED = re.compile(r"--(?:set|over) '?([a-z_][a-z_0-9.N]*)=")

@@ -16,8 +16,9 @@ class Finished:
 
 
 @pytest.fixture
-def tellapart(capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
-    """Runs the command line in this process."""
+def tellapart(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Finished]:
+    """Runs the command line in this process, with the width of a pipe whatever the environment says."""
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def run(*arguments: object) -> Finished:
         capsys.readouterr()

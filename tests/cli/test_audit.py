@@ -152,7 +152,7 @@ def test_a_missing_cleanlab_is_one_sentence(tellapart, ticket_file, deep, tmp_pa
     find = "tellapart.evaluation.label_quality.importlib.util.find_spec"
     monkeypatch.setattr(find, lambda name: None)
     finished = tellapart("check", ticket_file, *deep, tmp_path / "a")
-    assert (finished.code, "pip install '.[audit]'" in finished.err) == (2, True)
+    assert (finished.code, "pip install 'tellapart[audit]'" in finished.err) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "log"])

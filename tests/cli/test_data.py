@@ -12,9 +12,9 @@ def test_the_list_has_every_set_with_what_to_watch_out_for(tellapart):
     listed = tellapart("data", "list")
     sets = {one["name"]: one for one in json.loads(tellapart("data", "list", "--json").out)}
     assert sets.keys() == benchmarks.registered().keys()
-    assert all(f" {name} " in listed.out for name in sets)
+    assert all(f"\n{name} " in listed.out for name in sets)
     assert sets["chnsenticorp"]["overlap"] == 331
-    (scores,) = (line for line in listed.out.splitlines() if " stsb " in line)
+    (scores,) = (line for line in listed.out.splitlines() if line.startswith("stsb "))
     assert " scores " in scores
 
 

@@ -90,5 +90,5 @@ def test_weights_in_other_files_are_refused(tmp_path):
 
 def test_without_onnx_runtime_the_extra_is_named(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install '\.\[onnx\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'tellapart\[onnx\]'"):
         load_exported(exported)

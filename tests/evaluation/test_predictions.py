@@ -108,5 +108,5 @@ def test_the_columns_of_a_prediction_are_those_that_arrow_makes_of_the_lists(row
 
 def test_the_column_of_predicted_numbers_is_that_of_the_logits():
     logits = np.array([[1.5, 9.0], [-2.25, 9.0]], dtype=np.float32)[:, :1]
-    added = added_columns(LabelSpace(("score",), "regression"), logits)
+    added = added_columns(LabelSpace(("score",), "regression"), logits, Decision())
     assert added["predicted_score"].equals(pa.array([1.5, -2.25], pa.float64()))

@@ -48,7 +48,7 @@ def test_two_encoders_learn_in_two_stages_and_serve_every_verb(recipe, other_enc
     result = train(fused, tmp_path / "run", quiet=True)
     assert result.metrics["test"]["accuracy"] > 0.6
     files = {path.suffix for path in (tmp_path / "run" / "model").rglob("*") if path.is_file()}
-    assert files <= {".json", ".safetensors"}
+    assert files <= {".json", ".safetensors", ".md"}
     measured = evaluate(tmp_path / "run", str(ticket_file), quiet=True)
     assert measured["rows"] == 192
     assert predict(tmp_path / "run", ticket_file, tmp_path / "out.csv", quiet=True) == 192

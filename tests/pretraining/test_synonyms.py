@@ -305,5 +305,5 @@ def test_vectors_that_cannot_be_used_are_refused(tokenizer, tmp_path):
 
 def test_without_gensim_the_error_names_the_extra(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "gensim.models", None)
-    with pytest.raises(MissingDependencyError, match=r"\.\[vectors\]"):
+    with pytest.raises(MissingDependencyError, match=r"'tellapart\[vectors\]'"):
         vectors.build_vector_table(tokenizer, tmp_path / "glove.txt")

@@ -175,7 +175,9 @@ def _of_version_0_1(recipe: Recipe) -> dict[str, Any]:
     """The content of a recipe without the keys that came later, but for those of objectives."""
     content = recipe.model_dump(mode="json")
     later = {
-        "data": "regression label_names validation_rows unlabelled label_texts validation_in_training",
+        "data": "regression label_names validation_rows unlabelled label_texts validation_in_training "
+        "out_of_scope",
+        "decision": "abstain abstain_by conformal",
         "encoder": "windows window_length window_stride",
     }
     for section, keys in later.items():

@@ -381,7 +381,7 @@ def test_without_optuna_the_remedy_is_named(frozen, tmp_path, monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_optuna)
-    with pytest.raises(MissingDependencyError, match=r"pip install '\.\[sweep\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'tellapart\[sweep\]'"):
         sweep(frozen, GRID, tmp_path / "out", quiet=True)
     assert not (tmp_path / "out").exists()
 

@@ -329,7 +329,7 @@ def test_words_are_left_out_without_time_and_for_rows_that_the_final_model_was_t
     fitted = fit(twice, data, tmp_path / "checkpoints", quiet=True)
     logits = {"validation": fitted.validation_scores(data.validation)}
     (tmp_path / "twice").mkdir()
-    metrics = {"validation": {"accuracy": 0.5}}
+    metrics = {"validation": {"accuracy": 0.5}, "rows": {"validation": len(data.validation)}}
     write_run(tmp_path / "twice", fitted, data, logits, metrics, explain_seconds=600)
     for name in ("none", "twice"):
         written = json.loads((tmp_path / name / "errors.json").read_text())

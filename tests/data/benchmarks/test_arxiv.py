@@ -299,6 +299,6 @@ def test_what_cannot_be_asked_for_is_refused_before_anything_is(given: tuple, me
 
 def test_without_the_package_the_extra_is_named(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "arxiv", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install '\.\[arxiv\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'tellapart\[arxiv\]'"):
         fetch_arxiv("2019-01", "2019-01")
     assert api.asked == []

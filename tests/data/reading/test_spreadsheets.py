@@ -68,5 +68,5 @@ def test_an_excel_file_without_openpyxl_names_the_extra(
     folder = put("medweb-ja", {})
     workbook(folder, "NTCIR-13_MedWeb_ja_test.xlsx", [HEADER, ["1ja", "a", *["n"] * 8]])
     monkeypatch.setitem(sys.modules, "openpyxl", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install '\.\[xlsx\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'tellapart\[xlsx\]'"):
         named_tables("medweb-ja")
