@@ -98,9 +98,15 @@ def test_a_service_answers_reloads_and_ends_after_its_last_answer(start, write_m
 
     answers: list[Any] = []
     asking = threading.Thread(target=lambda: answers.append(service.classify(["a text"] * 1000)))
-    counted = service.get("/metrics").text
+
+    def batches() -> str:
+        return re.findall(
+            r"^tellapart_batch_texts_count\S* (\S+)", service.get("/metrics").text, re.MULTILINE
+        )[0]
+
+    scored = batches()
     asking.start()
-    service.until(lambda: service.get("/metrics").text.split("tellapart_batch_texts_count")[1] != counted)
+    service.until(lambda: batches() != scored)
     assert service.stop() == 0
     asking.join(LONG)
     assert answers[0].status_code == 200
