@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pygments.lexers import get_lexer_by_name
 
 import tellapart
 
@@ -42,6 +43,16 @@ def test_every_page_is_in_the_contents_once(settings: Any) -> None:
 def test_the_contents_have_the_sections_of_the_index(settings: Any) -> None:
     captions = re.findall(r"^:caption: (.+)$", settings.navigation(DOCS / "README.md"), re.MULTILINE)
     assert captions == ["How to", "Concepts", "Reference", "Python API", "Background"]
+
+
+def test_every_language_of_a_code_block_can_be_highlighted() -> None:
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")]
+    fences = {
+        name for page in pages for name in re.findall(r"^```([a-z]+)", page.read_text("utf-8"), re.MULTILINE)
+    }
+    assert fences
+    for name in fences:
+        get_lexer_by_name(name)
 
 
 def test_other_pages_get_no_contents(settings: Any) -> None:
