@@ -21,7 +21,7 @@ _ARMS = {
 
 
 def has_active_learning() -> bool:
-    """Whether the benchmark has been run."""
+    """Returns whether there are results."""
     return (RESULTS / _FILE).is_file()
 
 

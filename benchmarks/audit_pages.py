@@ -19,7 +19,7 @@ _RANKINGS = {
 
 
 def has_audit() -> bool:
-    """Whether the benchmark has been run."""
+    """Returns whether there are results."""
     return (RESULTS / "audit.json").is_file()
 
 

@@ -30,7 +30,7 @@ _CALIBRATION = ("log_loss", "expected_calibration_error", "accuracy")
 
 
 def has_out_of_scope() -> bool:
-    """Whether the benchmark has been run."""
+    """Returns whether there are results."""
     return (RESULTS / "out_of_scope.json").is_file()
 
 

@@ -234,7 +234,7 @@ _RUNTIMES = {"gnu": "GNU", "intel": "Intel"}
 
 
 def threads_section() -> list[str]:
-    """What OpenMP's settings cost and give, from shared_machine.py."""
+    """Returns the section on waiting threads, from the results of shared_machine.py."""
     parts = []
     for file in sorted(RESULTS.glob("shared_machine-*.json")):
         result = json.loads(file.read_text(encoding="utf-8"))

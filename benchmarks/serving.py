@@ -85,7 +85,7 @@ uvicorn.run(app, port=int(sys.argv[2]), access_log=False)
 
 @dataclass
 class Load:
-    """What clients saw."""
+    """Answers, errors and latencies that the clients counted."""
 
     latencies: list[float] = field(default_factory=list)
     statuses: Counter = field(default_factory=Counter)
@@ -108,7 +108,7 @@ class Load:
 
 
 class Wanted:
-    """What `predict` answers, for each model, in float32 by its own batches."""
+    """Returns the answers of `predict` for each model, in float32 and in its own batches."""
 
     def __init__(self, runs: list[Path], texts: list[str], precision: str) -> None:
         self.tolerance = TOLERANCE[precision]
