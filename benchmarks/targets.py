@@ -326,7 +326,7 @@ TARGETS = (
         _SHARED,
         _of_shared("idle"),
         at_most=True,
-        why="This short training varies from pair to pair by much more than 2 %, so that the pairs cannot tell such a "
+        why="This short training varies from pair to pair by much more than 2 %: the pairs cannot tell such a "
         "cost from none.",
     ),
     Target(

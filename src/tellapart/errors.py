@@ -70,6 +70,10 @@ class MissingDependencyError(UserError):
         )
 
 
+class TrackerError(UserError):
+    """An experiment tracker cannot be started, whatever is trained."""
+
+
 class OutputError(TellapartError, OSError):
     """Results cannot be written, for example to a full disk or without permission."""
 

@@ -37,6 +37,17 @@ def test_a_checkout_names_its_commit_and_whether_files_were_changed(source: Path
     assert full_version(source).endswith("-dirty)")
 
 
+@needs_git
+def test_the_repository_of_a_hook_is_not_taken_for_the_checkout(source, tmp_path, monkeypatch) -> None:
+    _git(tmp_path, "init")
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "-m", "first")
+    own = full_version(source)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other"))
+    assert "commit" in own
+    assert full_version(source) == own
+
+
 def test_a_package_outside_a_checkout_names_its_version_alone(source: Path) -> None:
     assert full_version(source) == package.__version__
 

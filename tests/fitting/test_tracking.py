@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tellapart.errors import MissingDependencyError, RecipeError, UserError
+from tellapart.errors import MissingDependencyError, RecipeError, TrackerError, UserError
 from tellapart.fitting.fit import fit
 from tellapart.fitting.rows import load_data
 from tellapart.fitting.tracking import check_tracker, tracked
@@ -295,3 +295,18 @@ def test_a_tracker_that_cannot_start_is_one_sentence(short, tmp_path, monkeypatc
     monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "tensorboard", refuse)
     with pytest.raises(UserError, match=r"tensorboard could not be started \(no such server\)"):
         train(short, tmp_path / "run", quiet=True, track="tensorboard")
+
+
+def test_a_tracker_that_cannot_start_fails_no_trial_of_a_sweep(short, tmp_path, monkeypatch):
+    from transformers.integrations import integration_utils
+
+    def refuse():
+        raise OSError("no such server")
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "tensorboard", refuse)
+    spaces = ["stages.0.learning_rate=0.001,0.005"]
+    with pytest.raises(TrackerError, match="could not be started"):
+        sweep(short, spaces, tmp_path / "sweep", baseline="none", quiet=True, track="tensorboard")
+    monkeypatch.undo()
+    resumed = sweep(short, spaces, tmp_path / "sweep", baseline="none", quiet=True, resume=True)
+    assert [trial.state for trial in resumed.trials] == ["complete", "complete"]

@@ -66,6 +66,7 @@ def compare(
         overwrite=overwrite,
         quiet=quiet,
         track=track,
+        recipe_file=context.params["recipe"],
         pretrainer=o.pretrainer_of(chosen),
         announce=NotesOnce(quiet=quiet),
     )

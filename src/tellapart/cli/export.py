@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -67,4 +68,4 @@ def export(
             f"logits differ by {found.largest_difference:.2g} at most"
         )
     print(f"written to {done.folder}")
-    print(f"next: tellapart predict {done.folder} FILE --output predictions.csv")
+    print(f"next: tellapart predict {shlex.quote(str(done.folder))} FILE --output predictions.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -144,4 +145,4 @@ def _show(result: PretrainResult) -> None:
         rows.append(["sequences with one (%)", f"{100 * counts['iteration_level']:.2f}"])
     show_table([["", "value"], *rows])
     print(f"written to {result.folder}")
-    print(f"next: tellapart train DATA --encoder {result.folder}")
+    print(f"next: tellapart train DATA --encoder {shlex.quote(str(result.folder))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -66,7 +67,7 @@ def train(
     if "validation" in metrics:
         _show(metrics["validation"])
     print(f"written to {folder}")
-    print(f"next: tellapart spans predict {folder} FILE --output predictions.json")
+    print(f"next: tellapart spans predict {shlex.quote(str(folder))} FILE --output predictions.json")
 
 
 @app.command("predict")

@@ -83,6 +83,7 @@ def sweep(
         overwrite=overwrite,
         quiet=quiet,
         track=track,
+        recipe_file=context.params["recipe"],
         pretrainer=o.pretrainer_of(chosen),
         announce=NotesOnce(quiet=quiet),
     )

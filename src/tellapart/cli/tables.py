@@ -81,7 +81,7 @@ def show_run(result: RunResult) -> None:
     print(f"written to {result.folder}")
     if serving := _serving_line(result.folder / "model"):
         print(serving)
-    print(f"next: tellapart predict {result.folder} FILE --output predictions.csv")
+    print(f"next: tellapart predict {shlex.quote(str(result.folder))} FILE --output predictions.csv")
 
 
 def _show_confusions(file: Path) -> None:
@@ -93,7 +93,7 @@ def _show_confusions(file: Path) -> None:
         return
     pairs, confusions = worst_pairs(file, _PAIRS_SHOWN)
     if pairs:
-        print(f"most confused classes, of {confusions:,} {'error' if confusions == 1 else 'errors'}:")
+        print(f"most confused classes, of {confusions:,} {'confusion' if confusions == 1 else 'confusions'}:")
         for one in pairs:
             print(f"  {abbreviate(one.a)} ↔ {abbreviate(one.b)}: {one.errors:,}")
 
@@ -175,7 +175,7 @@ def show_sweep(result: SweepResult, folder: Path) -> None:
     for sentence in sweep_sentences(result):
         print(sentence)
     _show_files(folder, {".html", ".json", ".png", ".yaml"})
-    print(f"next: tellapart train --recipe {folder / 'best.yaml'}")
+    print(f"next: tellapart train --recipe {shlex.quote(str(folder / 'best.yaml'))}")
 
 
 def show_protocols(protocols: Mapping[str, Protocol]) -> None:

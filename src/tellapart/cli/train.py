@@ -75,6 +75,7 @@ def train(
         announce=announced,
         explain_errors=explain_errors,
         track=track,
+        recipe_file=context.params["recipe"],
         pretrainer=o.pretrainer_of(chosen),
     )
     report_run(result, show_run, as_json=json, quiet=quiet, announced=announced.notes)

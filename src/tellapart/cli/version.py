@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -20,9 +21,12 @@ def full_version(source: Path = Path(__file__)) -> str:
     root = source.resolve().parents[3]
     if not (root / ".git").exists() or not (root / "src" / "tellapart").is_dir():
         return __version__
+    # A hook of git sets variables that name another repository.
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         described = subprocess.run(
             ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"],
+            env=variables,
             capture_output=True,
             text=True,
             timeout=10,

@@ -22,7 +22,7 @@ from tellapart.evaluation.calibration import ReliabilityBin, reliability_bins
 from tellapart.evaluation.metrics import confidences, finite_logits, per_class, predicted_ids
 from tellapart.evaluation.predictions import prediction_table, wrong_rows
 from tellapart.evaluation.task import seen_note
-from tellapart.files import write_json, write_text
+from tellapart.files import user_path, write_json, write_text
 from tellapart.fitting.card import write_card
 from tellapart.fitting.environment import is_main_process
 from tellapart.fitting.fingerprints import FINGERPRINT, add_resolved
@@ -51,7 +51,7 @@ def claimed(
     *,
     resume: bool | None = None,
     overwrite: bool = False,
-    inputs: Iterable[str | Path | None] = (),
+    inputs: Iterable[Any] = (),
 ) -> Iterator[Path]:
     """Claims an output folder for one run: it is checked, made, and locked while the block runs.
 
@@ -62,7 +62,8 @@ def claimed(
         output: The folder.
         resume: Whether the run in the folder goes on; None for a verb that cannot resume.
         overwrite: Whether the files of an earlier run are deleted.
-        inputs: Files and folders that the run reads, or other names: they are never deleted.
+        inputs: Files and folders that the run reads: they are never deleted. Other names and rows in memory may be
+            among them.
 
     Raises:
         UserError: Another run is writing to the folder, or it cannot be used, see `claim_folder`.
@@ -95,13 +96,13 @@ def inputs_of(recipe: Recipe) -> list[str]:
     return [name for name in (*rows, *models) if isinstance(name, str)]
 
 
-def _check_apart(folder: Path, inputs: Iterable[str | Path | None]) -> None:
+def _check_apart(folder: Path, inputs: Iterable[Any]) -> None:
     """Refuses to empty a folder in which something lies that the run reads."""
     place = folder.resolve()
     for name in inputs:
-        if name is None or not Path(name).exists():
+        if not isinstance(name, str | Path) or not user_path(name).exists():
             continue
-        if Path(name).resolve().is_relative_to(place):
+        if user_path(name).resolve().is_relative_to(place):
             raise UserError(
                 f"{name} lies in the output folder {folder}, which --overwrite would empty",
                 "choose another --output",

@@ -19,7 +19,7 @@ import transformers
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from tellapart.data.examples import LabelSpace, TextData
-from tellapart.errors import MissingDependencyError, RecipeError, TellapartError, UserError
+from tellapart.errors import MissingDependencyError, RecipeError, TellapartError, TrackerError
 from tellapart.files import write_text
 from tellapart.fitting.environment import is_main_process
 from tellapart.fitting.fitted import Fitted
@@ -168,7 +168,7 @@ class Tracker(TrainerCallback):
         except Exception as error:  # trackers raise exceptions of many kinds
             self.integration = None
             reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-            raise UserError(
+            raise TrackerError(
                 f"{self.name} could not be started ({reason})", "check its settings, or leave out --track"
             ) from error
 

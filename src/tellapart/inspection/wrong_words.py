@@ -68,4 +68,7 @@ def add_words(
             f"; for {len(explained):,} of {len(found):,} wrong texts, those of the most confused classes first: "
             "train --explain-errors SECONDS gives more time"
         )
-    return f"{note}. Underlined words speak for the gold class, the others for the predicted one."
+    return (
+        f"{note}. Underlined words speak for the gold class, coloured ones without a line for the "
+        "predicted one."
+    )

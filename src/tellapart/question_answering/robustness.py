@@ -70,7 +70,7 @@ def qa_robustness(
         texts = [f"{row.question} ⏎ {row.context}" for row in rows]
         return Answers(texts, list(given.values()), np.array(correct), qa_metrics(rows, given))
 
-    with claimed(output, overwrite=overwrite, inputs=(model,)) as folder:
+    with claimed(output, overwrite=overwrite, inputs=(model, source)) as folder:
         result = compare_answers(
             answers(examples),
             answers(attacked.examples),

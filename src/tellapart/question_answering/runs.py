@@ -147,7 +147,7 @@ def train_qa(
             f"use --max-length {limit} or less",
         )
     windows = qa_windows(examples, tokenizer, max_length=max_length, stride=stride, with_answers=True)
-    with claimed(output, overwrite=overwrite, inputs=(encoder,)) as folder:
+    with claimed(output, overwrite=overwrite, inputs=(encoder, source, validation)) as folder:
         settings = {
             "max_length": max_length,
             "stride": stride,

@@ -72,7 +72,7 @@ def audit(
         max_length=max_length,
         seed=seed,
     )
-    with claimed(output, overwrite=overwrite, inputs=(recipe.encoder.name,)) as folder:
+    with claimed(output, overwrite=overwrite, inputs=(source, recipe.encoder.name)) as folder:
         vectors = folder / "vectors"
         try:
             result = audit_data(

@@ -51,6 +51,7 @@ def compare(
     pretrainer: Pretrainer | None = None,
     announce: Callable[[Sequence[str]], None] | None = None,
     track: str | None = None,
+    recipe_file: str | Path | None = None,
 ) -> Comparison:
     """Trains every method over the same seeds and compares them pairwise.
 
@@ -74,6 +75,7 @@ def compare(
         announce: Called with the notes on the data, and with those on the encoder when a method's first seed begins.
         track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`:
             one run per method and seed.
+        recipe_file: The file of the recipe, which is never deleted with an overwritten folder.
 
     Raises:
         RecipeError: A method is unknown or named twice, does not fit the data or would be evaluated on other rows,
@@ -103,7 +105,8 @@ def compare(
         find_metric(run.data.labels, metric, is_ranking(run.data.labels, run.data.train))
         resolved[method] = run.recipe
     uneven = refit_note(resolved)
-    inputs = [name for its_recipe in recipes.values() for name in inputs_of(its_recipe)]
+    files = (recipe_file, *(method.split(":")[0] for method in methods))
+    inputs = [*files, *(name for its_recipe in recipes.values() for name in inputs_of(its_recipe))]
     with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs) as folder:
         finished = _finished_runs(folder, recipes, rows, seeds, resume)
         if announce is not None:

@@ -74,14 +74,16 @@ def explain(
         MissingDependencyError: `gradients` without captum.
         OutputError: The results cannot be written.
     """
+    file = None
     if isinstance(texts, Path) or (isinstance(texts, str) and names_a_file(texts)):
+        file = texts
         split = _rows_of_file(model, texts, ColumnNames(text, text_pair), max_rows, announce)
     else:
         split = _rows(texts)
     fitted = load_fitted(model)
     other = None if other_model is None else load_fitted(other_model)
     in_folder = output is not None and not is_explanation_file(output)
-    inputs = (model, other_model)
+    inputs = (model, other_model, file)
     claim = (
         claimed(output, overwrite=overwrite, inputs=inputs)
         if output and in_folder

@@ -81,7 +81,7 @@ def robustness(
     split = read_labelled(source, fitted, names, announce)
     protected = {*label_words(fitted.labels.names), *protect}
     swap = SynonymSwaps(WordNet(wordnet), share=share, seed=seed, protected=protected)
-    with claimed(output, overwrite=overwrite, inputs=(model,)) as folder:
+    with claimed(output, overwrite=overwrite, inputs=(model, source)) as folder:
         result = _swap_synonyms(
             fitted,
             split,

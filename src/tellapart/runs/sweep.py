@@ -18,6 +18,7 @@ from tellapart.errors import (
     OutputError,
     RecipeError,
     TellapartError,
+    TrackerError,
     UserError,
 )
 from tellapart.evaluation.metrics import METRICS, find_metric, main_metric
@@ -76,6 +77,7 @@ def sweep(
     pretrainer: Pretrainer | None = None,
     announce: Callable[[Sequence[str]], None] | None = None,
     track: str | None = None,
+    recipe_file: str | Path | None = None,
 ) -> SweepResult:
     """Trains a recipe with each combination of values and scores it on the validation rows.
 
@@ -101,6 +103,7 @@ def sweep(
             encoder.
         track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`:
             one run per trial and seed.
+        recipe_file: The file of the recipe, which is never deleted with an overwritten folder.
 
     Raises:
         RecipeError: A search space, the baseline or a number is invalid.
@@ -120,7 +123,9 @@ def sweep(
     import_optuna()
     rows = _Rows(recipe)
     fingerprint = _fingerprint(recipe, baseline_recipe, rows, searched, seeds, prune)
-    with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs_of(recipe)) as folder:
+    with claimed(
+        output, resume=resume, overwrite=overwrite, inputs=(recipe_file, *inputs_of(recipe))
+    ) as folder:
         if (folder / "study.db").exists() and read_fingerprint(folder) is None:
             raise UserError(
                 f"an earlier version began the sweep in {folder} and kept no record of its settings and rows",
@@ -266,7 +271,7 @@ class _Runs:
         except import_optuna().TrialPruned:
             search.prune(trial, scores, time.perf_counter() - start)
             outcome = "stopped early"
-        except OutputError:
+        except (OutputError, TrackerError):
             raise  # not caused by the values
         except torch.OutOfMemoryError:
             error = UserError("the device is out of memory", "lower the batch size or --max-length")

@@ -59,6 +59,7 @@ def train(
     announce: Callable[[Sequence[str]], None] | None = None,
     explain_errors: float = EXPLAIN_SECONDS,
     track: str | None = None,
+    recipe_file: str | Path | None = None,
 ) -> RunResult:
     """Trains a recipe and writes a run folder.
 
@@ -78,6 +79,7 @@ def train(
             rows that are cut; a note may come again if the run trains several times.
         explain_errors: Seconds for computing which words decide the wrong texts of the report; 0 for none.
         track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`.
+        recipe_file: The file of the recipe, which is never deleted with an overwritten folder.
 
     Raises:
         UserError: The folder is in use or holds another run, or the recipe or the data cannot be used.
@@ -85,7 +87,9 @@ def train(
     """
     check_tracker(track)
     check_merge(recipe, trials, merge)
-    with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs_of(recipe)) as folder:
+    with claimed(
+        output, resume=resume, overwrite=overwrite, inputs=(recipe_file, *inputs_of(recipe))
+    ) as folder:
         data = load_data(recipe)
         if is_main_process():
             merged = {} if merge is None else {"merge": merge, "trials": trials}
@@ -199,7 +203,7 @@ def _trained(
     if is_main_process():
         show_phase("report: confused classes, their nearest texts, words that decide", quiet=quiet)
         write_run(folder, fitted, data, logits, metrics, explain_seconds=explain_errors)
+        shutil.rmtree(checkpoints, ignore_errors=True)
         if tracker is not None:
             log_run(tracker, folder, fitted, data, logits, metrics)
-        shutil.rmtree(checkpoints, ignore_errors=True)
     return RunResult(folder, metrics, fitted.recipe, tuple(notes))

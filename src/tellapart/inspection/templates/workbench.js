@@ -169,8 +169,10 @@
     for (const [word, weight] of words) {
       const strength = Math.round((100 * Math.abs(weight)) / most);
       const shown = make("span", { title: weight.toFixed(3) }, word);
-      shown.style.background = `color-mix(in srgb, var(${weight > 0 ? "--faint" : "--soft"}) ${strength}%, transparent)`;
-      if (weight < 0 && strength > 10) shown.style.textDecoration = "underline";
+      if (strength > 10) {
+        shown.style.background = `color-mix(in srgb, var(${weight > 0 ? "--faint" : "--soft"}) ${strength}%, transparent)`;
+        if (weight < 0) shown.style.textDecoration = "underline";
+      }
       line.append(shown, " ");
     }
     return line;
