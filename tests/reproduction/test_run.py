@@ -8,7 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tellapart.errors import OutputError, RecipeError, TellapartWarning, UserError
+from tellapart.execution.engine import Engine
+from tellapart.execution.places import Place
 from tellapart.recipes import Recipe, with_values
+from tellapart.reproduction import cells as cells_module
 from tellapart.reproduction.cells import CellResult
 from tellapart.reproduction.figures import Reproduction
 from tellapart.reproduction.measures import classification as module
@@ -16,7 +19,6 @@ from tellapart.reproduction.pages import reproduction_markdown
 from tellapart.reproduction.protocols import Protocol
 from tellapart.reproduction.request import load_protocol, table_request
 from tellapart.reproduction.run import reproduce, table_plan
-from tellapart.reproduction.scheduling import InProcess
 from tellapart.runs.compare import compare
 
 
@@ -409,21 +411,43 @@ def test_several_processes_of_torchrun_are_refused(table, tmp_path, monkeypatch)
         run(table, tmp_path / "out")
 
 
-def test_workers_side_by_side_ask_the_validation_rows_once(table, tmp_path, monkeypatch):
+class Threads(Engine):
+    """Two threads of this process, which see what a test has replaced."""
+
+    slots = 2
+
+    def __init__(self, shares_files=True):
+        self.pool, self.shares_files = ThreadPoolExecutor(2), shares_files
+
+    def submit(self, function, /, *arguments):
+        return self.pool.submit(function, *arguments)
+
+
+def test_cells_side_by_side_ask_the_validation_rows_once(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(Place, "engine", lambda self: Threads())
     table["choices"] = [{"stages.0.regularisation": 0.1}, {"stages.0.regularisation": 10.0}]
     asked, real = [], module._select
     monkeypatch.setattr(module, "_select", lambda *a: asked.append(a[0].seed) or real(*a))
-    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
-        result = run(table, tmp_path / "out", rows=["probe"], columns=["tickets"], workers=[one, two])
+    result = run(table, tmp_path / "out", rows=["probe"], columns=["tickets"])
     assert len(asked) == 1
     assert set(figures(result, "tickets", "probe").scores) == {0, 1}
 
 
-def test_cells_may_run_side_by_side(table, tmp_path):
+def test_cells_may_run_side_by_side(table, tmp_path, monkeypatch):
     one = run(table, tmp_path / "one", columns=["tickets"])
-    two = run(table, tmp_path / "two", columns=["tickets"], workers=[InProcess(), InProcess()])
+    monkeypatch.setattr(Place, "engine", lambda self: Threads())
+    two = run(table, tmp_path / "two", columns=["tickets"])
     for row in ("svm", "probe"):
         assert figures(one, "tickets", row).scores == figures(two, "tickets", row).scores
+
+
+def test_a_machine_that_does_not_see_the_folder_says_so_in_its_cells(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(Place, "engine", lambda self: Threads(shares_files=False))
+    seen = run(table, tmp_path / "out", rows=["svm"], columns=["tickets"])
+    assert not figures(seen, "tickets", "svm").missing
+    monkeypatch.setattr(cells_module, "LOCK", ".of-another-disk")
+    result = run(table, tmp_path / "other", rows=["svm"], columns=["tickets"])
+    assert "use an --output that all nodes share" in figures(result, "tickets", "svm").missing[0]
 
 
 def test_a_folder_in_use_is_refused_and_overwriting_leaves_what_is_not_of_the_table(table, tmp_path):

@@ -26,6 +26,10 @@ def compare(
     trials: Annotated[
         int, o.option("--trials", "Runs of each method, one per seed.", "Comparison", min=1)
     ] = 3,
+    jobs: o.Jobs = None,
+    on: o.On = None,
+    trial_cores: o.TrialCores = None,
+    trial_gpus: o.TrialGpus = None,
     output: o.Output = None,
     track: o.Track = None,
     resume: o.Resume = False,
@@ -52,6 +56,9 @@ def compare(
     others = [setting for setting in settings if setting not in objective_settings]
     chosen = o.recipe_from(context.params | {"settings": others})  # before torch is imported
 
+    from tellapart.execution.places import Place
+
+    place = Place(jobs, on, trial_cores, trial_gpus)
     from tellapart.cli.tables import print_json, show_comparison
     from tellapart.runs.compare import compare as run
 
@@ -66,6 +73,7 @@ def compare(
         overwrite=overwrite,
         quiet=quiet,
         track=track,
+        place=place,
         recipe_file=context.params["recipe"],
         pretrainer=o.pretrainer_of(chosen),
         announce=NotesOnce(quiet=quiet),

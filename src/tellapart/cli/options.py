@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tellapart.fitting.self_training import Pretrainer
 
 _DATA, _MODEL, _TRAINING, _OUTPUT = "Data", "Model", "Training", "Output"
+_WHERE = "Where it runs"
 
 Places = Mapping[str, Mapping[str, str]]
 """Help panel to parameters of a verb, each with the path of its key in the recipe."""
@@ -168,6 +169,20 @@ Resume = Annotated[bool, option("--resume", "Resume a run that was interrupted."
 Track = Annotated[
     Literal["tensorboard", "trackio", "mlflow", "wandb"] | None,
     option("--track", "Log losses, metrics and figures to an experiment tracker.", _OUTPUT),
+]
+Jobs = Annotated[
+    int | None,
+    option("--jobs", "Runs at the same time, which share out the cores of the CPU. Default: one.", _WHERE),
+]
+On = Annotated[
+    str | None,
+    option("--on", "Run on Ray: ray for this machine, or a cluster's ray://HOST:PORT.", _WHERE, "ADDRESS"),
+]
+TrialCores = Annotated[
+    int | None, option("--trial-cores", "With --on: CPU cores of a run. Default: 1.", _WHERE)
+]
+TrialGpus = Annotated[
+    float | None, option("--trial-gpus", "With --on: GPUs of a run, also a share of one. Default: 0.", _WHERE)
 ]
 Overwrite = Annotated[bool, option("--overwrite", "Replace the contents of the folder.", _OUTPUT)]
 Json = Annotated[bool, option("--json", "Print only JSON on standard output.", _OUTPUT)]

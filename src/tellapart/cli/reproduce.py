@@ -43,9 +43,10 @@ def reproduce(
             "--budget", "90s, 30m or 2h, after which no cell starts. Default: no limit.", _TABLE, "TIME"
         ),
     ] = None,
-    jobs: Annotated[
-        int, o.option("--jobs", "Cells to run in parallel, sharing the cores of the CPU.", _TABLE, min=1)
-    ] = 1,
+    jobs: o.Jobs = None,
+    on: o.On = None,
+    trial_cores: o.TrialCores = None,
+    trial_gpus: o.TrialGpus = None,
     plan: Annotated[bool, o.option("--plan", "Run nothing: count the cells that are left.", _TABLE)] = False,
     seed: o.Seed = None,
     settings: o.Settings = [],  # noqa: B006  typer copies it
@@ -67,8 +68,9 @@ def reproduce(
     tellapart reproduce clld-table3 --plan
     """
     from tellapart.cli.tables import print_json, show_plan, show_protocols, show_reproduction
+    from tellapart.execution.engine import parse_budget
+    from tellapart.execution.places import Place
     from tellapart.reproduction.request import load_protocol, protocols, table_request
-    from tellapart.reproduction.scheduling import parse_budget
 
     if table == LIST:
         if json:
@@ -88,6 +90,7 @@ def reproduce(
         seed=seed or 0,
         settings=settings,
     )
+    place = Place(jobs, on, trial_cores, trial_gpus)
     seconds = None if budget is None else parse_budget(budget)
     from tellapart.reproduction.run import reproduce as run
     from tellapart.reproduction.run import table_plan
@@ -106,7 +109,7 @@ def reproduce(
         resume=resume,
         overwrite=overwrite,
         quiet=quiet,
-        jobs=jobs,
+        place=place,
         announce=None if quiet else print_notes,
     )
     if json:

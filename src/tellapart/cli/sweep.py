@@ -47,6 +47,10 @@ def sweep(
         bool,
         o.option("--prune/--no-prune", "Stop trials early that are below the median of the others.", _SWEEP),
     ] = True,
+    jobs: o.Jobs = None,
+    on: o.On = None,
+    trial_cores: o.TrialCores = None,
+    trial_gpus: o.TrialGpus = None,
     output: o.Output = None,
     track: o.Track = None,
     resume: o.Resume = False,
@@ -67,6 +71,9 @@ def sweep(
     """
     chosen = o.recipe_from(context.params)  # first: a mistake in it is answered before torch is imported
 
+    from tellapart.execution.places import Place
+
+    place = Place(jobs, on, trial_cores, trial_gpus)
     from tellapart.cli.tables import print_json, show_sweep
     from tellapart.runs.sweep import sweep as run
 
@@ -83,6 +90,7 @@ def sweep(
         overwrite=overwrite,
         quiet=quiet,
         track=track,
+        place=place,
         recipe_file=context.params["recipe"],
         pretrainer=o.pretrainer_of(chosen),
         announce=NotesOnce(quiet=quiet),

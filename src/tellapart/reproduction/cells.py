@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tellapart.errors import OutputError, TellapartError
 from tellapart.files import write_text
+from tellapart.fitting.folder import LOCK
 from tellapart.reproduction.measures import classification, corrections, question_answering, robustness
 from tellapart.reproduction.measures.base import Cell, ColumnRows, Measure
 from tellapart.reproduction.request import TableRequest
@@ -88,14 +92,26 @@ def finished_cell(cell: Cell, rows: ColumnRows) -> CellResult:
     return CellResult()
 
 
-def run_cell(cell: Cell) -> CellResult:
+def run_cell(cell: Cell, directory: str | None = None) -> CellResult:
     """Runs a cell and whatever it depends on, such as pre-training, or returns its finished trial.
 
     A failure is kept in a file beside the trials until a later run of the cell succeeds.
 
+    Args:
+        cell: The cell.
+        directory: On another machine, the working directory of the command; the folder of the table must be there.
+
     Raises:
         OutputError: Files cannot be written, which would stop all other cells too.
     """
+    if directory is not None:
+        with contextlib.suppress(OSError):
+            os.chdir(directory)
+        if not (cell.table / LOCK).exists():
+            return CellResult(
+                error=f"{socket.gethostname()} does not see {Path(directory) / cell.table}: use an --output that all "
+                "nodes share."
+            )
     try:
         trial = MEASURES[cell.measures].run(cell)
     except OutputError:
@@ -116,11 +132,9 @@ def failed_cell(cell: Cell, reason: str) -> CellResult:
     return CellResult(error=reason)
 
 
-def lost_cell(cell: Cell) -> CellResult:
-    """Writes the failure of a cell whose process was killed."""
-    return failed_cell(
-        cell, "its process died, perhaps for lack of memory: use a smaller encoder or batch size."
-    )
+def lost_cell(cell: Cell, reason: str) -> CellResult:
+    """Writes the failure of a cell whose process or machine was lost."""
+    return failed_cell(cell, f"{reason}.")
 
 
 def one_sentence(error: Exception) -> str:

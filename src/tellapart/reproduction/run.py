@@ -7,13 +7,14 @@ import shutil
 import statistics
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tellapart.data.benchmarks.registry import registered
 from tellapart.errors import TellapartError, TellapartWarning, UserError
+from tellapart.execution.engine import Budget, Engine, schedule
+from tellapart.execution.places import Place
 from tellapart.files import write_json, write_text
 from tellapart.fitting.environment import environment
 from tellapart.fitting.folder import claim_folder, claimed
@@ -39,7 +40,6 @@ from tellapart.reproduction.measures.base import Cell
 from tellapart.reproduction.pages import FAILED, reproduction_markdown, write_reproduction_report
 from tellapart.reproduction.protocols import RESERVED, SUBMISSIONS
 from tellapart.reproduction.request import TableRequest
-from tellapart.reproduction.scheduling import Budget, executors, schedule, visible_devices
 from tellapart.training.progress import RunsBar
 
 CONFIDENCE = 0.95
@@ -264,8 +264,7 @@ def reproduce(
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
-    jobs: int = 1,
-    workers: Sequence[Executor] | None = None,
+    place: Place | None = None,
     announce: Callable[[Sequence[str]], None] | None = None,
 ) -> Reproduction:
     """Runs the cells of a table and writes `<table>.json`, `<table>.md` and `<table>.html`.
@@ -283,8 +282,8 @@ def reproduce(
         resume: Whether to keep what the folder holds.
         overwrite: Whether to remove the table's cells that it holds.
         quiet: Whether to show no progress.
-        jobs: Cells that run in parallel on a CPU, each in a process with a share of the cores.
-        workers: Executors of the cells; by default one process per GPU, or this process with fewer than two GPUs.
+        place: Where cells run; by default in this process, or one per GPU where there are several. The nodes of a
+            cluster must see the folder under the same path.
         announce: Called with the notes on the data sets before the first cell begins.
 
     Returns:
@@ -296,23 +295,17 @@ def reproduce(
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("a table is run by one process", "start it without torchrun or accelerate launch")
-    own = executors(visible_devices(), jobs) if workers is None else workers
     output = Path(output)
     replaced = overwrite and output.is_dir()
-    with claimed(output, resume=resume or replaced) as folder:
+    with (place or Place()).engine() as engine, claimed(output, resume=resume or replaced) as folder:
         if replaced:
             _remove_cells(folder, request)
         # Progress bars of several workers would overwrite each other.
-        table = _Table(request, folder, quiet=quiet or len(own) > 1, read=request.columns)
+        table = _Table(request, folder, quiet=quiet or engine.isolated, read=request.columns)
         table.warn_of_foreign_rows()
         if announce is not None:
-            announce(table.notes)
-        try:
-            _run(table, Budget(budget), own, quiet)
-        finally:
-            if workers is None:
-                for worker in own:
-                    worker.shutdown(wait=True, cancel_futures=True)
+            announce([*table.notes, *engine.notes])
+        _run(table, Budget(budget), engine, quiet)
         result = Reproduction(
             table=request.table,
             protocol=request.protocol,
@@ -347,10 +340,16 @@ def _remove_cells(output: Path, request: TableRequest) -> None:
                     claim_folder(made, resume=False, overwrite=True)
 
 
-def _run(table: _Table, budget: Budget, workers: Sequence[Executor], quiet: bool) -> None:
+def _run(table: _Table, budget: Budget, engine: Engine, quiet: bool) -> None:
     cells, finished = table.remaining(), table.finished()
+    here = None if engine.shares_files else str(Path.cwd())
     runs = schedule(
-        cells, run_cell, workers, fits=lambda cell: budget.fits(table.seconds(cell)), lost=lost_cell
+        cells,
+        run_cell,
+        engine,
+        lost=lost_cell,
+        fits=lambda cell: budget.fits(table.seconds(cell)),
+        arguments=lambda cell: (cell, here),
     )
     with RunsBar(finished + len(cells), finished, quiet=quiet) as bar:
         for cell, result in runs:

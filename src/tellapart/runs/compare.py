@@ -13,6 +13,7 @@ from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
 from tellapart.evaluation.metrics import METRICS, find_metric, main_metric, metric_label
 from tellapart.evaluation.task import is_ranking
+from tellapart.execution.places import Place
 from tellapart.files import file_stem, write_json
 from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.fingerprints import Fingerprint, check_resumed
@@ -25,6 +26,7 @@ from tellapart.fitting.resolve import resolve
 from tellapart.fitting.rows import resolve_method
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.tracking import check_tracker
+from tellapart.fitting.trial_tasks import TrialTask, run_elsewhere
 from tellapart.fitting.trials import TRIALS, evaluated_split, finished_trial, run_trial, unpacked
 from tellapart.inspection.compared_texts import ComparedTexts, compared_data
 from tellapart.inspection.figures import (
@@ -52,6 +54,7 @@ def compare(
     announce: Callable[[Sequence[str]], None] | None = None,
     track: str | None = None,
     recipe_file: str | Path | None = None,
+    place: Place | None = None,
 ) -> Comparison:
     """Trains every method over the same seeds and compares them pairwise.
 
@@ -76,14 +79,19 @@ def compare(
         track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`:
             one run per method and seed.
         recipe_file: The file of the recipe, which is never deleted with an overwritten folder.
+        place: Where the runs are trained; by default in this process, or one per GPU where there are several. On a
+            cluster the rows travel there, the results come back, and this process writes them.
 
     Raises:
         RecipeError: A method is unknown or named twice, does not fit the data or would be evaluated on other rows,
             or there are fewer than one trial.
         DataError: The data cannot be used.
+        UserError: Runs failed in other processes, after all others are finished; or no cluster answers.
     """
     check_single_process("a comparison")
     check_tracker(track)
+    place = place or Place()
+    place.check_tracked(track)
     if trials < 1:
         raise RecipeError(f"there cannot be {trials} trials", "use --trials 3 or more")
     recipes = {
@@ -107,18 +115,40 @@ def compare(
     uneven = refit_note(resolved)
     files = (recipe_file, *(method.split(":")[0] for method in methods))
     inputs = [*files, *(name for its_recipe in recipes.values() for name in inputs_of(its_recipe))]
-    with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs) as folder:
+    with (
+        place.engine() as engine,
+        claimed(output, resume=resume, overwrite=overwrite, inputs=inputs) as folder,
+    ):
         finished = _finished_runs(folder, recipes, rows, seeds, resume)
         if announce is not None:
             notes = [note for each in recipes.values() for note in rows.of(each, recipe.seed).notes]
-            announce(list(dict.fromkeys([*notes, *uneven])))
+            announce(list(dict.fromkeys([*notes, *uneven, *engine.notes])))
+
+        def said(seeded: Recipe) -> Announce:
+            return _for_method(announce, seeded.method) if seeded.seed == recipe.seed else None
 
         def trained(seeded: Recipe, data: TextData) -> dict[str, Any]:
-            said = _for_method(announce, seeded.method) if seeded.seed == recipe.seed else None
-            options: dict[str, Any] = {"pretrainer": pretrainer, "announce": said, "track": track}
+            options: dict[str, Any] = {"pretrainer": pretrainer, "announce": said(seeded), "track": track}
             return run_trial(seeded, data, folder / TRIALS, metric, quiet, **options)
 
+        def travelling(seeded: Recipe) -> TrialTask:
+            shared = folder.resolve() if engine.shares_files else None
+            data = rows.of(recipes[seeded.method], seeded.seed)
+            return TrialTask(seeded, data, metric, shared, str(Path.cwd()), pretrainer, track)
+
         with RunsBar(len(recipes) * trials, len(finished), quiet=quiet) as bar:
+            if engine.isolated:
+                left = [
+                    recipes[method].model_copy(update={"seed": seed})
+                    for seed in seeds
+                    for method in recipes
+                    if (method, seed) not in finished
+                ]
+                for seeded, outcome in run_elsewhere(left, travelling, engine, folder):
+                    if (tell := said(seeded)) is not None:
+                        tell(outcome.notes)
+                    finished.add((seeded.method, seeded.seed))
+                    bar.finish(_outcome(seeded, outcome.value, outcome.error, metric))
             return _compared(recipes, rows, seeds, folder, metric, trained, finished, bar, uneven)
 
 
@@ -176,7 +206,7 @@ def _compared(
             its_data = rows.of(its_recipe, seed)
             cells[method].append(run(seeded, its_data))
             if (method, seed) not in finished:
-                bar.finish(_outcome(cells[method][-1], metric))
+                bar.finish(_outcome(seeded, cells[method][-1], None, metric))
         if not labels.regression:
             wrong.add(seed, split, texts[seed], {name: runs[-1].get("wrong") for name, runs in cells.items()})
     comparison = build_comparison(
@@ -217,8 +247,12 @@ def _compared(
 _TRIAL_KEYS = ("seed", "score", "metrics", "seconds", "seen_rows", "unseen_score")
 
 
-def _outcome(cell: Mapping[str, Any], metric: str) -> str:
-    """Returns a seed run and its metric in words."""
+def _outcome(
+    recipe: Recipe, cell: Mapping[str, Any] | None, error: tuple[str, str] | None, metric: str
+) -> str:
+    """Returns a seed run and its metric, or the cause of its failure, in words."""
+    if cell is None:
+        return f"{recipe.method}, seed {recipe.seed}: failed: {error[0] if error else 'unknown'}"
     score = f"{metric_label(metric)} {METRICS[metric].display(cell['score'])}"
     return f"{cell['method']}, seed {cell['seed']}: {score} in {cell['seconds']:.0f} s"
 

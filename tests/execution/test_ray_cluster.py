@@ -1,0 +1,137 @@
+"""A real cluster on this machine: a head without cores, and nodes that come and go."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import threading
+import time
+from collections import Counter
+
+import psutil
+import pytest
+
+import tellapart
+from tellapart.errors import DataError, UserError
+from tellapart.execution import ray_cluster as module
+from tellapart.execution.engine import schedule
+from tellapart.execution.ray_cluster import RayEngine
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    cluster = cluster_utils.Cluster(
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": 0,
+            "include_dashboard": False,
+            "_system_config": {  # a lost node is noticed after a second
+                "health_check_initial_delay_ms": 0,
+                "health_check_period_ms": 300,
+                "health_check_timeout_ms": 1000,
+                "health_check_failure_threshold": 2,
+            },
+        },
+    )
+    cluster.add_node(num_cpus=2)
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.fixture
+def engine(cluster):
+    with RayEngine(cluster.address) as engine:
+        yield engine
+
+
+def never(piece, reason):
+    raise AssertionError(f"{piece} was not lost: {reason}")
+
+
+def test_tasks_run_on_the_cluster_with_their_own_errors(engine, cluster):
+    assert engine.slots == 2
+    assert engine.notes == (f"Runs on Ray at {cluster.address}: 2 at a time on 1 node, 1 thread each.",)
+    results = dict(schedule(range(8), math.sqrt, engine, lost=never))
+    assert results == {number: math.sqrt(number) for number in range(8)}
+    assert engine.submit(os.getpid).result() != os.getpid()
+    assert engine.submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
+    with pytest.raises(DataError, match="no rows: give some"):
+        engine.submit(_raising_data_error()).result()
+    died = list(schedule([3], os._exit, engine, lost=lambda _, reason: reason))
+    assert died == [(3, module.DIED)]
+
+
+def _raising_data_error():
+    def fail():
+        raise DataError("no rows", "give some")
+
+    return fail
+
+
+def test_the_tasks_of_a_lost_node_run_elsewhere_and_once(engine, cluster, tmp_path):
+    lost_node = cluster.add_node(num_cpus=1)
+    _until(lambda: engine.slots == 3)
+
+    def work(piece):
+        (tmp_path / f"{piece}-begun-{os.getpid()}").touch()
+        while not (tmp_path / "go").exists():
+            time.sleep(0.05)
+        return piece.upper()
+
+    def begun():
+        return [path.name[0] for path in tmp_path.glob("*-begun-*")]
+
+    told = []
+    reader = threading.Thread(target=lambda: told.extend(schedule("abc", work, engine, lost=never)))
+    reader.start()
+    _until(lambda: len(begun()) == 3)
+    for process in psutil.Process(lost_node.all_processes["raylet"][0].process.pid).children(recursive=True):
+        process.kill()
+    cluster.remove_node(lost_node, allow_graceful=False)
+    _until(lambda: engine.slots == 2)
+    (tmp_path / "go").touch()
+    reader.join(timeout=60)
+    assert sorted(told) == [("a", "A"), ("b", "B"), ("c", "C")]
+    assert sorted(Counter(begun()).values()) == [1, 1, 2]
+
+
+def _until(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never happened")
+
+
+def test_a_cluster_without_room_is_refused(cluster):
+    with pytest.raises(UserError, match="a trial needs 64 cores and 0 GPUs"):
+        RayEngine(cluster.address, cores=64)
+    with pytest.raises(UserError, match=r"needs 1 cores and 0\.5 GPUs"):
+        RayEngine(cluster.address, gpus=0.5)
+
+
+def test_another_version_on_a_node_is_refused(cluster, monkeypatch):
+    monkeypatch.setattr(tellapart, "__version__", "9.9.9")
+    with pytest.raises(UserError, match=r"has tellapart \S+, and this machine 9\.9\.9"):
+        RayEngine(cluster.address)
+
+
+def test_an_engine_without_nodes_gives_up(engine, monkeypatch):
+    monkeypatch.setattr(type(engine), "slots", 0)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.01)
+    engine.check()
+    time.sleep(0.02)
+    with pytest.raises(UserError, match="no node of the Ray cluster is left"):
+        engine.check()
+
+
+def test_an_address_without_a_cluster_is_refused():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    with pytest.raises(UserError, match=f"no Ray cluster answers at 127.0.0.1:{port} .*refused"):
+        RayEngine(f"127.0.0.1:{port}")
+    with pytest.raises(UserError, match="no Ray cluster answers"):
+        RayEngine(f"ray://127.0.0.1:{port}")
