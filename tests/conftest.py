@@ -6,13 +6,18 @@ import csv
 import gc
 import itertools
 import json
+import pickle
 import re
 import shutil
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tellapart.execution.engine import Engine
+from tellapart.execution.places import Place
 from tellapart.recipes import Recipe, method_recipe, with_values
 from tellapart.wordnet.reader import WordNet
 
@@ -146,6 +151,45 @@ def squad_file(tickets: list[tuple[str, str]], tmp_path_factory: pytest.TempPath
     path = tmp_path_factory.mktemp("squad") / "when.json"
     path.write_text(json.dumps({"version": "2.0", "data": [{"title": "tickets", "paragraphs": paragraphs}]}))
     return path
+
+
+class Elsewhere(Engine):
+    """Pretends to be other processes: what travels is pickled, and one thread does everything in its order."""
+
+    def __init__(self, slots: int, *, shares_files: bool, begun: list[Any]) -> None:
+        self._slots, self.shares_files, self.begun = slots, shares_files, begun
+        self._pool = ThreadPoolExecutor(1)
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
+        self.begun.append(arguments)
+        return self._pool.submit(_travelled, function, pickle.dumps(arguments))
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _travelled(function: Callable[..., Any], arguments: bytes) -> Any:
+    return pickle.loads(pickle.dumps(function(*pickle.loads(arguments))))
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Makes trials run as if in other processes; returns the arguments of those that have begun."""
+
+    def start(slots: int = 1, *, shares_files: bool = True) -> list[Any]:
+        begun: list[Any] = []
+
+        def engine(_place: Place) -> Engine:
+            return Elsewhere(slots, shares_files=shares_files, begun=begun)
+
+        monkeypatch.setattr(Place, "engine", engine)
+        return begun
+
+    return start
 
 
 _COUNTED = {"card", "stolen", "taken", "thief", "today", "credit", "company"}

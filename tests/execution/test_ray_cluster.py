@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import socket
@@ -16,7 +17,9 @@ import tellapart
 from tellapart.errors import DataError, UserError
 from tellapart.execution import ray_cluster as module
 from tellapart.execution.engine import schedule
+from tellapart.execution.places import Place
 from tellapart.execution.ray_cluster import RayEngine
+from tellapart.runs.compare import compare
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +138,30 @@ def test_an_address_without_a_cluster_is_refused():
         RayEngine(f"127.0.0.1:{port}")
     with pytest.raises(UserError, match="no Ray cluster answers"):
         RayEngine(f"ray://127.0.0.1:{port}")
+
+
+def test_a_comparison_on_a_cluster_equals_one_on_this_machine(cluster, recipe, tmp_path):
+    shown = []
+    for name, place in {"one": None, "jobs": Place(jobs=2), "ray": Place(on=cluster.address)}.items():
+        notes = []
+        compare(
+            recipe,
+            ["frozen", "label-distance"],
+            tmp_path / name,
+            trials=2,
+            quiet=True,
+            place=place,
+            announce=notes.extend,
+        )
+        shown.append({note for note in notes if not note.startswith("Runs ")})
+        assert sum(note.startswith("Runs ") for note in notes) == (place is not None)
+    assert shown[0] == shown[1] == shown[2]
+    for file in sorted((tmp_path / "one" / "trials").glob("*.json")):
+        trials = [
+            json.loads((tmp_path / name / "trials" / file.name).read_text())
+            for name in ("one", "jobs", "ray")
+        ]
+        for trial in trials:
+            assert trial.pop("environment")["threads"] == 1
+            assert trial.pop("seconds") > 0
+        assert trials[0] == trials[1] == trials[2]

@@ -3,13 +3,10 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tellapart.errors import OutputError, RecipeError, TellapartWarning, UserError
-from tellapart.execution.engine import Engine
-from tellapart.execution.places import Place
 from tellapart.recipes import Recipe, with_values
 from tellapart.reproduction import cells as cells_module
 from tellapart.reproduction.cells import CellResult
@@ -103,7 +100,7 @@ def test_every_cell_is_run_and_what_cannot_be_is_named_with_its_reason(table, tm
 def test_the_first_seed_of_all_comes_before_the_second_of_any(table, tmp_path, monkeypatch):
     order = []
 
-    def recorded(cell):
+    def recorded(cell, _directory):
         order.append((cell.seed, cell.column, cell.row))
         return CellResult(error="not now")
 
@@ -411,20 +408,8 @@ def test_several_processes_of_torchrun_are_refused(table, tmp_path, monkeypatch)
         run(table, tmp_path / "out")
 
 
-class Threads(Engine):
-    """Two threads of this process, which see what a test has replaced."""
-
-    slots = 2
-
-    def __init__(self, shares_files=True):
-        self.pool, self.shares_files = ThreadPoolExecutor(2), shares_files
-
-    def submit(self, function, /, *arguments):
-        return self.pool.submit(function, *arguments)
-
-
-def test_cells_side_by_side_ask_the_validation_rows_once(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(Place, "engine", lambda self: Threads())
+def test_cells_side_by_side_ask_the_validation_rows_once(table, tmp_path, monkeypatch, elsewhere):
+    elsewhere(slots=2)
     table["choices"] = [{"stages.0.regularisation": 0.1}, {"stages.0.regularisation": 10.0}]
     asked, real = [], module._select
     monkeypatch.setattr(module, "_select", lambda *a: asked.append(a[0].seed) or real(*a))
@@ -433,16 +418,16 @@ def test_cells_side_by_side_ask_the_validation_rows_once(table, tmp_path, monkey
     assert set(figures(result, "tickets", "probe").scores) == {0, 1}
 
 
-def test_cells_may_run_side_by_side(table, tmp_path, monkeypatch):
+def test_cells_may_run_side_by_side(table, tmp_path, elsewhere):
     one = run(table, tmp_path / "one", columns=["tickets"])
-    monkeypatch.setattr(Place, "engine", lambda self: Threads())
+    elsewhere(slots=2)
     two = run(table, tmp_path / "two", columns=["tickets"])
     for row in ("svm", "probe"):
         assert figures(one, "tickets", row).scores == figures(two, "tickets", row).scores
 
 
-def test_a_machine_that_does_not_see_the_folder_says_so_in_its_cells(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(Place, "engine", lambda self: Threads(shares_files=False))
+def test_a_machine_that_does_not_see_the_folder_says_so_in_its_cells(table, tmp_path, monkeypatch, elsewhere):
+    elsewhere(shares_files=False)
     seen = run(table, tmp_path / "out", rows=["svm"], columns=["tickets"])
     assert not figures(seen, "tickets", "svm").missing
     monkeypatch.setattr(cells_module, "LOCK", ".of-another-disk")

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tellapart.errors import RecipeError, UserError
+from tellapart.errors import DataError, RecipeError, UserError
 from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.comparison_tables import comparison_verdicts
+from tellapart.fitting import trial_tasks
 from tellapart.fitting import trials as module
 from tellapart.fitting.paired_rows import PairedRows
 from tellapart.recipes import Recipe, method_recipe, with_stages_of, with_values
@@ -366,3 +367,33 @@ def test_a_comparison_of_rankings_has_all_three_metrics_on_the_page_and_in_the_j
     for name in ("mean_average_precision", "mean_reciprocal_rank", "precision_at_1"):
         assert name.replace("_", " ") + " (%)" in page
         assert written["metrics"][name]["mean"] == written["trials"][0]["metrics"][name]
+
+
+def test_a_comparison_elsewhere_equals_one_here_and_names_what_failed(
+    recipe, tmp_path, elsewhere, monkeypatch
+):
+    methods = ["tfidf", "frozen"]
+    here = compare(recipe, methods, tmp_path / "here", trials=2, quiet=True)
+    for shares_files in (True, False):
+        folder = tmp_path / f"shares-{shares_files}"
+        begun = elsewhere(slots=2, shares_files=shares_files)
+        there = compare(recipe, methods, folder, trials=2, quiet=True)
+        assert [(task.recipe.method, task.recipe.seed) for (task,) in begun] == [
+            ("tfidf", 0),
+            ("frozen", 0),
+            ("tfidf", 1),
+            ("frozen", 1),
+        ]
+        for method in methods:
+            assert there.methods[method].scores == here.methods[method].scores
+    # The last folder: one run is gone, and fails when it is repeated.
+    (folder / "trials" / "frozen-seed1.json").unlink()
+    monkeypatch.setattr(trial_tasks, "run_trial", _failing)
+    with pytest.raises(
+        UserError, match=r"1 of 1 runs failed, the first \(frozen, seed 1\) because the moon is"
+    ):
+        compare(recipe, methods, folder, trials=2, quiet=True, resume=True)
+
+
+def _failing(*_, **__):
+    raise DataError("the moon is full", "wait for two weeks")

@@ -10,6 +10,7 @@ import pytest
 
 from tellapart.errors import DataError, MissingDependencyError, OutputError, RecipeError, UserError
 from tellapart.evaluation.decision import Decision
+from tellapart.fitting import sweep_trials
 from tellapart.fitting.fit import fit
 from tellapart.fitting.pruning import PruningCallback
 from tellapart.fitting.rows import load_data
@@ -50,7 +51,7 @@ def pretended(monkeypatch) -> PretendedRuns:
     runs = PretendedRuns(
         lambda recipe: 0.5 if recipe.method == "cross-entropy" else recipe.stages[0].regularisation / 10
     )
-    monkeypatch.setattr(module, "fit", runs)
+    monkeypatch.setattr(sweep_trials, "fit", runs)
     monkeypatch.setattr(module, "save_sweep_plot", lambda result, path: None)  # drawn in other tests
     return runs
 
@@ -97,9 +98,9 @@ def test_scores_are_those_of_the_validation_rows_and_test_rows_are_not_looked_at
     frozen, tmp_path, monkeypatch, pretended
 ):
     asked = []
-    real = module.task_metrics
+    real = sweep_trials.task_metrics
     monkeypatch.setattr(
-        module,
+        sweep_trials,
         "task_metrics",
         lambda labels, split, *a, **k: asked.append(split) or real(labels, split, *a, **k),
     )
@@ -326,13 +327,13 @@ def test_a_run_of_two_stages_goes_through_the_steps_once(recipe):
 
 def test_a_training_size_can_be_searched_on_the_same_validation_rows(frozen, tmp_path, monkeypatch):
     seen = {}
-    real = module.fit
+    real = sweep_trials.fit
 
     def recorded(recipe, data, *arguments, **options):
         seen[recipe.data.train_rows] = (len(data.train), data.validation.texts)
         return real(recipe, data, *arguments, **options)
 
-    monkeypatch.setattr(module, "fit", recorded)
+    monkeypatch.setattr(sweep_trials, "fit", recorded)
     sweep(frozen, ["data.train_rows=12,30"], tmp_path / "out", baseline="none", quiet=True)
     assert {rows: size for rows, (size, _) in seen.items()} == {12: 12, 30: 30}
     assert seen[12][1] == seen[30][1]
@@ -400,3 +401,62 @@ def test_progress_is_a_line_a_trial_on_standard_error_and_nothing_when_quiet(
     assert "trial" not in capsys.readouterr().err
     sweep(frozen, [f"{RATE}=1,2"], tmp_path / "quiet", quiet=True)
     assert capsys.readouterr() == ("", "")
+
+
+def test_trials_elsewhere_have_the_scores_of_trials_here(pretended, elsewhere, frozen, tmp_path):
+    here = sweep(frozen, GRID, tmp_path / "here", seeds=2, prune=False, quiet=True)
+    begun = elsewhere(slots=2)
+    there = sweep(frozen, GRID, tmp_path / "there", seeds=2, quiet=True)
+    assert len(begun) == 5  # the baseline, and four trials over both seeds
+    assert sorted(_table(there), key=lambda row: row[1][RATE]) == [
+        (position, *rest[1:]) for position, rest in zip(_numbers(there), _by_value(here), strict=True)
+    ]
+    assert there.best.parameters == {RATE: 8}
+    assert (there.baseline.scores, there.baseline.method) == (here.baseline.scores, here.baseline.method)
+    assert not [path for path in (tmp_path / "there").iterdir() if path.name.startswith(".trial-")]
+
+
+def _by_value(result):
+    return sorted(_table(result), key=lambda row: row[1][RATE])
+
+
+def _numbers(result):
+    return [row[0] for row in _by_value(result)]
+
+
+def test_a_sweep_elsewhere_goes_on_with_the_combinations_that_are_left(
+    pretended, elsewhere, frozen, tmp_path
+):
+    elsewhere(slots=2)
+    pretended.fail_at = 4
+    with pytest.raises(KeyboardInterrupt):
+        sweep(frozen, GRID, tmp_path / "out", quiet=True)
+    pretended.fail_at = None
+    done = len(pretended.calls)
+    result = sweep(frozen, GRID, tmp_path / "out", quiet=True, resume=True)
+    assert sorted(trial.parameters[RATE] for trial in result.complete) == [1, 2, 4, 8]
+    assert len(pretended.calls) - done < 5
+
+
+def test_ranges_are_searched_with_several_trials_at_once(pretended, elsewhere, frozen, tmp_path):
+    elsewhere(slots=3)
+    result = sweep(frozen, [f"{RATE}=1..9"], tmp_path / "out", trials=7, baseline="none", quiet=True)
+    values = [trial.parameters[RATE] for trial in result.complete]
+    assert len(values) == len(set(values)) <= 7
+    assert len(values) >= 5
+
+
+def test_a_failing_trial_elsewhere_is_that_trials_result(pretended, elsewhere, frozen, tmp_path):
+    def quality(recipe):
+        if recipe.stages[0].regularisation == 2:
+            raise DataError("two is unlucky", "take another number")
+        return 0.5
+
+    pretended.quality = quality
+    elsewhere(slots=2)
+    result = sweep(frozen, GRID, tmp_path / "out", baseline="none", quiet=True)
+    failed = [trial for trial in result.trials if trial.state == "failed"]
+    assert [(trial.parameters[RATE], trial.error) for trial in failed] == [
+        (2, "two is unlucky: take another number.")
+    ]
+    assert len(result.complete) == 3

@@ -75,10 +75,15 @@ class SweepStudy:
         """The number of combinations that are not left."""
         return min(self.trials, len(self._places()))
 
-    def open_trials(self) -> Iterator[OpenTrial]:
-        """Yields the remaining combinations; each must be finished before the next is requested."""
-        while len(places := self._places()) < self.trials:
-            handle = self._ask(len(places))
+    def open_trials(self, *, at_once: bool = False) -> Iterator[OpenTrial]:
+        """Yields the remaining combinations.
+
+        Args:
+            at_once: Whether several run at the same time; else each must be finished before the next is requested.
+                The draws then depend on which are finished.
+        """
+        while len(places := [*self._places(), *self._running()]) < self.trials:
+            handle = self._ask(places, at_once)
             if not self._repeated(handle):
                 number = sum("repeats" not in place.user_attrs for place in places)
                 yield OpenTrial(number, self._values(handle.params), handle)
@@ -160,26 +165,38 @@ class SweepStudy:
             if trial.state.is_finished() and not (trial.state.name == "FAIL" and not _has_outcome(trial))
         ]
 
+    def _running(self) -> list[optuna.trial.FrozenTrial]:
+        from optuna.trial import TrialState
+
+        return self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
     def _release_lost(self) -> None:
         """Marks trials of a killed process as failed and queues their values again."""
         from optuna.trial import TrialState
 
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        for trial in self._running():
             self.study.tell(trial.number, state=TrialState.FAIL)
             if self.grid is None and not _has_outcome(trial) and len(trial.params) == len(self.spaces):
                 self.study.enqueue_trial(trial.params)
 
-    def _ask(self, place: int) -> optuna.Trial:
+    def _ask(self, places: Sequence[optuna.trial.FrozenTrial], at_once: bool) -> optuna.Trial:
         from optuna.samplers import TPESampler
         from optuna.trial import TrialState
 
         # One generator per position, so that a resumed search draws the same.
-        self.study.sampler = TPESampler(
-            seed=int(np.random.SeedSequence([self.seed, place]).generate_state(1)[0])
-        )
+        seed = int(np.random.SeedSequence([self.seed, len(places)]).generate_state(1)[0])
+        # Trials that run count as bad ones: others at the same time are drawn elsewhere.
+        self.study.sampler = TPESampler(seed=seed, constant_liar=True) if at_once else TPESampler(seed=seed)
         if self.grid is not None and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self.study.enqueue_trial({path: _choice(value) for path, value in self.grid[place].items()})
+            self.study.enqueue_trial(self._untried(places))
         return self.study.ask({space.path: _distribution(space) for space in self.spaces})
+
+    def _untried(self, places: Sequence[optuna.trial.FrozenTrial]) -> dict[str, Any]:
+        """The first combination of the grid that no trial has; several at a time may finish in any order."""
+        assert self.grid is not None
+        tried = [place.params for place in places]
+        rows = ({path: _choice(value) for path, value in row.items()} for row in self.grid)
+        return next(row for row in rows if row not in tried)
 
     def _repeated(self, handle: optuna.Trial) -> bool:
         """Ends a trial with already tried values at their score instead of training again."""

@@ -126,7 +126,7 @@ def run_elsewhere(
     failures: list[tuple[Recipe, tuple[str, str]]] = []
     runs = 0
     for recipe, outcome in schedule(
-        recipes, run_task, engine, lost=_lost, arguments=lambda recipe: (task_of(recipe),)
+        recipes, run_task, engine, lost=lost_task, arguments=lambda recipe: (task_of(recipe),)
     ):
         assert outcome is not None
         runs += 1
@@ -144,6 +144,7 @@ def run_elsewhere(
         )
 
 
-def _lost(_recipe: Recipe, reason: str) -> Outcome[Any]:
+def lost_task(_task: object, reason: str) -> Outcome[Any]:
+    """Returns the outcome of a task that an engine lost, for `schedule`."""
     cause, _, remedy = reason.partition(": ")
     return Outcome(None, (cause, remedy or "look at the machine"))

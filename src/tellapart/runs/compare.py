@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.data.examples import TextData, TextSplit
 from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
 from tellapart.evaluation.metrics import METRICS, find_metric, main_metric, metric_label
 from tellapart.evaluation.task import is_ranking
 from tellapart.execution.places import Place
-from tellapart.files import file_stem, write_json
 from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.fingerprints import Fingerprint, check_resumed
 from tellapart.fitting.fit import Announce
@@ -29,13 +28,7 @@ from tellapart.fitting.tracking import check_tracker
 from tellapart.fitting.trial_tasks import TrialTask, run_elsewhere
 from tellapart.fitting.trials import TRIALS, evaluated_split, finished_trial, run_trial, unpacked
 from tellapart.inspection.compared_texts import ComparedTexts, compared_data
-from tellapart.inspection.figures import (
-    save_comparison_plot,
-    save_confusion_heatmap,
-    save_label_distance_heatmap,
-)
-from tellapart.inspection.report import write_comparison_report
-from tellapart.inspection.workbench import write_errors
+from tellapart.inspection.comparison_files import summed_confusion, write_comparison
 from tellapart.recipes import Recipe, compared_recipes
 from tellapart.training.progress import RunsBar
 
@@ -236,11 +229,11 @@ def _compared(
         notes=notes,
     )
     bar.show("report")
-    matrices = {} if labels.regression else {name: _confusion(runs) for name, runs in cells.items()}
+    matrices = {} if labels.regression else {name: summed_confusion(runs) for name, runs in cells.items()}
     errors = wrong.errors()
     note = add_nearest(errors, _never_evaluated(first, first_keys, numbers), labels, baseline.encoder.name)
     workbench = compared_data(errors, labels, matrices, note, wrong.complete) if matrices else None
-    _write(folder, comparison, cells, labels, workbench)
+    write_comparison(folder, comparison, cells, labels, workbench)
     return comparison
 
 
@@ -269,34 +262,3 @@ def _never_evaluated(data: TextData, own: Sequence[str], evaluated: Iterable[str
     """
     foreign = {*evaluated} - {*own}
     return data.train.select([row for row, key in enumerate(data.train.keys()) if key not in foreign])
-
-
-def _confusion(cells: list[dict[str, Any]]) -> np.ndarray:
-    return np.sum([cell["confusion"] for cell in cells], axis=0)
-
-
-def _write(
-    folder: Path,
-    comparison: Comparison,
-    cells: dict[str, list[dict[str, Any]]],
-    labels: LabelSpace,
-    workbench: dict[str, Any] | None,
-) -> None:
-    write_json(folder / "comparison.json", comparison.to_dict())
-    if workbench is not None:
-        write_errors(folder / "errors.json", workbench)
-    write_comparison_report(folder / "comparison.html", comparison, workbench)
-    save_comparison_plot(comparison, folder / "comparison.png")
-    for method, its_cells in cells.items() if not labels.regression else ():
-        total = _confusion(its_cells)
-        stem = file_stem(method)
-        title = f"{method}: gold (rows) and predicted classes"
-        save_confusion_heatmap(total, labels.names, folder / f"confusion-{stem}.png", title, labels.ranks)
-        distances = [cell["label_distance"] for cell in its_cells if cell["label_distance"]]
-        if distances:
-            save_label_distance_heatmap(
-                np.mean(distances, axis=0),
-                labels.names,
-                folder / f"label-distance-{stem}.png",
-                ranks=labels.ranks,
-            )

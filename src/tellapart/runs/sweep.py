@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +11,14 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from tellapart.data.examples import TextData
 from tellapart.errors import (
-    DataError,
     OutputError,
     RecipeError,
     TellapartError,
     TrackerError,
     UserError,
 )
-from tellapart.evaluation.metrics import METRICS, find_metric, main_metric
+from tellapart.evaluation.metrics import METRICS
 from tellapart.evaluation.sweeps import (
     SweepBaseline,
     SweepResult,
@@ -29,7 +26,8 @@ from tellapart.evaluation.sweeps import (
     summary,
     value_text,
 )
-from tellapart.evaluation.task import is_ranking, task_metrics
+from tellapart.execution.engine import Engine, schedule
+from tellapart.execution.places import Place
 from tellapart.files import replacing, write_json
 from tellapart.fitting.environment import check_single_process, environment
 from tellapart.fitting.fingerprints import (
@@ -39,13 +37,22 @@ from tellapart.fitting.fingerprints import (
     read_fingerprint,
     recipe_fingerprint,
 )
-from tellapart.fitting.fit import Announce, fit
+from tellapart.fitting.fit import Announce
 from tellapart.fitting.folder import CHECKPOINTS, claimed, inputs_of
 from tellapart.fitting.pruning import STEPS_A_SEED, PruningCallback, report
-from tellapart.fitting.rows import read_rows, resolve_method, split_data
+from tellapart.fitting.rows import resolve_method
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.study import OpenTrial, SweepStudy, import_optuna, open_study
-from tellapart.fitting.tracking import TRACKING, check_tracker, final_metrics, tracked
+from tellapart.fitting.sweep_trials import (
+    SweepRows,
+    SweepScores,
+    SweepTask,
+    run_sweep_task,
+    scored,
+    seed_score,
+)
+from tellapart.fitting.tracking import TRACKING, check_tracker
+from tellapart.fitting.trial_tasks import lost_task
 from tellapart.inspection.report import write_sweep_report
 from tellapart.inspection.sweep_figure import save_sweep_plot
 from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
@@ -78,6 +85,7 @@ def sweep(
     announce: Callable[[Sequence[str]], None] | None = None,
     track: str | None = None,
     recipe_file: str | Path | None = None,
+    place: Place | None = None,
 ) -> SweepResult:
     """Trains a recipe with each combination of values and scores it on the validation rows.
 
@@ -104,6 +112,8 @@ def sweep(
         track: Experiment tracker, `tensorboard`, `trackio`, `mlflow` or `wandb`, which writes below `tracking`:
             one run per trial and seed.
         recipe_file: The file of the recipe, which is never deleted with an overwritten folder.
+        place: Where trials run; by default in this process, or one per GPU where there are several. Several at a time
+            run to their end, and values are drawn before all earlier scores are known.
 
     Raises:
         RecipeError: A search space, the baseline or a number is invalid.
@@ -114,6 +124,8 @@ def sweep(
     """
     check_single_process("a sweep")
     check_tracker(track)
+    place = place or Place()
+    place.check_tracked(track)
     for name, number in (("trials", trials), ("seeds", seeds)):
         if number is not None and number < 1:
             raise RecipeError(f"there cannot be {number} {name}", f"use --{name} 1 or more")
@@ -121,11 +133,13 @@ def sweep(
     searched = parse_spaces(recipe, spaces)
     baseline_recipe = _baseline_recipe(recipe, baseline)
     import_optuna()
-    rows = _Rows(recipe)
+    rows = SweepRows(recipe)
     fingerprint = _fingerprint(recipe, baseline_recipe, rows, searched, seeds, prune)
-    with claimed(
-        output, resume=resume, overwrite=overwrite, inputs=(recipe_file, *inputs_of(recipe))
-    ) as folder:
+    inputs = (recipe_file, *inputs_of(recipe))
+    with (
+        place.engine() as engine,
+        claimed(output, resume=resume, overwrite=overwrite, inputs=inputs) as folder,
+    ):
         if (folder / "study.db").exists() and read_fingerprint(folder) is None:
             raise UserError(
                 f"an earlier version began the sweep in {folder} and kept no record of its settings and rows",
@@ -133,13 +147,15 @@ def sweep(
             )
         check_resumed(folder, fingerprint, resume=resume)
         if announce is not None:
-            announce(rows.read.notes)
+            announce([*rows.read.notes, *engine.notes])
         runs = _Runs(recipe, rows, folder, seeds, quiet, pretrainer, announce, track)
         with open_study(
             folder / "study.db", greater_is_better=runs.metric.greater_is_better, prune=prune
         ) as study:
             search = SweepStudy(study, searched, trials, recipe.seed)
             with runs.bar(search, baseline_recipe, quiet) as bar:
+                if engine.isolated:
+                    runs.elsewhere(engine, search, baseline_recipe, bar)
                 held_against = None if baseline_recipe is None else runs.baseline(baseline_recipe, study, bar)
                 for trial in search.open_trials():
                     runs.trial(trial, search, bar)
@@ -165,7 +181,7 @@ def sweep(
 def _fingerprint(
     recipe: Recipe,
     baseline: Recipe | None,
-    rows: _Rows,
+    rows: SweepRows,
     spaces: Sequence[SearchSpace],
     seeds: int,
     prune: bool,
@@ -179,50 +195,13 @@ def _fingerprint(
     return fingerprint.model_copy(update={"settings": fingerprint.settings | compared})
 
 
-class _Rows:
-    """Reads the rows once and splits them once per seed.
-
-    Raises:
-        DataError: The rows cannot be used, or there are no validation rows.
-        RecipeError: The task does not have the recipe's metric.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        self.read = read_rows(recipe)
-        ranking = is_ranking(self.read.labels, self.read.train)
-        named = [stage.metric for stage in recipe.stages if stage.metric]
-        self.metric = named[-1] if named else self.read.metric or main_metric(self.read.labels, ranking)
-        find_metric(self.read.labels, self.metric, ranking)
-        self._splits: dict[tuple[int, int | None], TextData] = {}
-        self.of(recipe)
-
-    def of(self, recipe: Recipe) -> TextData:
-        """Returns the splits for a recipe's seed and number of training rows."""
-        key = recipe.seed, recipe.data.train_rows
-        if key not in self._splits:
-            data = split_data(recipe, self.read)
-            if data.validation is None or data.validation.labels is None:
-                raise DataError(
-                    "there are no labelled validation rows to score trials on",
-                    "add a validation split, or more training rows to take it from",
-                )
-            self._splits[key] = data
-        return self._splits[key]
-
-    def sizes(self, seed: int) -> dict[str, int]:
-        """Returns split name to number of rows, for the unvaried recipe."""
-        splits = self.of(self.recipe.model_copy(update={"seed": seed})).splits
-        return {name: len(split) for name, split in splits.items()}
-
-
 class _Runs:
     """Runs recipes over the seeds of a sweep, each in a temporary folder."""
 
     def __init__(
         self,
         recipe: Recipe,
-        rows: _Rows,
+        rows: SweepRows,
         folder: Path,
         seeds: int,
         quiet: bool,
@@ -267,19 +246,33 @@ class _Runs:
         error: TellapartError | None = None
         try:
             self._score_seeds(trial, scores)
-            outcome = self.metric.display(search.complete(trial, scores, time.perf_counter() - start))
         except import_optuna().TrialPruned:
             search.prune(trial, scores, time.perf_counter() - start)
-            outcome = "stopped early"
+            self._show(trial, "stopped early", search, bar)
+            return
         except (OutputError, TrackerError):
             raise  # not caused by the values
         except torch.OutOfMemoryError:
             error = UserError("the device is out of memory", "lower the batch size or --max-length")
         except TellapartError as raised:
             error = raised
+        self._record(trial, scores, time.perf_counter() - start, error, search, bar)
+
+    def _record(
+        self,
+        trial: OpenTrial,
+        scores: dict[int, float],
+        seconds: float,
+        error: TellapartError | None,
+        search: SweepStudy,
+        bar: RunsBar,
+    ) -> None:
         if error is not None:
-            search.fail(trial, error, scores, time.perf_counter() - start)
-            outcome = f"failed: {error}"
+            search.fail(trial, error, scores, seconds)
+        told = f"failed: {error}" if error else self.metric.display(search.complete(trial, scores, seconds))
+        self._show(trial, told, search, bar)
+
+    def _show(self, trial: OpenTrial, outcome: str, search: SweepStudy, bar: RunsBar) -> None:
         values = ", ".join(f"{path}={value_text(value)}" for path, value in trial.parameters.items())
         number = f"trial {trial.number + 1} of at most {search.trials}"
         bar.finish(f"{number}: {values}: {outcome}", len(self.seeds))
@@ -300,30 +293,63 @@ class _Runs:
         self, recipe: Recipe, seed: int, name: str, callbacks: Sequence[TrainerCallback] = ()
     ) -> float:
         """Trains with one seed and returns the metric on its validation rows; `name` is that of the tracker's run."""
-        # The validation rows score the trials, so that no trial may train on them.
-        unseen = recipe.data.model_copy(update={"validation_in_training": False})
-        seeded = recipe.model_copy(update={"seed": seed, "data": unseen})
-        data, scratch = self.rows.of(seeded), self.folder / CHECKPOINTS
-        with tracked(self.track, self.folder / TRACKING, name, scratch, part=name) as tracker:
-            logged = () if tracker is None else (tracker,)
-            announce = self.announce if seed == self.seeds[0] else None
-            try:
-                fitted = fit(
-                    seeded, data, scratch, callbacks=[*logged, *callbacks], announce=announce, **self.options
-                )
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
-            assert data.validation is not None
-            metrics = task_metrics(
-                fitted.labels,
-                data.validation,
-                fitted.scores(data.validation),
-                fitted.decision.applied_thresholds,
-                without_positive=recipe.data.without_positive,
+        seeded = scored(recipe, seed)
+        return seed_score(
+            seeded,
+            self.rows.of(seeded),
+            self.folder / CHECKPOINTS,
+            self.rows.metric,
+            name=name,
+            log=self.folder / TRACKING,
+            callbacks=callbacks,
+            announce=self.announce if seed == self.seeds[0] else None,
+            track=self.track,
+            **self.options,
+        )
+
+    def elsewhere(self, engine: Engine, search: SweepStudy, baseline: Recipe | None, bar: RunsBar) -> None:
+        """Runs what is left of baseline and trials on an engine of other processes; no trial stops early."""
+
+        def left() -> Iterator[tuple[OpenTrial | None, Recipe]]:
+            if baseline is not None and len(self._scored_seeds(search.study)) < len(self.seeds):
+                yield None, baseline
+            for trial in search.open_trials(at_once=True):
+                try:
+                    yield trial, with_parameters(self.recipe, trial.parameters)
+                except RecipeError as error:
+                    self._record(trial, {}, 0.0, error, search, bar)
+
+        def task(trial: OpenTrial | None, recipe: Recipe) -> SweepTask:
+            seeded = [scored(recipe, seed) for seed in self.seeds]
+            return SweepTask(
+                name="baseline" if trial is None else f"trial{trial.number}",
+                runs=tuple((one, self.rows.of(one)) for one in seeded),
+                metric=self.rows.metric,
+                folder=self.folder.resolve() if engine.shares_files else None,
+                directory=str(Path.cwd()),
+                pretrainer=self.options["pretrainer"],
+                track=self.track,
             )
-            if tracker is not None:
-                tracker.finish(final_metrics({"validation": metrics}))
-        return metrics[self.rows.metric]
+
+        for (trial, recipe), outcome in schedule(
+            left(), run_sweep_task, engine, lost=lost_task, arguments=lambda run: (task(*run),)
+        ):
+            assert outcome is not None
+            if self.announce is not None:
+                self.announce(outcome.notes)
+            error = None if outcome.error is None else UserError(*outcome.error)
+            found = outcome.value or SweepScores({}, {})
+            if trial is not None:
+                self._record(trial, found.scores, sum(found.seconds.values()), error, search, bar)
+                continue
+            if error is not None:
+                raise error
+            done = {
+                str(seed): {"score": score, "seconds": found.seconds[seed]}
+                for seed, score in found.scores.items()
+            }
+            search.study.set_user_attr("baseline", done)
+            bar.finish(f"baseline {recipe.method}", len(self.seeds))
 
 
 def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
