@@ -45,7 +45,11 @@ def sweep(
     ] = None,
     prune: Annotated[
         bool,
-        o.option("--prune/--no-prune", "Stop trials early that are below the median of the others.", _SWEEP),
+        o.option(
+            "--prune/--no-prune",
+            "Stop trials early that are below the median of the others; not with --jobs or --on.",
+            _SWEEP,
+        ),
     ] = True,
     jobs: o.Jobs = None,
     on: o.On = None,

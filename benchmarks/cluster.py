@@ -1,0 +1,164 @@
+"""A comparison on a Ray cluster of two nodes on this machine, beside the same comparison without one.
+
+    python benchmarks/cluster.py compare
+    python benchmarks/cluster.py kill
+    python benchmarks/cluster.py predict --rows 1000000
+
+`compare` runs twelve cells in this process, in two processes and on the cluster, compares their trials value by value,
+and takes the time that the cluster adds to a cell. `kill` kills a node while cells run on both. `predict` scores rows
+in parts, here and on the cluster while the process of an actor is killed, and compares row counts and checksums.
+Results are written to benchmarks/results/cluster.json, one entry per event.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from ray.cluster_utils import Cluster
+
+from evidence import RESULTS
+from tellapart.execution.places import Place
+from tellapart.files import write_json
+from tellapart.fitting import trial_tasks
+from tellapart.fitting.environment import environment
+from tellapart.recipes import validated
+from tellapart.runs.compare import compare
+
+METHODS = ["tfidf", "frozen", "cross-entropy:stages.0.epochs=2"]
+SEEDS = 4
+DATA = {"source": "trec6", "few_shot": 20}
+RESULT = RESULTS / "cluster.json"
+
+
+@contextmanager
+def cluster(nodes: int = 2) -> Iterator[tuple[Cluster, list[Any]]]:
+    """A head without cores, and nodes with one core each."""
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        yield started, [started.add_node(num_cpus=1) for _ in range(nodes)]
+    finally:
+        started.shutdown()
+
+
+def run(folder: Path, place: Place | None) -> dict[str, Any]:
+    """Runs the twelve cells; returns the wall time and the cells as they were reported."""
+    notes: list[str] = []
+    start = time.perf_counter()
+    compare(
+        validated({"data": DATA, "seed": 7000}),
+        METHODS,
+        folder,
+        trials=SEEDS,
+        quiet=True,
+        place=place,
+        announce=notes.extend,
+    )
+    return {
+        "seconds": round(time.perf_counter() - start, 2),
+        "notes": [n for n in notes if n.startswith("Runs ")],
+    }
+
+
+def trials(folder: Path) -> dict[str, dict[str, Any]]:
+    """The trial files without what may differ: times and descriptions of machines."""
+    read = {file.name: json.loads(file.read_text()) for file in sorted((folder / "trials").glob("*.json"))}
+    return {
+        name: {key: value for key, value in trial.items() if key not in ("seconds", "environment")}
+        for name, trial in read.items()
+    }
+
+
+def own_seconds(folder: Path) -> float:
+    """The sum of the times that the cells report of themselves."""
+    return sum(json.loads(file.read_text())["seconds"] for file in (folder / "trials").glob("*.json"))
+
+
+def compared(work: Path) -> dict[str, Any]:
+    """The comparison here, in two processes, and on the cluster."""
+    found: dict[str, Any] = {"here": run(work / "here", None), "jobs": run(work / "jobs", Place(jobs=2))}
+    with cluster() as (started, _):
+        found["ray"] = run(work / "ray", Place(on=started.address))
+    expected = trials(work / "here")
+    for name in ("jobs", "ray"):
+        found[name]["equal_cells"] = sum(trials(work / name)[cell] == expected[cell] for cell in expected)
+    for name in ("here", "jobs", "ray"):
+        at_once = 1 if name == "here" else 2
+        found[name]["cells"] = len(expected)
+        found[name]["overhead_seconds_per_cell"] = round(
+            (found[name]["seconds"] * at_once - own_seconds(work / name)) / len(expected), 3
+        )
+    return found
+
+
+def killed(work: Path) -> dict[str, Any]:
+    """The comparison on the cluster, one of whose nodes is killed once three cells are finished."""
+    expected = work / "here"
+    run(expected, None)
+    submitted: Counter[str] = Counter()
+    original = trial_tasks.schedule
+
+    def counting(recipes: Any, function: Any, engine: Any, **rest: Any) -> Any:
+        arguments: Callable[..., Any] = rest.pop("arguments")
+
+        def counted(recipe: Any) -> Any:
+            submitted[f"{recipe.method}, seed {recipe.seed}"] += 1
+            return arguments(recipe)
+
+        return original(recipes, function, engine, arguments=counted, **rest)
+
+    trial_tasks.schedule = counting
+    with cluster() as (started, nodes):
+        folder = work / "ray"
+
+        def kill() -> None:
+            while len(list((folder / "trials").glob("*.json"))) < 3:
+                time.sleep(0.1)
+            raylet = psutil.Process(nodes[1].all_processes["raylet"][0].process.pid)
+            for process in [*raylet.children(recursive=True), raylet]:
+                process.kill()
+
+        killer = threading.Thread(target=kill, daemon=True)
+        killer.start()
+        found = run(folder, Place(on=started.address))
+        killer.join()
+    here, there = trials(expected), trials(folder)
+    return found | {
+        "cells": len(here),
+        "finished_cells": len(there),
+        "equal_cells": sum(there.get(name) == trial for name, trial in here.items()),
+        "started": sum(submitted.values()),
+        "repeated": sorted(name for name, count in submitted.items() if count > 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("event", choices=["compare", "kill"])
+    given = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as each cell on the cluster has
+    work = Path(tempfile.mkdtemp())
+    try:
+        found = {"compare": compared, "kill": killed}[given.event](work)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    results = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
+    write_json(RESULT, results | {given.event: found | {"environment": environment()}})
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
