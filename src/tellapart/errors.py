@@ -55,6 +55,10 @@ class DataError(UserError):
     """The data cannot be used as they are."""
 
 
+class NoRowsError(DataError):
+    """A file of data has no rows."""
+
+
 class RecipeError(UserError):
     """A recipe or an option is invalid."""
 

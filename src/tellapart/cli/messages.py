@@ -58,7 +58,7 @@ def failures_in_one_line(debug: bool) -> Iterator[None]:
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has already caught the KeyboardInterrupt
             print(
-                "interrupted: train, compare, reproduce, sweep and pretrain resume with --resume.",
+                "interrupted: train, compare, reproduce, sweep, pretrain and predict (parts) resume with --resume.",
                 file=sys.stderr,
             )
         raise

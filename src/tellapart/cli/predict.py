@@ -1,4 +1,4 @@
-"""`tellapart predict`: predictions for the rows of a file."""
+"""`tellapart predict`: predictions for the rows of files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,16 @@ from tellapart.cli.messages import print_notes
 
 def predict(
     model: o.Model,
-    file: Annotated[str, o.argument("FILE", "Rows with the text: CSV, TSV, JSONL, JSON or Parquet.")],
-    output: Annotated[Path, o.option("--output", "File to write; its suffix selects the format.")],
+    file: Annotated[
+        str,
+        o.argument(
+            "FILE", "Rows with the text: CSV, TSV, JSONL, JSON or Parquet; a folder, or a quoted pattern."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        o.option("--output", "File to write; its suffix selects the format. For several files a folder."),
+    ],
     text: o.Text = None,
     text_pair: o.TextPair = None,
     prefix: Annotated[
@@ -27,25 +35,37 @@ def predict(
         o.option("--top-k", "Most probable labels to add, with their probabilities.", "Output", "N", min=0),
     ] = 0,
     precision: o.Precision = "auto",
+    rows_per_part: Annotated[
+        int | None,
+        o.option("--rows-per-part", "Most rows of a part. Default: 131072.", "Output", "N", min=1),
+    ] = None,
+    resume: o.Resume = False,
+    overwrite: o.Overwrite = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Label the rows of a file.
+    """Label the rows of a file, or of many files.
 
     The texts are read from the column that the model was trained on. All
     columns are kept; predicted_label and probability are added, as lists for
     multi-label models. Regression models add predicted_score. Models that
     abstain add decision, and those with prediction sets prediction_set.
 
+    The rows of a folder, or of the files that a pattern such as
+    'new/*.parquet' matches, are written as a folder of Parquet files, the
+    parts, with an index. --resume goes on with an interrupted run.
+
     Examples:
     tellapart predict runs/tickets new.csv --output labelled.csv
     tellapart predict runs/tickets new.jsonl --text body --output labelled.parquet
     tellapart predict runs/tickets new.csv --top-k 3 --margin --output labelled.csv
+    tellapart predict runs/tickets new/ --output labelled --resume
     """
     from tellapart.cli.tables import print_json
 
     with without_collections():
         from tellapart.runs.predict import predict as run
+        from tellapart.scoring.index import written_parts
 
     rows = run(
         model,
@@ -57,10 +77,16 @@ def predict(
         margin=margin,
         top_k=top_k,
         precision=precision,
+        rows_per_part=rows_per_part,
+        resume=resume,
+        overwrite=overwrite,
         quiet=quiet,
         announce=print_notes,
     )
+    summary = {"output": str(output), "rows": rows} | written_parts(output)
     if json:
-        print_json({"output": str(output), "rows": rows})
+        print_json(summary)
+    elif "parts" in summary:
+        print(f"{rows} rows of {summary['files']} file(s) written to {output} in {summary['parts']} part(s)")
     else:
         print(f"{rows} rows written to {output}")

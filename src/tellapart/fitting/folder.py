@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator
@@ -212,9 +213,13 @@ def _output_errors(folder: Path) -> Iterator[None]:
 
 def _is_run_folder(folder: Path) -> bool:
     """Whether all files have names that runs write, so that --overwrite never deletes anything else."""
-    names = {path.name for path in _content(folder)}
-    return all(name in RUN_FILES or name.startswith(("confusion-", "label-distance-")) for name in names)
+    # A process that was killed while it wrote a file leaves it under the name of `tellapart.files.replacing`.
+    names = {_UNFINISHED.sub(r"\1", path.name) for path in _content(folder)}
+    return all(name in RUN_FILES or _NUMBERED.match(name) is not None for name in names)
 
+
+_UNFINISHED = re.compile(r"^\.(.+)\.\d+\.tmp$")
+_NUMBERED = re.compile(r"confusion-|label-distance-|part-\d+-\d+\.parquet$")
 
 RUN_FILES = {
     "model",
@@ -249,6 +254,7 @@ RUN_FILES = {
     "audit.html",
     "suspects.csv",
     "vectors",
+    "_parts.json",
 }
 
 

@@ -111,12 +111,14 @@ def run_bar(**options: Any) -> tqdm:
 
 
 @contextlib.contextmanager
-def rows_bar(total: int, *, quiet: bool, title: str = "scoring") -> Iterator[Callable[[int], Any] | None]:
+def rows_bar(
+    total: int, *, quiet: bool, title: str = "scoring", unit: str = "row"
+) -> Iterator[Callable[[int], Any] | None]:
     """Yields a callback for the number of rows done that updates a bar on stderr; None if quiet."""
     if quiet:
         yield None
         return
-    with run_bar(total=total, desc=title, unit="row") as bar:
+    with run_bar(total=total, desc=title, unit=unit) as bar:
         yield bar.update
 
 

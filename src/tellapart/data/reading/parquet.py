@@ -30,8 +30,8 @@ def read_parquet(path: Path) -> pa.Table:
         return pa.Table.from_batches(_batches(file, path), file.schema_arrow)
 
 
-def parquet_blocks(path: Path, rows: int) -> Iterator[pa.Table]:
-    """Yields the rows of a file in tables of at most `rows` rows.
+def parquet_blocks(path: Path, rows: int, group: int = 0) -> Iterator[pa.Table]:
+    """Yields the rows of a file in tables of at most `rows` rows, from a row group on.
 
     Raises:
         DataError: Two columns have the same name.
@@ -39,8 +39,24 @@ def parquet_blocks(path: Path, rows: int) -> Iterator[pa.Table]:
     """
     with pyarrow.parquet.ParquetFile(path) as file:
         check_names(file.schema_arrow.names, str(path))
-        for batch in file.iter_batches(batch_size=rows):
+        groups = list(range(group, file.num_row_groups))
+        for batch in file.iter_batches(batch_size=rows, row_groups=groups):
             yield pa.Table.from_batches([batch], file.schema_arrow)
+
+
+def row_group_of(path: Path, row: int) -> tuple[int, int]:
+    """Returns the number of the row group that holds a row, and the row's place in it, both from 0.
+
+    Raises:
+        pyarrow.ArrowException: The file is damaged.
+    """
+    metadata = pyarrow.parquet.read_metadata(path)
+    for group in range(metadata.num_row_groups):
+        held = metadata.row_group(group).num_rows
+        if row < held:
+            return group, row
+        row -= held
+    return metadata.num_row_groups, row
 
 
 def _batches(file: pyarrow.parquet.ParquetFile, path: Path) -> Iterator[pa.RecordBatch]:

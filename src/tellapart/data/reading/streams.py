@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,11 @@ from tellapart.data.examples import TextSplit
 from tellapart.data.reading import tables
 from tellapart.data.reading.columns import Columns
 from tellapart.data.reading.jsontext import check_json_lines, line_blocks
-from tellapart.data.reading.parquet import parquet_blocks
+from tellapart.data.reading.parquet import parquet_blocks, row_group_of
 from tellapart.data.reading.tables import delimited_options, explaining, parse_json_lines, schema_as_written
 from tellapart.data.reading.unpacking import open_file
 from tellapart.data.reading.values import missing_values, read_examples
-from tellapart.errors import DataError
+from tellapart.errors import DataError, NoRowsError
 
 Item = TypeVar("Item")
 
@@ -41,6 +41,7 @@ class RowStream:
 
     Args:
         path: The file.
+        kind: Its format.
         schema: The columns of every part.
         rows: Number of rows, at least one.
         missing: For each column with missing values: their number and the first such row, counted from 1.
@@ -48,16 +49,15 @@ class RowStream:
     """
 
     path: Path
+    kind: str
     schema: pa.Schema
     rows: int
     missing: Mapping[str, tuple[int, int]]
     blocks: Callable[[], Iterator[pa.Table]]
 
     def parts(self) -> Iterator[pa.Table]:
-        """Yields tables of at most `ROWS_A_PART` rows, in the order of the file."""
-        for block in self.blocks():
-            for start in range(0, len(block), ROWS_A_PART):
-                yield block.slice(start, ROWS_A_PART)
+        """Yields tables of `ROWS_A_PART` rows, the last of those that are left, in the order of the file."""
+        return regrouped(self.blocks(), ROWS_A_PART)
 
     def check_texts(self, columns: Columns) -> None:
         """Checks that every row has its texts.
@@ -84,11 +84,9 @@ def open_rows(path: str | Path) -> RowStream:
         DataError: The file is missing, of unknown format, empty, not UTF-8 or broken.
     """
     path, kind = tables.readable_file(path)
-    compressed = kind == "Parquet" or path.suffix.lower() == ".gz"
-    small = path.stat().st_size * (_COMPRESSION if compressed else 1) <= STREAM_BYTES
-    if small or kind not in _BLOCKS:
+    if not _is_streamed(path, kind):
         table = tables.read_table(path, kind)
-        return RowStream(path, table.schema, len(table), _missing([table]), lambda: iter([table]))
+        return RowStream(path, kind, table.schema, len(table), _missing([table]), lambda: iter([table]))
     schema = None
     if kind == "JSON Lines":
         with explaining(path, kind):
@@ -108,8 +106,52 @@ def open_rows(path: str | Path) -> RowStream:
 
     missing = _missing(seen())
     if not rows or schema is None:
-        raise DataError(f"{path} has no rows", "give a file with rows")
-    return RowStream(path, schema, rows, missing, lambda: _explained(path, kind, schema))
+        raise NoRowsError(f"{path} has no rows", "give a file with rows")
+    return RowStream(path, kind, schema, rows, missing, lambda: _explained(path, kind, schema))
+
+
+def rows_from(path: Path, kind: str, schema: pa.Schema, first: int = 0) -> Iterator[pa.Table]:
+    """Reads a file from one of its rows on, without checking it again.
+
+    Row groups of Parquet before that row are not read; the rows of other files are read and dropped.
+
+    Args:
+        path: A file that `open_rows` has checked.
+        kind: Its format, as of `tellapart.data.reading.tables.readable_file`.
+        schema: The columns to return, those of the file in any order; values are converted without loss.
+        first: The first row, counted from 0.
+
+    Raises:
+        DataError: The file cannot be read any more, or the schema cannot hold a value.
+    """
+    if not _is_streamed(path, kind):
+        blocks = iter([tables.read_table(path, kind)])
+    elif kind == "Parquet":
+        blocks, first = _parquet_from(path, first)
+    else:
+        blocks = _explained(path, kind, schema)
+    for block in blocks:
+        if len(block) > first:
+            yield _converted(block.slice(first), schema, path)
+        first = max(0, first - len(block))
+
+
+def regrouped(blocks: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """Yields the rows of tables as tables of exactly `rows` rows, the last of those that are left."""
+    held: list[pa.Table] = []
+    wanted = rows
+    for block in blocks:
+        start = 0
+        while start < len(block):
+            piece = block.slice(start, wanted)
+            held.append(piece)
+            start += len(piece)
+            wanted -= len(piece)
+            if not wanted:
+                yield pa.concat_tables(held)
+                held, wanted = [], rows
+    if held:
+        yield pa.concat_tables(held)
 
 
 def first_examples(stream: RowStream, columns: Columns, most: int) -> TextSplit:
@@ -136,6 +178,33 @@ def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
             yield item
 
 
+def _is_streamed(path: Path, kind: str) -> bool:
+    """Whether a file is read in blocks: if it is large, and of a format that can be."""
+    compressed = kind == "Parquet" or path.suffix.lower() == ".gz"
+    small = path.stat().st_size * (_COMPRESSION if compressed else 1) <= STREAM_BYTES
+    return not small and kind in _BLOCKS
+
+
+def _parquet_from(path: Path, first: int) -> tuple[Iterator[pa.Table], int]:
+    """Returns the blocks of a file from the row group of a row on, and the place of the row in them."""
+    with explaining(path, "Parquet"):
+        group, place = row_group_of(path, first)
+    return _explained_blocks(path, "Parquet", lambda: parquet_blocks(path, ROWS_A_PART, group)), place
+
+
+def _converted(block: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
+    if block.schema.equals(schema, check_metadata=True):
+        return block
+    try:
+        return block.select(schema.names).cast(schema)
+    except (pa.ArrowException, KeyError) as error:
+        raise DataError(
+            f"the values of {path} cannot be converted to the types of the files before it "
+            f"({str(error).splitlines()[0]})",
+            "write the column with the same type in every file",
+        ) from error
+
+
 def _missing(blocks: Iterator[pa.Table] | list[pa.Table]) -> dict[str, tuple[int, int]]:
     missing: dict[str, tuple[int, int]] = {}
     before = 0
@@ -151,8 +220,12 @@ def _missing(blocks: Iterator[pa.Table] | list[pa.Table]) -> dict[str, tuple[int
 
 def _explained(path: Path, kind: str, schema: pa.Schema | None) -> Iterator[pa.Table]:
     """Yields the blocks of a file; reading errors become a DataError."""
+    return _explained_blocks(path, kind, lambda: _BLOCKS[kind](path, schema))
+
+
+def _explained_blocks(path: Path, kind: str, start: Callable[[], Iterator[pa.Table]]) -> Iterator[pa.Table]:
     with explaining(path, kind):
-        blocks = _BLOCKS[kind](path, schema)
+        blocks = start()
     while True:
         with explaining(path, kind):
             block = next(blocks, None)

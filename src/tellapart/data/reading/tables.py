@@ -23,7 +23,7 @@ from tellapart.data.reading.parquet import read_parquet
 from tellapart.data.reading.textfiles import explain, find_dialect, kind_of
 from tellapart.data.reading.types import check_names, is_bytes
 from tellapart.data.reading.unpacking import open_file
-from tellapart.errors import DataError, UserError, did_you_mean
+from tellapart.errors import DataError, NoRowsError, UserError, did_you_mean
 from tellapart.files import replacing, user_path
 
 FORMATS = {
@@ -80,7 +80,7 @@ def read_table(path: str | Path, kind: str | None = None) -> pa.Table:
         check_names(table.column_names, str(path))
         table.validate(full=True)  # otherwise UTF-8 is not checked in JSON and Parquet
     if table.num_rows == 0:
-        raise DataError(f"{path} has no rows", "give a file with rows")
+        raise NoRowsError(f"{path} has no rows", "give a file with rows")
     return table
 
 
@@ -99,7 +99,7 @@ def readable_file(path: str | Path, kind: str | None = None) -> tuple[Path, str]
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"there is no file {path}{did_you_mean(path.name, siblings)}", "check the path")
     if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty", "give a file with rows")
+        raise NoRowsError(f"{path} is empty", "give a file with rows")
     return path, kind or input_format(path) or _required_format(path, DataError)
 
 

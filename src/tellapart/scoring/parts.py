@@ -1,0 +1,301 @@
+"""Predicts the rows of many files in parts, on this machine; an interrupted run keeps its finished parts."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from tellapart.data.reading.columns import ColumnNames, Columns, find_model_columns
+from tellapart.encoders.precision import Precision
+from tellapart.errors import RecipeError, UserError
+from tellapart.fitting.fingerprints import Fingerprint, model_contents
+from tellapart.fitting.folder import LOCK, claimed
+from tellapart.fitting.loading import trained_columns
+from tellapart.scoring.index import (
+    INDEX,
+    IndexedFile,
+    PartsIndex,
+    check_same_files,
+    encoded_schema,
+    indexed_columns,
+    indexed_parts,
+    read_index,
+    write_index,
+)
+from tellapart.scoring.inputs import Inputs, check_apart, list_inputs
+from tellapart.scoring.scorer import PartScorer, ScoringOptions
+from tellapart.scoring.surveys import Survey, survey
+from tellapart.scoring.units import PART_NAME, ROWS_PER_PART, Unit, planned_units
+from tellapart.training.progress import rows_bar
+
+Announce = Callable[[Sequence[str]], None]
+
+_UNFINISHED = re.compile(
+    rf"\.({PART_NAME.pattern}|{re.escape(INDEX)})\.\d+\.tmp"
+)  # as of tellapart.files.replacing
+
+
+@dataclass(frozen=True)
+class PartsRequest:
+    """What the user asks for.
+
+    Args:
+        model: A run folder, a plain checkpoint, or an export.
+        source: A file, a folder or a glob pattern.
+        output: The folder of the parts.
+        names: The columns that the user named.
+        prefix: Put before the names of the added columns.
+        margin: Whether to add `second_label` and `margin`.
+        top_k: Number of most probable labels to add.
+        precision: As of `ScoringOptions`.
+        rows_per_part: The most rows of a part.
+    """
+
+    model: str | Path
+    source: str | Path
+    output: str | Path
+    names: ColumnNames = ColumnNames()  # noqa: RUF009  frozen
+    prefix: str = ""
+    margin: bool = False
+    top_k: int = 0
+    precision: Precision = "auto"
+    rows_per_part: int = ROWS_PER_PART
+
+    def __post_init__(self) -> None:
+        if self.rows_per_part < 1:
+            raise UserError(f"a part cannot have {self.rows_per_part} rows", "give at least 1")
+
+    def options(self, columns: Columns, schema: pa.Schema) -> ScoringOptions:
+        """Returns the options of the scorer for the columns that were found."""
+        return ScoringOptions(
+            columns, schema, str(self.source), self.prefix, self.margin, self.top_k, self.precision
+        )
+
+    def fingerprint(self, columns: Columns) -> Fingerprint:
+        """Returns what determines the predictions, besides the rows and the precision."""
+        settings = {
+            "model": str(self.model),
+            "text": columns.text,
+            "text_pair": columns.text_pair,
+            "prefix": self.prefix,
+            "margin": self.margin,
+            "top_k": self.top_k,
+            "rows_per_part": self.rows_per_part,
+        }
+        contents = model_contents({"model": str(self.model)})
+        return Fingerprint(kind="predict", settings=settings, contents=contents)
+
+
+class PartsRun:
+    """A run of which input, model and folder are checked; some, all or none of its parts may be written.
+
+    Args:
+        request: What the user asked for.
+        inputs: The files.
+        surveyed: Their columns and rows.
+        folder: The folder of the parts, locked.
+        index: The index of the run that is resumed; None for a new one, for which the model is loaded and the index
+            written.
+
+    Raises:
+        UserError: As for `PartScorer`.
+        OutputError: The index cannot be written.
+    """
+
+    def __init__(
+        self, request: PartsRequest, inputs: Inputs, surveyed: Survey, folder: Path, index: PartsIndex | None
+    ) -> None:
+        self.request, self.inputs, self.surveyed, self.folder = request, inputs, surveyed, folder
+        self.options = request.options(surveyed.columns, surveyed.schema)
+        self.rows = sum(file.rows for file in surveyed.files)
+        self._weights = None if index is None else index.weights
+        self.index = self._new_index() if index is None else index
+
+    @cached_property
+    def scorer(self) -> PartScorer:
+        """The model, loaded when it is first needed.
+
+        Raises:
+            RecipeError: Its weights are of another type than those that scored the parts that are there.
+        """
+        scorer = PartScorer(self.request.model, self.options)
+        if self._weights not in (None, scorer.weights):
+            raise RecipeError(
+                f"the parts in {self.folder} were scored with weights in {self._weights} (now {scorer.weights})",
+                "resume them with the --precision and the kind of device that they were begun with",
+            )
+        return scorer
+
+    def units(self) -> Iterator[Unit]:
+        """Yields all units, in order."""
+        per_part = self.request.rows_per_part
+        return planned_units(self.inputs.root, self.surveyed.files, per_part, self.folder)
+
+    def is_written(self, unit: Unit) -> bool:
+        """Whether the part of a unit is there and whole; a damaged one is removed."""
+        part = Path(unit.output)
+        if not part.is_file():
+            return False
+        with contextlib.suppress(OSError, pa.ArrowException):
+            found = pyarrow.parquet.read_schema(part).names
+            whole = pyarrow.parquet.read_metadata(part).num_rows == unit.rows
+            if whole and found == [column.name for column in self.index.columns]:
+                return True
+        part.unlink()
+        return False
+
+    def finish(self) -> PartsIndex:
+        """Marks the index as finished, after all parts are written.
+
+        Raises:
+            OutputError: The index cannot be written.
+        """
+        if not self.index.finished:
+            self.index = self.index.model_copy(update={"finished": True})
+            write_index(self.folder, self.index)
+        return self.index
+
+    def _new_index(self) -> PartsIndex:
+        columns = self.surveyed.columns
+        index = PartsIndex(
+            rows=self.rows,
+            fingerprint=self.request.fingerprint(columns),
+            weights=self.scorer.weights,
+            text=columns.text,
+            text_pair=columns.text_pair,
+            columns=indexed_columns(self.scorer.schema),
+            input_schema=encoded_schema(self.surveyed.schema),
+            files=[IndexedFile(**vars(file)) for file in self.surveyed.files],
+            parts=indexed_parts(self.units()),
+        )
+        write_index(self.folder, index)
+        return index
+
+
+def predict_parts(
+    request: PartsRequest,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+    announce: Announce | None = None,
+) -> PartsIndex:
+    """Predicts all rows of files, one part after the other.
+
+    Args:
+        request: Model, files, folder and options.
+        resume: Whether to keep the parts that an interrupted run of the same request has written.
+        overwrite: Whether to replace an earlier run.
+        quiet: Whether to show no progress.
+        announce: Called with notes on what is read.
+
+    Raises:
+        UserError: As for `begun_run` and `PartScorer`.
+        OutputError: A part cannot be written.
+    """
+    with begun_run(request, resume=resume, overwrite=overwrite, quiet=quiet, announce=announce) as run:
+        kept = 0
+        with rows_bar(run.rows, quiet=quiet) as progress:
+            for unit in run.units():
+                if not run.is_written(unit):
+                    run.scorer(unit, progress=progress)
+                    continue
+                kept += 1
+                if progress is not None:
+                    progress(unit.rows)
+        if resume and announce is not None:
+            announce([f"{kept} of {len(run.index.parts)} part(s) had been written before."])
+        return run.finish()
+
+
+@contextlib.contextmanager
+def begun_run(
+    request: PartsRequest,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+    announce: Announce | None = None,
+) -> Iterator[PartsRun]:
+    """Claims the folder of the parts, and checks all files before the model is loaded.
+
+    Args:
+        request: Model, files, folder and options.
+        resume: Whether the folder may hold parts of the same request; its files are then not read again.
+        overwrite: Whether to replace an earlier run.
+        quiet: Whether to show no progress.
+        announce: Called with notes on what is read.
+
+    Raises:
+        DataError: A file cannot be read, differs from the others, or was changed since the run was begun.
+        RecipeError: The folder holds parts of another request.
+        UserError: The folder is in use, cannot be used, or holds what the run reads.
+        OutputError: The folder cannot be written.
+    """
+    inputs = list_inputs(request.source)
+    check_apart(inputs, request.output)
+    trained = trained_columns(request.model)
+    reads = (request.model, inputs.given)
+    with claimed(request.output, resume=resume, overwrite=overwrite, inputs=reads) as folder:
+        before = _earlier_index(folder) if resume else None
+        if before is None:
+            with rows_bar(len(inputs.names), quiet=quiet, title="checking", unit="file") as progress:
+                surveyed = survey(inputs, request.names, trained, progress=progress)
+        else:
+            surveyed = _surveyed_before(request, inputs, folder, before, trained)
+        if announce is not None:
+            rows = sum(file.rows for file in surveyed.files)
+            counted = f"Rows: {rows} in {len(surveyed.files)} file(s)."
+            announce([f"Columns: {surveyed.columns}.", counted, *inputs.notes, *surveyed.notes])
+        run = PartsRun(request, inputs, surveyed, folder, before)
+        if before is not None:
+            _check_only_parts_of(run)
+        yield run
+
+
+def _surveyed_before(
+    request: PartsRequest, inputs: Inputs, folder: Path, before: PartsIndex, trained: ColumnNames | None
+) -> Survey:
+    """Returns what the run that is resumed found in its files, after checking that it was the same run."""
+    columns = find_model_columns(
+        before.schema, request.names, trained, labelled=False, where=str(request.source)
+    )
+    request.fingerprint(columns).check(before.fingerprint, f"the run in {folder}")
+    check_same_files(before, inputs, folder)
+    return Survey(columns, before.schema, before.input_files)
+
+
+def _earlier_index(folder: Path) -> PartsIndex | None:
+    """Returns the index of the run to resume; removes what an interrupted process left half-written.
+
+    Raises:
+        UserError: There are other files, but no index.
+    """
+    others = []
+    for path in folder.iterdir():
+        if _UNFINISHED.fullmatch(path.name):
+            path.unlink()
+        elif path.name != LOCK:
+            others.append(path.name)
+    index = read_index(folder)
+    if index is None and others:
+        raise UserError(
+            f"the output folder {folder} holds {min(others)} but no {INDEX}, so that no run in it can be resumed",
+            "choose another --output",
+        )
+    return index
+
+
+def _check_only_parts_of(run: PartsRun) -> None:
+    """Refuses a folder with further parts: a reader of the folder would take their rows for those of the run."""
+    planned = {Path(unit.output).name for unit in run.units()}
+    for path in run.folder.glob("part-*.parquet"):
+        if path.name not in planned:
+            raise UserError(f"{path} is no part of the run in {run.folder}", "move it elsewhere")
