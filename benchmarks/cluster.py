@@ -4,7 +4,7 @@
     python benchmarks/cluster.py kill
     python benchmarks/cluster.py predict --rows 1000000
 
-`compare` runs twelve cells in this process, in two processes and on the cluster, compares their trials value by value,
+`compare` runs twelve cells in this process, in two processes and on the cluster, compares the trials value by value,
 and takes the time that the cluster adds to a cell. `kill` kills a node while cells run on both. `predict` scores rows
 in parts, here and on the cluster while the process of an actor is killed, and compares row counts and checksums.
 Results are written to benchmarks/results/cluster.json, one entry per event.
@@ -13,6 +13,7 @@ Results are written to benchmarks/results/cluster.json, one entry per event.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet
 from ray.cluster_utils import Cluster
 
 from evidence import RESULTS
@@ -33,8 +36,12 @@ from tellapart.execution.places import Place
 from tellapart.files import write_json
 from tellapart.fitting import trial_tasks
 from tellapart.fitting.environment import environment
-from tellapart.recipes import validated
+from tellapart.fitting.rows import load_data
+from tellapart.recipes import method_recipe, validated
 from tellapart.runs.compare import compare
+from tellapart.runs.predict import predict
+from tellapart.runs.train import train
+from tellapart.scoring.checksums import rows_checksum
 
 METHODS = ["tfidf", "frozen", "cross-entropy:stages.0.epochs=2"]
 SEEDS = 4
@@ -143,16 +150,89 @@ def killed(work: Path) -> dict[str, Any]:
     }
 
 
+def text_rows(count: int, folder: Path) -> None:
+    """Writes short rows as four Parquet files: numbered texts of TREC, no two of them equal."""
+    texts = list(load_data(validated({"data": {"source": "trec6"}})).train.texts)
+    size = -(-count // 4)
+    folder.mkdir()
+    for number, first in enumerate(range(0, count, size)):
+        ids = range(first, min(first + size, count))
+        table = pa.table({"id": ids, "text": [f"{texts[one % len(texts)]} {one}" for one in ids]})
+        pyarrow.parquet.write_table(table, folder / f"rows-{number}.parquet")
+
+
+def predicted(work: Path, rows: int) -> dict[str, Any]:
+    """Rows scored in parts by a linear classifier: here, and by two nodes while a process that scores is killed."""
+    train(method_recipe("tfidf", validated({"data": DATA})), work / "model", quiet=True)
+    text_rows(rows, work / "rows")
+    times = {}
+    for name in ("here", "ray"):
+        start = time.perf_counter()
+        if name == "here":
+            predict(work / "model", work / "rows", work / name, quiet=True)
+        else:
+            with cluster() as (started, _):
+                killer = threading.Thread(target=kill_one_scorer, args=(work / name,), daemon=True)
+                killer.start()
+                predict(
+                    work / "model", work / "rows", work / name, quiet=True, place=Place(on=started.address)
+                )
+                killer.join(timeout=5)
+                lived = killer.is_alive()
+        times[name] = round(time.perf_counter() - start, 1)
+    content = {
+        name: {part.name: hashlib.sha256(part.read_bytes()).hexdigest() for part in parts_of(work / name)}
+        for name in ("here", "ray")
+    }
+    checksums = {name: rows_checksum(work / name) for name in ("here", "ray")}
+    return {
+        "rows": rows,
+        "parts": len(content["here"]),
+        "written_rows": {
+            name: sum(pyarrow.parquet.read_metadata(part).num_rows for part in parts_of(work / name))
+            for name in ("here", "ray")
+        },
+        "equal_parts": sum(content["ray"].get(name) == digest for name, digest in content["here"].items()),
+        "equal_checksum": checksums["here"] == checksums["ray"],
+        "killed": not lived,
+        "seconds": times,
+    }
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """The parts of a run."""
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def kill_one_scorer(folder: Path) -> None:
+    """Kills a process of Ray that has begun a part, once the first part is finished."""
+    while not parts_of(folder):
+        time.sleep(0.02)
+    while True:
+        for process in psutil.process_iter(["cmdline"]):
+            if any(
+                "ray::score_in_worker" in word or "ray::_returned" in word
+                for word in process.info["cmdline"] or ()
+            ):
+                process.kill()
+                return
+        time.sleep(0.02)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("event", choices=["compare", "kill"])
+    parser.add_argument("event", choices=["compare", "kill", "predict"])
+    parser.add_argument("--rows", type=int, default=1_000_000)
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as each cell on the cluster has
     work = Path(tempfile.mkdtemp())
     try:
-        found = {"compare": compared, "kill": killed}[given.event](work)
+        if given.event == "predict":
+            found = predicted(work, given.rows)
+        else:
+            found = {"compare": compared, "kill": killed}[given.event](work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     results = json.loads(RESULT.read_text()) if RESULT.is_file() else {}

@@ -24,8 +24,9 @@ def test_no_file_is_longer_than_400_lines():
 
 
 def test_runs_holds_the_verbs_and_no_more():
-    # 1,700 for the verbs up to `explain`, 100 for `suggest`, 50 for trackers and abstention in the others.
-    assert sum(map(_lines, (SOURCE / "runs").rglob("*.py"))) <= 1_850
+    # 1,700 for the verbs up to `explain`, 100 for `suggest`, 50 for trackers and abstention in the others,
+    # 50 for the places where runs run.
+    assert sum(map(_lines, (SOURCE / "runs").rglob("*.py"))) <= 1_900
 
 
 def test_no_modules_import_each_other_in_a_circle():

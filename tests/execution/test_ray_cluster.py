@@ -109,7 +109,7 @@ def _until(condition):
 
 
 def test_a_cluster_without_room_is_refused(cluster):
-    with pytest.raises(UserError, match="a trial needs 64 cores and 0 GPUs"):
+    with pytest.raises(UserError, match="each run needs 64 cores and 0 GPUs"):
         RayEngine(cluster.address, cores=64)
     with pytest.raises(UserError, match=r"needs 1 cores and 0\.5 GPUs"):
         RayEngine(cluster.address, gpus=0.5)

@@ -28,8 +28,8 @@ def compare(
     ] = 3,
     jobs: o.Jobs = None,
     on: o.On = None,
-    trial_cores: o.TrialCores = None,
-    trial_gpus: o.TrialGpus = None,
+    worker_cores: o.WorkerCores = None,
+    worker_gpus: o.WorkerGpus = None,
     output: o.Output = None,
     track: o.Track = None,
     resume: o.Resume = False,
@@ -58,7 +58,7 @@ def compare(
 
     from tellapart.execution.places import Place
 
-    place = Place(jobs, on, trial_cores, trial_gpus)
+    place = Place(jobs, on, worker_cores, worker_gpus)
     from tellapart.cli.tables import print_json, show_comparison
     from tellapart.runs.compare import compare as run
 

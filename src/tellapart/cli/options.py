@@ -172,17 +172,20 @@ Track = Annotated[
 ]
 Jobs = Annotated[
     int | None,
-    option("--jobs", "Runs at the same time, which share out the cores of the CPU. Default: one.", _WHERE),
+    option(
+        "--jobs", "Runs, or parts, at the same time, which share out the CPU's cores. Default: 1.", _WHERE
+    ),
 ]
 On = Annotated[
     str | None,
     option("--on", "Run on Ray: ray for this machine, or a cluster's ray://HOST:PORT.", _WHERE, "ADDRESS"),
 ]
-TrialCores = Annotated[
-    int | None, option("--trial-cores", "With --on: CPU cores of a run. Default: 1.", _WHERE)
+WorkerCores = Annotated[
+    int | None, option("--worker-cores", "With --on: CPU cores of a run or part. Default: 1.", _WHERE)
 ]
-TrialGpus = Annotated[
-    float | None, option("--trial-gpus", "With --on: GPUs of a run, also a share of one. Default: 0.", _WHERE)
+WorkerGpus = Annotated[
+    float | None,
+    option("--worker-gpus", "With --on: GPUs of a run or part, or a share of one. Default: 0.", _WHERE),
 ]
 Overwrite = Annotated[bool, option("--overwrite", "Replace the contents of the folder.", _OUTPUT)]
 Json = Annotated[bool, option("--json", "Print only JSON on standard output.", _OUTPUT)]

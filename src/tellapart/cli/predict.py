@@ -41,6 +41,10 @@ def predict(
     ] = None,
     resume: o.Resume = False,
     overwrite: o.Overwrite = False,
+    jobs: o.Jobs = None,
+    on: o.On = None,
+    worker_cores: o.WorkerCores = None,
+    worker_gpus: o.WorkerGpus = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -53,7 +57,8 @@ def predict(
 
     The rows of a folder, or of the files that a pattern such as
     'new/*.parquet' matches, are written as a folder of Parquet files, the
-    parts, with an index. --resume goes on with an interrupted run.
+    parts, with an index. --resume goes on with an interrupted run, --jobs
+    and --on score several parts at the same time.
 
     Examples:
     tellapart predict runs/tickets new.csv --output labelled.csv
@@ -62,7 +67,9 @@ def predict(
     tellapart predict runs/tickets new/ --output labelled --resume
     """
     from tellapart.cli.tables import print_json
+    from tellapart.execution.places import Place
 
+    place = Place(jobs, on, worker_cores, worker_gpus)
     with without_collections():
         from tellapart.runs.predict import predict as run
         from tellapart.scoring.index import written_parts
@@ -82,6 +89,7 @@ def predict(
         overwrite=overwrite,
         quiet=quiet,
         announce=print_notes,
+        place=place,
     )
     summary = {"output": str(output), "rows": rows} | written_parts(output)
     if json:

@@ -45,8 +45,8 @@ def reproduce(
     ] = None,
     jobs: o.Jobs = None,
     on: o.On = None,
-    trial_cores: o.TrialCores = None,
-    trial_gpus: o.TrialGpus = None,
+    worker_cores: o.WorkerCores = None,
+    worker_gpus: o.WorkerGpus = None,
     plan: Annotated[bool, o.option("--plan", "Run nothing: count the cells that are left.", _TABLE)] = False,
     seed: o.Seed = None,
     settings: o.Settings = [],  # noqa: B006  typer copies it
@@ -90,7 +90,7 @@ def reproduce(
         seed=seed or 0,
         settings=settings,
     )
-    place = Place(jobs, on, trial_cores, trial_gpus)
+    place = Place(jobs, on, worker_cores, worker_gpus)
     seconds = None if budget is None else parse_budget(budget)
     from tellapart.reproduction.run import reproduce as run
     from tellapart.reproduction.run import table_plan

@@ -53,8 +53,8 @@ def sweep(
     ] = True,
     jobs: o.Jobs = None,
     on: o.On = None,
-    trial_cores: o.TrialCores = None,
-    trial_gpus: o.TrialGpus = None,
+    worker_cores: o.WorkerCores = None,
+    worker_gpus: o.WorkerGpus = None,
     output: o.Output = None,
     track: o.Track = None,
     resume: o.Resume = False,
@@ -77,7 +77,7 @@ def sweep(
 
     from tellapart.execution.places import Place
 
-    place = Place(jobs, on, trial_cores, trial_gpus)
+    place = Place(jobs, on, worker_cores, worker_gpus)
     from tellapart.cli.tables import print_json, show_sweep
     from tellapart.runs.sweep import sweep as run
 

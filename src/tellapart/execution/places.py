@@ -36,11 +36,13 @@ class Place:
             if self.jobs is not None:
                 raise UserError("--jobs is for this machine, and --on for a cluster", "leave one of them out")
         elif self.cores is not None or self.gpus is not None:
-            raise UserError("--trial-cores and --trial-gpus are for a cluster", "add --on, or leave them out")
+            raise UserError(
+                "--worker-cores and --worker-gpus are for a cluster", "add --on, or leave them out"
+            )
         for name, number, least in (
             ("--jobs", self.jobs, 1),
-            ("--trial-cores", self.cores, 1),
-            ("--trial-gpus", self.gpus, 0),
+            ("--worker-cores", self.cores, 1),
+            ("--worker-gpus", self.gpus, 0),
         ):
             if number is not None and not least <= number < float("inf"):
                 raise UserError(f"{name} cannot be {number:g}", f"use {least} or more")

@@ -84,7 +84,7 @@ class RayEngine(Engine):
         errors = self._ray.exceptions
         if isinstance(error, errors.OutOfMemoryError):
             return Loss(
-                "its node ran out of memory: use a smaller encoder or batch size, or more --trial-cores"
+                "its node ran out of memory: use a smaller encoder or batch size, or more --worker-cores"
             )
         if isinstance(error, errors.NodeDiedError | errors.ObjectLostError | errors.TaskUnschedulableError):
             return Loss("its node was lost, and so was each that it was repeated on", again=True)
@@ -105,7 +105,7 @@ class RayEngine(Engine):
         self._without_room = self._without_room or now
         if now - self._without_room > WAIT_SECONDS:
             raise UserError(
-                "no node of the Ray cluster is left that could run a trial",
+                "no node of the Ray cluster is left that has room",
                 "start nodes with `ray start`, and go on with --resume",
             )
 
@@ -132,9 +132,9 @@ class RayEngine(Engine):
             has = self._ray.cluster_resources()
             needs = f"{self._needs['num_cpus']} cores and {self._needs['num_gpus']:g} GPUs"
             raise UserError(
-                f"a trial needs {needs}, and no node of the Ray cluster has that: together they have "
+                f"each run needs {needs}, and no node of the Ray cluster has that: together they have "
                 f"{has.get('CPU', 0):g} cores and {has.get('GPU', 0):g} GPUs",
-                "lower --trial-cores or --trial-gpus, or add nodes",
+                "lower --worker-cores or --worker-gpus, or add nodes",
             )
 
     def _check_software(self) -> None:

@@ -9,6 +9,7 @@ from tellapart.data.reading.columns import ColumnNames, find_model_columns
 from tellapart.data.reading.streams import open_rows
 from tellapart.encoders.precision import Precision
 from tellapart.errors import UserError
+from tellapart.execution.places import Place
 from tellapart.fitting.loading import trained_columns
 from tellapart.scoring.inputs import writes_parts
 from tellapart.scoring.scorer import PartScorer, ScoringOptions
@@ -32,6 +33,7 @@ def predict(
     overwrite: bool = False,
     quiet: bool = False,
     announce: Callable[[Sequence[str]], None] | None = None,
+    place: Place | None = None,
 ) -> int:
     """Predicts labels for the rows of a file, a folder or a glob pattern with the model's thresholds and temperature.
 
@@ -57,6 +59,7 @@ def predict(
         overwrite: Whether to replace the parts of an earlier run. An output file is always replaced.
         quiet: Whether to show no progress.
         announce: Called with notes on what is read.
+        place: Where parts are scored, see `tellapart.scoring.parts.predict_parts`.
 
     Returns:
         The number of rows.
@@ -77,11 +80,12 @@ def predict(
 
         most = ROWS_PER_PART if rows_per_part is None else rows_per_part
         asked = PartsRequest(model, file, output, given, prefix, margin, top_k, precision, most)
-        return predict_parts(asked, resume=resume, overwrite=overwrite, quiet=quiet, announce=announce).rows
-    if resume or rows_per_part is not None:
+        how = {"resume": resume, "overwrite": overwrite, "quiet": quiet}
+        return predict_parts(asked, **how, announce=announce, place=place).rows
+    if resume or rows_per_part is not None or place not in (None, Place()):
         raise UserError(
             f"{output} is one file, which is not written in parts",
-            "name a folder, or leave out --resume and --rows-per-part",
+            "name a folder, or leave out --resume, --rows-per-part, --jobs and --on",
         )
     rows = open_rows(file)
     columns = find_model_columns(rows.schema, given, trained_columns(model), labelled=False, where=str(file))

@@ -14,7 +14,8 @@ import pyarrow.parquet
 
 from tellapart.data.reading.columns import ColumnNames, Columns, find_model_columns
 from tellapart.encoders.precision import Precision
-from tellapart.errors import RecipeError, UserError
+from tellapart.errors import UserError
+from tellapart.execution.places import Place
 from tellapart.fitting.fingerprints import Fingerprint, model_contents
 from tellapart.fitting.folder import LOCK, claimed
 from tellapart.fitting.loading import trained_columns
@@ -30,9 +31,10 @@ from tellapart.scoring.index import (
     write_index,
 )
 from tellapart.scoring.inputs import Inputs, check_apart, list_inputs
-from tellapart.scoring.scorer import PartScorer, ScoringOptions
+from tellapart.scoring.scorer import PartScorer, ScoringOptions, check_weights
 from tellapart.scoring.surveys import Survey, survey
 from tellapart.scoring.units import PART_NAME, ROWS_PER_PART, Unit, planned_units
+from tellapart.scoring.workers import WorkerRequest, scored_by_workers
 from tellapart.training.progress import rows_bar
 
 Announce = Callable[[Sequence[str]], None]
@@ -126,11 +128,8 @@ class PartsRun:
             RecipeError: Its weights are of another type than those that scored the parts that are there.
         """
         scorer = PartScorer(self.request.model, self.options)
-        if self._weights not in (None, scorer.weights):
-            raise RecipeError(
-                f"the parts in {self.folder} were scored with weights in {self._weights} (now {scorer.weights})",
-                "resume them with the --precision and the kind of device that they were begun with",
-            )
+        if self._weights is not None:
+            check_weights(scorer, self._weights, self.folder)
         return scorer
 
     def units(self) -> Iterator[Unit]:
@@ -151,13 +150,25 @@ class PartsRun:
         part.unlink()
         return False
 
+    def for_workers(self) -> WorkerRequest:
+        """Returns what other processes need to score units of the run; this one no longer keeps the model."""
+        self.__dict__.pop("scorer", None)
+        return WorkerRequest(str(self.request.model), self.options, self.index.weights, str(Path.cwd()))
+
     def finish(self) -> PartsIndex:
         """Marks the index as finished, after all parts are written.
 
         Raises:
+            UserError: A part that a worker has written is not to be seen here.
             OutputError: The index cannot be written.
         """
         if not self.index.finished:
+            missing = [unit for unit in self.units() if not Path(unit.output).is_file()]
+            if missing:
+                raise UserError(
+                    f"{missing[0].output} was written by another machine and is not here",
+                    "use an --output that all nodes share",
+                )
             self.index = self.index.model_copy(update={"finished": True})
             write_index(self.folder, self.index)
         return self.index
@@ -186,8 +197,9 @@ def predict_parts(
     overwrite: bool = False,
     quiet: bool = False,
     announce: Announce | None = None,
+    place: Place | None = None,
 ) -> PartsIndex:
-    """Predicts all rows of files, one part after the other.
+    """Predicts all rows of files in parts.
 
     Args:
         request: Model, files, folder and options.
@@ -195,21 +207,39 @@ def predict_parts(
         overwrite: Whether to replace an earlier run.
         quiet: Whether to show no progress.
         announce: Called with notes on what is read.
+        place: Where parts are scored; by default in this process, one after the other, or one process per GPU where
+            there are several. The nodes of a cluster must see model, files and folder under the same paths.
 
     Raises:
-        UserError: As for `begun_run` and `PartScorer`.
+        UserError: As for `begun_run` and `PartScorer`; or a process died, or no cluster answers.
         OutputError: A part cannot be written.
     """
-    with begun_run(request, resume=resume, overwrite=overwrite, quiet=quiet, announce=announce) as run:
+    with (
+        (place or Place()).engine() as engine,
+        begun_run(request, resume=resume, overwrite=overwrite, quiet=quiet, announce=announce) as run,
+        rows_bar(run.rows, quiet=quiet) as progress,
+    ):
         kept = 0
-        with rows_bar(run.rows, quiet=quiet) as progress:
+        if announce is not None and engine.notes:
+            announce(engine.notes)
+
+        def left() -> Iterator[Unit]:
+            nonlocal kept
             for unit in run.units():
                 if not run.is_written(unit):
-                    run.scorer(unit, progress=progress)
+                    yield unit
                     continue
                 kept += 1
                 if progress is not None:
                     progress(unit.rows)
+
+        if engine.isolated:
+            for summary in scored_by_workers(engine, run.for_workers(), left()):
+                if progress is not None:
+                    progress(summary.rows)
+        else:
+            for unit in left():
+                run.scorer(unit, progress=progress)
         if resume and announce is not None:
             announce([f"{kept} of {len(run.index.parts)} part(s) had been written before."])
         return run.finish()

@@ -17,7 +17,7 @@ from tellapart.data.reading.streams import one_ahead, regrouped, rows_from
 from tellapart.data.reading.tables import writing_table
 from tellapart.data.reading.values import read_examples
 from tellapart.encoders.precision import Precision
-from tellapart.errors import DataError
+from tellapart.errors import DataError, RecipeError
 from tellapart.evaluation.predictions import added_columns
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.loading import load_fitted
@@ -138,6 +138,19 @@ class PartScorer:
         for table in regrouped(blocks, streams.ROWS_A_PART):
             split = read_examples(table, self.options.columns, where=unit.path)
             yield table, split, self.fitted.tokenised(split)
+
+
+def check_weights(scorer: PartScorer, weights: str, folder: Path) -> None:
+    """Checks that a model scores with weights of the type that scored the parts that are there.
+
+    Raises:
+        RecipeError: It does not.
+    """
+    if scorer.weights != weights:
+        raise RecipeError(
+            f"the parts in {folder} were scored with weights in {weights} (now {scorer.weights})",
+            "resume them with the --precision and the kind of device that they were begun with",
+        )
 
 
 def score_unit(model: str | Path, unit: Unit, options: ScoringOptions) -> PartSummary:
