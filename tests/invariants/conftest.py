@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -32,12 +33,25 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
-def _launched(ranks: int, *program: str) -> None:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
-    finished = subprocess.run(
-        [*launcher, *program], env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
+def _launched(*program: str, nodes: int = 1) -> None:
+    """Runs a program on two processes: of one node, or of two, which find each other as machines would."""
+    options = ["--standalone", "--nproc_per_node=2"]
+    if nodes > 1:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            meeting = f"127.0.0.1:{unused.getsockname()[1]}"
+        options = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", f"--rdzv_endpoint={meeting}"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", *options, *program]
+    started = [
+        subprocess.Popen(launcher, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(nodes)
+    ]
+    try:
+        said = [process.communicate(timeout=300)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0] * nodes, "\n".join(text[-3000:] for text in said)
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +60,8 @@ def command() -> Callable[..., None]:
 
     def run(*arguments: object, ranks: int = 1) -> None:
         if ranks > 1:
-            _launched(ranks, "-m", "tellapart", *map(str, arguments))
+            assert ranks == 2
+            _launched("-m", "tellapart", *map(str, arguments))
             return
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # as in the other processes: sums are split by threads
@@ -62,10 +77,10 @@ def command() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def commands_on_two(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Sequence[str]]], None]:
-    """Runs `tellapart` several times on two processes that are started once, which takes longer than the runs."""
+    """Runs `tellapart` several times on two nodes that are started once, which takes longer than the runs."""
     program = tmp_path_factory.mktemp("several") / "several.py"
     program.write_text(SEVERAL)
-    return lambda runs: _launched(2, str(program), json.dumps(runs))
+    return lambda runs: _launched(str(program), json.dumps(runs), nodes=2)
 
 
 @pytest.fixture(scope="session")
