@@ -67,25 +67,47 @@ def added_columns(
     if not (margin or top_k or decision.abstention or decision.conformal):
         return columns
     names, chances = _text_column(labels.names), probabilities(labels, logits)
-    order = np.argsort(-finite_logits(logits), axis=1, kind="stable")  # probabilities round to ties
-    highest = np.take_along_axis(chances, order[:, : max(top_k, 2)], axis=1)
+    order = most_probable(logits, max(top_k, 2 if margin else 0))
+    highest = np.take_along_axis(chances, order, axis=1)
     if margin:
         columns[SECOND] = names.take(_column(order[:, 1]))
         columns[MARGIN] = _column(highest[:, 0] - highest[:, 1])
     if decision.abstention is not None:
         accepted = decision.abstention.accepts(logits)
-        columns[DECISION] = pa.array(np.where(accepted, ACCEPTED, ABSTAINED).tolist(), pa.string())
+        columns[DECISION] = _text_column((ABSTAINED, ACCEPTED)).take(_column(accepted.astype(np.int64)))
     if decision.conformal is not None:
-        members = decision.conformal.members(chances)
-        sets = [
-            [labels.names[place] for place in row if mask[place]]
-            for row, mask in zip(order, members, strict=True)
-        ]
-        columns[SET] = pa.array(sets, pa.list_(pa.string()))
+        rows, classes = np.nonzero(decision.conformal.members(chances))
+        ordered = np.lexsort((classes, -finite_logits(logits)[rows, classes], rows))
+        members = names.take(_column(classes[ordered]))
+        columns[SET] = _list_column(rows, len(chances), members)
     for place in range(top_k):
         columns[f"top_{place + 1}_label"] = names.take(_column(order[:, place]))
         columns[f"top_{place + 1}_probability"] = _column(highest[:, place])
     return columns
+
+
+def most_probable(logits: np.ndarray, count: int) -> np.ndarray:
+    """Finds the classes with the highest logits; logits tell apart what probabilities round to ties.
+
+    Args:
+        logits: (N, K).
+        count: Number of classes C per row, at most K.
+
+    Returns:
+        Class ids, the most probable first, of equal ones the lowest id first; int64 (N, C).
+
+    Raises:
+        ModelError: A logit is not finite.
+    """
+    exact = finite_logits(logits)
+    if count == 0:
+        return np.zeros((len(exact), 0), dtype=np.int64)
+    last = np.partition(exact, -count, axis=1)[:, [-count]]
+    above, level = exact > last, exact == last
+    free = count - above.sum(axis=1, keepdims=True)
+    chosen = np.nonzero(above | (level & (np.cumsum(level, axis=1) <= free)))[1].reshape(-1, count)
+    found = np.take_along_axis(exact, chosen, axis=1)
+    return np.take_along_axis(chosen, np.argsort(-found, axis=1, kind="stable"), axis=1)
 
 
 def _check_asked(labels: LabelSpace, margin: bool, top_k: int) -> None:
@@ -105,10 +127,13 @@ def _check_asked(labels: LabelSpace, margin: bool, top_k: int) -> None:
 def _predicted(labels: LabelSpace, logits: np.ndarray, decision: Decision) -> dict[str, pa.Array]:
     """Returns `predicted_label` and `probability`, lists where a text can have several labels."""
     if labels.multi_label:
-        predicted, probability = predicted_columns(labels, logits, decision.applied_thresholds)
+        masks = predicted_ids(labels, logits, decision.applied_thresholds) > 0
+        rows, classes = np.nonzero(masks)
+        members = _text_column(labels.names).take(_column(classes))
+        chances = probabilities(labels, logits)[masks]
         return {
-            PREDICTED: pa.array(predicted, pa.list_(pa.string())),
-            PROBABILITY: pa.array(probability, pa.list_(pa.float64())),
+            PREDICTED: _list_column(rows, len(masks), members),
+            PROBABILITY: _list_column(rows, len(masks), _column(chances)),
         }
     chances, chosen = probabilities(labels, logits), predicted_ids(labels, logits)
     return {
@@ -128,6 +153,18 @@ def _text_column(texts: Sequence[str]) -> pa.Array:
     encoded = [text.encode() for text in texts]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
+
+
+def _list_column(rows: np.ndarray, count: int, values: pa.Array) -> pa.Array:
+    """Returns a column of lists.
+
+    Args:
+        rows: The row of each value (M,), ascending.
+        count: Number of rows N.
+        values: The values (M,).
+    """
+    ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))]).astype(np.int32)
+    return pa.ListArray.from_arrays(_column(ends), values)
 
 
 def predicted_columns(
