@@ -115,7 +115,7 @@ def test_the_column_of_predicted_numbers_is_that_of_the_logits():
 
 
 # Halves are equal often, and exact.
-ROWS = st.integers(2, 6).flatmap(
+ROWS = st.integers(2, 12).flatmap(
     lambda classes: st.lists(
         st.lists(st.integers(-4, 4).map(lambda half: half / 2), min_size=classes, max_size=classes),
         max_size=12,
@@ -134,7 +134,7 @@ def test_the_most_probable_classes_are_those_of_a_stable_sort_of_whole_rows(logi
 @settings(deadline=None, max_examples=100, derandomize=True)
 @given(ROWS, st.sampled_from([0.0, 0.1, 0.3, 0.6, 1.1]))
 def test_sets_decisions_and_lists_of_labels_are_those_of_a_loop(logits, threshold):
-    names = tuple("abcdef"[: logits.shape[1]])
+    names = tuple("abcdefghijkl"[: logits.shape[1]])
     labels, several = LabelSpace(names), LabelSpace(names, "multi_label_classification")
     decision = Decision(abstention=Abstention("margin", threshold), conformal=ConformalSets(0.9, threshold))
     found = added_columns(labels, logits, decision)

@@ -76,10 +76,11 @@ def confidence_scores(logits: np.ndarray, by: AbstainBy) -> np.ndarray:
     if by == "energy":
         return logsumexp(exact, axis=1)
     chances = softmax(exact, axis=1)
+    first = chances.max(axis=1)
     if by == "probability":
-        return chances.max(axis=1)
-    second, first = np.partition(chances, -2, axis=1)[:, -2:].T
-    return first - second
+        return first
+    chances[np.arange(len(chances)), chances.argmax(axis=1)] = 0.0
+    return first - chances.max(axis=1)
 
 
 def precision_threshold(scores: np.ndarray, right: np.ndarray, precision: float) -> tuple[float, float]:

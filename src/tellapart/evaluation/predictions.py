@@ -76,10 +76,10 @@ def added_columns(
         accepted = decision.abstention.accepts(logits)
         columns[DECISION] = _text_column((ABSTAINED, ACCEPTED)).take(_column(accepted.astype(np.int64)))
     if decision.conformal is not None:
-        rows, classes = np.nonzero(decision.conformal.members(chances))
-        ordered = np.lexsort((classes, -finite_logits(logits)[rows, classes], rows))
-        members = names.take(_column(classes[ordered]))
-        columns[SET] = _list_column(rows, len(chances), members)
+        sizes = decision.conformal.members(chances).sum(axis=1)
+        ranked = most_probable(logits, sizes.max(initial=0))
+        inside = np.arange(ranked.shape[1]) < sizes[:, None]
+        columns[SET] = _list_column(sizes, names.take(_column(ranked[inside])))
     for place in range(top_k):
         columns[f"top_{place + 1}_label"] = names.take(_column(order[:, place]))
         columns[f"top_{place + 1}_probability"] = _column(highest[:, place])
@@ -100,14 +100,14 @@ def most_probable(logits: np.ndarray, count: int) -> np.ndarray:
         ModelError: A logit is not finite.
     """
     exact = finite_logits(logits)
-    if count == 0:
-        return np.zeros((len(exact), 0), dtype=np.int64)
-    last = np.partition(exact, -count, axis=1)[:, [-count]]
-    above, level = exact > last, exact == last
-    free = count - above.sum(axis=1, keepdims=True)
-    chosen = np.nonzero(above | (level & (np.cumsum(level, axis=1) <= free)))[1].reshape(-1, count)
-    found = np.take_along_axis(exact, chosen, axis=1)
-    return np.take_along_axis(chosen, np.argsort(-found, axis=1, kind="stable"), axis=1)
+    if 4 * count > exact.shape[1]:  # where sorting whole rows is faster
+        return np.argsort(-exact, axis=1, kind="stable")[:, :count]
+    left, rows = exact.copy(), np.arange(len(exact))
+    found = np.empty((len(exact), count), dtype=np.int64)
+    for place in range(count):
+        found[:, place] = left.argmax(axis=1)
+        left[rows, found[:, place]] = -np.inf
+    return found
 
 
 def _check_asked(labels: LabelSpace, margin: bool, top_k: int) -> None:
@@ -127,13 +127,12 @@ def _check_asked(labels: LabelSpace, margin: bool, top_k: int) -> None:
 def _predicted(labels: LabelSpace, logits: np.ndarray, decision: Decision) -> dict[str, pa.Array]:
     """Returns `predicted_label` and `probability`, lists where a text can have several labels."""
     if labels.multi_label:
-        masks = predicted_ids(labels, logits, decision.applied_thresholds) > 0
-        rows, classes = np.nonzero(masks)
-        members = _text_column(labels.names).take(_column(classes))
-        chances = probabilities(labels, logits)[masks]
+        chosen = predicted_ids(labels, logits, decision.applied_thresholds) > 0
+        sizes, chances = chosen.sum(axis=1), probabilities(labels, logits)[chosen]
+        members = _text_column(labels.names).take(_column(np.nonzero(chosen)[1]))
         return {
-            PREDICTED: _list_column(rows, len(masks), members),
-            PROBABILITY: _list_column(rows, len(masks), _column(chances)),
+            PREDICTED: _list_column(sizes, members),
+            PROBABILITY: _list_column(sizes, _column(chances)),
         }
     chances, chosen = probabilities(labels, logits), predicted_ids(labels, logits)
     return {
@@ -155,15 +154,14 @@ def _text_column(texts: Sequence[str]) -> pa.Array:
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
 
 
-def _list_column(rows: np.ndarray, count: int, values: pa.Array) -> pa.Array:
+def _list_column(sizes: np.ndarray, values: pa.Array) -> pa.Array:
     """Returns a column of lists.
 
     Args:
-        rows: The row of each value (M,), ascending.
-        count: Number of rows N.
-        values: The values (M,).
+        sizes: Number of values of each row (N,).
+        values: The values of all rows, one row after the other.
     """
-    ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))]).astype(np.int32)
+    ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
     return pa.ListArray.from_arrays(_column(ends), values)
 
 
