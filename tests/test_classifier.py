@@ -257,6 +257,23 @@ def test_label_texts_are_given_by_class_or_as_names(make, texts):
         make("frozen", label_texts="nams").fit(texts, numbers)
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"data.out_of_scope": "lost"},
+        {"data.unlabelled": "rest"},
+        {"data.few_shot": 2},
+        {"data.label": "queue"},
+    ],
+)
+def test_settings_of_rows_that_an_estimator_does_not_read_are_refused(make, texts, labels, setting):
+    (name,) = setting
+    with pytest.raises(
+        RecipeError, match=f"does not use {name}, since its rows are those of X and y: leave it"
+    ):
+        make("tfidf", settings=setting).fit(texts, labels)
+
+
 def test_an_estimator_with_label_texts_comes_back_from_disk(make, texts, labels, tmp_path):
     classifier = make("frozen", label_texts="names").fit(texts, labels)
     classifier.save(tmp_path / "saved")

@@ -23,10 +23,11 @@ from tellapart.data.splits import complete_splits
 from tellapart.data.unlabelled import unlabelled_rows
 from tellapart.errors import DataError, ModelError, OutputError, RecipeError, did_you_mean
 from tellapart.evaluation.decision import DECISION_FILE
-from tellapart.recipes import Recipe, method_recipe, validated, with_values
+from tellapart.recipes import DataRecipe, Recipe, method_recipe, validated, with_values
 from tellapart.recipes.reading import assignment
 
 _DESCRIPTION = "estimator.json"
+_DATA_KEYS = {"validation_share", "validation_in_training", "label_texts", "order", "hierarchy_separator"}
 
 ESTIMATOR_PLACES = {
     "method": "method",
@@ -63,7 +64,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             same if they are words; a mapping from class to one or several texts; the path of a file with them; or
             `none`.
         random_state: Seed of all randomness: an int, a `RandomState`, or None for a new seed each time.
-        settings: Any other key of a recipe by its path, as for `--set`: `{"stages.0.objective.tau": 3}`.
+        settings: Any other key of a recipe by its path, as for `--set`: `{"stages.0.objective.tau": 3}`; of `data`
+            only `order`, `hierarchy_separator` and `validation_in_training`.
         verbose: Whether to show progress.
 
     Attributes:
@@ -140,6 +142,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         from tellapart.fitting.fit import fit
 
         recipe = self._recipe()
+        _check_data_keys(recipe)
         target = Target.of(y)
         validation = None if validation_data is None else _split(*validation_data, target)
         train = _split(X, y, target)
@@ -335,6 +338,21 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 "give " + ("pairs" if self._pairs else "single texts") + ", as in fit",
             )
         return np.asarray(self._fitted.scores(TextSplit(texts, text_pairs)))
+
+
+def _check_data_keys(recipe: Recipe) -> None:
+    """Checks that no key of `data` is set that an estimator would ignore: its rows are X and y as they are.
+
+    Raises:
+        RecipeError: One is set.
+    """
+    defaults = DataRecipe()
+    for name in sorted(DataRecipe.model_fields.keys() - _DATA_KEYS):
+        if getattr(recipe.data, name) != getattr(defaults, name):
+            raise RecipeError(
+                f"TextClassifier does not use data.{name}, since its rows are those of X and y",
+                "leave it out of settings, or use tellapart.train (tellapart train), which reads rows",
+            )
 
 
 def _split(X: Any, y: Any, target: Target) -> TextSplit:

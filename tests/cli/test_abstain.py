@@ -8,11 +8,25 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from scipy.special import softmax
 
 from tellapart.cli import main
+from tellapart.data.examples import TextSplit
 from tellapart.data.reading.tables import read_table
+from tellapart.fitting.loading import load_fitted
+from tellapart.fitting.rows import load_data
+from tellapart.recipes.reading import read_mapping, validated
 
 OTHERS = [f"{word} {number}" for word in ("the weather", "a train", "two cats") for number in range(20)]
+
+
+def _confidence(fitted, rows: TextSplit) -> np.ndarray:
+    return softmax(fitted.scores(rows).astype(np.float64), axis=1).max(axis=1)
+
+
+def _auroc(inside: np.ndarray, outside: np.ndarray) -> float:
+    higher, equal = inside[:, None] > outside, inside[:, None] == outside
+    return float((higher + equal / 2).mean())
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +57,18 @@ def test_a_run_measures_abstention_and_never_trains_on_out_of_scope_rows(run_fol
     assert metrics["decision"]["abstain"] == stored["abstain"]
     assert (stored["abstain"]["by"], stored["conformal"]["coverage"]) == ("probability", 0.8)
     assert stored["columns"]["out_of_scope"] == "oos"
+    data = load_data(validated(read_mapping(run_folder / "recipe.yaml")))
+    fitted, threshold = load_fitted(run_folder), stored["abstain"]["threshold"]
+    assert not {*data.train.texts} & {*OTHERS}
     for name in ("validation", "test"):
-        found = metrics[name]
-        assert {"selective_risk", "out_of_scope_auroc", "out_of_scope_fpr", "out_of_scope_accepted"} < set(
-            found
-        )
-        assert metrics["risk_coverage"][name][-1][0] == 1
-        assert 0 < found["coverage"] <= 1
+        found, outside = metrics[name], data.out_of_scope[name]
+        assert {*outside.texts} < {*OTHERS}
+        inside, others = (_confidence(fitted, rows) for rows in (data.splits[name], outside))
+        assert found["coverage"] == pytest.approx((inside >= threshold).mean())
+        assert found["out_of_scope_accepted"] == pytest.approx((others >= threshold).mean())
+        assert found["out_of_scope_auroc"] == pytest.approx(_auroc(inside, others), abs=1e-6)
+        curve = metrics["risk_coverage"][name]
+        assert curve[-1] == [1.0, pytest.approx(1 - found["accuracy"], abs=1e-6)]
     assert json.loads((run_folder / "model" / "config.json").read_text())["id2label"].keys() == {
         "0",
         "1",
@@ -76,6 +95,7 @@ def test_evaluate_knows_the_label_of_the_training_and_takes_a_file(
         "evaluate", run_folder, marked_file, "--out-of-scope", tmp_path / "others.txt", "--json"
     )
     assert json.loads(other.out) == found
+    assert "60 labelled out-of-scope rows are left out: those of" in other.err
     table = tellapart("evaluate", run_folder, marked_file).out
     assert "selective risk (%)" in table
     wrong = tellapart("evaluate", run_folder, marked_file, "--out-of-scope", "oss")
@@ -107,9 +127,13 @@ def test_a_model_that_does_not_abstain_adds_no_column_unless_asked(tellapart, tr
     assert "coverage" not in json.loads(tellapart("evaluate", trained, ticket_file, "--json").out)
     (tmp_path / "others.txt").write_text("\n".join(OTHERS), encoding="utf-8")
     asked = tellapart("evaluate", trained, ticket_file, "--out-of-scope", tmp_path / "others.txt", "--json")
-    found = json.loads(asked.out)
-    assert {"out_of_scope_auroc", "risk_coverage_area"} < found.keys()
-    assert "out_of_scope_accepted" not in found
+    found, fitted = json.loads(asked.out), load_fitted(trained)
+    with ticket_file.open(encoding="utf-8") as file:
+        rows = TextSplit([row["text"] for row in csv.DictReader(file)])
+    inside, others = (_confidence(fitted, one) for one in (rows, TextSplit(OTHERS)))
+    assert found["out_of_scope_auroc"] == pytest.approx(_auroc(inside, others), abs=1e-6)
+    assert found["risk_coverage"][-1] == [1.0, pytest.approx(1 - found["accuracy"], abs=1e-6)]
+    assert not {"out_of_scope_accepted", "coverage"} & found.keys()
 
 
 @pytest.mark.parametrize(
@@ -121,6 +145,17 @@ def test_a_model_that_does_not_abstain_adds_no_column_unless_asked(tellapart, tr
         (("--conformal", 0.999), "need at least 999 validation rows"),
         (("--abstain-coverage", 0.9, "--abstain-precision", 0.9), "give either precision or coverage"),
         (("--abstain-coverage", 1.5), "decision.abstain.coverage cannot be 1.5"),
+        (
+            ("--abstain-coverage", "nan"),
+            "decision.abstain.coverage cannot be 'NaN' (input should be a finite number)",
+        ),
+        (
+            ("--abstain-precision", "inf"),
+            "decision.abstain.precision cannot be 'Infinity' (input should be a finite number)",
+        ),
+        (("--conformal", "nan"), "decision.conformal cannot be 'nan' (input should be a finite number)"),
+        (("--set", "decision.thresholds=.nan"), "decision.thresholds"),
+        (("--set", "decision.abstain_by=energy"), 'abstain_by is "energy", but the model is not to abstain'),
         (("--out-of-scope", "lsot"), 'did you mean "lost"'),
         (("--set", "decision.abstain_by=mood"), "decision.abstain_by cannot be 'mood'"),
     ],

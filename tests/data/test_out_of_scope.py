@@ -41,6 +41,26 @@ def test_splits_without_any_get_rows_of_train_as_frequent_as_there():
     assert shared_out(outside, 200, {"train": 10}, seed=0) == {}
 
 
+def test_a_split_of_which_rows_are_drawn_keeps_their_share_of_its_own_rows():
+    outside = {
+        name: TextSplit([f"{name} {number}" for number in range(30)]) for name in ("validation", "test")
+    }
+    sizes, whole = {"validation": 7, "test": 90}, {"validation": 100, "test": 90}
+    drawn = shared_out(outside, 200, sizes, seed=0, whole=whole)
+    assert {name: len(rows) for name, rows in drawn.items()} == {"validation": 3, "test": 30}
+    assert {*drawn["validation"].texts} < {*outside["validation"].texts}
+    assert shared_out(outside, 200, sizes, seed=1, whole=whole) != drawn
+    assert shared_out(outside, 200, sizes, seed=0) == outside
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_text_is_drawn_both_to_validate_and_to_test(seed):
+    outside = {"train": TextSplit([f"{'Ab'[number % 2]} {number // 4}" for number in range(40)])}
+    shared = shared_out(outside, 100, {"validation": 40, "test": 40}, seed=seed)
+    assert len(shared["validation"]) == 16
+    assert not {*shared["validation"].keys()} & {*shared["test"].keys()}
+
+
 def test_a_label_without_rows_is_refused_with_the_nearest_one():
     with pytest.raises(DataError, match=r'no row has the label "oss".*did you mean "oos"'):
         read_task(ROWS, ColumnNames(out_of_scope="oss"))

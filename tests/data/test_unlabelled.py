@@ -35,6 +35,12 @@ def test_what_is_left_out_is_counted_by_its_reason():
         "2 of 8 unlabelled texts can be used: 1 are empty, 1 are repeated, 2 equal test rows, "
         "1 equal validation rows and 1 equal training rows.",
     )
+    outside = [TextSplit(["E"]), TextSplit(["f"])]
+    kept, (note,) = unlabelled_rows(
+        texts, TextSplit(["d"]), TextSplit(["c"]), TextSplit(["b"]), outside=outside
+    )
+    assert kept == TextSplit(["a"], labels=["a"])
+    assert "1 equal training rows and 2 equal out-of-scope rows." in note
     _, notes = unlabelled_rows(TextSplit(["a"]), TextSplit(["b"]), None, None)
     assert notes == ("1 of 1 unlabelled texts can be used.",)
 

@@ -35,7 +35,8 @@ def test_no_lower_threshold_has_the_precision_and_the_highest_precision_stands_i
     scores, right = _columns(rows)
     threshold, reached = precision_threshold(scores, right, precision)
     shares = {cut: right[scores >= cut].mean() for cut in set(scores)}
-    assert reached == pytest.approx(right[scores >= threshold].mean())
+    accepted = scores >= threshold
+    assert reached == np.sum(accepted & right) / np.sum(accepted)
     wanted = min(precision, max(shares.values()))
     assert reached >= wanted - 1e-9
     assert all(share < wanted for cut, share in shares.items() if cut < threshold)
@@ -97,11 +98,42 @@ def test_the_scores_are_their_formulas():
 def test_a_threshold_lies_between_two_scores_and_accepts_the_rows_above():
     scores = np.array([0.9, 0.8, 0.4])
     assert coverage_threshold(scores, 0.6) == pytest.approx(0.6)
-    assert coverage_threshold(scores, 0.9) == 0.4
+    assert coverage_threshold(scores, 0.9) == pytest.approx(0.4 - 1e-6)
+    assert coverage_threshold(-100 * scores, 1.0) == pytest.approx(-90 - 9e-5)
     neighbours = np.array([np.nextafter(0.5, 0), 0.5])
     assert coverage_threshold(neighbours, 0.5) == 0.5
     rule = Abstention("probability", 0.7)
     assert rule.accepts(np.array([[3.0, 0.0], [0.5, 0.0]])).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(("right", "rows"), [(43, 100), (7, 11), (19, 20), (29, 53), (115, 200)])
+def test_a_precision_that_is_reached_exactly_is_not_reported_as_missed(right, rows):
+    scores, correct = np.full(rows, 0.5), np.arange(rows) < right
+    assert precision_threshold(scores, correct, right / rows)[1] == right / rows
+
+
+@pytest.mark.parametrize("by", ["probability", "margin", "energy"])
+def test_a_threshold_that_accepts_all_rows_does_so_when_a_temperature_is_folded(by):
+    random = np.random.default_rng(0)
+    for scale in (0.1, 3, 40):
+        logits = random.normal(0, scale, (50, 5)).astype(np.float32)
+        divided, folded = logits / 1.7, logits * np.float32(1 / 1.7)
+        assert not np.array_equal(divided, folded)
+        for scores in (confidence_scores(divided, by), confidence_scores(divided[:1], by)):
+            rule = Abstention(by, precision_threshold(scores, np.ones(len(scores), dtype=bool), 0.9)[0])
+            assert rule.accepts(folded[: len(scores)]).all()
+
+
+@CHECKED
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=25))
+def test_coverage_and_risk_are_those_of_a_loop(rows):
+    accepted, right = np.array(rows).T
+    decided = wrong = 0
+    for taken, correct in rows:
+        decided += taken
+        wrong += taken and not correct
+    found = selective_metrics(accepted, right)
+    assert found == {"coverage": decided / len(rows), "selective_risk": wrong / decided if decided else 0.0}
 
 
 def test_the_risk_is_that_of_accepted_rows_and_zero_without_any():

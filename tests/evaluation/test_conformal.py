@@ -67,7 +67,20 @@ def test_with_the_fewest_rows_the_least_likely_gold_class_decides():
     for coverage, fewest in {0.5: 1, 0.8: 4, 0.9: 9, 0.95: 19}.items():
         assert fewest_rows(coverage) == fewest
         sets = fit_sets(gold[:fewest], chances[:fewest], coverage)
-        assert sets.threshold == pytest.approx(chances[np.arange(fewest), gold[:fewest]].min())
+        least = chances[np.arange(fewest), gold[:fewest]].min()
+        assert sets.threshold == pytest.approx(least, rel=2e-6, abs=2e-8)
+        assert sets.threshold < least
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.9])
+def test_the_row_at_the_threshold_stays_in_its_set_when_a_temperature_is_folded(temperature):
+    random = np.random.default_rng(2)
+    for classes in (2, 60):
+        logits = random.normal(0, 3, (9, classes)).astype(np.float32)
+        gold = random.integers(0, classes, 9)
+        sets = fit_sets(gold, softmax((logits / temperature).astype(np.float64), axis=1), 0.9)
+        folded = (logits * np.float32(1 / temperature)).astype(np.float64)
+        assert sets.members(softmax(folded, axis=1))[np.arange(9), gold].all()
 
 
 def test_a_missing_mapie_is_one_sentence(monkeypatch):

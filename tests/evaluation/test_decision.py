@@ -84,25 +84,43 @@ def test_thresholds_that_do_not_fit_are_one_sentence(thresholds, labels, message
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("labels", "content", "cause"),
     [
-        "{",
-        "[]",
-        '{"temperature": 0}',
-        '{"temperature": "warm"}',
-        '{"thresholds": {"sprot": 0.5}}',
-        '{"order": ["sport"]}',
-        '{"abstain": {"by": "mood", "threshold": 0.5}}',
-        '{"abstain": {"by": "margin"}}',
-        '{"abstain": {"by": "margin", "threshold": NaN}}',
-        '{"conformal": 0.9}',
+        (TAGS, "{", "Expecting property name"),
+        (TAGS, "[]", "no attribute 'get'"),
+        (TAGS, '{"temperature": 0}', "the temperature is 0.0"),
+        (TAGS, '{"temperature": NaN}', "the temperature is nan"),
+        (TAGS, '{"temperature": Infinity}', "the temperature is inf"),
+        (TAGS, '{"temperature": "warm"}', "could not convert"),
+        (TAGS, f'{{"temperature": 1{"0" * 400}}}', "too large"),
+        (TAGS, '{"temperature_folded": "no"}', "temperature_folded is no, not true or false"),
+        (TAGS, '{"thresholds": {"sprot": 0.5}}', 'did you mean "sport"'),
+        (TAGS, '{"thresholds": {"sport": NaN}}', 'the threshold of "sport" is nan'),
+        (TAGS, '{"thresholds": {"sport": Infinity}}', 'the threshold of "sport" is inf'),
+        (TAGS, '{"order": ["sport"]}', "order"),
+        (TAGS, '{"abstain": {"by": "margin", "threshold": 0.5}}', "are for models with one class per text"),
+        (
+            TAGS,
+            '{"conformal": {"coverage": 0.9, "threshold": 0.5}}',
+            "are for models with one class per text",
+        ),
+        (STARS, '{"abstain": {"by": "mood", "threshold": 0.5}}', "abstains by mood below 0.5"),
+        (STARS, '{"abstain": {"by": "margin"}}', "it has no 'threshold'"),
+        (STARS, '{"abstain": {"by": "margin", "threshold": NaN}}', "abstains by margin below nan"),
+        (STARS, '{"abstain": {"by": "energy", "threshold": -Infinity}}', "abstains by energy below -inf"),
+        (STARS, '{"conformal": 0.9}', "not subscriptable"),
+        (STARS, '{"conformal": {"coverage": 0.9, "threshold": NaN}}', "a threshold of nan"),
+        (STARS, '{"conformal": {"coverage": NaN, "threshold": 0.1}}', "a coverage of nan"),
     ],
 )
-def test_a_file_that_does_not_fit_the_model_is_refused(tmp_path, content):
+def test_a_file_that_does_not_fit_the_model_is_refused(tmp_path, labels, content, cause):
     path = tmp_path / DECISION_FILE
     path.write_text(content)
-    with pytest.raises(ModelError, match=str(path)):
-        read_decision(path, TAGS)
+    with pytest.raises(ModelError) as refused:
+        read_decision(path, labels)
+    assert str(path) in str(refused.value)
+    assert cause in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_calibrating_divides_once_wherever_the_temperature_is():

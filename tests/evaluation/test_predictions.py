@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tellapart.data.examples import LabelSpace
 from tellapart.errors import UserError
@@ -10,7 +12,7 @@ from tellapart.evaluation.abstention import Abstention
 from tellapart.evaluation.conformal import ConformalSets
 from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.metrics import probabilities
-from tellapart.evaluation.predictions import added_columns, predicted_columns, wrong_rows
+from tellapart.evaluation.predictions import added_columns, most_probable, predicted_columns, wrong_rows
 
 LETTERS = LabelSpace(("a", "b", "c"))
 LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [0.1, 0.0, 0.0]])
@@ -110,3 +112,45 @@ def test_the_column_of_predicted_numbers_is_that_of_the_logits():
     logits = np.array([[1.5, 9.0], [-2.25, 9.0]], dtype=np.float32)[:, :1]
     added = added_columns(LabelSpace(("score",), "regression"), logits, Decision())
     assert added["predicted_score"].equals(pa.array([1.5, -2.25], pa.float64()))
+
+
+# Halves are equal often, and exact.
+ROWS = st.integers(2, 12).flatmap(
+    lambda classes: st.lists(
+        st.lists(st.integers(-4, 4).map(lambda half: half / 2), min_size=classes, max_size=classes),
+        max_size=12,
+    ).map(lambda rows: np.array(rows, dtype=np.float32).reshape(-1, classes))
+)
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(ROWS, st.data())
+def test_the_most_probable_classes_are_those_of_a_stable_sort_of_whole_rows(logits, data):
+    count = data.draw(st.integers(0, logits.shape[1]))
+    expected = [sorted(range(len(row)), key=lambda place: -row[place])[:count] for row in logits.tolist()]
+    assert most_probable(logits, count).tolist() == expected
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(ROWS, st.sampled_from([0.0, 0.1, 0.3, 0.6, 1.1]))
+def test_sets_decisions_and_lists_of_labels_are_those_of_a_loop(logits, threshold):
+    names = tuple("abcdefghijkl"[: logits.shape[1]])
+    labels, several = LabelSpace(names), LabelSpace(names, "multi_label_classification")
+    decision = Decision(abstention=Abstention("margin", threshold), conformal=ConformalSets(0.9, threshold))
+    found = added_columns(labels, logits, decision)
+    sets, decisions = [], []
+    for row, chances in zip(logits.tolist(), probabilities(labels, logits).tolist(), strict=True):
+        places = sorted(range(len(row)), key=lambda place: -row[place])
+        sets.append([names[place] for place in places if chances[place] >= threshold])
+        accepted = chances[places[0]] - chances[places[1]] >= threshold
+        decisions.append("accepted" if accepted else "abstained")
+    assert found["prediction_set"].equals(pa.array(sets, pa.list_(pa.string())))
+    assert found["decision"].equals(pa.array(decisions, pa.string()))
+
+    cuts = tuple(np.linspace(0.3, 0.7, len(names)).tolist())
+    lists = added_columns(several, logits, Decision(cuts))
+    expected, chances = predicted_columns(several, logits, np.array(cuts))
+    assert lists["predicted_label"].equals(pa.array(expected, pa.list_(pa.string())))
+    assert lists["probability"].equals(pa.array(chances, pa.list_(pa.float64())))
+    for column in (*found.values(), *lists.values()):
+        column.validate(full=True)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from tellapart.data.examples import TextSplit
 from tellapart.errors import RecipeError
 from tellapart.evaluation.metrics import classification_metrics
 from tellapart.fitting import fit as fitting
+from tellapart.fitting.abstaining import abstention_reports
 from tellapart.fitting.fit import fit
 from tellapart.fitting.refit import refit_note, refit_recipe, trained_rows, with_validation_rows
 from tellapart.fitting.resolve import resolve
@@ -78,6 +80,28 @@ def test_validation_scores_and_decision_are_those_of_the_first_training(refit, t
     assert fitted.history == plain.history or len(fitted.history) == len(plain.history)
     assert fitted.recipe.data.validation_in_training
     assert "has not seen the validation rows" in fitted.remarks[0]
+
+
+def test_abstention_is_chosen_and_measured_by_the_first_training_alone(refit, tmp_path):
+    chosen = with_values(method_recipe("tfidf", refit), ["decision.abstain.precision=0.8"])
+    data = load_data(chosen)
+    outside = {"validation": TextSplit(["the weather", "two cats"]), "test": TextSplit(["a train"])}
+    data = dataclasses.replace(data, out_of_scope=outside)
+    fitted = fit(chosen, data, tmp_path / "refit", quiet=True)
+    plain = fit(_without(chosen), data, tmp_path / "plain", quiet=True)
+    assert fitted.decision == plain.decision
+    np.testing.assert_array_equal(
+        fitted.outside_scores(outside["validation"], "validation"), plain.scores(outside["validation"])
+    )
+    np.testing.assert_array_equal(
+        fitted.outside_scores(outside["test"], "test"), fitted.scores(outside["test"])
+    )
+    assert not np.array_equal(fitted.scores(outside["validation"]), plain.scores(outside["validation"]))
+    reports = []
+    for model in (fitted, plain):
+        logits = {"validation": model.validation_scores(data.validation)}
+        reports.append(abstention_reports(model, data, logits)["validation"])
+    assert reports[0] == reports[1]
 
 
 def test_it_is_the_training_of_a_user_who_joins_the_rows_by_hand(refit, tmp_path):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from tellapart.data.examples import TextSplit
+from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError, did_you_mean
 
 _PURPOSE = 5  # random stream; those below are of tellapart.data.splits
@@ -65,6 +64,43 @@ def check_found(outside: Mapping[str, TextSplit], splits: Mapping[str, TextSplit
         )
 
 
+def check_one_class(labels: LabelSpace) -> None:
+    """Checks that a task can have out-of-scope rows.
+
+    Raises:
+        DataError: The rows have several labels or numbers.
+    """
+    if labels.multi_label or labels.regression:
+        kind = "numeric targets" if labels.regression else "any number of labels"
+        raise DataError(
+            f"out-of-scope texts measure a model of one class per text, but the rows have {kind}",
+            "leave out --out-of-scope (data.out_of_scope)",
+        )
+
+
+def distinct_texts(texts: TextSplit, where: str) -> tuple[TextSplit, tuple[str, ...]]:
+    """Leaves out blank and repeated texts; case and white space make no difference.
+
+    Returns:
+        The other texts in their order, and a note on the number that is left out, if any is.
+
+    Raises:
+        DataError: No text is left.
+    """
+    first: dict[str, int] = {}
+    blank = 0
+    for row, key in enumerate(texts.keys()):
+        blank += not key.strip()
+        if key.strip():
+            first.setdefault(key, row)
+    if not first:
+        raise DataError(f"{where} has no texts, only blank ones", "give a file with out-of-scope texts")
+    repeated = len(texts) - blank - len(first)
+    counts = [f"{count} {kind}" for kind, count in {"blank": blank, "repeated": repeated}.items() if count]
+    note = f"Of the {len(texts)} texts of {where}, {' and '.join(counts)} are left out."
+    return texts.select(first.values()), (note,) if counts else ()
+
+
 def in_the_form_of(texts: TextSplit, train: TextSplit, where: str) -> TextSplit:
     """Returns out-of-scope texts with the columns of the training rows.
 
@@ -80,34 +116,55 @@ def in_the_form_of(texts: TextSplit, train: TextSplit, where: str) -> TextSplit:
 
 
 def shared_out(
-    outside: Mapping[str, TextSplit], train_rows: int, sizes: Mapping[str, int], seed: int
+    outside: Mapping[str, TextSplit],
+    train_rows: int,
+    sizes: Mapping[str, int],
+    seed: int,
+    whole: Mapping[str, int] | None = None,
 ) -> dict[str, TextSplit]:
     """Gives out-of-scope rows of the training split to the validation and test rows, as far as these have none.
 
     A split gets as many per row as there are per training row, so that they are as frequent as in the training split:
-    a precision depends on that. Rows that are left over are not used.
+    a precision depends on that. Rows that are left over are not used. A split of which some rows are drawn keeps the
+    same share of its own out-of-scope rows.
 
     Args:
         outside: Split name to out-of-scope rows, as read.
         train_rows: Number of the other training rows, as read, at least 1.
         sizes: Number of rows of the run by the name of their split.
-        seed: Seed of the draw; the same on every machine.
+        seed: Seed of the draws; the same on every machine.
+        whole: Number of rows by the name of their split, before some were drawn; a split that is absent keeps all its
+            out-of-scope rows.
 
     Returns:
-        `validation` and `test`, as far as there are rows for them.
+        `validation` and `test`, as far as there are rows for them; no text is drawn for both.
     """
-    found = {name: outside[name] for name in ("validation", "test") if name in outside}
+    whole, found = whole or {}, {}
+    for stream, name in enumerate(("validation", "test")):
+        rows, before = outside.get(name), whole.get(name)
+        if rows is not None and before:
+            order = np.random.default_rng([seed, _PURPOSE, stream]).permutation(len(rows))
+            rows = rows.select(np.sort(order[: _part(len(rows), sizes.get(name, 0), before)]))
+        if rows is not None:
+            found[name] = rows
     rows = outside.get("train")
     if rows is None:
         return found
+    keys = rows.keys()
     order = np.random.default_rng([seed, _PURPOSE]).permutation(len(rows))
     for name in ("validation", "test"):
         if name not in found and sizes.get(name):
-            count = math.ceil(len(rows) / train_rows * sizes[name])
-            drawn, order = order[:count], order[count:]
+            drawn = order[: _part(len(rows), sizes[name], train_rows)]
+            taken = {keys[row] for row in drawn}
+            order = np.array([row for row in order if keys[row] not in taken], dtype=np.int64)
             if len(drawn):
                 found[name] = rows.select(np.sort(drawn))
     return found
+
+
+def _part(count: int, part: int, whole: int) -> int:
+    """Returns `part / whole` of a number of rows, rounded up."""
+    return -(-count * part // whole)
 
 
 def out_of_scope_note(outside: Mapping[str, TextSplit]) -> str:

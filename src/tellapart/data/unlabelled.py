@@ -20,18 +20,20 @@ def unlabelled_rows(
     validation: TextSplit | None,
     test: TextSplit | None,
     *,
+    outside: Iterable[TextSplit] = (),
     where: str = "the unlabelled texts",
 ) -> tuple[TextSplit, tuple[str, ...]]:
-    """Leaves out texts that are empty, repeated, or rows of another split.
+    """Leaves out texts that are empty, repeated, rows of another split or out of scope.
 
     Rows are equal if their texts differ only in case and white space. A text that is a test or validation row would
-    make the scores worthless; one that is a training row has a label already.
+    make the scores worthless; one that is a training row has a label already; one that is out of scope has no class.
 
     Args:
         texts: The texts, labelled or not.
         train: The training rows of the run.
         validation: All validation rows, also those that were not sampled; or None.
         test: All test rows, also those that were not sampled; or None.
+        outside: All out-of-scope rows.
         where: Name of the texts in messages.
 
     Returns:
@@ -47,6 +49,7 @@ def unlabelled_rows(
         for name, split in {"test": test, "validation": validation, "training": train}.items()
         if split is not None
     }
+    known["out-of-scope"] = set(chain.from_iterable(split.keys() for split in outside))
     dropped = dict.fromkeys(("empty", "repeated", *known), 0)
     kept: list[int] = []
     seen: set[str] = set()

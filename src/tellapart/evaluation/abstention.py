@@ -16,7 +16,10 @@ IN_SCOPE_RECALL = 0.95
 CURVE_POINTS = 100
 """Largest number of points of a stored risk–coverage curve."""
 
-_ROUNDING = 1e-9
+_ROUNDING = 1e-9  # of shares
+_LOGIT_ROUNDING = (
+    1e-6  # of scores: a folded temperature, another device or another batch changes float32 logits
+)
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,12 @@ def confidence_scores(logits: np.ndarray, by: AbstainBy) -> np.ndarray:
     exact = finite_logits(logits)
     if by == "energy":
         return logsumexp(exact, axis=1)
-    highest = np.sort(softmax(exact, axis=1), axis=1)[:, ::-1]
-    return highest[:, 0] - highest[:, 1] if by == "margin" else highest[:, 0]
+    chances = softmax(exact, axis=1)
+    first = chances.max(axis=1)
+    if by == "probability":
+        return first
+    chances[np.arange(len(chances)), chances.argmax(axis=1)] = 0.0
+    return first - chances.max(axis=1)
 
 
 def precision_threshold(scores: np.ndarray, right: np.ndarray, precision: float) -> tuple[float, float]:
@@ -89,7 +96,7 @@ def precision_threshold(scores: np.ndarray, right: np.ndarray, precision: float)
         of several the one that accepts most rows.
     """
     accepted, wrong = _steps(scores, right)
-    shares = 1 - wrong / accepted
+    shares = (accepted - wrong) / accepted  # 1 - wrong / accepted can be one rounding below the share
     reaching = np.flatnonzero(shares >= min(precision, shares.max()) - _ROUNDING)
     place = reaching[-1]
     return _threshold(scores, accepted[place]), float(shares[place])
@@ -169,11 +176,14 @@ def _steps(scores: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _threshold(scores: np.ndarray, accepted: int) -> float:
-    """Returns a threshold that accepts that many rows: between two scores, as rounding differs between devices."""
+    """Returns a threshold that accepts that many rows, and the same ones after logits are rounded differently.
+
+    It lies between two scores, and somewhat below the lowest score if it accepts all rows.
+    """
     descending = np.sort(np.asarray(scores, dtype=np.float64))[::-1]
     lowest = float(descending[accepted - 1])
     if accepted == len(descending):
-        return lowest
+        return lowest - _LOGIT_ROUNDING * max(1.0, abs(lowest))
     below = float(descending[accepted])
     middle = (lowest + below) / 2
     return middle if middle > below else lowest

@@ -54,7 +54,9 @@ def fit_sets(gold: np.ndarray, probabilities: np.ndarray, coverage: float) -> Co
     score = LACConformityScore()
     found = score.get_conformity_scores(gold, np.asarray(probabilities, dtype=np.float64), y_enc=gold)
     quantile = score.get_conformity_score_quantiles(found, np.array([1 - coverage]), cv="prefit")
-    return ConformalSets(coverage, float(1 - quantile[0]))
+    threshold = float(1 - quantile[0])
+    # It is the probability of a row, which must reach it also after its logits are rounded differently.
+    return ConformalSets(coverage, max(0.0, threshold - max(1e-8, 1e-6 * threshold)))
 
 
 def fewest_rows(coverage: float) -> int:

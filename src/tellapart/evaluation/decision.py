@@ -22,6 +22,10 @@ from tellapart.recipes.decision import AbstainBy
 DECISION_FILE = "tellapart.json"
 DEFAULT_THRESHOLD = 0.5
 
+_REMEDY = (
+    "copy it again from the trained model, or delete it to predict without its thresholds and temperature"
+)
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -134,32 +138,51 @@ def read_decision(path: str | Path, labels: LabelSpace) -> tuple[Decision, Label
         decision = Decision(
             None if thresholds is None else threshold_values(thresholds, labels),
             float(content.get("temperature", 1.0)),
-            bool(content.get("temperature_folded", False)),
+            content.get("temperature_folded", False),
             _abstention(content.get("abstain")),
             _conformal(content.get("conformal")),
         )
-        if not 0 < decision.temperature < float("inf"):
-            raise ValueError(f"the temperature is {decision.temperature}")
+        _check(decision, labels)
     except DataError as error:
         raise ModelError(f"{path} does not fit the model: {error.cause}", error.remedy) from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModelError(
-            f"{path} cannot be read ({error})", "delete it to predict with thresholds of 0.5"
-        ) from error
+    except KeyError as error:
+        raise ModelError(f"{path} cannot be read (it has no {error})", _REMEDY) from error
+    except (OSError, ValueError, OverflowError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} cannot be read ({error})", _REMEDY) from error
     return decision, labels
 
 
 def _abstention(content: Mapping[str, Any] | None) -> Abstention | None:
     if content is None:
         return None
-    by, threshold = content["by"], float(content["threshold"])
-    if by not in get_args(AbstainBy) or not math.isfinite(threshold):
-        raise ValueError(f"the model abstains by {by} below {threshold}")
-    return Abstention(by, threshold)
+    return Abstention(content["by"], float(content["threshold"]))
 
 
 def _conformal(content: Mapping[str, Any] | None) -> ConformalSets | None:
     return None if content is None else ConformalSets(float(content["coverage"]), float(content["threshold"]))
+
+
+def _check(decision: Decision, labels: LabelSpace) -> None:
+    """Checks values that were read from a file.
+
+    Raises:
+        ValueError: One of them is not possible, or not for these labels.
+    """
+    abstention, conformal = decision.abstention, decision.conformal
+    if not 0 < decision.temperature < math.inf:
+        raise ValueError(f"the temperature is {decision.temperature}")
+    if not isinstance(decision.folded, bool):
+        raise ValueError(f"temperature_folded is {decision.folded}, not true or false")
+    if (abstention or conformal) and (labels.multi_label or labels.regression):
+        raise ValueError("abstention and prediction sets are for models with one class per text")
+    if abstention is not None and not (
+        abstention.by in get_args(AbstainBy) and math.isfinite(abstention.threshold)
+    ):
+        raise ValueError(f"the model abstains by {abstention.by} below {abstention.threshold}")
+    if conformal is not None and not (0 < conformal.coverage < 1 and math.isfinite(conformal.threshold)):
+        raise ValueError(
+            f"prediction sets have a coverage of {conformal.coverage} and a threshold of {conformal.threshold}"
+        )
 
 
 def read_columns(path: str | Path) -> ColumnNames | None:

@@ -67,25 +67,47 @@ def added_columns(
     if not (margin or top_k or decision.abstention or decision.conformal):
         return columns
     names, chances = _text_column(labels.names), probabilities(labels, logits)
-    order = np.argsort(-finite_logits(logits), axis=1, kind="stable")  # probabilities round to ties
-    highest = np.take_along_axis(chances, order[:, : max(top_k, 2)], axis=1)
+    order = most_probable(logits, max(top_k, 2 if margin else 0))
+    highest = np.take_along_axis(chances, order, axis=1)
     if margin:
         columns[SECOND] = names.take(_column(order[:, 1]))
         columns[MARGIN] = _column(highest[:, 0] - highest[:, 1])
     if decision.abstention is not None:
         accepted = decision.abstention.accepts(logits)
-        columns[DECISION] = pa.array(np.where(accepted, ACCEPTED, ABSTAINED).tolist(), pa.string())
+        columns[DECISION] = _text_column((ABSTAINED, ACCEPTED)).take(_column(accepted.astype(np.int64)))
     if decision.conformal is not None:
-        members = decision.conformal.members(chances)
-        sets = [
-            [labels.names[place] for place in row if mask[place]]
-            for row, mask in zip(order, members, strict=True)
-        ]
-        columns[SET] = pa.array(sets, pa.list_(pa.string()))
+        sizes = decision.conformal.members(chances).sum(axis=1)
+        ranked = most_probable(logits, sizes.max(initial=0))
+        inside = np.arange(ranked.shape[1]) < sizes[:, None]
+        columns[SET] = _list_column(sizes, names.take(_column(ranked[inside])))
     for place in range(top_k):
         columns[f"top_{place + 1}_label"] = names.take(_column(order[:, place]))
         columns[f"top_{place + 1}_probability"] = _column(highest[:, place])
     return columns
+
+
+def most_probable(logits: np.ndarray, count: int) -> np.ndarray:
+    """Finds the classes with the highest logits; logits tell apart what probabilities round to ties.
+
+    Args:
+        logits: (N, K).
+        count: Number of classes C per row, at most K.
+
+    Returns:
+        Class ids, the most probable first, of equal ones the lowest id first; int64 (N, C).
+
+    Raises:
+        ModelError: A logit is not finite.
+    """
+    exact = finite_logits(logits)
+    if 4 * count > exact.shape[1]:  # where sorting whole rows is faster
+        return np.argsort(-exact, axis=1, kind="stable")[:, :count]
+    left, rows = exact.copy(), np.arange(len(exact))
+    found = np.empty((len(exact), count), dtype=np.int64)
+    for place in range(count):
+        found[:, place] = left.argmax(axis=1)
+        left[rows, found[:, place]] = -np.inf
+    return found
 
 
 def _check_asked(labels: LabelSpace, margin: bool, top_k: int) -> None:
@@ -105,10 +127,12 @@ def _check_asked(labels: LabelSpace, margin: bool, top_k: int) -> None:
 def _predicted(labels: LabelSpace, logits: np.ndarray, decision: Decision) -> dict[str, pa.Array]:
     """Returns `predicted_label` and `probability`, lists where a text can have several labels."""
     if labels.multi_label:
-        predicted, probability = predicted_columns(labels, logits, decision.applied_thresholds)
+        chosen = predicted_ids(labels, logits, decision.applied_thresholds) > 0
+        sizes, chances = chosen.sum(axis=1), probabilities(labels, logits)[chosen]
+        members = _text_column(labels.names).take(_column(np.nonzero(chosen)[1]))
         return {
-            PREDICTED: pa.array(predicted, pa.list_(pa.string())),
-            PROBABILITY: pa.array(probability, pa.list_(pa.float64())),
+            PREDICTED: _list_column(sizes, members),
+            PROBABILITY: _list_column(sizes, _column(chances)),
         }
     chances, chosen = probabilities(labels, logits), predicted_ids(labels, logits)
     return {
@@ -128,6 +152,17 @@ def _text_column(texts: Sequence[str]) -> pa.Array:
     encoded = [text.encode() for text in texts]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
+
+
+def _list_column(sizes: np.ndarray, values: pa.Array) -> pa.Array:
+    """Returns a column of lists.
+
+    Args:
+        sizes: Number of values of each row (N,).
+        values: The values of all rows, one row after the other.
+    """
+    ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    return pa.ListArray.from_arrays(_column(ends), values)
 
 
 def predicted_columns(

@@ -15,7 +15,7 @@ from tellapart.evaluation.abstention import (
 )
 from tellapart.evaluation.metrics import predicted_ids
 from tellapart.fitting.fitted import Fitted
-from tellapart.recipes import DecisionRecipe
+from tellapart.recipes.decision import AbstainBy
 
 
 @dataclass(frozen=True)
@@ -43,39 +43,36 @@ def abstention_reports(
         data: Its data.
         logits: Split name to calibrated logits (N, K).
     """
-    found = {
-        name: abstention_report(fitted, data.splits[name], scores, data.out_of_scope.get(name))
-        for name, scores in logits.items()
-    }
+    found = {}
+    for name, scores in logits.items():
+        others = fitted.outside_scores(data.out_of_scope.get(name), name)
+        found[name] = abstention_report(fitted, data.splits[name], scores, others)
     return {name: report for name, report in found.items() if report is not None}
 
 
 def abstention_report(
-    fitted: Fitted, split: TextSplit, logits: np.ndarray, outside: TextSplit | None
+    fitted: Fitted, split: TextSplit, logits: np.ndarray, outside: np.ndarray | None
 ) -> AbstentionReport | None:
     """Measures abstention on labelled rows; None if the model never abstains and there are no out-of-scope rows.
 
     Args:
-        fitted: The classifier. A model without abstention is measured by the score of its recipe, or the default one.
+        fitted: The classifier. A model without abstention is measured by the highest probability.
         split: The labelled rows, at least one.
         logits: Their calibrated logits (N, K).
-        outside: Out-of-scope rows, or None.
+        outside: Calibrated logits of out-of-scope rows by the same model (M, K), M at least 1; None without any.
     """
     abstention, labels = fitted.decision.abstention, fitted.labels
     if (abstention is None and outside is None) or labels.multi_label or labels.regression:
         return None
     assert split.labels is not None
-    settings = DecisionRecipe() if fitted.recipe is None else fitted.recipe.decision
-    by = settings.abstain_by if abstention is None else abstention.by
-    scores, right = (
-        confidence_scores(logits, by),
-        predicted_ids(labels, logits) == labels.encode(split.labels),
-    )
+    by: AbstainBy = "probability" if abstention is None else abstention.by
+    scores = confidence_scores(logits, by)
+    right = predicted_ids(labels, logits) == labels.encode(split.labels)
     curve = risk_coverage(scores, right)
     metrics = {} if abstention is None else selective_metrics(scores >= abstention.threshold, right)
     metrics["risk_coverage_area"] = curve.area
     if outside is not None:
-        others = confidence_scores(fitted.scores(outside), by)
+        others = confidence_scores(outside, by)
         metrics |= out_of_scope_metrics(scores, others)
         if abstention is not None:
             metrics["out_of_scope_accepted"] = float((others >= abstention.threshold).mean())

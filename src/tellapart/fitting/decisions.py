@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tellapart.data.examples import LabelSpace, TextData
+from tellapart.data.out_of_scope import check_one_class
 from tellapart.errors import DataError, RecipeError, TellapartWarning
 from tellapart.evaluation.abstention import (
     Abstention,
@@ -40,6 +41,16 @@ def check_decision(recipe: DecisionRecipe, data: TextData) -> None:
     if tuned or recipe.thresholds != DEFAULT_THRESHOLD:
         try:
             threshold_values(_given(recipe, data.labels), data.labels)
+        except DataError as error:
+            raise RecipeError(error.cause, error.remedy) from None
+    if recipe.abstain is None and recipe.abstain_by != "probability":
+        raise RecipeError(
+            f'decision.abstain_by is "{recipe.abstain_by}", but the model is not to abstain',
+            "give --abstain-precision or --abstain-coverage (decision.abstain), or leave abstain_by out",
+        )
+    if data.out_of_scope:
+        try:
+            check_one_class(data.labels)
         except DataError as error:
             raise RecipeError(error.cause, error.remedy) from None
     single = {

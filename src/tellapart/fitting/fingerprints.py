@@ -23,7 +23,7 @@ from tellapart.recipes import Recipe
 FINGERPRINT = "fingerprint.json"
 """File of a run folder with the fingerprint of the run."""
 
-CODE = 1
+CODE = 2
 """Raised with every change after which equal settings and rows give other results."""
 
 _OPEN = (None, "auto")  # values that a run decides

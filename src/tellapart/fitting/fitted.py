@@ -125,6 +125,8 @@ class Fitted:
         shares: Share of the schedule after which each stage's weights were reached, 0 to 1.
         validation_logits: If the model was trained on the validation rows too: their logits by a model that was not,
             float32 (N, K); else None.
+        outside_logits: The logits of the out-of-scope validation rows by the same model, float32 (M, K); None without
+            any, and if `validation_logits` is None.
         columns: The columns that the training rows were read from; None if unknown.
     """
 
@@ -140,6 +142,7 @@ class Fitted:
     remarks: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     validation_logits: np.ndarray | None = None
+    outside_logits: np.ndarray | None = None
     columns: ColumnNames | None = None
 
     @property
@@ -215,6 +218,18 @@ class Fitted:
     def validation_scores(self, split: TextSplit, **options: Any) -> np.ndarray:
         """As `scores`, for the validation rows: never those of a model that was trained on them."""
         return self.scores(split, **options) if self.validation_logits is None else self.validation_logits
+
+    def outside_scores(self, split: TextSplit | None, name: str) -> np.ndarray | None:
+        """As `scores`, for out-of-scope rows: by the model that scores the other rows of their split.
+
+        Args:
+            split: The out-of-scope rows; None without any.
+            name: The name of their split: those of `validation` are scored as by `validation_scores`.
+        """
+        if split is None:
+            return None
+        kept = self.outside_logits if name == "validation" else None
+        return self.scores(split) if kept is None else kept
 
     def confusion(self, split: TextSplit, logits: np.ndarray) -> np.ndarray | None:
         """Counts the rows of each gold class by predicted class.

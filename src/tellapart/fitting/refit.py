@@ -110,12 +110,17 @@ def fit_twice(
     validation = rows.validation
     assert validation is not None
     first = train(without_refit(recipe), data, folder, targets=targets, weights=weights)
+    outside = rows.out_of_scope.get("validation")
+    first = replace(
+        first,
+        validation_logits=first.scores(validation),
+        outside_logits=None if outside is None else first.scores(outside),
+    )
     assert first.recipe is not None
-    logits = first.scores(validation)
     with part_of_run("refit with the validation rows"):
         second = _second_training(first.recipe, rows, folder, train, targets, weights, until=first.shares)
     first = replace(first, recipe=first.recipe.model_copy(update={"data": recipe.data}))
-    return refitted(first, second, rows, logits)
+    return refitted(first, second, rows)
 
 
 def selects_nothing(recipe: Recipe) -> bool:
@@ -199,14 +204,14 @@ def refit_recipe(first: Recipe) -> Recipe:
     return without_refit(first).model_copy(update={"stages": stages, "decision": DecisionRecipe()})
 
 
-def refitted(first: Fitted, second: Fitted, data: TextData, logits: np.ndarray) -> Fitted:
+def refitted(first: Fitted, second: Fitted, data: TextData) -> Fitted:
     """Returns the second fit's model with the first one's decision, history and validation logits.
 
     Args:
-        first: The fit that has not seen the validation rows.
+        first: The fit that has not seen the validation rows, with its logits of these and of the out-of-scope rows
+            among them.
         second: The fit that has.
         data: The splits of the first fit.
-        logits: Those of the first fit on the validation rows (N, K).
     """
     assert data.validation is not None
     if first.decision.folded:
@@ -217,7 +222,7 @@ def refitted(first: Fitted, second: Fitted, data: TextData, logits: np.ndarray) 
         f"{len(data.validation)} validation rows{shares and f', {shares}'}. Validation metrics, thresholds and the "
         "temperature are those of the first training, which has not seen the validation rows."
     )
-    return replace(first, scorer=second.scorer, validation_logits=logits, remarks=(*first.remarks, note))
+    return replace(first, scorer=second.scorer, remarks=(*first.remarks, note))
 
 
 def trained_rows(fitted: Fitted, data: TextData) -> TextSplit:

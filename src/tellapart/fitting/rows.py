@@ -8,8 +8,9 @@ from typing import Any
 from tellapart.data.examples import TextData
 from tellapart.data.fingerprints import column_fingerprints
 from tellapart.data.label_texts import NONE, label_text_note, read_label_texts
-from tellapart.data.out_of_scope import in_the_form_of, out_of_scope_note, shared_out
+from tellapart.data.out_of_scope import out_of_scope_note, shared_out
 from tellapart.data.reading.columns import ColumnNames
+from tellapart.data.reading.out_of_scope import read_out_of_scope
 from tellapart.data.reading.rows import is_regression_set, read_task
 from tellapart.data.reading.unlabelled import read_unlabelled
 from tellapart.data.splits import prepare_splits, sample
@@ -46,8 +47,9 @@ def read_rows(recipe: Recipe) -> TextData:
         texts, notes = read_unlabelled(given.unlabelled, names, multi_label=data.labels.multi_label)
         data = dataclasses.replace(data, unlabelled=texts, notes=(*data.notes, *notes))
     if given.out_of_scope is not None and names.out_of_scope is None:
-        texts, notes = read_unlabelled(given.out_of_scope, names)
-        outside = in_the_form_of(texts, data.train, given.out_of_scope)
+        outside, notes = read_out_of_scope(
+            given.out_of_scope, names, data.train, data.labels, trained=data.columns
+        )
         data = dataclasses.replace(data, out_of_scope={"test": outside}, notes=(*data.notes, *notes))
     data = dataclasses.replace(data, fingerprints=column_fingerprints(data))
     if not is_ranking(data.labels, data.train):
@@ -106,9 +108,9 @@ def _uses_label_texts(recipe: Recipe) -> bool:
 
 
 def split_data(recipe: Recipe, data: TextData) -> TextData:
-    """Splits and samples rows by the recipe's seed, shares and row counts.
+    """Splits and samples rows by the recipe's seed, shares and row counts; out-of-scope rows in proportion to them.
 
-    Unlabelled texts that are rows of a split are left out.
+    Unlabelled texts that are rows of a split or out of scope are left out.
 
     Raises:
         DataError: No unlabelled text is left.
@@ -121,11 +123,6 @@ def split_data(recipe: Recipe, data: TextData) -> TextData:
         test_share=given.test_share,
         seed=recipe.seed,
     )
-    if data.out_of_scope:
-        sizes = {name: len(split) for name, split in prepared.splits.items()}
-        outside = shared_out(data.out_of_scope, len(data.train), sizes, recipe.seed)
-        notes = (*prepared.notes, out_of_scope_note(outside))
-        prepared = dataclasses.replace(prepared, out_of_scope=outside, notes=notes)
     whole = prepared
     asked = {"train": given.train_rows, "validation": given.validation_rows, "test": given.test_rows}
     for name, rows in asked.items():
@@ -135,7 +132,24 @@ def split_data(recipe: Recipe, data: TextData) -> TextData:
             note = f"{len(drawn)} of {len(split)} {name} rows were drawn."
             changes: dict[str, Any] = {name: drawn, "notes": (*prepared.notes, note)}
             prepared = dataclasses.replace(prepared, **changes)
+    if data.out_of_scope:
+        prepared = _with_out_of_scope(data, whole, prepared, recipe.seed)
     return prepared if given.unlabelled is None else _with_unlabelled(given.unlabelled, data, whole, prepared)
+
+
+def _with_out_of_scope(read: TextData, whole: TextData, drawn: TextData, seed: int) -> TextData:
+    """Returns the drawn rows with their part of the out-of-scope rows; texts of a file are all kept.
+
+    Args:
+        read: The rows as read.
+        whole: The splits before validation and test rows are sampled.
+        drawn: The splits of the run.
+        seed: Seed of the draws.
+    """
+    sizes, before = ({name: len(split) for name, split in data.splits.items()} for data in (drawn, whole))
+    labelled = read.columns is not None and read.columns.out_of_scope is not None
+    outside = shared_out(read.out_of_scope, len(read.train), sizes, seed, whole=before if labelled else None)
+    return dataclasses.replace(drawn, out_of_scope=outside, notes=(*drawn.notes, out_of_scope_note(outside)))
 
 
 def _with_unlabelled(source: str, read: TextData, whole: TextData, drawn: TextData) -> TextData:
@@ -151,7 +165,7 @@ def _with_unlabelled(source: str, read: TextData, whole: TextData, drawn: TextDa
     texts = undrawn_rows(read.train, *others) if source == REST else read.unlabelled
     assert texts is not None
     where = "the training rows that are not drawn" if source == REST else source
-    texts, notes = unlabelled_rows(texts, *others, where=where)
+    texts, notes = unlabelled_rows(texts, *others, outside=read.out_of_scope.values(), where=where)
     return dataclasses.replace(drawn, unlabelled=texts, notes=(*drawn.notes, *notes))
 
 

@@ -58,7 +58,7 @@ class DecisionRecipe(Settings):
     abstain_by: AbstainBy = setting(
         "probability",
         "Score by which texts are accepted: `probability`, the highest one; `margin`, the difference of the two "
-        "highest; `energy`, the log of the sum of the exponentials of the logits.",
+        "highest; `energy`, the log of the sum of the exponentials of the logits. Needs `abstain`.",
     )
     conformal: Probability | None = setting(
         None,

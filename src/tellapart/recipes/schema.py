@@ -104,7 +104,7 @@ class DataRecipe(Settings):
         None,
         "Texts of no class: the label of their rows, or a file of texts. They are never trained on; the score by "
         "which a model abstains is measured on them. Those of a file count as test rows. Validation and test "
-        "rows without any get some of the training split, in proportion.",
+        "rows without any get some of the training split, in proportion. For one label per text.",
     )
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from tellapart.data.examples import TextSplit
 from tellapart.data.label_spelling import known_labels
-from tellapart.data.out_of_scope import check_found, in_the_form_of, without_label
+from tellapart.data.out_of_scope import check_found, without_label
 from tellapart.data.reading.columns import ColumnNames, find_model_columns
 from tellapart.data.reading.label_lists import named_lists, one_label_column
+from tellapart.data.reading.out_of_scope import read_out_of_scope
 from tellapart.data.reading.rows import read_splits
-from tellapart.data.reading.unlabelled import read_unlabelled
 from tellapart.data.reading.values import read_examples
 from tellapart.encoders.precision import Precision
 from tellapart.errors import DataError
@@ -78,8 +78,9 @@ def evaluate(
     names = ColumnNames(text, text_pair, label, question_id, label_delimiter, given, marked)
     split, outside = _labelled_and_outside(source, fitted, names, announce)
     if out_of_scope is not None and marked is None:
-        texts, _ = read_unlabelled(out_of_scope, names)
-        outside = in_the_form_of(texts, split, out_of_scope)
+        outside, notes = read_out_of_scope(out_of_scope, names, split, labels, fitted.columns, outside)
+        if announce is not None:
+            announce(notes)
     logits = fitted.scores(split, quiet=quiet)
     metrics: dict[str, Any] = {
         "rows": len(split),
@@ -87,7 +88,7 @@ def evaluate(
             labels, split, logits, fitted.decision.applied_thresholds, without_positive=without_positive
         ),
     }
-    report = abstention_report(fitted, split, logits, outside)
+    report = abstention_report(fitted, split, logits, fitted.outside_scores(outside, "test"))
     return metrics if report is None else metrics | report.metrics | {"risk_coverage": report.curve}
 
 

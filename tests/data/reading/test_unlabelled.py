@@ -47,6 +47,18 @@ def test_labels_are_kept_for_measuring_and_that_is_said(write):
     assert several.labels == [["x", "y"], []]
 
 
+def test_rows_with_the_label_of_out_of_scope_rows_are_left_out_and_counted(write):
+    names = ColumnNames(out_of_scope="oos")
+    texts, notes = read_unlabelled(write("more.csv", "text,label\na,x\nb, oos\nc,\nd,oos\n"), names)
+    assert texts == TextSplit(["a", "c"])
+    assert "2 text(s) of" in notes[0]
+    assert 'labelled "oos", out of scope, and left out.' in notes[0]
+    numbers, _ = read_unlabelled(write("more.csv", "text,label\na,1\nb,2\n"), ColumnNames(out_of_scope="2"))
+    assert numbers == TextSplit(["a"], labels=["1"])
+    lists, _ = read_unlabelled(write("more.jsonl", '{"text": "a", "labels": ["oos"]}\n'), names)
+    assert lists.texts == ["a"]
+
+
 def test_missing_labels_are_no_mistake(write):
     texts, notes = read_unlabelled(write("more.csv", "text,label\na,x\nb,\n"), ColumnNames())
     assert texts == TextSplit(["a", "b"])

@@ -80,6 +80,13 @@ def is_unlabelled(table: pa.Table, label: str) -> bool:
     return not is_list(table[name].type) and _strings(table, name, "the data").null_count == len(table)
 
 
+def label_is(table: pa.Table, label: str, name: str, where: str = "the data") -> pa.ChunkedArray:
+    """Returns whether each row has a label, bool (N,); False for rows without one, and in columns of lists."""
+    if is_list(table[label].type):
+        return pa.chunked_array([pa.repeat(False, len(table))])
+    return pc.fill_null(pc.equal(_strings(table, label, where), name), False)
+
+
 def examples_table(split: TextSplit) -> pa.Table:
     """Returns a split as a table with columns `text`, `text_pair`, `label` or `labels`, and `question_id`."""
     lists = any(isinstance(label, list) for label in split.labels or [])
@@ -249,6 +256,10 @@ def _named(ids: pa.ChunkedArray, names: list[str], column: str, where: str) -> p
 
 
 def _label_lists(table: pa.Table, name: str, delimiter: str | None, where: str) -> list[list[str]]:
+    if delimiter == "":
+        raise DataError(
+            "the separator of several labels is empty", "give the character between them, such as ','"
+        )
     column, what = plain_column(table, name, where), f'the column "{name}" of {where}'
     if is_list(column.type):
         _refuse_missing(column, "list of labels", name, where)
