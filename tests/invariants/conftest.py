@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -33,25 +34,36 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
-def _launched(*program: str, nodes: int = 1) -> None:
-    """Runs a program on two processes: of one node, or of two, which find each other as machines would."""
+def _started(*program: str, nodes: int = 1, restarts: int = 0) -> list[subprocess.Popen[str]]:
+    """Starts a program on two processes: of one node, or of two, which find each other as machines would."""
     options = ["--standalone", "--nproc_per_node=2"]
     if nodes > 1:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             meeting = f"127.0.0.1:{unused.getsockname()[1]}"
         options = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", f"--rdzv_endpoint={meeting}"]
-    launcher = [sys.executable, "-m", "torch.distributed.run", *options, *program]
-    started = [
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        *options,
+        f"--max_restarts={restarts}",
+        *program,
+    ]
+    return [
         subprocess.Popen(launcher, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(nodes)
     ]
+
+
+def _finished(started: Sequence[subprocess.Popen[str]]) -> None:
     try:
         said = [process.communicate(timeout=300)[1] for process in started]
     finally:
         for process in started:
             process.kill()
-    assert [process.returncode for process in started] == [0] * nodes, "\n".join(text[-3000:] for text in said)
+    codes = [process.returncode for process in started]
+    assert not any(codes), "\n".join(text[-3000:] for text in said)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +73,7 @@ def command() -> Callable[..., None]:
     def run(*arguments: object, ranks: int = 1) -> None:
         if ranks > 1:
             assert ranks == 2
-            _launched("-m", "tellapart", *map(str, arguments))
+            _finished(_started("-m", "tellapart", *map(str, arguments)))
             return
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # as in the other processes: sums are split by threads
@@ -80,7 +92,25 @@ def commands_on_two(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Seque
     """Runs `tellapart` several times on two nodes that are started once, which takes longer than the runs."""
     program = tmp_path_factory.mktemp("several") / "several.py"
     program.write_text(SEVERAL)
-    return lambda runs: _launched(str(program), json.dumps(runs), nodes=2)
+    return lambda runs: _finished(_started(str(program), json.dumps(runs), nodes=2))
+
+
+@pytest.fixture(scope="session")
+def command_that_loses_a_process() -> Callable[[Sequence[str], Path], None]:
+    """Runs `tellapart` on two nodes; the process of one is killed at the first checkpoint, and both start again."""
+
+    def run(arguments: Sequence[str], checkpoints: Path) -> None:
+        nodes = _started("-m", "tellapart", *arguments, nodes=2, restarts=1)
+        deadline = time.monotonic() + 240
+        while not [*checkpoints.glob("checkpoint-*")] and time.monotonic() < deadline:
+            assert not any(node.poll() for node in nodes), "the run ended before a process could be killed"
+            time.sleep(0.005)
+        (worker,) = psutil.Process(nodes[1].pid).children()
+        worker.kill()
+        _finished(nodes)
+        assert not worker.is_running()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -146,3 +146,29 @@ def test_a_killed_run_resumes_to_the_same_bits(
     for file in ("model/model.safetensors", "predictions.parquet"):
         assert (killed / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     assert not (killed / "checkpoints").exists()
+
+
+def test_two_nodes_go_on_from_the_last_checkpoint_after_one_has_lost_its_process(
+    command, command_that_loses_a_process, weights, steady_encoder, plainly, ticket_file, tmp_path
+):
+    options = [
+        *("train", str(ticket_file), *plainly, "--encoder", steady_encoder, "--method=cross-entropy"),
+        *("--epochs=12", "--set=stages.0.evaluations=12", "--quiet"),
+    ]
+    command(
+        *options, "--batch-size=16", "--set=stages.0.trainer.bucket_window=8", "--output", tmp_path / "one"
+    )
+    killed = tmp_path / "two"
+    command_that_loses_a_process(
+        [
+            *options,
+            "--batch-size=8",
+            "--set=stages.0.trainer.bucket_window=16",
+            "--resume",
+            "--output",
+            str(killed),
+        ],
+        killed / "checkpoints" / "stage-0",
+    )
+    _assert_same(weights(tmp_path / "one"), weights(killed))
+    assert not (killed / "checkpoints").exists()
