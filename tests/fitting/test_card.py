@@ -32,7 +32,6 @@ def run(tiny_encoder, ticket_file, tmp_path_factory) -> tuple[Path, Recipe, dict
         "encoder.max_length=24",
         "stages.0.epochs=2",
         "stages.0.learning_rate=0.005",
-        "stages.0.trainer.hub_token=hf_secret",
     ]
     recipe = with_values(method_recipe("cross-entropy"), chosen)
     folder = tmp_path_factory.mktemp("runs") / "run"
@@ -70,7 +69,6 @@ def test_the_text_has_fingerprints_versions_and_the_recipe_but_no_path_and_no_to
     assert recipe["data"]["source"] == ticket_file.name
     assert recipe["stages"][0]["trainer"] == {}
     assert str(ticket_file.parent) not in text
-    assert "hf_secret" not in text
     assert "| rows |" not in text.split("## Training")[0]
     assert "at most 24 tokens" in text
 

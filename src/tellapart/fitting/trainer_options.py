@@ -14,15 +14,15 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from tellapart.encoders.precision import default_device
 from tellapart.errors import RecipeError, did_you_mean, shortened
 from tellapart.objectives.options import MAX_STEPS, MAX_WORKERS
+from tellapart.recipes.private_options import refuse_private
 
-# Options that would replace the training loop or send the model away, with the remedy.
+# Options that would replace the training loop, with the remedy.
 _SHARDED = "leave it out, or start one process per GPU with torchrun"
 _REFUSED = {
     "fsdp": _SHARDED,
     "fsdp_config": _SHARDED,
     "deepspeed": _SHARDED,
     "parallelism_config": _SHARDED,
-    "push_to_hub": "leave it out, and upload the model folder of the finished run",
 }
 # The smallest and largest value of numbers that PyTorch and Transformers do not check; of others the smallest is 0.
 _RANGES: dict[str, tuple[int, float]] = {
@@ -46,9 +46,10 @@ def trainer_options(
         own: Arguments that have their own recipe key, with that key.
 
     Raises:
-        RecipeError: An option is unknown, has its own recipe key or is not supported, or its value has the wrong type
-            or is negative or too large.
+        RecipeError: An option is unknown, has its own recipe key, is not supported or holds a secret, or its value has
+            the wrong type or is negative or too large.
     """
+    refuse_private(given)
     fields = {field.name: field for field in dataclasses.fields(arguments)}
     for name in given:
         if name in own:
