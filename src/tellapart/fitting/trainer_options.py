@@ -46,8 +46,8 @@ def trainer_options(
         own: Arguments that have their own recipe key, with that key.
 
     Raises:
-        RecipeError: An option is unknown, has its own recipe key, is not supported or holds a secret, or its value has
-            the wrong type or is negative or too large.
+        RecipeError: An option is unknown, has its own recipe key, is not supported or holds a secret, or its value
+            has the wrong type or is negative or too large.
     """
     refuse_private(given)
     fields = {field.name: field for field in dataclasses.fields(arguments)}

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from tellapart.errors import RecipeError
 
 _PUSH = "leave it out: set HF_TOKEN, and upload the finished model with tellapart push"
-_TRACK = "leave it out: use --track trackio, and set TRACKIO_SPACE_ID and TRACKIO_BUCKET_ID in the environment"
+_TRACK = (
+    "leave it out: use --track trackio, and set TRACKIO_SPACE_ID and TRACKIO_BUCKET_ID in the environment"
+)
 _PREFIXES = {"hub_": _PUSH, "push_to_hub": _PUSH, "trackio_": _TRACK}
 
 
