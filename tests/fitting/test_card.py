@@ -196,6 +196,8 @@ def test_the_example_of_a_card_runs_and_gives_the_models_answer(kind, tiny_encod
     asked = TextSplit(["a text"], ["another text"] if kind == "pairs" else None)
     (logits,) = fitted.scores(asked)
     assert ("a pair of texts" in text) == (kind == "pairs")
+    words = "`tokenizer.json` holds words of the training texts"
+    assert (words in text) == (kind == "textcnn")
     if kind == "several labels":
         assert set(answer) == {name for name, one in zip(names, logits, strict=True) if one >= 0}
         return

@@ -16,6 +16,7 @@ from scipy.stats import binomtest
 
 from tellapart.data.examples import TextData
 from tellapart.encoders.resolve import FROM_SCRATCH, resolve_encoder
+from tellapart.encoders.scratch import learns_from_scratch
 from tellapart.errors import UserError
 from tellapart.evaluation.decision import DECISION_FILE
 from tellapart.evaluation.metrics import METRICS, metric_label
@@ -278,9 +279,9 @@ def _limits(fitted: Fitted, metrics: Mapping[str, Any]) -> list[str]:
             "It always answers with one of its classes, also for texts that belong to none of them."
         )
     if fitted.tokenizer is None:
-        sentences.append(
-            f"`{TFIDF_CONFIG}` holds words of the training texts, which anyone can read who has the model."
-        )
+        sentences.append(f"`{TFIDF_CONFIG}` holds words of the training texts.")
+    elif learns_from_scratch(fitted.model.config):
+        sentences.append("`tokenizer.json` holds words of the training texts.")
     if fitted.tokenizer is not None:
         sentences.append(f"It reads at most {fitted.max_length} tokens of a text; the rest is ignored.")
     if not labels.regression and fitted.decision.temperature == 1:
