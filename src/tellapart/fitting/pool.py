@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -15,8 +16,8 @@ from sklearn.preprocessing import normalize
 
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.data.label_texts import NONE
 from tellapart.data.reading.columns import Columns
-from tellapart.data.reading.rows import read_task
 from tellapart.data.reading.streams import RowStream, one_ahead
 from tellapart.data.reading.tables import read_table
 from tellapart.data.reading.types import plain_column
@@ -36,9 +37,9 @@ from tellapart.evaluation.active_learning import (
 )
 from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.fitting.nearest import word_vectors
-from tellapart.fitting.rows import column_names
+from tellapart.fitting.rows import read_rows
 from tellapart.inspection.confusion import confusion_matrix
-from tellapart.recipes import load_recipe
+from tellapart.recipes import DataRecipe, Recipe, load_recipe
 from tellapart.training.progress import Progress
 
 KNOWN, FILLED, EMPTY = "in the run's data", "with a label", "empty"
@@ -51,7 +52,7 @@ class RunRows:
 
     Args:
         source: Name of the training data; None if unknown.
-        keys: Keys of all labelled texts, see `TextSplit.keys`.
+        keys: Keys of all labelled and out-of-scope texts, see `TextSplit.keys`.
         confusions: Confusion matrix (K, K) of the predicted rows, rows are gold; None if there are none.
     """
 
@@ -100,21 +101,20 @@ def read_run_rows(model: str | Path, labels: LabelSpace) -> RunRows:
         _warn(f"{model} is no run folder, so that texts which it was trained on may be suggested")
         return RunRows()
     keys: set[str] = set()
-    source = None
+    recipe = load_recipe(folder / "recipe.yaml")
+    source = recipe.data.source
     try:
-        given = load_recipe(folder / "recipe.yaml").data
-        source = given.source
         if source is None:
             raise DataError("they were in memory", "give a run on a file")
-        data = read_task(
-            source, column_names(given), multi_label=given.multi_label, regression=given.regression
-        )
-        keys.update(*(split.keys() for split in data.splits.values()))
+        keys |= _labelled_keys(recipe.data)
     except TellapartError as error:
         _warn(
             f"the rows that {folder} was trained on cannot be read ({error.cause}), "
             "so that some of them may be suggested"
         )
+        if recipe.data.out_of_scope is not None:  # their file may be gone, and the others are still there
+            with contextlib.suppress(TellapartError):
+                keys |= _labelled_keys(recipe.data.model_copy(update={"out_of_scope": None}))
     confusions = None
     if (folder / "predictions.parquet").is_file():
         table = read_table(folder / "predictions.parquet")
@@ -123,6 +123,12 @@ def read_run_rows(model: str | Path, labels: LabelSpace) -> RunRows:
         gold, predicted = columns["label"], columns["predicted_label"]
         confusions = confusion_matrix(labels, labels.encode(gold), labels.encode(predicted))
     return RunRows(source, keys, confusions)
+
+
+def _labelled_keys(given: DataRecipe) -> set[str]:
+    """Returns the keys of all rows that have a label or were declared to be of no class, sampled or not."""
+    data = read_rows(Recipe(data=given.model_copy(update={"unlabelled": None, "label_texts": NONE})))
+    return set().union(*(split.keys() for split in (*data.splits.values(), *data.out_of_scope.values())))
 
 
 def _warn(message: str) -> None:
