@@ -119,3 +119,12 @@ def test_rows_of_a_class_and_rows_of_no_class_are_known_and_unlabelled_ones_are_
     )
     with warned:
         assert set(read_run_rows(tmp_path, fitted.labels).keys) == expected
+
+
+def test_the_key_of_every_text_is_computed_once(fitted, tmp_path, monkeypatch):
+    write_table(pa.table({"text": NEW}), tmp_path / "pool.parquet")
+    monkeypatch.setattr(streams, "ROWS_A_PART", 7)
+    keyed, keys = [], TextSplit.keys
+    monkeypatch.setattr(TextSplit, "keys", lambda split: keyed.extend(split.texts) or keys(split))
+    assert len(_suggested(fitted, tmp_path / "pool.parquet")) == 5
+    assert sorted(keyed) == sorted(NEW)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -188,10 +188,10 @@ def suggest_rows(
     # Before the pool is scored: refuses columns of the names of added ones.
     suggestion_table(candidates.table, label, fitted.labels, candidates.top, where=where)
     new_rows = 0
-    for table, split, tokenised in one_ahead(pool.new_parts(fitted, progress)):
+    for table, split, keys, tokenised in one_ahead(pool.new_parts(fitted, progress)):
         top = top_two(fitted.labels, fitted.scores(split, rows=tokenised, progress=progress))
         expected += expected_confusions(top, classes)
-        candidates.add(table, split, top)
+        candidates.add(table, split, keys, top)
         new_rows += len(split)
     if not new_rows:
         raise DataError(
@@ -225,15 +225,15 @@ class _Pool:
 
     def new_parts(
         self, fitted: Fitted, progress: Progress
-    ) -> Iterator[tuple[pa.Table, TextSplit, TokenisedDataset | None]]:
-        """Yields the new rows of each part, tokenised."""
+    ) -> Iterator[tuple[pa.Table, TextSplit, list[str], TokenisedDataset | None]]:
+        """Yields the new rows of each part with their keys, tokenised."""
         where = str(self.stream.path)
         for table in self.stream.parts():
             split = read_examples(table, self.columns, where=where)
-            filled = _filled(table, self.label, where)
+            filled, keys = _filled(table, self.label, where), split.keys()
             reasons = [
                 KNOWN if key in self.known else FILLED if has_label else None if key.strip() else EMPTY
-                for key, has_label in zip(split.keys(), filled, strict=True)
+                for key, has_label in zip(keys, filled, strict=True)
             ]
             self.left_out.update(reason for reason in reasons if reason is not None)
             new = [row for row, reason in enumerate(reasons) if reason is None]
@@ -241,7 +241,7 @@ class _Pool:
                 progress(len(table) - len(new))
             if new:
                 rows = split.select(new)
-                yield table.take(pa.array(new)), rows, fitted.tokenised(rows)
+                yield table.take(pa.array(new)), rows, [keys[row] for row in new], fitted.tokenised(rows)
 
 
 def _filled(table: pa.Table, label: str, where: str) -> list[bool]:
@@ -260,6 +260,7 @@ class _Candidates:
     columns: Columns
     most: int
     split: TextSplit = field(init=False)
+    keys: list[str] = field(init=False, default_factory=list)
     top: TopTwo = field(init=False)
 
     def __post_init__(self) -> None:
@@ -267,17 +268,17 @@ class _Candidates:
         none = np.empty(0, dtype=np.int64)
         self.top = TopTwo(none, none, none.astype(np.float64), none.astype(np.float64))
 
-    def add(self, table: pa.Table, split: TextSplit, top: TopTwo) -> None:
-        """Adds rows, and drops duplicates and those with the largest margins."""
+    def add(self, table: pa.Table, split: TextSplit, keys: Sequence[str], top: TopTwo) -> None:
+        """Adds rows with their keys, and drops duplicates and those with the largest margins."""
         table = pa.concat_tables([self.table, table]).unify_dictionaries()
-        split, top = self.split.joined(split), self.top.joined(top)
-        keys = split.keys()
+        split, keys, top = self.split.joined(split), [*self.keys, *keys], self.top.joined(top)
         seen: dict[str, int] = {}
         for row in np.argsort(top.margin, kind="stable").tolist():
             if len(seen) == self.most:
                 break
             seen.setdefault(keys[row], row)
         kept = np.fromiter(seen.values(), dtype=np.int64)
+        self.keys = list(seen)
         self.table, self.split, self.top = table.take(pa.array(kept)), split.select(kept), top.select(kept)
 
 
