@@ -11,6 +11,7 @@ import pytest
 from tellapart.errors import RecipeError
 from tellapart.fitting.fingerprints import recipe_fingerprint
 from tellapart.fitting.stages import check_trainer_sections
+from tellapart.fitting.trainer_options import trainer_options
 from tellapart.recipes import Recipe, with_values
 from tellapart.recipes.private_options import refuse_private
 from tellapart.recipes.spaces import parse_spaces
@@ -89,3 +90,11 @@ def test_a_secret_is_refused_before_anything_is_written(ticket_file, tmp_path):
     for space in ("stages.0.trainer.hub_token=a,b", "stages.0.trainer={hub_token: a}"):
         with pytest.raises(RecipeError, match="hub_token"):
             parse_spaces(recipe, [space])
+
+
+@pytest.mark.parametrize("reports", ["wandb", ["trackio"], "all", ["tensorboard", "mlflow"], None])
+def test_pre_training_which_has_no_trackers_reports_to_files_alone(reports):
+    with pytest.raises(RecipeError, match="can only be tensorboard"):
+        trainer_options({"report_to": reports}, TrainingArguments, {})
+    for local in ("none", "tensorboard", ["tensorboard"]):
+        assert trainer_options({"report_to": local}, TrainingArguments, {}) == {"report_to": local}

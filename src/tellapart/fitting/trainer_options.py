@@ -24,6 +24,7 @@ _REFUSED = {
     "deepspeed": _SHARDED,
     "parallelism_config": _SHARDED,
 }
+_LOCAL_REPORTS: tuple[Any, ...] = ("none", "tensorboard", [], ["none"], ["tensorboard"])
 # The smallest and largest value of numbers that PyTorch and Transformers do not check; of others the smallest is 0.
 _RANGES: dict[str, tuple[int, float]] = {
     "max_steps": (0, MAX_STEPS),
@@ -61,6 +62,11 @@ def trainer_options(
             )
         if name in _REFUSED:
             raise RecipeError(f'the trainer option "{name}" is not supported', _REFUSED[name])
+    if given.get("report_to", "none") not in _LOCAL_REPORTS:
+        raise RecipeError(
+            'the trainer option "report_to" can only be tensorboard, since others may send the model away',
+            "leave it out: the log is in the run folder",
+        )
     kinds = get_type_hints(arguments) if given else {}
     return {name: _typed(name, value, kinds[name], fields[name].default) for name, value in given.items()}
 
