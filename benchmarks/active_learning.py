@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import normalize
 
+from active_learning_pages import ARMS, FILE
 from evidence import RESULTS
 from pairs import write
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
@@ -47,7 +48,6 @@ from tellapart.training.probe import fit_linear
 SETS = {"banking77": {"first": 2, "batch": 50}, "trec6": {"first": 1, "batch": 30}}
 """Data set to first labels per class and labels per round."""
 
-ARMS = ("random", "least-confidence", "suggest")
 ROUNDS = 5
 
 
@@ -58,14 +58,13 @@ def main() -> None:
     parser.add_argument("--data", default=",".join(SETS))
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--output", type=Path, default=RESULTS / "active_learning.json")
+    parser.add_argument("--output", type=Path, default=RESULTS / FILE)
     given = parser.parse_args()
     seeds = [int(seed) for seed in given.seeds.split(",")]
-    result: dict[str, Any] = {"encoder": given.encoder, "rounds": ROUNDS, "sets": {}}
-    if given.output.is_file():
-        result = json.loads(given.output.read_text(encoding="utf-8"))
+    result = earlier_results(given.output, {"encoder": given.encoder, "rounds": ROUNDS})
     for name in given.data.split(","):
         own = result["sets"].setdefault(name, {**SETS[name], "runs": []})
+        _check_equal(given.output, own, SETS[name])
         done = {(run["seed"], run["arm"]) for run in own["runs"]}
         missing = [(seed, arm) for seed in seeds for arm in ARMS if (seed, arm) not in done]
         if not missing:
@@ -75,6 +74,23 @@ def main() -> None:
         for seed, arm in missing:
             own["runs"].append(simulated(task, arm, seed, **SETS[name]))
             write(given.output, result | {"environment": environment()})
+
+
+def earlier_results(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns the content of a file of results, or that of a new one; runs of other settings are not added to it."""
+    if not file.is_file():
+        return settings | {"sets": {}}
+    result = json.loads(file.read_text(encoding="utf-8"))
+    _check_equal(file, result, settings)
+    return result
+
+
+def _check_equal(file: Path, found: dict[str, Any], settings: dict[str, Any]) -> None:
+    for key, value in settings.items():
+        if found[key] != value:
+            raise SystemExit(
+                f"{file} has results with {key} {found[key]}, not {value}: choose another --output."
+            )
 
 
 class _Task:

@@ -1,4 +1,4 @@
-"""The page on the simulation of labelling, from benchmarks/results/active_learning.json."""
+"""The page on the simulation of labelling, from benchmarks/results/active_learning.json, and its arms."""
 
 from __future__ import annotations
 
@@ -12,22 +12,19 @@ from tellapart.reproduction.pages import environment_sentence
 
 TITLE = "What to label next: suggested against random texts"
 
-_FILE = "active_learning.json"
-_ARMS = {
-    "random": "random",
-    "least-confidence": "least confidence",
-    "suggest": "`suggest`",
-}
+FILE = "active_learning.json"
+ARMS = {"random": "random", "least-confidence": "least confidence", "suggest": "`suggest`"}
+"""How texts are chosen, and the name in tables."""
 
 
 def has_active_learning() -> bool:
     """Returns whether there are results."""
-    return (RESULTS / _FILE).is_file()
+    return (RESULTS / FILE).is_file()
 
 
 def active_learning_page() -> str:
     """Returns the page as Markdown."""
-    result = json.loads((RESULTS / _FILE).read_text(encoding="utf-8"))
+    result = json.loads((RESULTS / FILE).read_text(encoding="utf-8"))
     parts = [
         f"# {TITLE}",
         "The labels of the training rows are hidden until a text is chosen. A few labels per class are drawn "
@@ -45,22 +42,26 @@ def active_learning_page() -> str:
             markdown_table(_differences(own["runs"])),
         ]
     parts += [
-        "The second table of a set has, for each seed, the mean of the accuracies after each round. Three seeds on "
-        "two sets show a tendency, no significance. The rule of `suggest` was chosen among some others on other "
-        "seeds, but on the same sets and test rows. Pairs of classes are weighted by what the pool's probabilities "
-        "let expect; on the other seeds the weights gave no clear gain: a little worse on one set, a little better "
-        "on the other. Preferring confused pairs among the candidates too was worse, so that candidates are chosen "
-        "by the margin alone. A real run has a better model, and may differ.",
+        "The second table of a set has, for each seed, the mean of the accuracies after each round. "
+        f"{_extent(result['sets'])} show a tendency, no significance. Pairs of classes are weighted by what the "
+        "pool's probabilities let expect. The rule of `suggest` was chosen on the same sets and test rows, with "
+        "other seeds. A real run has a better model, and may differ.",
         "```bash\npython benchmarks/active_learning.py\n```",
-        f"{environment_sentence(result['environment'])} JSON: `benchmarks/results/{_FILE}`.",
+        f"{environment_sentence(result['environment'])} JSON: `benchmarks/results/{FILE}`.",
     ]
     return "\n\n".join(parts)
+
+
+def _extent(sets: dict[str, Any]) -> str:
+    """The number of seeds and sets in words."""
+    seeds = len({run["seed"] for own in sets.values() for run in own["runs"]})
+    return f"{seeds} seeds on {len(sets)} sets"
 
 
 def _accuracies(runs: list[dict[str, Any]]) -> list[list[str]]:
     """The mean accuracy of each arm by number of labels."""
     rows = [["texts by", *(f"{size} labels" for size in runs[0]["labels"])]]
-    for arm, title in _ARMS.items():
+    for arm, title in ARMS.items():
         own = [run["accuracy"] for run in runs if run["arm"] == arm]
         rows.append([title, *(f"{100 * statistics.mean(column):.1f}" for column in zip(*own, strict=True))])
     return rows
@@ -70,7 +71,7 @@ def _differences(runs: list[dict[str, Any]]) -> list[list[str]]:
     """The mean accuracy over the rounds, by seed."""
     seeds = sorted({run["seed"] for run in runs})
     rows = [["texts by", *(f"seed {seed}" for seed in seeds)]]
-    for arm, title in _ARMS.items():
+    for arm, title in ARMS.items():
         means = {run["seed"]: statistics.mean(run["accuracy"][1:]) for run in runs if run["arm"] == arm}
         rows.append([title, *(f"{100 * means[seed]:.1f}" for seed in seeds)])
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import json
 import sys
@@ -85,3 +86,18 @@ def test_a_table_that_was_run_again_has_a_page_and_stands_in_the_index(module, t
     page = module.reproduction_page(found, again)
     assert "| CT | 85.3 / 81.25 |" in page
     assert f"[{protocol.title}]({name}.md)" in module.index_page()
+
+
+def test_a_simulation_of_labelling_adds_no_runs_of_another_encoder_to_its_results(
+    module, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    simulation = importlib.import_module("active_learning")
+    file = tmp_path / "results.json"
+    settings = {"encoder": "minilm", "rounds": 5}
+    assert simulation.earlier_results(file, settings) == settings | {"sets": {}}
+    file.write_text(json.dumps(settings | {"sets": {"trec6": {}}}))
+    assert simulation.earlier_results(file, settings)["sets"] == {"trec6": {}}
+    for other in ({"encoder": "mpnet"}, {"rounds": 4}):
+        with pytest.raises(SystemExit, match="choose another --output"):
+            simulation.earlier_results(file, settings | other)

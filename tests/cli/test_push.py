@@ -14,6 +14,15 @@ import pytest
 from huggingface_hub import constants
 
 TOKEN = "hf_a_secret_token"
+LEFT_OUT = {
+    "checkpoint-7/model.safetensors": "is no file of a model",
+    "customers.csv": "is no file of a model",
+    "estimator.json": "with paths and label texts",
+    "objective.safetensors": "is no file of a model",
+    "optimizer.pt": "can run code",
+    "training_args.bin": "can run code",
+    "vectors.PKL": "can run code",
+}
 
 
 class _Hub(BaseHTTPRequestHandler):
@@ -103,8 +112,9 @@ def hub(monkeypatch) -> Iterator[Any]:
 def run(tmp_path) -> Path:
     """A run folder with a model, and what else runs write."""
     folder = tmp_path / "run"
-    (folder / "model" / "part").mkdir(parents=True)
-    for name in ("config.json", "tokenizer.json", "part/vocabulary.txt", ".saving"):
+    (folder / "model" / "tokenizer-0").mkdir(parents=True)
+    (folder / "model" / "checkpoint-7").mkdir()
+    for name in ("config.json", "tokenizer.json", "tokenizer-0/vocab.txt", ".saving", *LEFT_OUT):
         (folder / "model" / name).write_text(name)
     (folder / "model" / "model.safetensors").write_bytes(b"\x00weights\xff" * 100)
     (folder / "model" / "README.md").write_text("---\nlicense: mit\n---\n# A card\n")
@@ -113,7 +123,7 @@ def run(tmp_path) -> Path:
     return folder
 
 
-SENT = ["README.md", "config.json", "model.safetensors", "part/vocabulary.txt", "tokenizer.json"]
+SENT = ["README.md", "config.json", "model.safetensors", "tokenizer-0/vocab.txt", "tokenizer.json"]
 
 
 def _committed(hub: Any) -> dict[str, bytes]:
@@ -137,6 +147,10 @@ def test_the_files_of_the_model_and_no_others_arrive_in_a_private_repository(tel
     assert listed == SENT
     assert finished.out == f"written to http://127.0.0.1:{hub.server_port}/me/tickets\n"
     assert TOKEN not in finished.out + finished.err
+    assert "words of the training texts" not in finished.err
+    for name, reason in LEFT_OUT.items():
+        (line,) = [line for line in finished.err.splitlines() if f"Left out: {name} " in line]
+        assert reason in line
 
 
 def test_further_files_are_sent_only_if_they_are_named(tellapart, hub, run):
@@ -144,6 +158,12 @@ def test_further_files_are_sent_only_if_they_are_named(tellapart, hub, run):
     assert finished.code == 0, finished.err
     assert json.loads(finished.out)["files"] == sorted([*SENT, "report.html"])
     assert sorted(_committed(hub)) == sorted([*SENT, "report.html"])
+    hub.commits.clear()
+    finished = tellapart("push", run, "me/tickets", "--yes", "--include", "customers.csv")
+    assert sorted(_committed(hub)) == sorted([*SENT, "customers.csv"])
+    assert "Left out: customers.csv" not in finished.err
+    refused = tellapart("push", run, "me/tickets", "--yes", "--include", "optimizer.pt")
+    assert (refused.code, "optimizer.pt can run code when it is loaded" in refused.err) == (2, True)
     for name in ("../run/report.html", "nothing.html", "model", ".lock"):
         refused = tellapart("push", run, "me/tickets", "--yes", "--include", name)
         assert (refused.code, "no further file" in refused.err) == (2, True)
@@ -158,10 +178,35 @@ def test_without_a_terminal_nothing_is_sent_unless_yes_is_said(tellapart, hub, r
 
 def test_a_link_to_a_file_elsewhere_is_refused(tellapart, hub, run, tmp_path):
     (tmp_path / "secret").write_text("secret")
-    (run / "model" / "notes.txt").symlink_to(tmp_path / "secret")
+    (run / "model" / "vocab.txt").symlink_to(tmp_path / "secret")
+    (run / "notes.txt").symlink_to(tmp_path / "secret")
     finished = tellapart("push", run, "me/tickets", "--yes")
+    assert (finished.code, "vocab.txt is a link" in finished.err) == (2, True)
+    (run / "model" / "vocab.txt").unlink()
+    finished = tellapart("push", run, "me/tickets", "--yes", "--include", "notes.txt")
     assert (finished.code, "notes.txt is a link" in finished.err) == (2, True)
     assert hub.created == []
+
+
+def test_a_model_whose_only_weights_are_a_pickle_is_refused(tellapart, hub, run):
+    (run / "model" / "model.safetensors").unlink()
+    (run / "model" / "pytorch_model.bin").write_bytes(b"a pickle")
+    finished = tellapart("push", run, "me/tickets", "--yes")
+    assert (finished.code, "save the model again with save_pretrained" in finished.err) == (2, True)
+    assert hub.created == []
+
+
+@pytest.mark.parametrize("kind", ["tfidf.json", "tellapart-textcnn"])
+def test_models_with_words_of_the_training_texts_say_so_before_they_are_sent(tellapart, hub, run, kind):
+    model = run / "model"
+    if kind == "tfidf.json":
+        (model / "config.json").rename(model / kind)
+    else:
+        (model / "config.json").write_text(json.dumps({"model_type": kind}))
+    file = kind if kind == "tfidf.json" else "tokenizer.json"
+    finished = tellapart("push", run, "me/tickets")  # not sent: there is no terminal to ask
+    assert (finished.code, hub.created) == (2, [])
+    assert f"{file} holds words of the training texts" in finished.err
 
 
 def test_a_public_repository_needs_the_option(tellapart, hub, run):
@@ -185,7 +230,8 @@ def test_what_the_server_refuses_is_one_sentence(tellapart, hub, run, status, me
 
 def _one_error(finished: Any, message: str) -> None:
     assert finished.code == 2
-    errors = [line for line in finished.err.splitlines() if " bytes" not in line]
+    lines = finished.err.splitlines()
+    errors = [line for line in lines if " bytes" not in line and not line.startswith("note: Left out: ")]
     assert len(errors) == 2  # where to, and the error
     assert errors[1].startswith("error: ")
     assert message in errors[1]

@@ -15,6 +15,7 @@ from tellapart.data.reading.columns import ColumnNames
 from tellapart.deployment import export as exporting
 from tellapart.deployment.export import INT8_FILE, MODEL_FILE, export_onnx
 from tellapart.deployment.manifest import checksums_of, read_manifest
+from tellapart.deployment.model_files import why_left_out
 from tellapart.deployment.onnx_export import write_onnx
 from tellapart.deployment.onnx_scoring import OnnxClassifier, load_exported
 from tellapart.encoders import han, textcnn  # noqa: F401  known to the Auto classes
@@ -71,6 +72,7 @@ def test_the_folder_says_what_it_holds(exported, labels):
     content = json.loads((exported / "export.json").read_text())
     assert content["inputs"] == ["attention_mask", "input_ids", "token_type_ids"]
     assert content["versions"].keys() >= {"onnx", "onnxruntime", "torch", "tellapart"}
+    assert not [name for name in content["sha256"] if why_left_out(name)]  # from an upload
     assert content["sha256"] == {
         name: checksum for name, checksum in checksums_of(exported).items() if name != "export.json"
     }

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import ast
+import contextlib
+import dataclasses
+import io
 import json
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +19,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tellapart.classifier import TextClassifier
-from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.cli import main
+from tellapart.data.examples import SCORE, LabelSpace, TextData, TextSplit
+from tellapart.evaluation.abstention import Abstention
+from tellapart.evaluation.decision import Decision
 from tellapart.fitting.card import model_card
-from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.fitted import Fitted, TransformersScorer
+from tellapart.fitting.models import load_model
 from tellapart.inspection.markdown import escaped, fenced
 from tellapart.recipes import Recipe, with_values
 from tellapart.runs.train import train
@@ -32,7 +42,6 @@ def run(tiny_encoder, ticket_file, tmp_path_factory) -> tuple[Path, Recipe, dict
         "encoder.max_length=24",
         "stages.0.epochs=2",
         "stages.0.learning_rate=0.005",
-        "stages.0.trainer.hub_token=hf_secret",
     ]
     recipe = with_values(method_recipe("cross-entropy"), chosen)
     folder = tmp_path_factory.mktemp("runs") / "run"
@@ -70,7 +79,6 @@ def test_the_text_has_fingerprints_versions_and_the_recipe_but_no_path_and_no_to
     assert recipe["data"]["source"] == ticket_file.name
     assert recipe["stages"][0]["trainer"] == {}
     assert str(ticket_file.parent) not in text
-    assert "hf_secret" not in text
     assert "| rows |" not in text.split("## Training")[0]
     assert "at most 24 tokens" in text
 
@@ -115,12 +123,122 @@ def test_the_licence_is_that_of_the_encoders_card_or_unknown(card, licence, tmp_
     assert ModelCard(_card(["a", "b"], recipe)).data.license == licence
 
 
+def _shared(recipe: Recipe) -> dict:
+    return yaml.safe_load(re.search(r"```yaml\n(.*?)\n```", _card(["a", "b"], recipe), re.DOTALL)[1])
+
+
+def test_no_folder_no_text_and_no_secret_of_the_recipe_is_in_the_card():
+    chosen = [
+        "data.source=clients/acme/tickets.csv",
+        "data.out_of_scope=/home/me/acme/others.csv",
+        "data.unlabelled='C:\\\\Users\\\\me\\\\inbox.jsonl'",
+        "data.order=[a, /b/c]",
+        "encoder.name=tfidf",
+        "encoder.embeddings=~/acme/words.vec",
+        "stages.0.trainer={accelerator_config: /home/acme/own.json, average_tokens_across_devices: false}",
+    ]
+    recipe = with_values(Recipe(), chosen)
+    texts = {"a": "our private words", "b": ["more of them", "and more"]}
+    recipe.data.label_texts = texts
+    recipe.stages[0].trainer |= {"hub_token": "hf_secret", "hub_model_id": "me/acme"}  # of an earlier version
+    text, shared = _card(["a", "b"], recipe), _shared(recipe)
+    assert not [word for word in ("acme", "private", "more", "secret", "Users") if word in text]
+    data = shared["data"]
+    assert data["label_texts"] == "3 texts of 2 classes, not shown"
+    named = [data["source"], data["out_of_scope"], data["unlabelled"], shared["encoder"]["embeddings"]]
+    assert named == ["tickets.csv", "others.csv", "inbox.jsonl", "words.vec"]
+    assert data["order"] == ["a", "/b/c"]
+    assert shared["stages"][0]["trainer"] == {
+        "accelerator_config": "own.json",
+        "average_tokens_across_devices": False,
+    }
+    assert ModelCard(text).data.datasets is None
+
+
 def test_names_of_the_hub_are_in_the_metadata_and_folders_are_not(tmp_path):
     recipe = with_values(Recipe(), ["encoder.name=org/encoder", "data.source=org/set/config"])
     data = ModelCard(_card(["a", "b"], recipe)).data
     assert (data.base_model, data.datasets) == (["org/encoder"], ["org/set"])
     data = ModelCard(_card(["a", "b"], with_values(Recipe(), [f"encoder.name={tmp_path}"]))).data
     assert (data.base_model, data.datasets) == (None, None)
+
+
+def _fitted(encoder: str, data: TextData) -> Fitted:
+    """A classifier with random weights."""
+    recipe = with_values(Recipe(), [f"encoder.name={encoder}"])
+    model, tokenizer, _ = load_model(recipe.encoder, data, 0)
+    return Fitted(TransformersScorer(model.eval(), tokenizer, 24), data.labels, recipe)
+
+
+def _example(text: str, folder: Path) -> Any:
+    """Runs the example of a card, and returns what it prints."""
+    (code,) = re.findall(r"```python\n(.*?)\n```", text, re.DOTALL)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code.replace('"MODEL"', repr(str(folder))), "card", "exec"), {})
+    return ast.literal_eval(printed.getvalue())
+
+
+_PROBLEMS = {"several labels": "multi_label_classification", "numbers": "regression"}
+
+
+@pytest.mark.parametrize("kind", ["one label", "pairs", "several labels", "numbers", "textcnn"])
+def test_the_example_of_a_card_runs_and_gives_the_models_answer(kind, tiny_encoder, tickets, tmp_path):
+    names = (SCORE,) if kind == "numbers" else ("lost", "stolen", "expired")
+    labels = LabelSpace(names, _PROBLEMS.get(kind, "single_label_classification"))
+    texts = [text for text, _ in tickets]
+    split = TextSplit(texts, texts[::-1] if kind == "pairs" else None)
+    data = TextData(split, split, None, labels)
+    fitted = _fitted("textcnn" if kind == "textcnn" else tiny_encoder, data)
+    fitted.save(tmp_path / "model")
+    text = model_card(fitted, data, {}, {})
+    answer = _example(text, tmp_path / "model")
+    asked = TextSplit(["a text"], ["another text"] if kind == "pairs" else None)
+    (logits,) = fitted.scores(asked)
+    assert ("a pair of texts" in text) == (kind == "pairs")
+    words = "`tokenizer.json` holds words of the training texts"
+    assert (words in text) == (kind == "textcnn")
+    if kind == "several labels":
+        assert set(answer) == {name for name, one in zip(names, logits, strict=True) if one >= 0}
+        return
+    (answer,) = answer if isinstance(answer, list) else [answer]
+    probability = np.exp(logits).max() / np.exp(logits).sum()
+    assert answer["score"] == pytest.approx(logits[0] if kind == "numbers" else probability, abs=1e-4)
+    assert answer["label"] == names[int(logits.argmax())]
+
+
+def test_the_command_in_the_card_of_a_tfidf_model_runs(tickets, tmp_path, monkeypatch):
+    texts, labels = zip(*tickets, strict=True)
+    TextClassifier("tfidf").fit(list(texts), list(labels)).save(tmp_path / "MODEL")
+    (tmp_path / "texts.csv").write_text("text\nmy card was lost\n")
+    card = (tmp_path / "MODEL" / "README.md").read_text()
+    (command,) = re.findall(r"```bash\n(.*?)\n```", card, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main([*shlex.split(command)[1:], "--quiet"])
+    assert not end.value.code
+    assert "lost" in (tmp_path / "labelled.csv").read_text().splitlines()[1]
+    assert "`tfidf.json` holds words of the training texts" in card
+
+
+def test_what_predict_does_and_the_pipeline_does_not_is_said(tiny_encoder):
+    plain = _fitted(tiny_encoder, TextData(TextSplit(["a"]), None, None, LabelSpace(("a", "b", "c"))))
+    rule = Decision(abstention=Abstention("probability", 0.7), temperature=2.0)
+    abstaining = dataclasses.replace(plain, decision=rule)
+    measured = {"accuracy": 0.5, "coverage": 0.25, "selective_risk": 0.1, "out_of_scope_auroc": 0.9}
+    text = model_card(abstaining, None, {}, {"rows": {"test": 8}, "test": measured})
+    assert "also applies the temperature and the rule for abstaining in `tellapart.json`" in text
+    assert "marks the texts on which the model abstains" in text
+    assert "Coverage and selective risk are those of abstaining" in text
+    assert {one.metric_type for one in ModelCard(text).data.eval_results} >= {"accuracy", "roc_auc"}
+    for decision in (Decision(), Decision(temperature=2.0, folded=True)):
+        text = model_card(dataclasses.replace(plain, decision=decision), None, {}, {})
+        assert "also applies" not in text
+        assert "marks the texts" not in text
+    numbers = dataclasses.replace(plain, labels=LabelSpace((SCORE,), "regression"))
+    assert "Wilson" not in model_card(
+        numbers, None, {}, {"rows": {"test": 8}, "test": {"pearson_correlation": 0.5}}
+    )
 
 
 def _card(names: list[str], recipe: Recipe | None = None, source: str = "tickets") -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,11 @@ from tellapart.data.reading.columns import Columns
 from tellapart.data.reading.rows import read_data
 from tellapart.data.reading.streams import open_rows
 from tellapart.data.reading.tables import write_table
+from tellapart.errors import TellapartWarning
 from tellapart.fitting import pool
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.pool import RunRows, read_run_rows, suggest_rows
+from tellapart.recipes import DataRecipe, Recipe
 from tellapart.training.tfidf import TfidfClassifier
 
 NEW = [
@@ -83,3 +86,45 @@ def test_the_confusions_are_those_of_the_predicted_rows(fitted, tmp_path):
     assert run.confusions is not None
     assert run.confusions.tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 0]]
     assert set(run.keys) == {"a", "b"}
+
+
+@pytest.mark.parametrize("how", ["label", "file", "missing file"])
+def test_rows_of_a_class_and_rows_of_no_class_are_known_and_unlabelled_ones_are_not(fitted, tmp_path, how):
+    rows = {
+        "text": ["my card is lost", "it was stolen", "hello", "lost again", "stolen again"],
+        "label": ["lost", "stolen", "other", "lost", "stolen"],
+    }
+    others = pa.table({"text": ["what time is it"]})
+    given = {"label": "other", "file": tmp_path / "others.csv", "missing file": tmp_path / "gone.csv"}[how]
+    write_table(others, tmp_path / "others.csv")
+    write_table(pa.table({"text": ["a new card"]}), tmp_path / "inbox.csv")
+    write_table(pa.table(rows), tmp_path / "data.csv")
+    recipe = Recipe().model_copy(
+        update={
+            "data": DataRecipe(
+                source=str(tmp_path / "data.csv"),
+                out_of_scope=str(given),
+                unlabelled=str(tmp_path / "inbox.csv"),
+                label_texts={"lost": "gone", "stolen": "taken"},
+                train_rows=2,
+            )
+        }
+    )
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    expected = set(TextSplit(rows["text"]).keys())
+    if how == "file":
+        expected |= set(TextSplit(["what time is it"]).keys())
+    warned = (
+        pytest.warns(TellapartWarning, match="cannot be read") if how == "missing file" else nullcontext()
+    )
+    with warned:
+        assert set(read_run_rows(tmp_path, fitted.labels).keys) == expected
+
+
+def test_the_key_of_every_text_is_computed_once(fitted, tmp_path, monkeypatch):
+    write_table(pa.table({"text": NEW}), tmp_path / "pool.parquet")
+    monkeypatch.setattr(streams, "ROWS_A_PART", 7)
+    keyed, keys = [], TextSplit.keys
+    monkeypatch.setattr(TextSplit, "keys", lambda split: keyed.extend(split.texts) or keys(split))
+    assert len(_suggested(fitted, tmp_path / "pool.parquet")) == 5
+    assert sorted(keyed) == sorted(NEW)

@@ -6,15 +6,25 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
+from transformers import TrainerCallback, TrainerState
 
-from tellapart.errors import MissingDependencyError, RecipeError, TrackerError, UserError
+from tellapart.errors import (
+    MissingDependencyError,
+    RecipeError,
+    TellapartWarning,
+    TrackerError,
+    UserError,
+)
 from tellapart.fitting.fit import fit
 from tellapart.fitting.rows import load_data
-from tellapart.fitting.tracking import check_tracker, tracked
+from tellapart.fitting.tracking import Tracker, check_tracker, tracked
+from tellapart.fitting.trials import run_trial
 from tellapart.recipes import method_recipe, with_values
 from tellapart.runs.compare import compare
 from tellapart.runs.sweep import sweep
@@ -129,7 +139,7 @@ def _note(*what):
 def init(project, **_):
     global run
     run = _Run()
-    _note("init", project, os.environ["WANDB_DIR"], os.environ.get("WANDB_MODE"))
+    _note("init", project, os.environ["WANDB_DIR"], os.environ.get("WANDB_MODE"), os.environ["WANDB_LOG_MODEL"])
     print("a line of wandb")
 def log(values): _note("log", sorted(values))
 def define_metric(*_, **__): pass
@@ -170,21 +180,23 @@ _TRACKIO = """
 import json, os, pathlib
 from types import SimpleNamespace
 __version__ = "0.43.0"
-config, context_vars = {}, SimpleNamespace(current_space_id=SimpleNamespace(get=lambda: None))
+context_vars = SimpleNamespace(current_space_id=SimpleNamespace(get=lambda: "me/runs"))
 class _Config(dict):
     def update(self, values, **_): pass
 config = _Config()
 def _note(*what):
     with open(os.environ["NOTES"], "a") as file: file.write(json.dumps(what) + "\\n")
-def init(project, name, space_id, **_):
+def init(project, name, space_id, private, bucket_id, **_):
     _note("init", project, os.environ["TRACKIO_DIR"], name)
-    assert space_id is None
+    assert space_id is bucket_id is None  # Trackio reads both from the environment
+    assert private is True
     print("a line of trackio")
 def log(values): _note("log", sorted(values))
 def Image(file): assert pathlib.Path(file).is_file()
 def Markdown(text): assert text
 def Html(file): assert pathlib.Path(file).is_file()
 def finish(): _note("finish")
+def freeze(**_): _note("a public copy")
 """
 
 
@@ -212,9 +224,12 @@ def test_other_trackers_write_into_the_run_folder_and_send_nothing(
     name, code, short, tmp_path, monkeypatch, capsys
 ):
     notes = _stub(name, code, tmp_path, monkeypatch)
+    monkeypatch.setenv("WANDB_LOG_MODEL", "checkpoint")
     before = dict(os.environ)
+    ignored = pytest.warns(TellapartWarning, match="WANDB_LOG_MODEL is ignored")
     try:
-        train(short, tmp_path / "run", quiet=True, track=name)
+        with ignored if name == "wandb" else contextlib.nullcontext():
+            train(short, tmp_path / "run", quiet=True, track=name)
     finally:
         for module in [one for one in sys.modules if one.split(".")[0] == name]:
             del sys.modules[module]
@@ -222,7 +237,7 @@ def test_other_trackers_write_into_the_run_folder_and_send_nothing(
     calls = [json.loads(line) for line in notes.read_text().splitlines()]
     place = str(tmp_path / "run" / "tracking")
     expected = {
-        "wandb": ["init", "tellapart", place, "offline"],
+        "wandb": ["init", "tellapart", place, "offline", "false"],
         "mlflow": ["experiment", "tellapart", (tmp_path / "run" / "tracking" / "artifacts").as_uri()],
         "trackio": ["init", "tellapart", place, "run"],
     }
@@ -230,6 +245,7 @@ def test_other_trackers_write_into_the_run_folder_and_send_nothing(
     if name == "mlflow":
         assert calls[1] == ["init", "tellapart", f"sqlite:///{place}/mlflow.db", "run"]
     assert calls[-1] == ["finish"]
+    assert [call for call in calls if call[0] == "artifact" and "model.safetensors" in call[1]] == []
     assert [call[0] for call in calls].count("init") == 1
     logged = {key for call in calls if call[0] == "log" for key in call[1]}
     ours = {"loss", "test_accuracy"} if name == "mlflow" else {"train/loss", "test/accuracy"}
@@ -310,3 +326,79 @@ def test_a_tracker_that_cannot_start_fails_no_trial_of_a_sweep(short, tmp_path, 
     monkeypatch.undo()
     resumed = sweep(short, spaces, tmp_path / "sweep", baseline="none", quiet=True, resume=True)
     assert [trial.state for trial in resumed.trials] == ["complete", "complete"]
+
+
+class _Failing(TrainerCallback):
+    """An integration whose calls of given names fail, after some that do not."""
+
+    fails: dict[str, int] = {}  # noqa: RUF012  replaced by each test
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    def _call(self, name: str) -> None:
+        self.calls[name] += 1
+        if self.calls[name] > self.fails.get(name, 10**6):
+            raise OSError("no answer of https://me:hf_secret@runs.example/api")
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._call("begin")
+
+    def on_log(self, *_: Any, **__: Any) -> None:
+        self._call("log")
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self._call("end")
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    from transformers.integrations import integration_utils
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "tensorboard", _Failing)
+    monkeypatch.setattr("tellapart.fitting.tracking.send_files", lambda *_: None)
+    return lambda **fails: monkeypatch.setattr(_Failing, "fails", fails)
+
+
+def test_a_tracker_that_fails_during_training_is_one_warning_and_the_run_is_finished(
+    short, tmp_path, failing, recwarn
+):
+    failing(log=2, end=0)
+    result = train(short, tmp_path / "run", quiet=True, track="tensorboard")
+    warned = [str(one.message) for one in recwarn if issubclass(one.category, TellapartWarning)]
+    assert warned == [
+        "tensorboard failed (no answer of https://runs.example/api), and run goes on without it."
+    ]
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == result.metrics
+
+
+def test_only_the_first_run_of_a_folder_must_begin(tmp_path, failing):
+    arguments = transformers.TrainingArguments(str(tmp_path / "trials" / "scratch"), report_to="none")
+
+    def logged() -> None:
+        with tracked("tensorboard", tmp_path / "log", "one", tmp_path / "trials" / "scratch") as tracker:
+            tracker.on_train_begin(arguments, TrainerState(), None)
+            tracker.on_log(arguments, TrainerState(), None, {"loss": 1.0})
+            tracker.finish({"test_accuracy": 1.0})
+
+    failing(begin=0)
+    with pytest.raises(TrackerError, match="could not be started") as caught:
+        logged()
+    assert "hf_secret" not in str(caught.value)
+    failing()
+    logged()
+    failing(begin=0)
+    with pytest.warns(TellapartWarning, match="goes on without it") as warned:
+        logged()
+    assert len(warned) == 1
+
+
+def test_the_result_of_a_trial_is_written_before_it_is_sent(short, tmp_path, monkeypatch):
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Tracker, "finish", interrupted)
+    recipe = method_recipe("tfidf", short)
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(recipe, load_data(recipe), tmp_path / "trials", "accuracy", True, track="tensorboard")
+    assert json.loads((tmp_path / "trials" / "tfidf-seed0.json").read_text())["metrics"]["accuracy"] > 0

@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import print_notes
+
+_SHOWN = 20  # files that are left out
 
 
 def push(
@@ -23,8 +26,8 @@ def push(
         list[str],
         o.option(
             "--include",
-            "Further file of the run folder to send, such as report.html, which has texts of the data. May be "
-            "repeated.",
+            "Further file of the model or run folder to send, such as report.html, which has texts of the data. May "
+            "be repeated.",
             "Push",
             "FILE",
         ),
@@ -34,9 +37,9 @@ def push(
 ) -> None:
     """Upload a model to the Hugging Face Hub, into a private repository.
 
-    Only the files of the model folder are sent: no data, no report, no
-    predictions. They are listed first. Log in with `hf auth login`, or set
-    HF_TOKEN.
+    Only the files of the model are sent: no data, no report, no predictions,
+    no pickles. They are listed first, and so are files that are left out. Log
+    in with `hf auth login`, or set HF_TOKEN.
 
     Examples:
     tellapart push runs/tickets me/tickets
@@ -52,6 +55,10 @@ def push(
     for name, file in upload.files.items():
         print(f"  {file.stat().st_size:>13,} bytes  {name}", file=sys.stderr)
     print(f"  {upload.size:>13,} bytes in {len(upload.files)} files", file=sys.stderr)
+    left_out = [f"{name} {reason}" for name, reason in upload.left_out.items()]
+    more = [f"and {len(left_out) - _SHOWN} more files"] if len(left_out) > _SHOWN else []
+    print_notes([f"Left out: {one}." for one in [*left_out[:_SHOWN], *more]])
+    print_notes(upload.remarks)
     if not yes:
         if not sys.stdin.isatty():
             raise UserError(
@@ -63,6 +70,7 @@ def push(
     if json:
         from tellapart.cli.tables import print_json
 
-        print_json({"url": url, "files": list(upload.files), "bytes": upload.size})
+        files = {"files": list(upload.files), "left_out": upload.left_out}
+        print_json({"url": url, **files, "bytes": upload.size})
         return
     print(f"written to {url}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from tellapart.deployment.manifest import MANIFEST_FILE
+from tellapart.deployment.model_files import is_pickle, is_weights, remarks, why_left_out
 from tellapart.errors import ModelError, TellapartError, UserError
 from tellapart.training.tfidf import CONFIG_FILE as TFIDF_CONFIG
 
@@ -22,10 +23,14 @@ class Upload:
     Args:
         folder: The model folder.
         files: Path in the repository to the file on disk, sorted.
+        left_out: Path of each other file of the folder to the reason why it is not sent, sorted.
+        remarks: Sentences on what readers of the files learn of the data.
     """
 
     folder: Path
     files: dict[str, Path]
+    left_out: dict[str, str]
+    remarks: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -34,40 +39,64 @@ class Upload:
 
 
 def prepare_upload(model: str | Path, include: Sequence[str] = ()) -> Upload:
-    """Lists the files of a model folder, without hidden ones.
+    """Lists the files of a model folder to send, without hidden ones: those that models have, and no pickles.
 
     Args:
         model: A run folder, of which only `model` is taken; or a folder with a model, or an export.
-        include: Names of further files of the run folder, such as `report.html`.
+        include: Names of further files of the model folder or the run folder, such as `report.html`.
 
     Raises:
-        ModelError: There is no model.
-        UserError: A file to include is not one of the run folder, or a file is a link that leads outside.
+        ModelError: There is no model, or its weights are a pickle.
+        UserError: A file to include is none of the folders or a pickle, or a file is a link that leads outside.
     """
     given = Path(model).expanduser()
     folder = next((one for one in (given, given / "model") if _is_model(one)), None)
     if folder is None:
         raise ModelError(f"{model} holds no model", "give a run folder, a checkpoint or an export")
-    found = {
-        file.relative_to(folder).as_posix(): file
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    }
+    found: dict[str, Path] = {}
+    left_out: dict[str, str] = {}
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if not file.is_file() or any(part.startswith(".") for part in Path(name).parts):
+            continue
+        reason = why_left_out(name)
+        if reason is None:
+            found[name] = file
+        else:
+            left_out[name] = reason
+    _check_weights(folder, found, left_out)
     for name in include:
-        file = given / name
-        if PurePath(name).name != name or name.startswith(".") or name in found or not file.is_file():
-            raise UserError(
-                f'"{name}" is no further file of {given}',
-                "name a file of the run folder, such as report.html",
-            )
-        found[name] = file
+        found[name] = _included(name, given, folder, found)
+        left_out.pop(name, None)
     for name, file in found.items():
         inside = folder if file.is_relative_to(folder) else given
         if not file.resolve().is_relative_to(inside.resolve()):
             raise UserError(
                 f"{name} is a link to a file outside of {inside}", "put the file itself in its place"
             )
-    return Upload(folder, dict(sorted(found.items())))
+    return Upload(folder, dict(sorted(found.items())), left_out, remarks(folder, found))
+
+
+def _check_weights(folder: Path, found: Collection[str], left_out: Collection[str]) -> None:
+    """Refuses a model whose only weights are pickles."""
+    pickles = [name for name in left_out if "/" not in name and is_pickle(name)]
+    if pickles and not any(map(is_weights, found)):
+        raise ModelError(
+            f"{folder} has no weights but those in {pickles[0]}, a file that can run code when it is loaded",
+            "save the model again with save_pretrained, which writes model.safetensors",
+        )
+
+
+def _included(name: str, given: Path, folder: Path, found: Collection[str]) -> Path:
+    """Returns the file of the model folder, else of the run folder, that is to be sent too."""
+    file = next((one for one in (folder / name, given / name) if one.is_file()), None)
+    if PurePath(name).name != name or name.startswith(".") or name in found or file is None:
+        raise UserError(
+            f'"{name}" is no further file of {given}', "name a file of the run folder, such as report.html"
+        )
+    if is_pickle(name):
+        raise UserError(f"{name} can run code when it is loaded, and is not sent", "leave it out")
+    return file
 
 
 def _is_model(folder: Path) -> bool:

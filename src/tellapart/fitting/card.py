@@ -16,17 +16,20 @@ from scipy.stats import binomtest
 
 from tellapart.data.examples import TextData
 from tellapart.encoders.resolve import FROM_SCRATCH, resolve_encoder
+from tellapart.encoders.scratch import learns_from_scratch
 from tellapart.errors import UserError
-from tellapart.evaluation.decision import Decision
+from tellapart.evaluation.decision import DECISION_FILE
 from tellapart.evaluation.metrics import METRICS, metric_label
 from tellapart.evaluation.task import seen_note
 from tellapart.files import write_text
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.shared_recipe import hub_set, is_path, shared_name, shared_recipe
 from tellapart.inspection.confusion import most_confused_pairs
 from tellapart.inspection.markdown import escaped, fenced, pairs_table, table
 from tellapart.inspection.page import markdown_list
 from tellapart.recipes import Recipe
+from tellapart.training.tfidf import CONFIG_FILE as TFIDF_CONFIG
 
 CARD = "README.md"
 
@@ -45,10 +48,9 @@ _METRIC_TYPES = {
     "mean_absolute_error": "mae",
     "pearson_correlation": "pearsonr",
     "spearman_correlation": "spearmanr",
+    "out_of_scope_auroc": "roc_auc",
 }
 _SHARES_OF_ROWS = ("accuracy", "exact_match")
-_PATHS = {"data": ("source", "unlabelled", "label_texts"), "encoder": ("name", "second", "embeddings")}
-_SECRET = re.compile(r"token|password|secret", re.IGNORECASE)
 
 
 def write_card(
@@ -89,17 +91,17 @@ def model_card(
     content = _template().render(
         card_data=_metadata(fitted, measured, shown).to_yaml(),
         title=f"{escaped(fitted.recipe.method)} on {escaped(_source(fitted.recipe))}",
-        summary=_summary(fitted),
-        usage=_usage(fitted),
+        summary=_summary(fitted, pairs=_reads_pairs(fitted, data)),
+        usage=_usage(fitted, pairs=_reads_pairs(fitted, data)),
         uses=_decision_sentences(fitted),
         limits=markdown_list(_limits(fitted, metrics)),
         scores=_score_table(measured),
-        scores_note=_scores_note(shown, metrics),
+        scores_note=_scores_note(shown, measured, metrics),
         pairs=pairs_table(pairs) if pairs else "",
         training=_training(fitted.recipe, metrics),
         fingerprints=_fingerprints(data),
         versions=_versions(),
-        recipe=fenced(_shared_recipe(fitted.recipe), "yaml"),
+        recipe=fenced(shared_recipe(fitted.recipe), "yaml"),
     )
     return str(ModelCard(content)).rstrip() + "\n"  # parsed again: raises if the Hub could not read it
 
@@ -118,12 +120,12 @@ def _metadata(
     recipe = fitted.recipe
     assert recipe is not None
     source = _source(recipe)
-    hub_set = _hub_set(recipe.data.source)
+    data_set = hub_set(recipe.data.source)
     results = [
         EvalResult(
             task_type="text-classification",
             dataset_name=source,
-            dataset_type=hub_set or re.sub(r"[^\w.-]+", "-", source).strip("-") or "data",
+            dataset_type=data_set or re.sub(r"[^\w.-]+", "-", source).strip("-") or "data",
             dataset_split=shown,
             metric_type=_metric_type(name),
             metric_name=name.replace("_", " "),
@@ -139,7 +141,7 @@ def _metadata(
         pipeline_tag="text-classification",
         tags=["tellapart", "text-classification"],
         base_model=_base_models(recipe) or None,
-        datasets=[hub_set] if hub_set else None,
+        datasets=[data_set] if data_set else None,
         metrics=list(dict.fromkeys(_metric_type(name) for name, *_ in measured)) or None,
         model_name=f"{recipe.method} on {source}" if results else None,
         eval_results=results or None,
@@ -171,7 +173,7 @@ def _base_models(recipe: Recipe) -> list[str]:
     """The names on the Hub of the encoders that were trained further."""
     names = [name for name in (recipe.encoder.name, recipe.encoder.second) if name is not None]
     known = [_HUB_NAMES.get(name, name) for name in names if name not in (*FROM_SCRATCH, "tfidf")]
-    return [name for name in known if not _is_path(name)]
+    return [name for name in known if not is_path(name)]
 
 
 def _licence(recipe: Recipe) -> str:
@@ -196,17 +198,6 @@ def _stated_licence(encoder: str) -> str:
     return stated if isinstance(stated, str) else _UNKNOWN
 
 
-def _is_path(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or Path(name).expanduser().exists()
-
-
-def _hub_set(source: str | None) -> str | None:
-    """The name of a data set on the Hub, without its configuration; None for other data."""
-    if source is None or _is_path(source) or not re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+){1,2}", source):
-        return None
-    return "/".join(source.split("/")[:2])
-
-
 # ---- Text ----
 
 
@@ -215,40 +206,62 @@ def _source(recipe: Recipe) -> str:
     source = recipe.data.source
     if source is None:
         return "data in memory"
-    name = Path(source).name if _hub_set(source) is None else source
+    name = shared_name(source) if hub_set(source) is None else source
     # A file name may hold bytes that are no UTF-8.
     return " ".join(name.encode("utf-8", "replace").decode().split()) or "data"
 
 
-def _summary(fitted: Fitted) -> str:
-    labels = fitted.labels
+def _reads_pairs(fitted: Fitted, data: TextData | None) -> bool:
+    if data is not None:
+        return data.train.text_pairs is not None
+    return fitted.columns is not None and fitted.columns.text_pair is not None
+
+
+def _summary(fitted: Fitted, *, pairs: bool) -> str:
+    labels, rows = fitted.labels, "a pair of texts" if pairs else "a text"
     if labels.regression:
-        return "A text regression model: it predicts one number for a text."
+        return f"A text regression model: it predicts one number for {rows}."
     names = ", ".join(escaped(name) for name in labels.names[:_CLASSES_NAMED])
     more = len(labels) - _CLASSES_NAMED
     names += f" and {more} more" if more > 0 else ""
     kind = "any number of" if labels.multi_label else "one of"
-    return f"A text classifier: it assigns {kind} {len(labels)} classes to a text.\n\nClasses: {names}."
+    return f"A text classifier: it assigns {kind} {len(labels)} classes to {rows}.\n\nClasses: {names}."
 
 
-def _usage(fitted: Fitted) -> str:
+def _usage(fitted: Fitted, *, pairs: bool) -> str:
+    """An example that runs, with the model's place for MODEL; of several labels all that reach 0.5."""
     if fitted.tokenizer is None:
-        return fenced("tellapart predict MODEL_FOLDER texts.csv --output labelled.csv", "bash")
+        return fenced("tellapart predict MODEL texts.csv --output labelled.csv", "bash")
     own = fitted.model.config.model_type.startswith("tellapart")
-    lines = ["import tellapart", "", "tellapart.register()"] if own else []
-    head = ["from transformers import pipeline", *lines, ""]
-    call = 'print(classify("a text", truncation=True))'
-    return fenced("\n".join([*head, 'classify = pipeline("text-classification", "MODEL")', call]), "python")
+    lines = [
+        "from transformers import pipeline",
+        *(["import tellapart", "", "tellapart.register()"] if own else []),
+    ]
+    lines += ["", 'classify = pipeline("text-classification", "MODEL")']
+    text = '{"text": "a text", "text_pair": "another text"}' if pairs else '"a text"'
+    if fitted.labels.multi_label:
+        lines.append(f"scores = classify({text}, top_k=None, truncation=True)")
+        lines.append('print([one["label"] for one in scores if one["score"] >= 0.5])')
+    else:
+        lines.append(f"print(classify({text}, truncation=True))")
+    return fenced("\n".join(lines), "python")
 
 
 def _decision_sentences(fitted: Fitted) -> list[str]:
+    """What `tellapart predict` does and the pipeline does not."""
     decision = fitted.decision
-    if decision == Decision() or (decision.folded and decision.thresholds is None):
+    parts = {
+        "the thresholds": decision.thresholds is not None,
+        "the temperature": decision.temperature != 1 and not decision.folded,
+        "the rule for abstaining": decision.abstention is not None,
+        "the rule for prediction sets": decision.conformal is not None,
+    }
+    applied = [part for part, used in parts.items() if used]
+    if not applied:
         return []
-    return [
-        "`tellapart predict` also applies the thresholds and the temperature in `tellapart.json`; the pipeline "
-        "does not."
-    ]
+    listed = " and ".join(filter(None, [", ".join(applied[:-1]), applied[-1]]))
+    pipeline = "" if fitted.tokenizer is None else "; the pipeline does not"
+    return [f"`tellapart predict` also applies {listed} in `{DECISION_FILE}`{pipeline}."]
 
 
 def _limits(fitted: Fitted, metrics: Mapping[str, Any]) -> list[str]:
@@ -256,10 +269,19 @@ def _limits(fitted: Fitted, metrics: Mapping[str, Any]) -> list[str]:
     sentences = [
         "Intended for texts like those it was trained on; nothing is known about other kinds of text."
     ]
-    if not labels.regression and not labels.multi_label:
+    if fitted.decision.abstention is not None:
+        sentences.append(
+            "`tellapart predict` marks the texts on which the model abstains. Used otherwise, it always answers with "
+            "one of its classes, also for texts that belong to none of them."
+        )
+    elif not labels.regression and not labels.multi_label:
         sentences.append(
             "It always answers with one of its classes, also for texts that belong to none of them."
         )
+    if fitted.tokenizer is None:
+        sentences.append(f"`{TFIDF_CONFIG}` holds words of the training texts.")
+    elif learns_from_scratch(fitted.model.config):
+        sentences.append("`tokenizer.json` holds words of the training texts.")
     if fitted.tokenizer is not None:
         sentences.append(f"It reads at most {fitted.max_length} tokens of a text; the rest is ignored.")
     if not labels.regression and fitted.decision.temperature == 1:
@@ -289,13 +311,21 @@ def _score_table(measured: Sequence[tuple[str, float, list[float] | None]]) -> s
     return table(["metric", "value", f"{100 * _CONFIDENCE:g} % interval"], rows)
 
 
-def _scores_note(shown: str | None, metrics: Mapping[str, Any]) -> str:
+def _scores_note(
+    shown: str | None,
+    measured: Sequence[tuple[str, float, list[float] | None]],
+    metrics: Mapping[str, Any],
+) -> str:
     if shown is None:
         return ""
     rows = metrics["rows"][shown]
-    note = (
-        f"On {rows} {shown} rows. Intervals are Wilson's, over these rows; they leave out how seeds differ."
-    )
+    note = f"On {rows} {shown} rows."
+    if any(interval is not None for *_, interval in measured):
+        note += " Intervals are Wilson's, over these rows; they leave out how seeds differ."
+    if "coverage" in metrics[shown]:
+        note += " Coverage and selective risk are those of abstaining, other metrics those of an answer to every row."
+    if "out_of_scope_auroc" in metrics[shown]:
+        note += " Rows of no class count for the out-of-scope metrics alone."
     if shown == "test" and "test_unseen" in metrics:
         note += " " + seen_note(rows, metrics["test_unseen"])
     return note
@@ -305,10 +335,10 @@ def _training(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
     rows = [
         ["method", escaped(recipe.method)],
         ["data", escaped(_source(recipe))],
-        ["encoder", escaped(_named(recipe.encoder.name))],
+        ["encoder", escaped(shared_name(recipe.encoder.name))],
     ]
     if recipe.encoder.second is not None:
-        rows.append(["second encoder", escaped(_named(recipe.encoder.second))])
+        rows.append(["second encoder", escaped(shared_name(recipe.encoder.second))])
     rows += [[f"{name} rows", str(count)] for name, count in metrics.get("rows", {}).items()]
     rows.append(["seed", str(recipe.seed)])
     return table(["", ""], rows)
@@ -329,20 +359,3 @@ def _versions() -> str:
         ["package", "version"],
         [[name, found[name]] for name in ("tellapart", "torch", "transformers", "python")],
     )
-
-
-def _shared_recipe(recipe: Recipe) -> str:
-    """The recipe as YAML, without folders of this machine and without secrets among the trainer's options."""
-    content = recipe.model_dump(mode="json")
-    for section, keys in _PATHS.items():
-        for key in keys:
-            if isinstance(content[section][key], str):
-                content[section][key] = _named(content[section][key])
-    for stage in content["stages"]:
-        stage["trainer"] = {key: value for key, value in stage["trainer"].items() if not _SECRET.search(key)}
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-
-
-def _named(name: str) -> str:
-    """Of a path its last part; other names as they are."""
-    return Path(name).name or name if _is_path(name) else name

@@ -19,6 +19,7 @@ from tellapart.errors import RecipeError, TellapartError, TellapartWarning, dama
 from tellapart.files import write_json
 from tellapart.plain_yaml import parse_yaml
 from tellapart.recipes import Recipe
+from tellapart.recipes.private_options import refuse_private
 
 FINGERPRINT = "fingerprint.json"
 """File of a run folder with the fingerprint of the run."""
@@ -130,7 +131,12 @@ def recipe_fingerprint(
         recipe: The recipe as the user gave it.
         rows: `TextData.fingerprints` of its rows.
         more: Further settings by name; those that are None are left out.
+
+    Raises:
+        RecipeError: An option for the trainer holds a secret, which must not be written.
     """
+    for stage in recipe.stages:
+        refuse_private(stage.trainer)
     settings = changed_values(recipe)
     if recipe.data.unlabelled is None:
         settings = {key: value for key, value in settings.items() if not key.startswith("self_training.")}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from sklearn.preprocessing import normalize
 
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.examples import LabelSpace, TextSplit
+from tellapart.data.label_texts import NONE
 from tellapart.data.reading.columns import Columns
-from tellapart.data.reading.rows import read_task
 from tellapart.data.reading.streams import RowStream, one_ahead
 from tellapart.data.reading.tables import read_table
 from tellapart.data.reading.types import plain_column
@@ -36,9 +37,9 @@ from tellapart.evaluation.active_learning import (
 )
 from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.fitting.nearest import word_vectors
-from tellapart.fitting.rows import column_names
+from tellapart.fitting.rows import read_rows
 from tellapart.inspection.confusion import confusion_matrix
-from tellapart.recipes import load_recipe
+from tellapart.recipes import DataRecipe, Recipe, load_recipe
 from tellapart.training.progress import Progress
 
 KNOWN, FILLED, EMPTY = "in the run's data", "with a label", "empty"
@@ -51,7 +52,7 @@ class RunRows:
 
     Args:
         source: Name of the training data; None if unknown.
-        keys: Keys of all labelled texts, see `TextSplit.keys`.
+        keys: Keys of all labelled and out-of-scope texts, see `TextSplit.keys`.
         confusions: Confusion matrix (K, K) of the predicted rows, rows are gold; None if there are none.
     """
 
@@ -100,21 +101,20 @@ def read_run_rows(model: str | Path, labels: LabelSpace) -> RunRows:
         _warn(f"{model} is no run folder, so that texts which it was trained on may be suggested")
         return RunRows()
     keys: set[str] = set()
-    source = None
+    recipe = load_recipe(folder / "recipe.yaml")
+    source = recipe.data.source
     try:
-        given = load_recipe(folder / "recipe.yaml").data
-        source = given.source
         if source is None:
             raise DataError("they were in memory", "give a run on a file")
-        data = read_task(
-            source, column_names(given), multi_label=given.multi_label, regression=given.regression
-        )
-        keys.update(*(split.keys() for split in data.splits.values()))
+        keys |= _labelled_keys(recipe.data)
     except TellapartError as error:
         _warn(
             f"the rows that {folder} was trained on cannot be read ({error.cause}), "
             "so that some of them may be suggested"
         )
+        if recipe.data.out_of_scope is not None:  # their file may be gone, and the others are still there
+            with contextlib.suppress(TellapartError):
+                keys |= _labelled_keys(recipe.data.model_copy(update={"out_of_scope": None}))
     confusions = None
     if (folder / "predictions.parquet").is_file():
         table = read_table(folder / "predictions.parquet")
@@ -123,6 +123,12 @@ def read_run_rows(model: str | Path, labels: LabelSpace) -> RunRows:
         gold, predicted = columns["label"], columns["predicted_label"]
         confusions = confusion_matrix(labels, labels.encode(gold), labels.encode(predicted))
     return RunRows(source, keys, confusions)
+
+
+def _labelled_keys(given: DataRecipe) -> set[str]:
+    """Returns the keys of all rows that have a label or were declared to be of no class, sampled or not."""
+    data = read_rows(Recipe(data=given.model_copy(update={"unlabelled": None, "label_texts": NONE})))
+    return set().union(*(split.keys() for split in (*data.splits.values(), *data.out_of_scope.values())))
 
 
 def _warn(message: str) -> None:
@@ -182,10 +188,10 @@ def suggest_rows(
     # Before the pool is scored: refuses columns of the names of added ones.
     suggestion_table(candidates.table, label, fitted.labels, candidates.top, where=where)
     new_rows = 0
-    for table, split, tokenised in one_ahead(pool.new_parts(fitted, progress)):
+    for table, split, keys, tokenised in one_ahead(pool.new_parts(fitted, progress)):
         top = top_two(fitted.labels, fitted.scores(split, rows=tokenised, progress=progress))
         expected += expected_confusions(top, classes)
-        candidates.add(table, split, top)
+        candidates.add(table, split, keys, top)
         new_rows += len(split)
     if not new_rows:
         raise DataError(
@@ -219,15 +225,15 @@ class _Pool:
 
     def new_parts(
         self, fitted: Fitted, progress: Progress
-    ) -> Iterator[tuple[pa.Table, TextSplit, TokenisedDataset | None]]:
-        """Yields the new rows of each part, tokenised."""
+    ) -> Iterator[tuple[pa.Table, TextSplit, list[str], TokenisedDataset | None]]:
+        """Yields the new rows of each part with their keys, tokenised."""
         where = str(self.stream.path)
         for table in self.stream.parts():
             split = read_examples(table, self.columns, where=where)
-            filled = _filled(table, self.label, where)
+            filled, keys = _filled(table, self.label, where), split.keys()
             reasons = [
                 KNOWN if key in self.known else FILLED if has_label else None if key.strip() else EMPTY
-                for key, has_label in zip(split.keys(), filled, strict=True)
+                for key, has_label in zip(keys, filled, strict=True)
             ]
             self.left_out.update(reason for reason in reasons if reason is not None)
             new = [row for row, reason in enumerate(reasons) if reason is None]
@@ -235,7 +241,7 @@ class _Pool:
                 progress(len(table) - len(new))
             if new:
                 rows = split.select(new)
-                yield table.take(pa.array(new)), rows, fitted.tokenised(rows)
+                yield table.take(pa.array(new)), rows, [keys[row] for row in new], fitted.tokenised(rows)
 
 
 def _filled(table: pa.Table, label: str, where: str) -> list[bool]:
@@ -254,6 +260,7 @@ class _Candidates:
     columns: Columns
     most: int
     split: TextSplit = field(init=False)
+    keys: list[str] = field(init=False, default_factory=list)
     top: TopTwo = field(init=False)
 
     def __post_init__(self) -> None:
@@ -261,17 +268,17 @@ class _Candidates:
         none = np.empty(0, dtype=np.int64)
         self.top = TopTwo(none, none, none.astype(np.float64), none.astype(np.float64))
 
-    def add(self, table: pa.Table, split: TextSplit, top: TopTwo) -> None:
-        """Adds rows, and drops duplicates and those with the largest margins."""
+    def add(self, table: pa.Table, split: TextSplit, keys: Sequence[str], top: TopTwo) -> None:
+        """Adds rows with their keys, and drops duplicates and those with the largest margins."""
         table = pa.concat_tables([self.table, table]).unify_dictionaries()
-        split, top = self.split.joined(split), self.top.joined(top)
-        keys = split.keys()
+        split, keys, top = self.split.joined(split), [*self.keys, *keys], self.top.joined(top)
         seen: dict[str, int] = {}
         for row in np.argsort(top.margin, kind="stable").tolist():
             if len(seen) == self.most:
                 break
             seen.setdefault(keys[row], row)
         kept = np.fromiter(seen.values(), dtype=np.int64)
+        self.keys = list(seen)
         self.table, self.split, self.top = table.take(pa.array(kept)), split.select(kept), top.select(kept)
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,13 +20,20 @@ import transformers
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from tellapart.data.examples import LabelSpace, TextData
-from tellapart.errors import MissingDependencyError, RecipeError, TellapartError, TrackerError
+from tellapart.errors import (
+    MissingDependencyError,
+    RecipeError,
+    TellapartWarning,
+    TrackerError,
+    shortened,
+)
 from tellapart.files import write_text
 from tellapart.fitting.environment import is_main_process
 from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.tracking_files import send_files
 from tellapart.inspection.confusion import most_confused_pairs
 from tellapart.inspection.figures import save_confusion_heatmap, save_label_distance_heatmap
-from tellapart.inspection.markdown import fenced, pairs_table
+from tellapart.inspection.markdown import pairs_table
 
 TrackerName = Literal["tensorboard", "trackio", "mlflow", "wandb"]
 
@@ -35,6 +43,11 @@ TRACKING = "tracking"
 _PROJECT = "tellapart"
 _SQLITE = "sqlite:///"
 _FIRST = "stage-0"  # checkpoint folder of the first training, whose metrics have no prefix
+_PASSWORD = re.compile(r"(?<=://)[^/\s@]+@")  # of an address
+_FORCED = {"wandb": {"WANDB_LOG_MODEL": "false"}}  # environment variables, whatever the user sets
+
+# Tracker and folder of the runs that have begun in this process: there the tracker is known to work.
+_begun: set[tuple[str, Path]] = set()
 
 
 def check_tracker(name: str | None) -> None:
@@ -61,7 +74,9 @@ def tracked(
 ) -> Iterator[Tracker | None]:
     """Logs the trainings of the block as one run of a tracker.
 
-    Everything is written below `folder`, unless environment variables of the tracker say otherwise.
+    Everything is written below `folder`, unless environment variables of the tracker say otherwise. No model and no
+    checkpoint is sent, whatever they say. A tracker that cannot be started stops the first run of a folder before it
+    is trained; one that fails later gives one warning, and the run goes on without it.
 
     Args:
         name: One of `TrackerName`; None for no tracker.
@@ -75,14 +90,16 @@ def tracked(
         The tracker, a callback for the trainings; None without one, and in all processes but the first.
 
     Raises:
-        UserError: The tracker cannot be started.
+        TrackerError: The tracker cannot be started.
     """
     if name is None or not is_main_process():
         yield None
         return
     if part:
         shutil.rmtree(folder / part, ignore_errors=True)
-    with _environment_variables(_defaults(name, folder)):
+    if name == "wandb" and os.environ.get("WANDB_LOG_MODEL", "false").lower() not in ("false", "0", ""):
+        _warn("WANDB_LOG_MODEL is ignored: --track wandb sends no model")
+    with _environment_variables(_defaults(name, folder), _FORCED.get(name, {})):
         tracker = Tracker(name, folder / part, run, checkpoints)
         try:
             yield tracker
@@ -110,6 +127,7 @@ class Tracker(TrainerCallback):
         self._arguments: Any = None
         self._state = TrainerState()
         self._prefix = ""
+        self._failed = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         """Begins the run, if this is the first training."""
@@ -131,31 +149,42 @@ class Tracker(TrainerCallback):
         """
         if self.integration is None:  # no training by steps, as for a head alone
             arguments = transformers.TrainingArguments(str(self.checkpoints), report_to="none")
-            self._begin(arguments, self._state, None)
+            self._attempt(lambda: self._start(arguments, self._state, None))
         self._log(dict(metrics))
-        with _output_on_stderr():
-            _ADD_FILES[self.name](self, [file for file in files if file.is_file()])
+        found = [file for file in files if file.is_file()]
+        self._attempt(lambda: send_files(self.name, self.integration, self.run, found))
 
     def end(self) -> None:
         """Ends the run, if one has begun."""
-        if self.integration is None:
-            return
-        with _output_on_stderr():
-            self.integration.on_train_end(self._arguments, self._state, TrainerControl())
-            if (
-                self.name == "wandb"
-            ):  # the integration leaves its run open, and the next trial would go on in it
-                importlib.import_module("wandb").finish()
+        if self.integration is not None:
+            self._attempt(self._close, although_failed=True)
         self.integration = None
 
     def _begin(self, arguments: Any, state: Any, model: Any) -> None:
+        """Begins the run, unless it has begun; the first run of a folder must be able to."""
         if self.integration is not None:
             return
+        known = (self.name, self.checkpoints.parent) in _begun
+        if known:
+            self._attempt(lambda: self._start(arguments, state, model))
+            return
+        try:
+            self._start(arguments, state, model)
+        except Exception as error:  # trackers raise exceptions of many kinds
+            raise TrackerError(
+                f"{self.name} could not be started ({_reason(error)})",
+                "check its settings, or leave out --track",
+            ) from error
+
+    def _start(self, arguments: Any, state: Any, model: Any) -> None:
         self._arguments = copy.copy(arguments)
         self._arguments.run_name, self._arguments.project = self.run, _PROJECT
+        # Trackio: the Space is that of the environment, and private. A static copy of it would be public.
+        self._arguments.trackio_space_id = self._arguments.trackio_bucket_id = None
+        self._arguments.trackio_static_space_id, self._arguments.hub_private_repo = False, True
         self._state = copy.copy(state)
-        try:
-            with _output_on_stderr():
+        with _output_on_stderr():
+            try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 self.integration = _integration(self.name)
                 if self.name == "tensorboard":
@@ -163,18 +192,52 @@ class Tracker(TrainerCallback):
                 if self.name == "mlflow":
                     _make_experiment()
                 self.integration.on_train_begin(self._arguments, self._state, TrainerControl(), model=model)
-        except TellapartError:
-            raise
-        except Exception as error:  # trackers raise exceptions of many kinds
-            self.integration = None
-            reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-            raise TrackerError(
-                f"{self.name} could not be started ({reason})", "check its settings, or leave out --track"
-            ) from error
+            except Exception:
+                if self.integration is not None:
+                    with contextlib.suppress(Exception):  # the first exception says more
+                        self._close()
+                self.integration = None
+                raise
+        _begun.add((self.name, self.checkpoints.parent))
+
+    def _close(self) -> None:
+        try:
+            self.integration.on_train_end(self._arguments, self._state, TrainerControl())
+        finally:
+            if self.name == "wandb":  # the integration leaves its run open: the next trial would go on in it
+                importlib.import_module("wandb").finish()
 
     def _log(self, logs: dict[str, Any]) -> None:
-        with _output_on_stderr():
-            self.integration.on_log(self._arguments, self._state, TrainerControl(), logs=logs)
+        self._attempt(
+            lambda: self.integration.on_log(self._arguments, self._state, TrainerControl(), logs=logs)
+        )
+
+    def _attempt(self, action: Callable[[], object], *, although_failed: bool = False) -> None:
+        """Calls the tracker: its first failure is a warning, after which it is not called again.
+
+        Args:
+            action: The call.
+            although_failed: Whether to try also after a failure, without a second warning.
+        """
+        if self._failed and not although_failed:
+            return
+        try:
+            with _output_on_stderr():
+                action()
+        except Exception as error:  # trackers raise exceptions of many kinds
+            if not self._failed:
+                _warn(f"{self.name} failed ({_reason(error)}), and {self.run} goes on without it")
+            self._failed = True
+
+
+def _warn(message: str) -> None:
+    warnings.warn(f"{message}.", TellapartWarning, stacklevel=4)
+
+
+def _reason(error: Exception) -> str:
+    """Returns what an exception says, on one line and without the passwords of addresses."""
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return shortened(_PASSWORD.sub("", said), 300)
 
 
 def _integration(name: str) -> Any:
@@ -257,35 +320,6 @@ def log_run(
     tracker.finish(final_metrics(metrics), [*files, folder / "recipe.yaml", folder / "report.html"])
 
 
-def _to_tensorboard(tracker: Tracker, files: Sequence[Path]) -> None:
-    """Images and texts; TensorBoard shows no pages."""
-    from matplotlib.image import imread
-
-    writer = tracker.integration.tb_writer
-    for file in files:
-        if file.suffix == ".png":
-            writer.add_image(file.stem, imread(file), dataformats="HWC")
-        elif file.suffix == ".md":
-            writer.add_text(file.stem, file.read_text(encoding="utf-8"))
-        elif file.suffix == ".yaml":
-            writer.add_text(file.stem, fenced(file.read_text(encoding="utf-8"), "yaml"))
-
-
-def _to_trackio(tracker: Tracker, files: Sequence[Path]) -> None:
-    """Images, texts and pages."""
-    trackio = importlib.import_module("trackio")
-    made: dict[str, Any] = {}
-    for file in files:
-        if file.suffix == ".png":
-            made[file.stem] = trackio.Image(str(file))
-        elif file.suffix == ".md":
-            made[file.stem] = trackio.Markdown(file.read_text(encoding="utf-8"))
-        elif file.suffix == ".html":
-            made[file.stem] = trackio.Html(str(file))
-    if made:
-        trackio.log(made)
-
-
 def _make_experiment() -> None:
     """Creates MLflow's experiment in a database: its files lie beside that, and not in the working directory."""
     mlflow = importlib.import_module("mlflow")
@@ -294,32 +328,6 @@ def _make_experiment() -> None:
     if uri.startswith(_SQLITE) and mlflow.get_experiment_by_name(name) is None:
         folder = Path(uri.removeprefix(_SQLITE)).resolve().parent
         mlflow.create_experiment(name, artifact_location=(folder / "artifacts").as_uri())
-
-
-def _to_mlflow(_: Tracker, files: Sequence[Path]) -> None:
-    mlflow = importlib.import_module("mlflow")
-    for file in files:
-        mlflow.log_artifact(str(file))
-
-
-def _to_wandb(tracker: Tracker, files: Sequence[Path]) -> None:
-    """Images as media, and all files as one artefact."""
-    if not files:
-        return
-    wandb = importlib.import_module("wandb")
-    wandb.log({file.stem: wandb.Image(str(file)) for file in files if file.suffix == ".png"})
-    artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", tracker.run) + "-results", type="results")
-    for file in files:
-        artifact.add_file(str(file))
-    wandb.run.log_artifact(artifact)
-
-
-_ADD_FILES: dict[str, Callable[[Tracker, Sequence[Path]], None]] = {
-    "tensorboard": _to_tensorboard,
-    "trackio": _to_trackio,
-    "mlflow": _to_mlflow,
-    "wandb": _to_wandb,
-}
 
 
 def _defaults(name: str, folder: Path) -> dict[str, str]:
@@ -339,15 +347,17 @@ def _defaults(name: str, folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _environment_variables(defaults: Mapping[str, str]) -> Iterator[None]:
-    """Sets the variables that are not set, inside the block."""
-    added = {key: value for key, value in defaults.items() if key not in os.environ}
-    os.environ.update(added)
+def _environment_variables(defaults: Mapping[str, str], forced: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables inside the block: defaults that are not set, and forced ones."""
+    changed = {key: value for key, value in defaults.items() if key not in os.environ} | dict(forced)
+    before = {key: os.environ[key] for key in changed if key in os.environ}
+    os.environ.update(changed)
     try:
         yield
     finally:
-        for key in added:
+        for key in changed:
             os.environ.pop(key, None)
+        os.environ.update(before)
 
 
 def _output_on_stderr() -> contextlib.redirect_stdout:

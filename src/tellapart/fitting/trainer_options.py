@@ -14,16 +14,17 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from tellapart.encoders.precision import default_device
 from tellapart.errors import RecipeError, did_you_mean, shortened
 from tellapart.objectives.options import MAX_STEPS, MAX_WORKERS
+from tellapart.recipes.private_options import refuse_private
 
-# Options that would replace the training loop or send the model away, with the remedy.
+# Options that would replace the training loop, with the remedy.
 _SHARDED = "leave it out, or start one process per GPU with torchrun"
 _REFUSED = {
     "fsdp": _SHARDED,
     "fsdp_config": _SHARDED,
     "deepspeed": _SHARDED,
     "parallelism_config": _SHARDED,
-    "push_to_hub": "leave it out, and upload the model folder of the finished run",
 }
+_LOCAL_REPORTS: tuple[Any, ...] = ("none", "tensorboard", [], ["none"], ["tensorboard"])
 # The smallest and largest value of numbers that PyTorch and Transformers do not check; of others the smallest is 0.
 _RANGES: dict[str, tuple[int, float]] = {
     "max_steps": (0, MAX_STEPS),
@@ -46,9 +47,10 @@ def trainer_options(
         own: Arguments that have their own recipe key, with that key.
 
     Raises:
-        RecipeError: An option is unknown, has its own recipe key or is not supported, or its value has the wrong type
-            or is negative or too large.
+        RecipeError: An option is unknown, has its own recipe key, is not supported or holds a secret, or its value
+            has the wrong type or is negative or too large.
     """
+    refuse_private(given)
     fields = {field.name: field for field in dataclasses.fields(arguments)}
     for name in given:
         if name in own:
@@ -60,6 +62,11 @@ def trainer_options(
             )
         if name in _REFUSED:
             raise RecipeError(f'the trainer option "{name}" is not supported', _REFUSED[name])
+    if given.get("report_to", "none") not in _LOCAL_REPORTS:
+        raise RecipeError(
+            'the trainer option "report_to" can only be tensorboard, since others may send the model away',
+            "leave it out: the log is in the run folder",
+        )
     kinds = get_type_hints(arguments) if given else {}
     return {name: _typed(name, value, kinds[name], fields[name].default) for name, value in given.items()}
 

@@ -157,17 +157,17 @@ def run_trial(
             start=start,
             thresholds=fitted.decision.applied_thresholds,
         ) | {"label_distance": None if distances is None else distances.tolist()}
+        if fitted.self_training is not None:
+            trial["self_training"] = fitted.self_training
+        if then is not None:
+            then(fitted)
+        write_trial(trial, recipe, folder)  # before anything is sent, which may fail or take long
         if tracker is not None:
             confusion = np.asarray(trial["confusion"]) if "confusion" in trial else None
             scores = {"validation" if split is data.validation else "test": trial["metrics"]}
             tracker.finish(
                 final_metrics(scores), result_files(log / stem, fitted.labels, confusion, distances)
             )
-    if fitted.self_training is not None:
-        trial["self_training"] = fitted.self_training
-    if then is not None:
-        then(fitted)
-    write_trial(trial, recipe, folder)
     del fitted
     gc.collect()  # a trainer and its model refer to each other: several models would stay in memory
     return trial

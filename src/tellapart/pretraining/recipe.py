@@ -101,7 +101,8 @@ class PretrainRecipe(Settings):
     keep_checkpoints: bool = setting(False, "Keep all checkpoints at the end of the run.")
     seed: int = setting(0, "Seed of all randomness.", ge=0, le=MAX_SEED)
     trainer: dict[str, Any] = setting(
-        description="Any other option of `transformers.TrainingArguments`.", factory=dict
+        description="Any other option of `transformers.TrainingArguments`, none of the Hub or Trackio.",
+        factory=dict,
     )
 
     def to_yaml(self) -> str:

@@ -269,7 +269,8 @@ class StageRecipe(Settings):
         "auto", "`auto` takes bf16 where the processor or GPU gains from it."
     )
     trainer: dict[str, Any] = setting(
-        description="Any other option of `transformers.TrainingArguments`.", factory=dict
+        description="Any other option of `transformers.TrainingArguments`, none of the Hub or Trackio.",
+        factory=dict,
     )
     label_text_weight: float = setting(
         1.0,

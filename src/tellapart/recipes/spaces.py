@@ -12,6 +12,7 @@ from typing import Any
 
 from tellapart.errors import RecipeError
 from tellapart.plain_yaml import parse_yaml
+from tellapart.recipes.private_options import refuse_private
 from tellapart.recipes.reading import assignment, split_assignment, with_values
 from tellapart.recipes.schema import Recipe
 
@@ -105,9 +106,12 @@ def with_parameters(recipe: Recipe, parameters: Mapping[str, Any]) -> Recipe:
     """Returns the recipe with the values of a trial, path to value.
 
     Raises:
-        RecipeError: The recipe does not allow a value.
+        RecipeError: The recipe does not allow a value, or it is a secret, which must not be written.
     """
-    return with_values(recipe, [assignment(path, value) for path, value in parameters.items()])
+    changed = with_values(recipe, [assignment(path, value) for path, value in parameters.items()])
+    for stage in changed.stages:
+        refuse_private(stage.trainer)
+    return changed
 
 
 def _parsed_space(recipe: Recipe, text: str) -> SearchSpace:
