@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tellapart.serving.model import file_stamps
+from tellapart.serving.files import file_stamps
 
 
 def until(condition: Callable[[], Any], seconds: float = 60) -> None:
