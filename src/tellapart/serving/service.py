@@ -113,7 +113,8 @@ class Service:
     def _timed(self, explainer: Explainer, text: Text, label: str | list[str] | None) -> Any:
         started = time.monotonic()
         found = explainer.explanation(text, label if isinstance(label, str) else None)
-        self.metrics.explaining.observe(time.monotonic() - started)
+        if found is not None:
+            self.metrics.explaining.observe(time.monotonic() - started)
         return found
 
     @contextlib.contextmanager
