@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from tellapart.data.examples import TextSplit
-from tellapart.errors import MissingDependencyError, ModelError
+from tellapart.errors import ModelError
 from tellapart.fitting.fitted import Fitted
 from tellapart.inspection.word_effects import AttributionName, attribution_for, word_effects
 from tellapart.inspection.word_gradients import STEPS
-from tellapart.serving.model import Text
-from tellapart.serving.schemas import RequestError
 from tellapart.training.tfidf import TfidfClassifier
+
+if TYPE_CHECKING:
+    from tellapart.serving.model import Text
 
 _COLUMNS = ("text", "text_pair")
 
@@ -30,7 +31,8 @@ class Explainer:
         fitted: The classifier, in the precision of the service.
 
     Raises:
-        RequestError: The model cannot be explained within a bounded time, or captum is not installed.
+        ModelError: The model cannot be explained within a bounded time.
+        MissingDependencyError: captum is not installed.
     """
 
     def __init__(self, fitted: Fitted) -> None:
@@ -40,11 +42,9 @@ class Explainer:
         )
         try:
             attribution_for(fitted, self._attribution)
-        except MissingDependencyError as error:
-            raise RequestError(501, error.cause, f"{error.remedy}, and start the service again") from None
         except ModelError as error:
-            raise RequestError(
-                501, error.cause, "use tellapart explain with --attribution occlusion, or leave out explain"
+            raise ModelError(
+                error.cause, "use tellapart explain with --attribution occlusion, or leave out explain"
             ) from None
         if self._attribution == "gradients":
             import captum.attr  # noqa: F401  # now, and not while texts wait for the thread that scores

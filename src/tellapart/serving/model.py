@@ -103,7 +103,8 @@ class ServedModel:
         """Returns what explains the answers, the same each time.
 
         Raises:
-            RequestError: The model cannot be explained.
+            ModelError: The model cannot be explained within a bounded time.
+            MissingDependencyError: captum is not installed.
         """
         return self._explainer
 

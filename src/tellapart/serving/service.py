@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tellapart.errors import DataError
+from tellapart.errors import DataError, UserError
 from tellapart.serving.batching import Batcher, ClosedError, EndedError, QueueFullError
 from tellapart.serving.explaining import Explainer
 from tellapart.serving.files import file_stamps
@@ -68,7 +68,7 @@ class Service:
         try:
             with explaining:
                 async with asyncio.timeout(self.settings.timeout):
-                    explainer = await asyncio.to_thread(model.explainer) if request.explain else None
+                    explainer = await _explainer(model) if request.explain else None
                     answers = await asyncio.wrap_future(self.batcher.submit(model, texts))
                     if explainer is not None:
                         await self._explain(explainer, texts, answers)
@@ -129,3 +129,11 @@ class Service:
             yield
         finally:
             self._explained_requests -= 1
+
+
+async def _explainer(model: ServedModel) -> Explainer:
+    """Returns what explains a model; it may have to be imported first, while other requests are answered."""
+    try:
+        return await asyncio.to_thread(model.explainer)
+    except UserError as error:
+        raise RequestError(501, error.cause, error.remedy) from None
