@@ -93,7 +93,7 @@ def fuzzed(run_folder):
         yield client
 
 
-@settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(derandomize=True, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_bodies.map(json.dumps) | st.text(max_size=50), st.binary(max_size=4))
 def test_no_body_is_answered_with_500(fuzzed, body, tail):
     for content in (body.encode("utf-8", "surrogatepass"), body.encode("utf-8", "surrogatepass") + tail):
