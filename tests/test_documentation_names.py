@@ -34,7 +34,7 @@ FOREIGN = {
     *("--logdir", "--backend-store-uri"),
     *("--dist", "--help", "--fail-on-warning", "--keep-going", "--outdir", "--strict"),
     *("--always", "--dirty", "--exclude"),
-    *("--no-cache-dir", "--no-create-home", "--extra-index-url", "--uid"),
+    *("--no-cache-dir", "--no-create-home", "--extra-index-url", "--uid", "--mount", "--wheel-dir"),
 }
 _KEY = re.compile(r"(?<![\w./-])((?:stages\.\d+|encoder|decision|self_training)(?:\.[a-z_0-9]+)+)(?![\w/])")
 _ASSIGNED = re.compile(r"--(?:set|over) '?([a-z_][a-z_0-9.N]*)=")

@@ -154,3 +154,13 @@ def test_a_release_uses_actions_at_a_commit_and_names_its_version(jobs: dict[str
 
 def test_a_release_puts_nothing_of_the_event_into_a_script(jobs: dict[str, Any]) -> None:
     assert [step["run"] for step in jobs["build"]["steps"] if "${{" in step.get("run", "")] == []
+
+
+def test_an_image_gets_what_the_wheel_is_built_from_and_nothing_else():
+    """Models, data and access tokens of a checkout would stay in a layer of the image."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    first, *others = [line for line in lines if line and not line.startswith("#")]
+    kept = {line[1:] for line in others if line.startswith("!")}
+    needed = {PROJECT["readme"], "pyproject.toml", "src", *PROJECT["license-files"]}
+    assert first == "*"
+    assert kept == {name.partition("/")[0] for name in needed}

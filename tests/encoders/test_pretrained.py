@@ -11,8 +11,9 @@ import pytest
 
 import tellapart
 from tellapart.cli import main
-from tellapart.encoders.loading import load_classifier, load_encoder, load_tokenizer
+from tellapart.encoders.loading import load_classifier, load_classifier_model, load_encoder, load_tokenizer
 from tellapart.encoders.pretrained import read_model, read_tokenizer
+from tellapart.encoders.transformer import save_classifier
 from tellapart.errors import ModelError
 
 SOURCE = Path(tellapart.__file__).parent
@@ -119,3 +120,29 @@ def test_only_one_module_loads_through_the_auto_classes():
     assert {file.relative_to(SOURCE).as_posix() for file in found} - {printing, named} == {
         "encoders/pretrained.py"
     }
+
+
+@pytest.mark.parametrize("left", ["config.json", "tokenizer_config.json"])
+def test_every_verb_refuses_a_model_without_tokeniser(left, ticket_file, tiny_encoder, tmp_path, capsys):
+    """Transformers reads such a folder as a tokeniser to which every word is unknown."""
+    labels = tellapart.LabelSpace(("expired", "lost", "stolen"))
+    folder, output = str(tmp_path / "model"), ["--output", str(tmp_path / "out")]
+    save_classifier(load_encoder(tiny_encoder, labels), folder)
+    if left == "tokenizer_config.json":
+        shutil.copy(Path(tiny_encoder) / left, folder)
+    commands = [
+        ["train", ticket_file, "--encoder", folder, "--quiet", *output],
+        ["check", ticket_file, "--encoder", folder],
+        ["pretrain", ticket_file, "--encoder", folder, *output],
+        ["evaluate", folder, ticket_file],
+        ["predict", folder, ticket_file, "--output", tmp_path / "out.csv"],
+        ["explain", folder, "my card was stolen"],
+        ["export", folder, *output],
+        ["serve", folder, "--port", "0"],
+    ]
+    for command in commands:
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in command])
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert (end.value.code, "no tokeniser" in error) == (2, True), (command, error)
+    assert load_classifier_model(folder).config.num_labels == 3

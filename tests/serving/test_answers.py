@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from tellapart.data.examples import SCORE, LabelSpace, TextSplit
 from tellapart.evaluation.decision import Decision
+from tellapart.evaluation.predictions import added_columns
 from tellapart.fitting.fitted import Fitted
 from tellapart.runs.predict import predict
-from tellapart.serving.model import Text, load_model
+from tellapart.serving.model import ServedModel, Text, load_model
 from tellapart.training.tfidf import TfidfClassifier
 
 CLASSES = ("expired", "lost", "stolen")
@@ -111,6 +115,24 @@ def test_the_most_probable_classes_come_with_the_rows_that_ask_for_them(run_fold
     assert two["top"][0] == {"label": two["predicted_label"], "probability": two["probability"]}
     assert {one["label"] for one in all_of_them["top"]} == set(CLASSES)
     assert sum(one["probability"] for one in all_of_them["top"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", [None, "multi_label_classification"])
+def test_the_most_probable_classes_are_in_the_order_of_predict_where_probabilities_are_equal(kind):
+    """Probabilities of large logits round to 1; `predict --top-k` orders by logits."""
+    labels = LabelSpace(CLASSES, *([] if kind is None else [kind]))
+    logits = np.float32([[40, 50, 45], [0, 0, 0], [-800, 0, -790]])
+    fitted = SimpleNamespace(scores=lambda _: logits, labels=labels, decision=Decision())
+    answers = ServedModel(fitted, "", {}).answers([Text("a", top_k=3), Text("b"), Text("c", top_k=2)])
+    columns = pa.table(dict(added_columns(labels, logits, Decision(), top_k=3))).to_pylist()
+    assert "top" not in answers[1]
+    for row, most in ((0, 3), (2, 2)):
+        wanted = [
+            {"label": columns[row][f"top_{k}_label"], "probability": columns[row][f"top_{k}_probability"]}
+            for k in range(1, most + 1)
+        ]
+        assert answers[row]["top"] == wanted
+    assert [one["label"] for one in answers[0]["top"]] == ["lost", "stolen", "expired"]
 
 
 def test_the_version_is_that_of_the_files_wherever_they_are(run_folder, write_model, tmp_path):

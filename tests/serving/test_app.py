@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 import logging
 from concurrent.futures import Future
@@ -43,7 +44,8 @@ def refused(answer: Any, status: int) -> str:
         ({"texts": "a", "top_k": "2"}, "top_k"),
         ({"texts": "a", "top_k": -1}, "top_k"),
         ({"texts": ["a", "b"], "text_pairs": "c"}, "2 texts and 1 text_pairs"),
-        ({"texts": "a", "label": "b"}, "unknown key"),
+        ({"texts": "a", "explain": 1}, "explain"),
+        ({"texts": "a", "label": "b"}, "send only texts, text_pairs, top_k, explain"),
         ({"texts": "x" * 101}, "101 characters, and 100"),
         ({"texts": "a", "text_pairs": "x" * 101}, "text_pairs has a text of 101"),
     ],
@@ -74,7 +76,7 @@ _values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=8,
 )
-_keys = st.sampled_from(["texts", "text_pairs", "top_k"]) | st.text(max_size=8)
+_keys = st.sampled_from(["texts", "text_pairs", "top_k", "explain"]) | st.text(max_size=8)
 _bodies = st.dictionaries(_keys, _values | st.lists(st.text(max_size=60), max_size=4), max_size=4)
 
 
@@ -91,7 +93,7 @@ def fuzzed(run_folder):
         yield client
 
 
-@settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(derandomize=True, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_bodies.map(json.dumps) | st.text(max_size=50), st.binary(max_size=4))
 def test_no_body_is_answered_with_500(fuzzed, body, tail):
     for content in (body.encode("utf-8", "surrogatepass"), body.encode("utf-8", "surrogatepass") + tail):
@@ -155,6 +157,20 @@ def test_a_full_queue_and_a_stopping_service_ask_to_try_again(client, monkeypatc
     assert answer.headers["retry-after"] == "1"
 
 
+def test_a_service_whose_scoring_thread_has_ended_is_not_ready(client, monkeypatch):
+    def end(*_: Any) -> Any:
+        raise SystemExit
+
+    service = client()
+    assert service.get("/readyz").json()["ready"]
+    monkeypatch.setattr(type(service.app.state.service.holder.current), "answers", end)
+    for _ in range(2):  # in the thread, and after it
+        assert "restart the service" in refused(classify(service, texts="a"), 503)
+    for path in ("/readyz", "/healthz"):
+        assert service.get(path).status_code == 503
+    assert not service.get("/readyz").json()["ready"]
+
+
 def test_an_answer_that_takes_too_long_is_given_up(client, monkeypatch):
     service = client(timeout=0.2)
     batcher = service.app.state.service.batcher
@@ -207,6 +223,7 @@ def test_a_failure_of_the_model_does_not_quote_the_text(client, monkeypatch, cap
 
 def test_the_model_is_described(client, run_folder):
     described = client().get("/v1/model").json()
+    assert described["name"] == run_folder.name
     assert described["classes"] == ["expired", "lost", "stolen"]
     assert described["metrics"] == {"test": {"accuracy": 0.5}}
     assert (described["method"], described["temperature"]) == ("cross-entropy", 2.0)
@@ -222,7 +239,9 @@ def test_metrics_count_requests_and_texts(client):
     assert 'tellapart_requests_total{path="/v1/classify",status="200"} 1.0' in counted
     assert 'tellapart_requests_total{path="other",status="404"} 1.0' in counted
     assert "tellapart_texts_total 2.0" in counted
-    assert 'le="2.0"' in counted
+    assert 'tellapart_batch_texts_bucket{le="1.0"} 0.0' in counted
+    assert 'tellapart_batch_texts_bucket{le="2.0"} 1.0' in counted
+    assert "tellapart_queue_texts 0.0" in counted
 
 
 def test_the_documentation_describes_every_path_and_loads_nothing(client):
@@ -231,9 +250,12 @@ def test_the_documentation_describes_every_path_and_loads_nothing(client):
     for path, methods in schema["paths"].items():
         for method in methods:
             assert f"{method.upper()} {path}" in page
-    for field in ("texts", "text_pairs", "top_k", "predicted_label", "429"):
-        assert field in page
-    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
+    statuses = schema["paths"]["/v1/classify"]["post"]["responses"]
+    assert statuses.keys() == {"200", *map(str, (400, 401, 408, 413, 421, 422, 429, 500, 501, 503, 504))}
+    fields = ("texts", "text_pairs", "top_k", "explain", "answers[].top[].label")
+    for field in (*fields, "answers[].explanation.words[].effect", *statuses.keys() - {"200"}):
+        assert f"<td>{field}</td>" in page or f'<th scope="row">{field}</th>' in page or field in page
+    assert "default-src 'none'" in html.unescape(page)
     assert "src=" not in page
     assert "<script" not in page
     example = schema["components"]["schemas"]["ClassifyRequest"]["examples"][0]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any
@@ -10,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tellapart.errors import DataError
-from tellapart.serving.batching import Batcher, ClosedError, QueueFullError, _Request, _Row, similar_groups
+from tellapart.serving.batching import (
+    Batcher,
+    ClosedError,
+    EndedError,
+    QueueFullError,
+    _Request,
+    _Row,
+    similar_groups,
+)
 from tellapart.serving.model import Text
 
 LONG = 60  # seconds that a test waits before it fails
@@ -30,6 +40,8 @@ class Echo:
         assert len({row.pair is None for row in rows}) == 1
         if any("bad" in row.text for row in rows):
             raise ValueError("a tokeniser quotes: bad")
+        if any("end" in row.text for row in rows):
+            raise SystemExit
         if any("pair" in row.text for row in rows):
             raise DataError("the rows are pairs", "send single texts")
         self.batches.append([row.text for row in rows])
@@ -99,8 +111,7 @@ def test_a_cancelled_request_is_not_scored(batcher):
     assert given_up.cancel()
     model.gate.set()
     assert kept.result(LONG) == [{"answer": "kept"}]
-    assert ["given up"] not in model.batches
-    assert "given up" not in model.batches[-1]
+    assert model.batches == [["first"], ["kept"]]
 
 
 def test_a_failing_request_does_not_fail_those_in_its_batch(batcher, caplog):
@@ -166,6 +177,79 @@ def test_clients_at_once_are_waited_for_up_to_a_full_batch(batcher):
     together = [submit(queue, model, str(number)) for number in range(4)]  # the fourth fills the batch
     wait(together, LONG)
     assert sorted(model.batches[-1]) == ["0", "1", "2", "3"]
+
+
+def test_functions_are_called_one_between_two_batches(batcher):
+    queue, order = batcher(max_batch=1), []
+    model, first = blocked(queue)
+
+    class Noting(Echo):
+        def answers(self, rows: Sequence[Text]) -> list[dict[str, Any]]:
+            order.append(rows[0].text)
+            return super().answers(rows)
+
+    def broken() -> None:
+        raise DataError("the text cannot be explained", "send another")
+
+    noting = Noting()
+    calls = [queue.call(lambda number=number: order.append(number)) for number in range(3)]
+    assert queue.call(lambda: order.append("given up")).cancel()
+    failing = queue.call(broken)
+    texts = [submit(queue, noting, text) for text in "abc"]
+    model.gate.set()
+    wait([first, *calls, *texts, failing], LONG)
+    assert order == ["a", 0, "b", 1, "c", 2]
+    with pytest.raises(DataError):
+        failing.result(0)
+    assert submit(queue, model, "still there").result(LONG)
+
+
+def test_a_thread_that_has_ended_leaves_no_request_waiting(batcher, caplog):
+    queue = batcher()
+    model, _ = blocked(queue)
+    waiting = [submit(queue, model, *texts) for texts in (["end"], ["a", "b", "c"], ["later"])]
+    waiting.append(queue.call(lambda: None))
+    assert queue.alive
+    model.gate.set()
+    for one in waiting:
+        with pytest.raises(EndedError):
+            one.result(LONG)
+    queue._thread.join(LONG)
+    assert not queue.alive
+    for refused in (lambda: submit(queue, model, "late"), lambda: queue.call(lambda: None)):
+        with pytest.raises(EndedError):
+            refused()
+    assert "scoring_ended" in caplog.text
+
+
+def test_a_model_is_not_kept_after_its_last_batch(batcher):
+    queue = batcher()
+    model = Echo()
+    kept = weakref.ref(model)
+    assert submit(queue, model, "a").result(LONG)
+    del model
+    end = time.monotonic() + LONG
+    while kept() is not None:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_numbers_are_reported_before_the_answer_and_may_fail(batcher):
+    scored: list[int] = []
+    waiting: list[int] = []
+
+    def failing(texts: int, _: float) -> None:
+        scored.append(texts)
+        raise OSError("no space left")
+
+    queue = batcher(scored=failing, waiting=waiting.append)
+    model, first = blocked(queue)
+    others = submit(queue, model, "a", "b")
+    model.gate.set()
+    assert first.result(LONG)
+    assert others.result(LONG)
+    assert scored == [1, 2]
+    assert (max(waiting), waiting[-1]) == (2, 0)
 
 
 @settings(derandomize=True, max_examples=50, deadline=None)

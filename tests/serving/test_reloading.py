@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tellapart.serving.model import file_stamps
+from tellapart.errors import ModelError
+from tellapart.serving.files import Stamps
+from tellapart.serving.metrics import ServiceMetrics
+from tellapart.serving.model import ServedModel
+from tellapart.serving.reloading import ModelHolder
 
 
 def until(condition: Callable[[], Any], seconds: float = 60) -> None:
@@ -77,7 +84,8 @@ def test_a_model_that_is_away_leaves_the_old_one(client, run):
     service = client(run)
     before = version(service)
     shutil.rmtree(run / "model")
-    time.sleep(0.2)
+    service.app.state.service.holder.reload()
+    until(lambda: service.get("/readyz").json()["reload"] == "failed")
     assert version(service) == before
     assert service.post("/v1/classify", json={"texts": "lost"}).status_code == 200
 
@@ -88,11 +96,87 @@ def test_new_metrics_are_described(client, run):
     until(lambda: service.get("/v1/model").json()["metrics"] == {"test": {"accuracy": 0.875}})
 
 
-def test_stamps_change_with_every_file_of_the_model_and_with_nothing_else(run):
-    before = file_stamps(str(run))
-    (run / "report.html").write_text("a page")
-    (run / "model" / ".temporary").write_text("")
-    assert file_stamps(str(run)) == before == file_stamps(str(run))
-    (run / "model" / "README.md").write_text("a card")
-    assert file_stamps(str(run)) != before
-    assert file_stamps("a/name-of-the-hub") == ()
+@pytest.mark.skipif(os.name != "posix", reason="symbolic links need rights on Windows")
+def test_a_switched_link_is_a_new_model_and_the_old_one_leaves_the_memory(client, write_model, tmp_path):
+    runs = [write_model(tmp_path / f"v{seed}", seed=seed) for seed in (0, 1)]
+    link = tmp_path / "current"
+    link.symlink_to(runs[0])
+    service = client(link)
+    described = service.get("/v1/model").json()
+    assert (described["name"], described["metrics"]) == ("v0", {"test": {"accuracy": 0.5}})
+    assert service.post("/v1/classify", json={"texts": "lost"}).status_code == 200
+    old = weakref.ref(service.app.state.service.holder.current.fitted.model)
+    link.with_name("next").symlink_to(runs[1])
+    link.with_name("next").replace(link)
+    until(lambda: version(service) != described["version"])
+    described = service.get("/v1/model").json()
+    assert (described["name"], described["metrics"]) == ("v1", {"test": {"accuracy": 0.51}})
+    until(lambda: old() is None)
+
+
+class Files:
+    """Stamps that a test changes, and a loader of models with them."""
+
+    def __init__(self, now: int) -> None:
+        self.now, self.broken, self.looks = now, False, 0
+
+    def stamps(self) -> Stamps:
+        self.looks += 1
+        if self.broken:
+            raise PermissionError(13, "the network folder is away")
+        return (("config.json", self.now, 0, 0),)
+
+    def model(self) -> ServedModel:
+        return ServedModel(None, str(self.now), {}, self.stamps())
+
+
+@pytest.fixture
+def holder() -> Iterator[Callable[[Files, ServedModel], ModelHolder]]:
+    with contextlib.ExitStack() as running:
+
+        def start(files: Files, first: ServedModel) -> ModelHolder:
+            one = ModelHolder(first, files.model, files.stamps, ServiceMetrics(), seconds=0.01)
+            one.start()
+            running.callback(one.close)
+            return one
+
+        yield start
+
+
+def test_a_model_that_changed_while_it_was_loaded_first_is_replaced(holder):
+    files = Files(1)
+    first = files.model()
+    files.now = 2  # between the load and the first look
+    started = holder(files, first)
+    until(lambda: started.current.version == "2")
+
+
+def test_a_folder_that_is_away_for_a_moment_does_not_end_the_reloads(holder, caplog):
+    files = Files(1)
+    started = holder(files, files.model())
+    files.broken = True
+    seen = files.looks
+    started.reload()  # not lost
+    until(lambda: files.looks > seen + 3)
+    assert started.current.version == "1"
+    assert caplog.text.count("model_not_readable") == 1
+    first = started.current
+    files.broken = False
+    until(lambda: started.current is not first)
+    files.now = 2
+    until(lambda: started.current.version == "2")
+
+
+def test_files_that_change_while_they_are_read_are_no_failure(holder):
+    files = Files(1)
+    started = holder(files, files.model())
+
+    def load() -> ServedModel:
+        started._load = files.model
+        files.now = 3
+        raise ModelError("a file is half written", "wait")
+
+    started._load = load
+    files.now = 2
+    until(lambda: started.current.version == "3")
+    assert started.failure is None

@@ -19,8 +19,13 @@ import pytest
 httpx = pytest.importorskip("httpx2")
 
 from tellapart.cli import main  # noqa: E402
+from tellapart.serving import model, server  # noqa: E402
+from tellapart.serving.server import serve  # noqa: E402
+from tellapart.serving.settings import ServeSettings  # noqa: E402
 
 LONG = 120  # seconds that a test waits before it fails
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if os.name == "posix" else ()
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
@@ -128,6 +133,40 @@ def test_a_worker_that_dies_is_replaced_and_the_others_answer(start, write_model
     service.until(lambda: len(set(re.findall(r"Started server process \[(\d+)\]", service.log))) == 3)
     assert service.classify("lost").status_code == 200
     assert service.stop() == 0
+
+
+@pytest.fixture
+def in_this_process(monkeypatch) -> Iterator[None]:
+    """Leaves the logging, the handlers of signals and the switching of threads of the tests as they are."""
+    monkeypatch.setattr(server, "CONFIG", None)
+    interval = sys.getswitchinterval()
+    before = [signal.getsignal(one) for one in SIGNALS]
+    yield
+    assert [signal.getsignal(one) for one in SIGNALS] == before
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_right_after_the_announcement_ends_the_service(run_folder, in_this_process, workers, number):
+    announced: list[str] = []
+
+    def announce(url: str) -> None:
+        announced.append(url)
+        signal.raise_signal(number)
+
+    serve(ServeSettings(str(run_folder), port=0, workers=workers), announce)
+    assert len(announced) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_model_is_loaded_ends_the_program(
+    run_folder, in_this_process, monkeypatch, number
+):
+    monkeypatch.setattr(model, "load_model", lambda *_: signal.raise_signal(number))
+    with pytest.raises(SystemExit) as end:
+        serve(ServeSettings(str(run_folder), port=0), lambda url: pytest.fail("was announced"))
+    assert end.value.code == 0
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,15 @@ def test_other_hosts_are_refused_without_a_token_file(host, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("port", 70000), ("workers", 0), ("max_batch", 0), ("max_wait_ms", float("nan")), ("timeout", 0.0)],
+    [
+        ("port", 70000),
+        ("workers", 0),
+        ("max_batch", 0),
+        ("max_wait_ms", float("nan")),
+        ("timeout", 0.0),
+        ("body_timeout", 0.0),
+        ("max_explain", -1),
+    ],
 )
 def test_a_value_out_of_range_is_refused_by_its_option(name, value):
     with pytest.raises(UserError, match="--" + name.replace("_", "-")):

@@ -6,20 +6,25 @@ from typing import Annotated
 
 from tellapart.cli import options as o
 
-_ADDRESS, _BATCHES, _LIMITS = "Address", "Batches", "Limits"
+_ADDRESS, _BATCHES, _LIMITS, _EXPLANATIONS = "Address", "Batches", "Limits", "Explanations"
 
 
 def serve(
     model: o.Model,
     host: Annotated[
         str,
-        o.option("--host", "Address to listen on. Others than this machine's need --token-file.", _ADDRESS),
+        o.option(
+            "--host", "Address to listen on. One that other machines reach needs --token-file.", _ADDRESS
+        ),
     ] = "127.0.0.1",
     port: Annotated[int, o.option("--port", "Port; 0 for a free one.", _ADDRESS)] = 8000,
     token_file: Annotated[
         str | None,
         o.option(
-            "--token-file", "Access tokens, one per line; requests then need one of them.", _ADDRESS, "FILE"
+            "--token-file",
+            "File with access tokens, one per line; requests need one of them.",
+            _ADDRESS,
+            "FILE",
         ),
     ] = None,
     workers: Annotated[
@@ -31,7 +36,8 @@ def serve(
         float, o.option("--max-wait-ms", "Longest wait for texts to score together, milliseconds.", _BATCHES)
     ] = 5.0,
     max_queue: Annotated[
-        int, o.option("--max-queue", "Most texts that wait; above that the status is 429.", _LIMITS)
+        int,
+        o.option("--max-queue", "Most texts that wait to be scored; above that the status is 429.", _LIMITS),
     ] = 1024,
     max_text_characters: Annotated[
         int, o.option("--max-text-characters", "Longest text in characters.", _LIMITS)
@@ -39,13 +45,35 @@ def serve(
     max_body_bytes: Annotated[
         int, o.option("--max-body-bytes", "Largest body of a request in bytes.", _LIMITS)
     ] = 1 << 20,
-    timeout: Annotated[float, o.option("--timeout", "Longest time of a request in seconds.", _LIMITS)] = 30.0,
+    body_timeout: Annotated[
+        float, o.option("--body-timeout", "Longest time for a body to arrive, in seconds.", _LIMITS)
+    ] = 10.0,
+    timeout: Annotated[
+        float, o.option("--timeout", "Longest time from then on to the answer, in seconds.", _LIMITS)
+    ] = 30.0,
+    max_explain: Annotated[
+        int, o.option("--max-explain", "Most texts of a request to explain; 0 for none.", _EXPLANATIONS)
+    ] = 8,
+    max_explain_characters: Annotated[
+        int,
+        o.option("--max-explain-characters", "Longest text to explain in characters.", _EXPLANATIONS),
+    ] = 2000,
+    max_explain_requests: Annotated[
+        int,
+        o.option(
+            "--max-explain-requests",
+            "Most requests with explanations at once; above that the status is 429.",
+            _EXPLANATIONS,
+        ),
+    ] = 4,
 ) -> None:
     """Serve a model over HTTP.
 
-    POST /v1/classify answers as predict does. A changed model folder is
-    reloaded, and so it is upon SIGHUP. SIGTERM ends the service after the last
-    answer. The documentation is at /docs, .
+    POST /v1/classify answers as predict does, and on request as explain does.
+    The model is loaded again when its files change, and upon SIGHUP. SIGTERM and
+    Ctrl-C end the service after the last answer. The path /docs describes
+    requests and answers; /metrics, /healthz and /readyz are for monitoring. The
+    log is on standard error, without texts.
 
     Examples:
     tellapart serve runs/tickets
@@ -69,6 +97,10 @@ def serve(
         max_queue=max_queue,
         max_text_characters=max_text_characters,
         max_body_bytes=max_body_bytes,
+        body_timeout=body_timeout,
         timeout=timeout,
+        max_explain=max_explain,
+        max_explain_characters=max_explain_characters,
+        max_explain_requests=max_explain_requests,
     )
     run(settings, lambda url: print(f"serving {model} at {url} (documentation: {url}/docs)", flush=True))

@@ -214,13 +214,30 @@ def _head_dropout(models: Sequence[Any]) -> float:
 
 
 def load_classifier(folder: str | Path) -> tuple[Any, Any]:
-    """Loads a trained classifier in training form (without the extra layer of folded pooling) and its tokeniser.
+    """Loads a trained classifier and its tokeniser.
 
     Args:
         folder: Written by `save_classifier`, `tellapart train` or `save_pretrained`.
 
     Returns:
-        The classifier in evaluation mode and the tokeniser; None for a fused classifier saved without one.
+        The classifier as of `load_classifier_model`, and the tokeniser.
+
+    Raises:
+        ModelError: The folder holds no sequence classifier, or no tokeniser.
+    """
+    model = load_classifier_model(folder)
+    path = resolve_encoder(str(folder))
+    with readable(str(folder)):
+        if hasattr(model.config, "part_configs"):
+            return model, FusedTokenizer.from_pretrained(path)
+        return model, read_tokenizer(path)
+
+
+def load_classifier_model(folder: str | Path) -> Any:
+    """Loads a trained classifier in training form (without the extra layer of folded pooling), in evaluation mode.
+
+    Args:
+        folder: As for `load_classifier`; it needs no tokeniser.
 
     Raises:
         ModelError: The folder holds no sequence classifier.
@@ -235,7 +252,4 @@ def load_classifier(folder: str | Path) -> tuple[Any, Any]:
                 "train one: tellapart train DATA --encoder " + str(folder),
             )
         model = read_model(AutoModelForSequenceClassification, path)
-        if hasattr(config, "part_configs"):
-            has_tokenizer = (Path(path) / TOKENIZER_FILE).is_file()
-            return model.eval(), FusedTokenizer.from_pretrained(path) if has_tokenizer else None
-        return unfolded(model).eval(), read_tokenizer(path)
+        return model.eval() if hasattr(config, "part_configs") else unfolded(model).eval()

@@ -14,6 +14,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
+from tellapart.encoders.vocabulary import has_vocabulary
 from tellapart.errors import ModelError
 
 CODE_KEY = "auto_map"
@@ -44,11 +45,18 @@ def read_tokenizer(path: str | Path, **options: Any) -> Any:
         options: Settings of the tokeniser that replace the saved ones.
 
     Raises:
-        ModelError: The tokeniser needs code of its own.
-        OSError: There is none.
+        ModelError: The tokeniser needs code of its own, or there is none.
+        OSError: Its files cannot be read.
     """
     _refuse_code(path, get_tokenizer_config(path), "tokenizer_config.json")
-    return AutoTokenizer.from_pretrained(path, trust_remote_code=False, **options)
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, **options)
+    if not has_vocabulary(tokenizer):
+        raise ModelError(
+            f"the model {path} has no tokeniser: its files have no vocabulary, and every word would be unknown",
+            "copy the tokeniser's files into its folder, such as tokenizer.json, or save it there with "
+            "save_pretrained",
+        )
+    return tokenizer
 
 
 def read_model(kind: Any, path: str | Path, **options: Any) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.encoders.resolve import FROM_SCRATCH, resolve_encoder
+from tellapart.encoders.vocabulary import has_vocabulary
 from tellapart.encoders.words import build_tokenizer
 
 # Model types and the tokeniser class that AutoTokenizer has for them. It takes this class if the checkpoint names the
@@ -65,5 +66,6 @@ def _without_torch(folder: Path) -> Any:
         name = _CLASSES.get(config["model_type"])
         named = str(settings.get("tokenizer_class")).removesuffix("Fast")
         if name == named and "auto_map" not in {*config, *settings}:
-            return getattr(importlib.import_module("transformers"), name).from_pretrained(folder)
+            counter = getattr(importlib.import_module("transformers"), name).from_pretrained(folder)
+            return counter if has_vocabulary(counter) else None
     return None

@@ -120,6 +120,7 @@ def word_effects(
     label: str | None = None,
     against: str | None = None,
     attribution: AttributionName = "auto",
+    steps: Sequence[int] = STEPS,
     progress: Progress = None,
 ) -> list[WordEffects]:
     """Computes what each word of a text adds to the prediction.
@@ -135,6 +136,7 @@ def word_effects(
         attribution: `gradients`: integrated gradients of the token embeddings, see `integrated_gradients`.
             `occlusion`: the change if the word is left out. `coefficients`: exact, for TF-IDF. `auto`: coefficients
             for TF-IDF, else gradients, or occlusion if captum is missing.
+        steps: Gradients: numbers of points of the integral to try, the first ones for a bounded time a text.
         progress: Called with the number of rows done.
 
     Returns:
@@ -160,11 +162,11 @@ def word_effects(
     if not any(map(str.strip, (text for column in split.columns for text in column))):
         raise DataError(f'the text "{shorten(split.texts[0], 40)}" has no word', "give a text with words")
     _check_classes(scorer.labels, label, against)
-    attributions = [_resolved(one, attribution) for one in models]
+    attributions = [attribution_for(one, attribution) for one in models]
     chosen = _compared(scorer.labels, scorer.scores(split), label, against)
     explained = []
     for row, pair in enumerate(chosen):
-        explained.append(_row_effects(models, attributions, split.select([row]), *pair))
+        explained.append(_row_effects(models, attributions, split.select([row]), *pair, steps=steps))
         if progress is not None:
             progress(1)
     return explained
@@ -196,7 +198,7 @@ def explain_rows(
     """
     split = texts if isinstance(texts, TextSplit) else TextSplit(list(texts))
     ids = scorer.labels.label2id
-    end, attribution = clock() + seconds, _resolved(scorer, "auto", quiet=True)
+    end, attribution = clock() + seconds, attribution_for(scorer, "auto", quiet=True)
     explained: list[WordEffects] = []
     for row, (first, second) in enumerate(zip(labels, against, strict=True)):
         if clock() >= end:
@@ -275,8 +277,18 @@ def _attribution(
     return found.scaled(float(scorer.decision.calibrated(np.ones((1, 1)))[0, 0]))
 
 
-def _resolved(scorer: Explained, attribution: AttributionName, quiet: bool = False) -> str:
-    """Returns the attribution that a model gets, or raises an error if it has none of this name."""
+def attribution_for(scorer: Explained, attribution: AttributionName, quiet: bool = False) -> str:
+    """Returns the attribution that a model gets.
+
+    Args:
+        scorer: The model.
+        attribution: As for `word_effects`.
+        quiet: Whether to give no warning that `auto` falls back to occlusion.
+
+    Raises:
+        ModelError: The model has no attribution of this name.
+        MissingDependencyError: `gradients` without captum.
+    """
     model = scorer.model
     linear, differentiable = isinstance(model, TfidfClassifier), isinstance(model, nn.Module)
     if attribution == "occlusion":

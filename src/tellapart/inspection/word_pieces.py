@@ -72,16 +72,20 @@ def whole_words(columns: Sequence[str], tokens: Iterable[Place]) -> list[Place]:
         owners[word.column][word.start : word.end] = number
     for token in tokens:
         inside = owners[token.column][token.start : token.end]
-        found = inside[inside >= 0]
-        if len(found) and found.min() != found.max():
+        joined = inside[inside >= 0]
+        if len(joined) and joined.min() != joined.max():
             row = owners[token.column]
-            row[(row >= found.min()) & (row <= found.max())] = found.min()
-    return [
-        Place(column, int(places[0]), int(places[-1]) + 1)
-        for column, row in enumerate(owners)
-        for number in np.unique(row[row >= 0])
-        for places in [np.flatnonzero(row == number)]
-    ]
+            row[(row >= joined.min()) & (row <= joined.max())] = joined.min()
+    found = []
+    for column, row in enumerate(owners):
+        numbers, starts = np.unique(row, return_index=True)
+        ends = len(row) - np.unique(row[::-1], return_index=True)[1]
+        found += [
+            Place(column, start, end)
+            for number, start, end in zip(numbers.tolist(), starts.tolist(), ends.tolist(), strict=True)
+            if number >= 0
+        ]
+    return found
 
 
 def effects_of_words(words: Sequence[Place], attribution: Attribution) -> list[float]:

@@ -6,10 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-import signal
-import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import Future
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,14 +16,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 import tellapart
-from tellapart.errors import DataError
-from tellapart.serving.batching import Batcher, ClosedError, QueueFullError
 from tellapart.serving.docs_page import docs_page
 from tellapart.serving.gate import Gate, error_answer
 from tellapart.serving.logs import log
-from tellapart.serving.metrics import ServiceMetrics
-from tellapart.serving.model import ServedModel, file_stamps, load_model
-from tellapart.serving.reloading import ModelHolder
+from tellapart.serving.model import ServedModel
 from tellapart.serving.schemas import (
     ClassifyRequest,
     ClassifyResponse,
@@ -35,87 +28,26 @@ from tellapart.serving.schemas import (
     ReadyResponse,
     RequestError,
     invalid_request,
-    texts_of,
 )
+from tellapart.serving.service import Service
 from tellapart.serving.settings import ServeSettings
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse, "description": meaning}
     for status, meaning in {
+        400: "The body cannot be read.",
         401: "The access token is missing or wrong.",
         408: "The body did not arrive in time.",
         413: "The body is too large, or has too many texts.",
+        421: "Without access tokens: the request is for another host name than localhost.",
         422: "The body is not a request as described, or a text is too long.",
         429: "Too many texts wait; `Retry-After` says in how many seconds to try again.",
-        503: "The service is stopping.",
+        500: "The request failed; the log of the service has its `request_id`.",
+        501: "The service cannot explain the answers of its model.",
+        503: "The service is stopping, or has to be restarted.",
         504: "The answer took longer than the timeout of the service.",
     }.items()
 }
-
-
-class Service:
-    """State of one process: the model, the queue, the metrics.
-
-    Args:
-        settings: The settings.
-        model: The model to begin with.
-        seconds: Seconds between two looks at the model's files.
-    """
-
-    def __init__(self, settings: ServeSettings, model: ServedModel, seconds: float = 1.0) -> None:
-        self.settings = settings
-        self.metrics = ServiceMetrics()
-        self.holder = ModelHolder(
-            model,
-            lambda: load_model(settings.model, settings.precision),
-            lambda: file_stamps(settings.model),
-            self.metrics,
-            seconds=seconds,
-        )
-        self.batcher = Batcher(
-            max_batch=settings.max_batch,
-            max_wait=settings.max_wait_ms / 1000,
-            max_queue=settings.max_queue,
-            scored=self.metrics.scored,
-            waiting=self.metrics.queue.set,
-        )
-
-    async def classify(self, request: ClassifyRequest, details: dict[str, Any]) -> dict[str, Any]:
-        """Answers a request.
-
-        Args:
-            request: The request.
-            details: Receives the number of texts and the version of the model, for the log.
-
-        Raises:
-            RequestError: It cannot be answered.
-        """
-        model = self.holder.current
-        texts = texts_of(request, model, self.settings)
-        details |= {"texts": len(texts), "model": model.version}
-        try:
-            future: Future[list[dict[str, Any]]] = self.batcher.submit(model, texts)
-            answers = await asyncio.wait_for(asyncio.wrap_future(future), self.settings.timeout)
-        except QueueFullError:
-            raise RequestError(
-                429, "too many texts wait", "try again in a second", {"retry-after": "1"}
-            ) from None
-        except ClosedError:
-            raise RequestError(503, "the service is stopping", "try again", {"retry-after": "1"}) from None
-        except TimeoutError:
-            raise RequestError(
-                504,
-                f"there was no answer within {self.settings.timeout:g} seconds",
-                "send fewer texts at once, or try again when there are fewer requests",
-            ) from None
-        except DataError as error:  # of another error the request is not the cause
-            raise RequestError(422, error.cause, error.remedy) from error
-        return {"model": model.version, "answers": answers}
-
-    def reload_on_hangup(self) -> None:
-        """Has SIGHUP reload the model, where the system has it and this is the main thread."""
-        if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.holder.reload)
 
 
 def create_app(settings: ServeSettings, model: ServedModel, seconds: float = 1.0) -> FastAPI:
@@ -164,7 +96,12 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
         """Classify one text or several."""
         return _json(await service.classify(body, request.state.details))
 
-    @app.get("/v1/model", response_model=ModelResponse, responses={401: _ERRORS[401]}, tags=["model"])
+    @app.get(
+        "/v1/model",
+        response_model=ModelResponse,
+        responses={status: _ERRORS[status] for status in (401, 421)},
+        tags=["model"],
+    )
     async def model() -> Response:
         """Describe the model: classes, metrics, versions."""
         description = service.holder.current.description

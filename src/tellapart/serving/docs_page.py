@@ -74,6 +74,8 @@ def _fields(schema: Mapping[str, Any], body: Mapping[str, Any], prefix: str = ""
         required = "" if name in body.get("required", ()) else "optional"
         rows.append([prefix + name, _type(field), required, field.get("description", "").replace("`", "")])
         for part in [field, *field.get("anyOf", ())]:
+            if "$ref" in part:
+                rows += _fields(schema, _resolved(schema, part), f"{prefix}{name}.")
             if "$ref" in part.get("items", {}):
                 rows += _fields(schema, _resolved(schema, part["items"]), f"{prefix}{name}[].")
     return rows

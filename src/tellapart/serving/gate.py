@@ -26,7 +26,15 @@ PATHS = (*OPEN_PATHS, "/v1/classify", "/v1/model", "/metrics")
 """Paths that the log and the metrics name; others are counted as `other`, since they may hold anything."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+_CLIENT_GONE = 499
+"""Status in the log and the metrics of a request whose client left before its body was complete."""
+
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+class _ClientGoneError(Exception):
+    """The client has closed the connection, and reads no answer."""
 
 
 def error_answer(error: RequestError, request_id: str) -> tuple[bytes, dict[str, str]]:
@@ -81,6 +89,8 @@ class Gate:
             await self.app(scope, _replayed(body, receive), answer)
         except RequestError as error:
             await _refuse(error, request_id, answer)
+        except _ClientGoneError:
+            status = _CLIENT_GONE
         except Exception as error:
             log(logging.ERROR, "failed", request_id=request_id, **where_raised(error))
             sentence = RequestError(
@@ -92,7 +102,8 @@ class Gate:
             path = scope["path"] if scope["path"] in PATHS else "other"
             self.metrics.requests.labels(path, str(status)).inc()
             self.metrics.seconds.labels(path).observe(seconds)
-            fields = {"method": scope["method"], "path": path, "status": status, "seconds": round(seconds, 6)}
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            fields = {"method": method, "path": path, "status": status, "seconds": round(seconds, 6)}
             log(logging.INFO, "request", request_id=request_id, **fields, **details)
 
     def _check_access(self, path: str, headers: dict[bytes, bytes]) -> None:
@@ -116,32 +127,39 @@ class Gate:
             )
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        """Reads the body, within its limits of size and time."""
-        most = self.settings.max_body_bytes
+        """Reads the body, within its limits of size and time.
+
+        Raises:
+            RequestError: It exceeds one of them.
+            _ClientGoneError: The connection ended before the body.
+        """
+        most, seconds = self.settings.max_body_bytes, self.settings.body_timeout
         too_large = RequestError(
             413, f"the body is larger than {most} bytes", "send fewer texts at once", {"connection": "close"}
         )
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > most:
             raise too_large
-        parts: list[bytes] = []
+        body = bytearray()
         try:
-            async with asyncio.timeout(self.settings.timeout):
+            async with asyncio.timeout(seconds):
                 more = True
                 while more:
                     message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _ClientGoneError
                     more = message.get("more_body", False)
-                    parts.append(message.get("body", b""))
-                    if sum(map(len, parts)) > most:
+                    body += message.get("body", b"")
+                    if len(body) > most:
                         raise too_large
         except TimeoutError:
             raise RequestError(
                 408,
-                f"the body did not arrive within {self.settings.timeout:g} seconds",
-                "send the request again",
+                f"the body did not arrive within {seconds:g} seconds",
+                "send the request again, or fewer texts at once",
                 {"connection": "close"},
             ) from None
-        return b"".join(parts)
+        return bytes(body)
 
 
 def _request_id(headers: dict[bytes, bytes]) -> str:

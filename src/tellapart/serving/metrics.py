@@ -30,6 +30,7 @@ class ServiceMetrics:
         texts: Classified texts.
         batches: Texts per scored group.
         scoring: Seconds per scored group.
+        explaining: Seconds per explained text.
         queue: Texts that wait.
         reloads: Reloads of the model by `outcome`: `done` or `failed`.
         models: Processes that answer with each `version` of the model.
@@ -51,6 +52,12 @@ class ServiceMetrics:
         self.scoring = Histogram(
             "tellapart_scoring_seconds",
             "Time to score texts together.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.explaining = Histogram(
+            "tellapart_explaining_seconds",
+            "Time to explain a text.",
             buckets=_SECONDS,
             registry=self.registry,
         )

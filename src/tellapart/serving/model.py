@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
 from tellapart.data.examples import TextSplit
-from tellapart.deployment.manifest import MANIFEST_FILE, file_checksum
 from tellapart.encoders.precision import Precision
-from tellapart.encoders.resolve import resolve_encoder
-from tellapart.errors import ModelError
-from tellapart.evaluation.metrics import probabilities
 from tellapart.evaluation.predictions import added_columns
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.loading import load_fitted
-from tellapart.training.tfidf import CONFIG_FILE as TFIDF_CONFIG
+from tellapart.serving.files import (
+    Stamps,
+    digest,
+    file_stamps,
+    model_folder,
+    model_name,
+    read_card,
+    read_report,
+)
 
-_METRICS_FILE = "metrics.json"
-_CARD_FILE = "README.md"
-_MODEL_FILES = ("config.json", TFIDF_CONFIG, MANIFEST_FILE)
+if TYPE_CHECKING:
+    from tellapart.serving.explaining import Explainer
+
 _VERSIONS = ("tellapart", "torch", "transformers")
 
-_MOST_CARD_BYTES = 1 << 20
-
-Stamps = tuple[tuple[str, int, int, int], ...]
-"""Name, size, time of change and inode of each file of a model; equal as long as none was replaced."""
+_TRIES = 3
+"""How often a model is loaded at the start while its files change."""
 
 
 class Text(NamedTuple):
@@ -58,11 +59,13 @@ class ServedModel:
         fitted: The classifier, in the precision of the service.
         version: First 12 hexadecimal digits of the SHA-256 of its files; the name of a model that is no folder.
         description: The content of `/v1/model`.
+        stamps: Stamps of its files from before they were read; those of now differ if they have changed since.
     """
 
     fitted: Fitted
     version: str
     description: dict[str, Any]
+    stamps: Stamps = ()
 
     def answers(self, rows: Sequence[Text]) -> list[dict[str, Any]]:
         """Classifies texts as `tellapart predict` does: the same logits, thresholds and temperature.
@@ -71,8 +74,8 @@ class ServedModel:
             rows: The rows, all with a second text or all without.
 
         Returns:
-            For each row the columns that `predict` would add, by name; and `top`, the most probable classes, for rows
-            that ask for them.
+            For each row the columns that `predict` would add, by name; and `top`, the most probable classes as of
+            `predict --top-k`, for rows that ask for them.
 
         Raises:
             DataError: The rows are pairs, and the model cannot read pairs.
@@ -80,22 +83,42 @@ class ServedModel:
         """
         pairs = None if rows[0].pair is None else [str(row.pair) for row in rows]
         logits = self.fitted.scores(TextSplit([row.text for row in rows], pairs))
-        labels = self.fitted.labels
-        answers = pa.table(dict(added_columns(labels, logits, self.fitted.decision))).to_pylist()
-        if any(row.top_k for row in rows) and not labels.regression:
-            chances = probabilities(labels, logits)
-            order = np.argsort(-chances, axis=1, kind="stable")
-            for number, row in enumerate(rows):
-                if row.top_k:
-                    answers[number]["top"] = [
-                        {"label": labels.names[place], "probability": float(chances[number, place])}
-                        for place in order[number, : row.top_k]
-                    ]
+        labels, decision = self.fitted.labels, self.fitted.decision
+        answers = pa.table(dict(added_columns(labels, logits, decision))).to_pylist()
+        asking = [] if labels.regression else [number for number, row in enumerate(rows) if row.top_k]
+        if asking:
+            most = min(len(labels), max(rows[number].top_k for number in asking))
+            ranked = pa.table(dict(added_columns(labels, logits[asking], decision, top_k=most))).to_pylist()
+            for number, columns in zip(asking, ranked, strict=True):
+                answers[number]["top"] = [
+                    {
+                        "label": columns[f"top_{place}_label"],
+                        "probability": columns[f"top_{place}_probability"],
+                    }
+                    for place in range(1, min(most, rows[number].top_k) + 1)
+                ]
         return answers
+
+    def explainer(self) -> Explainer:
+        """Returns what explains the answers, the same each time.
+
+        Raises:
+            ModelError: The model cannot be explained within a bounded time.
+            MissingDependencyError: captum is not installed.
+        """
+        return self._explainer
+
+    @functools.cached_property
+    def _explainer(self) -> Explainer:
+        from tellapart.serving.explaining import Explainer  # needed by few services
+
+        return Explainer(self.fitted)
 
 
 def load_model(source: str, precision: Precision = "auto") -> ServedModel:
     """Loads a model for a service, and has it answer once.
+
+    A symbolic link to a folder is followed once, so that all files are read from one folder.
 
     Args:
         source: As `MODEL` of `tellapart predict`.
@@ -105,66 +128,38 @@ def load_model(source: str, precision: Precision = "auto") -> ServedModel:
         ModelError: There is no classifier, or its answer is not finite.
         MissingDependencyError: It is an export, and ONNX Runtime is not installed.
     """
-    fitted = load_fitted(source).in_precision(precision)
-    folder = model_folder(source)
-    identity = source if folder is None else _digest(folder)
-    model = ServedModel(fitted, identity, _description(fitted, identity, folder))
+    stamps, folder = file_stamps(source), model_folder(source)
+    target = None if folder is None else folder.resolve()
+    by_path = target is not None and Path(source).exists()
+    fitted = load_fitted(str(target) if by_path else source).in_precision(precision)
+    identity = source if target is None else digest(target)
+    model = ServedModel(fitted, identity, _description(fitted, identity, folder or source), stamps)
     json.dumps(model.answers([Text("a first text", top_k=len(fitted.labels))]), allow_nan=False).encode()
     return model
 
 
-def model_folder(source: str) -> Path | None:
-    """Returns the folder with a model's files; None for a model that is none, such as one of the Hub's cache."""
-    for candidate in (Path(source), Path(source) / "model"):
-        if any((candidate / name).is_file() for name in _MODEL_FILES):
-            return candidate
-    try:
-        resolved = Path(resolve_encoder(source))
-    except ModelError:
-        return None
-    return resolved if resolved.is_dir() else None
-
-
-def file_stamps(source: str) -> Stamps:
-    """Returns what changes when a file of a model, or the metrics beside it, is replaced; empty without a folder."""
-    folder = model_folder(source)
-    if folder is None:
-        return ()
-    found = []
-    for file in [*_files(folder), *_metrics_files(folder)]:
+def load_settled_model(source: str, precision: Precision = "auto") -> ServedModel:
+    """As `load_model`, and loads the model again, up to three times, if its files change while they are read."""
+    for _ in range(_TRIES - 1):
+        before = file_stamps(source)
         try:
-            status = file.stat()
-        except OSError:  # it is being replaced
+            model = load_model(source, precision)
+        except Exception:
+            if file_stamps(source) == before:
+                raise
             continue
-        found.append((str(file), status.st_size, status.st_mtime_ns, status.st_ino))
-    return tuple(found)
+        if file_stamps(source) == model.stamps:
+            return model
+    return load_model(source, precision)
 
 
-def _files(folder: Path) -> list[Path]:
-    """Returns the files of a model: those of the folder, and the tokenisers of a fused one; no training states."""
-    try:
-        files = [*folder.glob("*"), *folder.glob("tokenizer-*/*")]
-    except OSError:
-        return []
-    return sorted(file for file in files if file.is_file() and not file.name.startswith("."))
-
-
-def _digest(folder: Path) -> str:
-    lines = [f"{file.relative_to(folder).as_posix()} {file_checksum(file)}\n" for file in _files(folder)]
-    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-
-
-def _metrics_files(folder: Path) -> list[Path]:
-    """Returns `metrics.json` of the run that wrote the model, if there is one."""
-    runs = [folder.parent, folder] if folder.resolve().name == "model" else [folder]
-    return [run / _METRICS_FILE for run in runs if (run / _METRICS_FILE).is_file()][:1]
-
-
-def _description(fitted: Fitted, identity: str, folder: Path | None) -> dict[str, Any]:
+def _description(fitted: Fitted, identity: str, folder: Path | str) -> dict[str, Any]:
+    """Returns the content of `/v1/model`; `folder` is the name of a model that is no folder."""
     labels = fitted.labels
-    report = _report(folder)
+    report = read_report(folder) if isinstance(folder, Path) else {}
     return {
         "version": identity,
+        "name": model_name(folder) if isinstance(folder, Path) else folder,
         "kind": fitted.scorer.kind,
         "problem_type": labels.problem_type,
         "classes": [] if labels.regression else list(labels.names),
@@ -173,29 +168,7 @@ def _description(fitted: Fitted, identity: str, folder: Path | None) -> dict[str
         **({} if labels.regression else fitted.decision.to_dict(labels)),
         "method": report.get("method"),
         "metrics": {split: report[split] for split in ("validation", "test") if split in report},
-        "card": _card(folder),
+        "card": read_card(folder) if isinstance(folder, Path) else None,
         "versions": {name: value for name, value in environment().items() if name in _VERSIONS},
         "loaded_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-
-
-def _report(folder: Path | None) -> dict[str, Any]:
-    """Returns the content of the run's `metrics.json`; nothing if there is none, or it is not readable."""
-    for file in [] if folder is None else _metrics_files(folder):
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(content, dict):
-            return content
-    return {}
-
-
-def _card(folder: Path | None) -> str | None:
-    file = None if folder is None else folder / _CARD_FILE
-    try:
-        if file is None or file.stat().st_size > _MOST_CARD_BYTES:
-            return None
-        return file.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return None

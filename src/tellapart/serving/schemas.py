@@ -46,6 +46,11 @@ class ClassifyRequest(BaseModel):
         le=100_000,
         description="Number of the most probable classes to return with each answer, with their probabilities.",
     )
+    explain: bool = Field(
+        False,
+        description="Whether to return with each answer which words decide for it. It takes longer, and only a few "
+        "short texts a request are explained.",
+    )
 
 
 class ClassProbability(BaseModel):
@@ -53,6 +58,37 @@ class ClassProbability(BaseModel):
 
     label: str
     probability: float = Field(description="0 to 1.")
+
+
+class WordEffect(BaseModel):
+    """A word and its effect."""
+
+    word: str
+    effect: float = Field(description="What it adds to `output`; positive for words that speak for `label`.")
+    column: str = Field(description="`text`, or `text_pair` for a word of the second text.")
+    start: int = Field(description="Its first character.")
+    end: int = Field(description="The character after its last one.")
+
+
+class Explanation(BaseModel):
+    """The words that decide for an answer, as `tellapart explain` computes them."""
+
+    label: str | None = Field(
+        description="The class that is explained: the predicted one, of multi-label models the most probable one; "
+        "null for regression."
+    )
+    against: str | None = Field(
+        description="The most probable other class, whose logit is subtracted; null for multi-label and regression "
+        "models."
+    )
+    attribution: str = Field(description="`gradients` (integrated), or `coefficients` of a tfidf model.")
+    output: float = Field(
+        description="The explained number: the logit of `label` minus that of `against`, or the predicted number."
+    )
+    baseline: float | None = Field(
+        description="The same without the words: the effects add up to `output` minus `baseline`, about."
+    )
+    words: list[WordEffect] = Field(description="The words, in the order of the text.")
 
 
 class Answer(BaseModel):
@@ -68,6 +104,9 @@ class Answer(BaseModel):
     )
     predicted_score: float | None = Field(None, description="Regression models: the predicted number.")
     top: list[ClassProbability] | None = Field(None, description="The `top_k` most probable classes.")
+    explanation: Explanation | None = Field(
+        None, description="With `explain`: the words that decide; null for a text without words."
+    )
 
 
 class ClassifyResponse(BaseModel):
@@ -101,6 +140,9 @@ class ModelResponse(BaseModel):
     """The model that answers."""
 
     version: str = Field(description="Identifies the model's files: digits of their SHA-256.")
+    name: str = Field(
+        description="Name of the run's or the model's folder; of a symbolic link that of its target."
+    )
     kind: str = Field(description="Kind of model.")
     problem_type: str = Field(
         description="`single_label_classification`, `multi_label_classification` or `regression`."
@@ -173,10 +215,32 @@ def texts_of(request: ClassifyRequest, model: ServedModel, settings: ServeSettin
                 f"{name} has a text with half a surrogate pair, which is no character",
                 "send valid Unicode",
             )
+    if request.explain:
+        _check_explained(texts, pairs, settings)
     if request.top_k and model.fitted.labels.regression:
         raise RequestError(422, "top_k needs classes, and the model predicts numbers", "leave out top_k")
     seconds: Sequence[str | None] = [None] * len(texts) if pairs is None else pairs
     return [Text(text, pair, request.top_k) for text, pair in zip(texts, seconds, strict=True)]
+
+
+def _check_explained(texts: Sequence[str], pairs: Sequence[str] | None, settings: ServeSettings) -> None:
+    """Checks the limits of requests with explanations."""
+    most, longest = settings.max_explain, max(map(len, (*texts, *(pairs or ()))))
+    if most == 0:
+        raise RequestError(501, "this service gives no explanations", "leave out explain")
+    if len(texts) > most:
+        raise RequestError(
+            413,
+            f"{len(texts)} texts are to be explained, and {most} is the maximum",
+            "send them in several requests",
+        )
+    if longest > settings.max_explain_characters:
+        raise RequestError(
+            422,
+            f"a text of {longest} characters is to be explained, and {settings.max_explain_characters} is the "
+            "maximum",
+            "shorten it, or leave out explain",
+        )
 
 
 def invalid_request(errors: Sequence[Any]) -> RequestError:
@@ -193,7 +257,9 @@ def invalid_request(errors: Sequence[Any]) -> RequestError:
         )
     key = key_path(ClassifyRequest, location)
     if first["type"] == "extra_forbidden":
-        return RequestError(422, "the body has an unknown key", "send texts, text_pairs and top_k only")
+        return RequestError(
+            422, "the body has an unknown key", "send only " + ", ".join(ClassifyRequest.model_fields)
+        )
     if first["type"] == "missing":
         return RequestError(422, f"the body has no {key}", f"send {key}")
     message = first["msg"][0].lower() + first["msg"][1:]

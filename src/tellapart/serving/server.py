@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import logging.config
 import math
 import os
 import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import FrameType
+from typing import Any, Protocol
 
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
@@ -27,6 +28,8 @@ from tellapart.threads import usable_cores
 _SWITCH_SECONDS = 0.0005
 """Seconds after which a waiting thread of Python gets its turn. Scoring gives way at every operation of the model and
 by default would wait ten times as long for the thread that reads requests."""
+
+_Handler = Callable[[int, FrameType | None], Any]
 
 _KEEP_ALIVE_SECONDS = 75
 _STUCK_SECONDS = 60
@@ -49,34 +52,64 @@ def serve(settings: ServeSettings, announce: Callable[[str], None] | None = None
         MissingDependencyError: It is an export, and ONNX Runtime is not installed.
     """
     settings.tokens()
-    if settings.workers > 1 and METRICS_FOLDER not in os.environ:
-        with tempfile.TemporaryDirectory(prefix="tellapart-metrics-") as folder:
-            os.environ[METRICS_FOLDER] = folder
-            try:
-                serve(settings, announce)
-            finally:
-                del os.environ[METRICS_FOLDER]
-        return
-    with contextlib.closing(_bound(settings)) as listening:
-        from tellapart.serving.app import create_app
-        from tellapart.serving.model import load_model
-
-        model = load_model(
-            settings.model, settings.precision
-        )  # also for workers: a sentence says what is wrong
+    with (
+        _signals() as handle,
+        _metrics_folder(settings),
+        contextlib.closing(_bound(settings)) as listening,
+    ):
+        server = _server(settings, listening)
+        handle(server.stop)
         if announce is not None:
             announce(_url(settings, listening))
-        with _quiet_signals():
-            if settings.workers == 1:
-                sys.setswitchinterval(_SWITCH_SECONDS)
-                uvicorn.Server(_config(settings, create_app(settings, model))).run([listening])
-            else:
-                del model
-                _Workers(_config(settings, functools.partial(_worker_app, settings)), [listening]).run()
+        server.run()
+
+
+class _Server(Protocol):
+    """What runs until a signal."""
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Handles SIGTERM or Ctrl-C, also one from before `run`."""
+
+    def run(self) -> None:
+        """Answers requests until it is stopped."""
+
+
+def _server(settings: ServeSettings, listening: socket.socket) -> _Server:
+    """Loads the model; what cannot be served is an error here, also with several workers."""
+    from tellapart.serving.app import create_app
+    from tellapart.serving.model import load_settled_model
+
+    if settings.workers > 1:
+        load_settled_model(settings.model, settings.precision)
+        return _Workers(_config(settings, functools.partial(_worker_app, settings)), [listening])
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    # No variable here keeps the model, so that it is freed when another one replaces it.
+    app = create_app(settings, load_settled_model(settings.model, settings.precision))
+    return _Single(_config(settings, app), listening)
+
+
+class _Single(uvicorn.Server):
+    """The service in this process."""
+
+    def __init__(self, config: uvicorn.Config, listening: socket.socket) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Ends the service after the last answer; before it has begun, as soon as it has."""
+        self.handle_exit(number, frame)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answers requests until it is stopped."""
+        super().run(sockets or [self._listening])
 
 
 class _Workers(Multiprocess):
     """The processes of a service; SIGHUP goes on to each of them."""
+
+    def stop(self, number: int, _: FrameType | None) -> None:
+        """Ends the workers after their last answers, as soon as `run` sees it."""
+        self.signal_queue.append(number)
 
     def handle_hup(self) -> None:
         for process in self.processes:
@@ -109,13 +142,13 @@ def _worker_app(settings: ServeSettings) -> Any:
     import torch
 
     from tellapart.serving.app import create_app
-    from tellapart.serving.model import load_model
+    from tellapart.serving.model import load_settled_model
 
     sys.setswitchinterval(_SWITCH_SECONDS)
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, usable_cores() // settings.workers))
     try:
-        return create_app(settings, load_model(settings.model, settings.precision))
+        return create_app(settings, load_settled_model(settings.model, settings.precision))
     except TellapartError as error:
         log(logging.ERROR, "worker_not_started", reason=str(error), again_in_seconds=_RETRY_SECONDS)
         time.sleep(_RETRY_SECONDS)
@@ -134,23 +167,57 @@ def _config(settings: ServeSettings, app: Any) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=math.ceil(settings.timeout) + 1,
+        timeout_graceful_shutdown=math.ceil(settings.body_timeout + settings.timeout) + 1,
         timeout_worker_healthcheck=_STUCK_SECONDS,
     )
 
 
 @contextlib.contextmanager
-def _quiet_signals() -> Iterator[None]:
-    """Has SIGTERM and Ctrl-C end the service in order, with exit code 0: uvicorn raises them again at its end."""
-    quiet = [signal.SIGTERM, signal.SIGINT]
-    before = {one: signal.signal(one, lambda *_: None) for one in quiet}
+def _signals() -> Iterator[Callable[[_Handler], None]]:
+    """Has SIGTERM and Ctrl-C end the service in order, with exit code 0, from the start on.
+
+    While the model is loaded they end the program at once: a process with the id 1, as in a container, has no other
+    handler. SIGHUP is ignored until the model is there. uvicorn replaces the handlers while it runs, and raises the
+    signals that it got again at its end.
+
+    Yields:
+        A function that sets the handler for when the model is loaded.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield lambda handler: None
+        return
+    stops = (signal.SIGTERM, signal.SIGINT)
+    before = {one: signal.signal(one, _end) for one in stops}
     if hasattr(signal, "SIGHUP"):
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def handle(handler: _Handler) -> None:
+        for one in stops:
+            signal.signal(one, handler)
+
     try:
-        yield
+        yield handle
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
+
+
+@contextlib.contextmanager
+def _metrics_folder(settings: ServeSettings) -> Iterator[None]:
+    """Sets the folder in which several workers keep their metrics, unless it is set."""
+    if settings.workers == 1 or METRICS_FOLDER in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="tellapart-metrics-") as folder:
+        os.environ[METRICS_FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[METRICS_FOLDER]
 
 
 def _bound(settings: ServeSettings) -> socket.socket:

@@ -34,9 +34,13 @@ class ServeSettings:
         max_batch: Most texts that are scored together.
         max_wait_ms: Longest time in milliseconds that a text waits for others to be scored with.
         max_queue: Most texts that wait; further requests are refused with status 429.
+        max_explain: Most texts of a request that asks for explanations; 0 for a service that gives none.
+        max_explain_characters: Longest text in characters that is explained.
+        max_explain_requests: Most such requests at once; further ones are refused with status 429.
         max_text_characters: Longest text in characters.
         max_body_bytes: Largest body of a request in bytes.
-        timeout: Longest time of a request in seconds.
+        body_timeout: Longest time in seconds until the body of a request has arrived.
+        timeout: Longest time in seconds from then on to the answer.
 
     Raises:
         UserError: A value is out of its range, or the host is open to others and there is no token file.
@@ -51,8 +55,12 @@ class ServeSettings:
     max_batch: int = 64
     max_wait_ms: float = 5.0
     max_queue: int = 1024
+    max_explain: int = 8
+    max_explain_characters: int = 2000
+    max_explain_requests: int = 4
     max_text_characters: int = 100_000
     max_body_bytes: int = 1 << 20
+    body_timeout: float = 10.0
     timeout: float = 30.0
 
     def __post_init__(self) -> None:
@@ -92,6 +100,10 @@ _RANGES = (
     ("max_queue", 1, 1_000_000),
     ("max_text_characters", 1, 100_000_000),
     ("max_body_bytes", 1024, 1 << 30),
+    ("max_explain", 0, 1000),
+    ("max_explain_characters", 1, 100_000_000),
+    ("max_explain_requests", 1, 1000),
+    ("body_timeout", 0.1, 3600),
     ("timeout", 0.1, 3600),
 )
 

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tellapart.encoders.loading import load_classifier
+from tellapart.encoders.loading import load_classifier_model
 from tellapart.encoders.transformer import final_linear
 
 OBJECTIVE_FILE = "objective.safetensors"
@@ -35,8 +35,7 @@ def save_exactly(model: Any, folder: str | Path, state: dict[str, Tensor]) -> No
 
 def load_exactly(model: Any, folder: str | Path) -> dict[str, Tensor]:
     """Reads a checkpoint into a classifier of the same kind, bit for bit, and returns the other training state."""
-    loaded, _ = load_classifier(folder)
-    model.load_state_dict(loaded.state_dict())
+    model.load_state_dict(load_classifier_model(folder).state_dict())
     state = load_file(Path(folder) / OBJECTIVE_FILE)
     # Folding rounds the bias of a GELU head; this copy is exact.
     final_linear(model).load_state_dict(with_prefix("classifier.", state))
