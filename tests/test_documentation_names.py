@@ -20,7 +20,7 @@ from tellapart.reproduction.measures.settings import MEASUREMENTS
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 PAGES = [ROOT / "README.md", ROOT / "Makefile", *sorted((ROOT / "docs").rglob("*.md"))]
-# Options of pip, torchrun, accelerate, make, Sphinx, build, twine, git and Docker.
+# Options of pip, torchrun, accelerate, Ray, make, Sphinx, build, twine, git and Docker.
 FOREIGN = {
     *("--no-deps", "--index-url", "--force-reinstall", "--quiet", "--upgrade", "--dest", "--only-binary"),
     *(
@@ -29,6 +29,11 @@ FOREIGN = {
         "--nproc-per-node",
         "--num_processes",
         "--standalone",
+        "--nnodes",
+        "--rdzv_backend",
+        "--rdzv_endpoint",
+        "--max_restarts",
+        "--head",
         "--check",
     ),
     *("--logdir", "--backend-store-uri"),
