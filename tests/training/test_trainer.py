@@ -326,3 +326,16 @@ def test_auxiliary_outputs_learn_beside_the_classifier_and_come_back_with_a_chec
 def test_fewer_outputs_than_classes_are_refused_before_training(tiny_model, rows, tmp_path):
     with pytest.raises(RecipeError, match="3 classes"):
         Trainer(tiny_model(), _arguments(tmp_path), objective=AuxiliaryLabels(2), train_dataset=rows())
+
+
+@pytest.mark.parametrize("by", ["FSDP", "DEEPSPEED"])
+def test_sharded_models_are_refused_however_they_are_asked_for(tiny_model, rows, tmp_path, monkeypatch, by):
+    data = rows()
+    arguments = _arguments(tmp_path)
+    monkeypatch.setenv(f"ACCELERATE_USE_{by}", "true")  # as `accelerate launch` does
+    with pytest.raises(UserError, match="shards the model"):
+        Trainer(tiny_model(), arguments, train_dataset=data)
+    monkeypatch.delenv(f"ACCELERATE_USE_{by}")
+    setattr(arguments, by.lower(), "full_shard")
+    with pytest.raises(UserError, match="shards the model"):
+        Trainer(tiny_model(), arguments, train_dataset=data)

@@ -243,6 +243,12 @@ def refuse_arguments(args: TrainingArguments, options: dict[str, Any]) -> None:
         if options.get(name) is not None:
             raise RecipeError(f"{name} has no effect here", refused[name])
     _check_collator(options.get("data_collator"))
+    for name, given in {"FSDP": args.fsdp, "DeepSpeed": args.deepspeed}.items():
+        if given or os.environ.get(f"ACCELERATE_USE_{name.upper()}", "").lower() in ("1", "true", "yes"):
+            raise UserError(
+                f"{name} shards the model, of which the objectives and the gradient cache read and change parts",
+                "start one process per GPU with torchrun, and set gradient_cache for batches that do not fit",
+            )
     if args.n_gpu > 1:
         raise UserError(
             f"one process sees {args.n_gpu} GPUs and DataParallel would split the objective's batch",
