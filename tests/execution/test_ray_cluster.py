@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -43,7 +44,7 @@ def cluster():
     cluster.shutdown()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def engine(cluster):
     with RayEngine(cluster.address) as engine:
         yield engine
@@ -108,17 +109,18 @@ def _until(condition):
     raise AssertionError("it never happened")
 
 
-def test_a_cluster_without_room_is_refused(cluster):
+def test_a_cluster_without_room_is_refused(cluster, engine):
     with pytest.raises(UserError, match="each run needs 64 cores and 0 GPUs"):
         RayEngine(cluster.address, cores=64)
     with pytest.raises(UserError, match=r"needs 1 cores and 0\.5 GPUs"):
         RayEngine(cluster.address, gpus=0.5)
 
 
-def test_another_version_on_a_node_is_refused(cluster, monkeypatch):
+def test_another_version_on_a_node_is_refused(cluster, engine, monkeypatch):
     monkeypatch.setattr(tellapart, "__version__", "9.9.9")
     with pytest.raises(UserError, match=r"has tellapart \S+, and this machine 9\.9\.9"):
         RayEngine(cluster.address)
+    assert engine.submit(math.sqrt, 9).result() == 3  # the connection of another engine stays
 
 
 def test_an_engine_without_nodes_gives_up(engine, monkeypatch):
@@ -128,16 +130,6 @@ def test_an_engine_without_nodes_gives_up(engine, monkeypatch):
     time.sleep(0.02)
     with pytest.raises(UserError, match="no node of the Ray cluster is left"):
         engine.check()
-
-
-def test_an_address_without_a_cluster_is_refused():
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    with pytest.raises(UserError, match=f"no Ray cluster answers at 127.0.0.1:{port} .*refused"):
-        RayEngine(f"127.0.0.1:{port}")
-    with pytest.raises(UserError, match="no Ray cluster answers"):
-        RayEngine(f"ray://127.0.0.1:{port}")
 
 
 def test_a_comparison_on_a_cluster_equals_one_on_this_machine(cluster, recipe, tmp_path):
@@ -155,3 +147,39 @@ def test_a_comparison_on_a_cluster_equals_one_on_this_machine(cluster, recipe, t
             assert trial.pop("environment")["threads"] == 1
             assert trial.pop("seconds") > 0
         assert trials[0] == trials[1]
+
+
+def test_an_address_without_a_cluster_is_refused():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+        with pytest.raises(UserError, match=f"no Ray cluster answers at 127.0.0.1:{port} .*refused"):
+            module._connect(module.import_ray(), address)
+
+
+def test_what_answers_but_is_no_cluster_is_refused_in_time(monkeypatch):
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.5)
+    ray = SimpleNamespace(init=lambda **_: threading.Event().wait(30))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"answers at {address} .no answer within 0.5 s.*ray start"):
+            module._connect(ray, address)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (
+            "Version mismatch: The cluster was started with: Ray: 2.9.0 Python: 3.9.1",
+            "has other versions than this",
+        ),
+        ("Initialization failure from server: something", "no Ray cluster answers"),
+    ],
+)
+def test_what_ray_says_becomes_one_sentence(said, message):
+    def init(**_):
+        raise RuntimeError(said)
+
+    with pytest.raises(UserError, match=message):
+        module._init_in_time(SimpleNamespace(init=init), "127.0.0.1:6379", {})

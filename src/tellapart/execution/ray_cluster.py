@@ -55,7 +55,8 @@ class RayEngine(Engine):
         self._ray = import_ray()
         self._needs = {"num_cpus": cores, "num_gpus": gpus}
         self._without_room: float | None = None
-        started = _connect(self._ray, address)
+        self._connected = not self._ray.is_initialized()  # a script may have connected itself
+        started = self._connected and _connect(self._ray, address)
         try:
             self._check_room()
             self._check_software()
@@ -111,7 +112,8 @@ class RayEngine(Engine):
 
     def close(self) -> None:
         """Disconnects, which ends what still runs, and stops a cluster that was started for this engine."""
-        self._ray.shutdown()
+        if self._connected:
+            self._ray.shutdown()
 
     def _rooms(self) -> dict[str, int]:
         """The number of tasks that each living node has room for, by node."""
@@ -206,8 +208,6 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 def _connect(ray: Any, address: str) -> bool:
     """Connects this process to a cluster; returns whether the cluster was started for it."""
-    if ray.is_initialized():
-        return False
     options: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,
