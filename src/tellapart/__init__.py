@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tellapart.moved import keep_old_paths
 from tellapart.threads import share_the_machine
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:  # the same names as below, for editors and type checkers
     from tellapart.classifier import TextClassifier as TextClassifier

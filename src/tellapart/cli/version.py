@@ -10,7 +10,7 @@ from tellapart import __version__
 
 
 def full_version(source: Path = Path(__file__)) -> str:
-    """Returns the version; from a checkout with its commit, such as `0.1.0 (commit 1a2b3c4)`.
+    """Returns the version; from a checkout with its commit, such as `0.2.0 (commit 1a2b3c4)`.
 
     `-dirty` after the commit means that tracked files were changed. An installed wheel and a checkout that git cannot
     read have the version alone.
