@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tellapart.data.reading.columns import Columns
 from tellapart.errors import DataError, damaged
-from tellapart.files import write_json
+from tellapart.files import write_text
 from tellapart.fitting.fingerprints import Fingerprint
 from tellapart.scoring.inputs import Inputs
 from tellapart.scoring.units import InputFile, Unit, changed_file, file_state
@@ -151,7 +151,7 @@ def written_parts(output: str | Path) -> dict[str, int]:
 
 def write_index(folder: Path, index: PartsIndex) -> None:
     """Writes the index atomically; raises `OutputError` where that fails."""
-    write_json(folder / INDEX, index.model_dump())
+    write_text(folder / INDEX, index.model_dump_json(indent=1) + "\n")  # without a copy as Python objects
 
 
 def check_same_files(before: PartsIndex, inputs: Inputs, folder: Path) -> None:
