@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -74,7 +75,7 @@ class PartsIndex(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: int = 1
+    format: Literal[1] = 1
     finished: bool = False
     rows: int
     fingerprint: Fingerprint
@@ -100,7 +101,7 @@ class PartsIndex(BaseModel):
         """
         try:
             return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.input_schema)))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, pa.ArrowException) as error:
             raise DataError("the schema in the index of the parts is damaged", _REMEDY) from error
 
     @property
