@@ -64,6 +64,24 @@ def test_an_overwritten_folder_stays_locked(tmp_path):
             pass
 
 
+def test_a_folder_with_the_half_written_file_of_a_killed_run_is_overwritten(tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in (
+        "metrics.json",
+        ".metrics.json.123.tmp",
+        ".part-00000-00001.parquet.4.tmp",
+        "part-00000-00000.parquet",
+    ):
+        (tmp_path / "run" / name).touch()
+    (tmp_path / "run" / ".model.123.tmp").mkdir()
+    (tmp_path / "run" / ".notes.txt.123.tmp").touch()
+    with pytest.raises(UserError, match="not written by a run"), claimed(tmp_path / "run", overwrite=True):
+        pytest.fail("the folder was claimed")
+    (tmp_path / "run" / ".notes.txt.123.tmp").unlink()
+    with claimed(tmp_path / "run", overwrite=True) as folder:
+        assert [path.name for path in folder.iterdir()] == [LOCK]
+
+
 @pytest.mark.parametrize("read", ["run", "run/model", "run/metrics.json"])
 def test_what_a_run_reads_is_never_overwritten(tmp_path, read):
     model = tmp_path / "run" / "model"

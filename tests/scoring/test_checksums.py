@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tellapart.data.reading.streams import regrouped
@@ -23,6 +23,7 @@ def test_the_format_does_not_matter(tmp_path, name):
     assert rows_checksum(tmp_path / name) == rows_checksum([TABLE])
 
 
+@settings(deadline=None)
 @given(rows=st.integers(1, 7), order=st.permutations(range(5)))
 def test_parts_do_not_matter_and_the_order_does_if_asked(rows, order):
     other = TABLE.take(order)

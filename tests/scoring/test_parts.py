@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 
@@ -105,13 +106,18 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
     assert _content(broken) == _content(whole)
 
 
-def test_damaged_parts_are_written_again_and_whole_ones_kept(model, folder, whole):
+def test_damaged_parts_are_written_again_and_whole_ones_kept(model, folder, whole, monkeypatch):
     before = _content(whole)
     (whole / PARTS[0]).write_bytes(before[PARTS[0]][:-20])
     pq.write_table(pq.read_table(whole / PARTS[2]).slice(1), whole / PARTS[2])
     (whole / PARTS[4]).unlink()
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         rows_checksum(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(Fitted, "scores", None)  # interrupted once more
+        with pytest.raises(TypeError):
+            _predict(model, folder, whole, resume=True)
+    assert not read_index(whole).finished
     assert _predict(model, folder, whole, resume=True) == 60
     assert _content(whole) == before
 
@@ -171,10 +177,10 @@ def test_a_changed_input_is_not_resumed(model, folder, whole, change, message):
 )
 def test_other_options_are_not_resumed(model, folder, whole, options, message):
     (whole / PARTS[3]).unlink()
-    before = _content(whole)
+    before = _parts(whole)
     with pytest.raises(RecipeError, match=message):
         _predict(model, folder, whole, resume=True, **options)
-    assert _content(whole) == before
+    assert _parts(whole) == before
 
 
 def test_a_model_may_move_but_not_change(model, folder, whole, tmp_path):
@@ -206,9 +212,18 @@ def test_a_folder_without_index_is_not_resumed(model, folder, tmp_path):
     assert _predict(model, folder, tmp_path / "out", resume=True) == 60  # nothing was begun: from the start
 
 
-def test_a_damaged_index_is_one_sentence(model, folder, whole):
-    (whole / INDEX).write_text('{"rows": 60}')
-    with pytest.raises(DataError, match=r"_parts.json is damaged at .* begin again with --overwrite"):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": "many"}, r"_parts.json is damaged at rows .* begin again with --overwrite"),
+        ({"format": 2}, r"_parts.json is damaged at format \(Input should be 1\)"),
+        ({"input_schema": "AAAA"}, "the schema in the index of the parts is damaged"),
+    ],
+)
+def test_a_damaged_index_is_one_sentence(model, folder, whole, changes, message):
+    index = json.loads((whole / INDEX).read_text())
+    (whole / INDEX).write_text(json.dumps(index | changes))
+    with pytest.raises(DataError, match=message):
         _predict(model, folder, whole, resume=True)
 
 

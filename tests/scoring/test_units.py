@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tellapart.data.reading import streams
@@ -16,6 +16,7 @@ from tellapart.data.reading.tables import write_table
 from tellapart.scoring.units import PART_NAME, InputFile, file_state, planned_units
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(0, 300), max_size=12), most=st.integers(1, 320))
 def test_every_row_is_in_exactly_one_unit_whatever_the_sizes(sizes, most):
     files = [InputFile(str(number), "CSV", 0, 0, "", rows) for number, rows in enumerate(sizes)]
@@ -35,6 +36,7 @@ def test_numbers_of_parts_have_one_width_also_beyond_five_digits():
     assert names[0] == "part-000000-00000.parquet"
 
 
+@settings(deadline=None)
 @given(lengths=st.lists(st.integers(0, 40), max_size=8), rows=st.integers(1, 50))
 def test_regrouped_tables_hold_the_same_rows_in_groups_of_one_size(lengths, rows):
     ends = [sum(lengths[: place + 1]) for place in range(len(lengths))]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tellapart.data.reading.columns import Columns
 from tellapart.errors import DataError, damaged
-from tellapart.files import write_json
+from tellapart.files import write_text
 from tellapart.fitting.fingerprints import Fingerprint
 from tellapart.scoring.inputs import Inputs
 from tellapart.scoring.units import InputFile, Unit, changed_file, file_state
@@ -74,7 +75,7 @@ class PartsIndex(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: int = 1
+    format: Literal[1] = 1
     finished: bool = False
     rows: int
     fingerprint: Fingerprint
@@ -100,7 +101,7 @@ class PartsIndex(BaseModel):
         """
         try:
             return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.input_schema)))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, pa.ArrowException) as error:
             raise DataError("the schema in the index of the parts is damaged", _REMEDY) from error
 
     @property
@@ -151,7 +152,7 @@ def written_parts(output: str | Path) -> dict[str, int]:
 
 def write_index(folder: Path, index: PartsIndex) -> None:
     """Writes the index atomically; raises `OutputError` where that fails."""
-    write_json(folder / INDEX, index.model_dump())
+    write_text(folder / INDEX, index.model_dump_json(indent=1) + "\n")  # without a copy as Python objects
 
 
 def check_same_files(before: PartsIndex, inputs: Inputs, folder: Path) -> None:

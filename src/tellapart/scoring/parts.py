@@ -141,14 +141,14 @@ class PartsRun:
         """Whether the part of a unit is there and whole; a damaged one is removed."""
         part = Path(unit.output)
         if not part.is_file():
-            return False
+            return self._is_lost()
         with contextlib.suppress(OSError, pa.ArrowException):
             found = pyarrow.parquet.read_schema(part).names
             whole = pyarrow.parquet.read_metadata(part).num_rows == unit.rows
             if whole and found == [column.name for column in self.index.columns]:
                 return True
         part.unlink()
-        return False
+        return self._is_lost()
 
     def for_workers(self) -> WorkerRequest:
         """Returns what other processes need to score units of the run; this one no longer keeps the model."""
@@ -172,6 +172,13 @@ class PartsRun:
             self.index = self.index.model_copy(update={"finished": True})
             write_index(self.folder, self.index)
         return self.index
+
+    def _is_lost(self) -> bool:
+        """Returns False, after marking a run that lost a part after its end as unfinished."""
+        if self.index.finished:
+            self.index = self.index.model_copy(update={"finished": False})
+            write_index(self.folder, self.index)
+        return False
 
     def _new_index(self) -> PartsIndex:
         columns = self.surveyed.columns

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import threading
@@ -48,6 +49,25 @@ def test_the_parts_of_a_large_file_are_the_whole_file(tmp_path, small_blocks, na
     assert joined.to_pylist() == whole.to_pylist()
     assert opened.rows == 100
     assert list(opened.parts())[3].to_pylist() == parts[3].to_pylist()  # and once more
+
+
+@pytest.mark.parametrize("place", ["header", "first row", "later row"])
+@pytest.mark.parametrize("text", ["x" * 3000, "x\n" * 1500])
+def test_a_row_longer_than_a_block_is_read_with_all_others(tmp_path, monkeypatch, place, text):
+    monkeypatch.setattr(streams, "STREAM_BYTES", 0)
+    monkeypatch.setattr(streams, "CSV_BLOCK_BYTES", 1000)
+    names, rows = ["id", "text"], [[str(number), f"text {number}"] for number in range(300)]
+    if place == "header":
+        names[1] = text
+    else:
+        rows.insert(0 if place == "first row" else 200, ["long", text])
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([names, *rows])
+    opened = open_rows(tmp_path / "t.csv")
+    assert opened.schema.names == names
+    for _ in range(2):
+        assert [[*row.values()] for part in opened.parts() for row in part.to_pylist()] == rows
+    assert opened.rows == len(rows)
 
 
 def test_a_small_file_is_read_as_it_always_was(tmp_path):

@@ -31,6 +31,13 @@ STREAM_BYTES = 1 << 26
 ROWS_A_PART = 8192
 """Rows that are read, predicted and written together: enough for batches of similar length."""
 
+CSV_BLOCK_BYTES = 1 << 20
+"""Bytes of a CSV or TSV file that are parsed at once, unless a row is longer."""
+
+_TOO_LONG = (
+    "straddling object",
+    "Empty CSV file or block",
+)  # pyarrow, of a row or a header longer than a block
 _COMPRESSION = 8  # expected ratio of Parquet and gzip
 _END: Any = object()
 
@@ -235,7 +242,28 @@ def _explained_blocks(path: Path, kind: str, start: Callable[[], Iterator[pa.Tab
 
 
 def _delimited_blocks(path: Path, _: pa.Schema | None) -> Iterator[pa.Table]:
+    """Yields small blocks, or large ones from the first row on that is longer than a small block.
+
+    pyarrow reads more than 30 blocks ahead of a slow consumer: of the largest ones more than a gigabyte.
+    """
+    yielded = 0
+    try:
+        for block in _csv_blocks(path, min(CSV_BLOCK_BYTES, tables.BLOCK_BYTES)):
+            yielded += len(block)
+            yield block
+        return
+    except pa.ArrowInvalid as error:
+        if not any(sign in str(error) for sign in _TOO_LONG):
+            raise
+    for block in _csv_blocks(path, tables.BLOCK_BYTES):
+        if len(block) > yielded:
+            yield block.slice(yielded)
+        yielded = max(0, yielded - len(block))
+
+
+def _csv_blocks(path: Path, block_bytes: int) -> Iterator[pa.Table]:
     read, parse, convert = delimited_options(path)
+    read.block_size = block_bytes
     with (
         open_file(path) as stream,
         pyarrow.csv.open_csv(stream, read, parse, convert) as reader,
