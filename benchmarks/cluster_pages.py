@@ -57,8 +57,8 @@ def cluster_page() -> str:
             f"# {TITLE}",
             f"Three methods with four seeds on TREC, {cells} cells with one thread each. Cells are equal if their "
             "trial files are, but for times and the description of the machine. The overhead is the time on the "
-            "clock, twice that where two run at a time, less the time that the cells report of themselves, per cell: it "
-            "includes the start of the processes and of the report.",
+            "clock, twice that where two run at a time, less the time that the cells report of themselves, per cell: "
+            "it includes the start of the processes and of the report.",
             markdown_table(rows),
             "## A node is killed",
             f"One of the two nodes was killed after three cells: {killed['finished_cells']} of {killed['cells']} "
