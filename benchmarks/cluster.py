@@ -6,7 +6,7 @@
 
 `compare` runs twelve cells in this process, in two processes and on the cluster, compares the trials value by value,
 and takes the time that the cluster adds to a cell. `kill` kills a node while cells run on both. `predict` scores rows
-in parts, here and on the cluster while the process of an actor is killed, and compares row counts and checksums.
+in parts, here and on the cluster while the process of an process that scores is killed, and compares row counts and checksums.
 Results are written to benchmarks/results/cluster.json, one entry per event.
 """
 
@@ -22,7 +22,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +130,9 @@ def killed(work: Path) -> dict[str, Any]:
         folder = work / "ray"
 
         def kill() -> None:
-            while len(list((folder / "trials").glob("*.json"))) < 3:
-                time.sleep(0.1)
             raylet = psutil.Process(nodes[1].all_processes["raylet"][0].process.pid)
+            while len(list((folder / "trials").glob("*.json"))) < 3 or not running_tasks(raylet):
+                time.sleep(0.05)
             for process in [*raylet.children(recursive=True), raylet]:
                 process.kill()
 
@@ -204,19 +204,21 @@ def parts_of(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.parquet"))
 
 
+def running_tasks(parent: psutil.Process) -> list[psutil.Process]:
+    """The processes below another that run a task of Ray, which names them after it."""
+    found = []
+    for process in parent.children(recursive=True):
+        with suppress(psutil.Error):
+            if any("ray::_returned" in word for word in process.cmdline()):
+                found.append(process)
+    return found
+
+
 def kill_one_scorer(folder: Path) -> None:
-    """Kills a process of Ray that has begun a part, once the first part is finished."""
-    while not parts_of(folder):
+    """Kills a process that scores, once the first part is finished."""
+    while not parts_of(folder) or not (running := running_tasks(psutil.Process())):
         time.sleep(0.02)
-    while True:
-        for process in psutil.process_iter(["cmdline"]):
-            if any(
-                "ray::score_in_worker" in word or "ray::_returned" in word
-                for word in process.info["cmdline"] or ()
-            ):
-                process.kill()
-                return
-        time.sleep(0.02)
+    running[0].kill()
 
 
 def main() -> None:
