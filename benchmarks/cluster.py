@@ -6,7 +6,7 @@
 
 `compare` runs twelve cells in this process, in two processes and on the cluster, compares the trials value by value,
 and takes the time that the cluster adds to a cell. `kill` kills a node while cells run on both. `predict` scores rows
-in parts, here and on the cluster while the process of an process that scores is killed, and compares row counts and checksums.
+in parts, here and on the cluster while a process that scores is killed, and compares row counts and checksums.
 Results are written to benchmarks/results/cluster.json, one entry per event.
 """
 
