@@ -124,6 +124,15 @@ def test_metadata_that_differ_are_left_out(place):
     assert found.notes == ("The metadata of the files differ, and are left out of the parts.",)
 
 
+def test_a_link_that_leads_nowhere_is_named(place):
+    write_table(pa.table({"text": ["a"], "label": ["b"]}), place / "a.csv")
+    (place / "b.csv").symlink_to(place / "gone.csv")
+    with pytest.raises(
+        DataError, match=r"b.csv cannot be read \(No such file or directory\): check the file"
+    ):
+        _survey(place)
+
+
 def test_a_broken_file_is_named_with_its_line(place):
     write_table(pa.table({"text": ["a"], "label": ["b"]}), place / "a.csv")
     (place / "b.csv").write_text("text,label\na,b\na,b,c\n")

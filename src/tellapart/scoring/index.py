@@ -173,6 +173,8 @@ def check_same_files(before: PartsIndex, inputs: Inputs, folder: Path) -> None:
         try:
             state = file_state(path)
         except OSError as error:
-            raise DataError(f"{path} cannot be read ({error.strerror})", "check its permissions") from error
+            raise DataError(
+                f"{path} cannot be read ({error.strerror})", "check the file and its permissions"
+            ) from error
         if state != (file.size, file.changed, file.sample):
             raise changed_file(path, begun)

@@ -82,7 +82,9 @@ def _checked(path: Path, name: str, shared: _SharedColumns) -> InputFile:
     except NoRowsError:
         return InputFile(name, "", *file_state(path), rows=0)
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})", "check its permissions") from error
+        raise DataError(
+            f"{path} cannot be read ({error.strerror})", "check the file and its permissions"
+        ) from error
     shared.add(stream)
     return InputFile(name, stream.kind, *state, rows=stream.rows)
 
