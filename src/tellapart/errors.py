@@ -34,6 +34,16 @@ class TellapartError(Exception):
         self.remedy = readable(remedy)
         super().__init__(f"{self.cause}: {self.remedy}.")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Returns what other processes make the same error from; subclasses may have other arguments."""
+        return _restored, (type(self), self.cause, self.remedy)
+
+
+def _restored(kind: type[TellapartError], cause: str, remedy: str) -> TellapartError:
+    error = kind.__new__(kind)
+    TellapartError.__init__(error, cause, remedy)
+    return error
+
 
 class UserError(TellapartError, ValueError):
     """Invalid input: a file, a column, an option, a value."""
