@@ -103,7 +103,11 @@ class ShardBuilder:
                 todo.append((name, part))
         workers = min(self.workers or default_workers(), len(todo)) if source.column is None else 1
         work = partial(_write, self.maker, folder, shape)
-        found |= _in_processes(work, todo, workers, progress) if workers > 1 else _here(work, todo, progress)
+        if workers > 1:
+            with _pool(work, workers, preloaded=type(self.maker.tokenizer).__module__) as pool:
+                found |= _in_processes(pool, todo, progress)
+        else:
+            found |= {name: work(name, part, progress) for name, part in todo}
         return [facts for facts in found.values() if facts is not None]
 
 
@@ -150,12 +154,6 @@ def _write(
     return facts
 
 
-def _here(
-    work: Callable[..., PartFacts], todo: Sequence[tuple[str, TextPart]], progress: Progress
-) -> dict[str, PartFacts]:
-    return {name: work(name, part, progress) for name, part in todo}
-
-
 # ---- Several processes ----
 
 
@@ -175,27 +173,35 @@ class _StoppedError(Exception):
 
 
 def _in_processes(
-    work: Callable[..., PartFacts], todo: Sequence[tuple[str, TextPart]], workers: int, progress: Progress
+    pool: concurrent.futures.Executor, todo: Sequence[tuple[str, TextPart]], progress: Progress
 ) -> dict[str, PartFacts]:
-    """Writes parts in processes of their own, which use the cores evenly."""
-    threads = max(1, default_workers() // workers)
+    """Writes parts in the processes of a pool; the order in which they end does not matter."""
     found = {}
-    with _pool(work, workers, threads) as pool:
-        names = {pool.submit(_run, name, part): name for name, part in todo}
-        for future in concurrent.futures.as_completed(names):
-            facts = found[names[future]] = future.result()
-            if progress is not None:
-                progress(facts.texts + facts.empty)
+    names = {pool.submit(_run, name, part): name for name, part in todo}
+    for future in concurrent.futures.as_completed(names):
+        facts = found[names[future]] = future.result()
+        if progress is not None:
+            progress(facts.texts + facts.empty)
     return found
 
 
 @contextlib.contextmanager
 def _pool(
-    work: Callable[..., PartFacts], workers: int, threads: int
+    work: Callable[..., PartFacts], workers: int, preloaded: str = __name__
 ) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    """Yields a pool of fresh processes: forks of one with threads may hang."""
-    context = multiprocessing.get_context("spawn")
+    """Yields a pool of processes that are no forks of this one, whose threads could leave them waiting for ever.
+
+    Args:
+        work: Writes a part.
+        workers: Number of processes, which use the cores evenly.
+        preloaded: A module that takes long to import.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload([__name__, preloaded])
     stop = context.Event()
+    threads = max(1, default_workers() // workers)
     pool = concurrent.futures.ProcessPoolExecutor(
         workers, context, initializer=_begin, initargs=(_Worker(work, stop), threads)
     )
