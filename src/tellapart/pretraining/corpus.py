@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,7 @@ class ShardedSequences:
 
     def widths(self, rows: np.ndarray) -> np.ndarray:
         """Tokens of some sequences, special tokens included, int64 (B,)."""
-        lengths = np.empty(len(rows), dtype=np.int64)
-        for shard, chosen, places in self._by_shard(np.asarray(rows)):
-            starts = self._arrays.starts(shard)
-            lengths[chosen] = np.subtract(starts[places + 1], starts[places], dtype=np.int64)
+        _, _, lengths = self._found(np.asarray(rows))
         return lengths + len(self.facts.prefix) + len(self.facts.suffix)
 
     def tokens(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -73,37 +70,51 @@ class ShardedSequences:
             Token ids without special tokens, int64 (B, L), 0 beyond the end of a sequence; the length of each
             sequence, int64 (B,); and whether each token begins a word, bool (B, L), or None if not recorded.
         """
-        rows = np.asarray(rows)
-        lengths = np.empty(len(rows), dtype=np.int64)
-        read = []
-        for shard, chosen, places in self._by_shard(rows):
-            starts = self._arrays.starts(shard)
-            first = starts[places].astype(np.int64)
-            lengths[chosen] = count = starts[places + 1].astype(np.int64) - first
-            within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-            where = within + np.repeat(first, count)
+        parts, starts, lengths = self._found(np.asarray(rows))
+        ids = np.zeros((len(lengths), int(lengths.max(initial=0))), dtype=np.int64)
+        begins = np.ones(ids.shape, dtype=np.bool_) if self._arrays.words(0) is not None else None
+        # All tokens of these sequences, one after the other and shard by shard.
+        order = np.concatenate([chosen for _, chosen in parts])
+        counts = lengths[order]
+        ends = np.cumsum(counts)
+        within = np.arange(counts.sum()) - np.repeat(ends - counts, counts)
+        places = within + np.repeat(starts[order], counts)
+        to = within + np.repeat(order * ids.shape[1], counts)
+        first = done = 0
+        for shard, chosen in parts:
+            done += len(chosen)
+            last = int(ends[done - 1])
+            where = places[first:last]
+            ids.ravel()[to[first:last]] = self._arrays.tokens(shard)[where]
             words = self._arrays.words(shard)
-            of_row = np.repeat(chosen, count)
-            read.append(
-                (of_row, within, self._arrays.tokens(shard)[where], None if words is None else words[where])
-            )
-        ids = np.zeros((len(rows), int(lengths.max(initial=0))), dtype=np.int64)
-        begins = np.ones(ids.shape, dtype=np.bool_) if read and read[0][3] is not None else None
-        for of_row, within, tokens, words in read:
-            ids[of_row, within] = tokens
-            if begins is not None:
-                begins[of_row, within] = words
+            if begins is not None and words is not None:
+                begins.ravel()[to[first:last]] = words[where]
+            first = last
         return ids, lengths, begins
 
-    def _by_shard(self, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yields each shard with the places of its rows in `rows`, ascending, and their numbers within the shard."""
+    def _found(self, rows: np.ndarray) -> tuple[list[tuple[int, np.ndarray]], np.ndarray, np.ndarray]:
+        """Finds some sequences.
+
+        Returns:
+            Each shard with the places of its sequences in `rows`, ascending; the start of each sequence in its shard
+            and its length, int64 (B,).
+        """
         if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
             raise IndexError(f"there are {len(self)} sequences")
         shards = np.searchsorted(self._ends, rows, side="right")
         order = np.argsort(shards, kind="stable")
-        found, begins = np.unique(shards[order], return_index=True)
-        for shard, chosen in zip(found.tolist(), np.split(order, begins[1:]), strict=True):
-            yield shard, chosen, rows[chosen] - self._firsts[shard]
+        sorted_shards = shards[order]
+        firsts = np.flatnonzero(np.diff(sorted_shards, prepend=-1))
+        within = (rows - self._firsts[shards])[order, None] + np.arange(2)
+        bounds = np.empty((len(rows), 2), dtype=np.int64)
+        parts = []
+        for first, last in zip(firsts.tolist(), [*firsts[1:].tolist(), len(rows)], strict=True):
+            shard = int(sorted_shards[first])
+            parts.append((shard, order[first:last]))
+            bounds[first:last] = self._arrays.starts(shard)[within[first:last]]
+        starts, ends = np.empty(len(rows), dtype=np.int64), np.empty(len(rows), dtype=np.int64)
+        starts[order], ends[order] = bounds.T
+        return parts, starts, ends - starts
 
 
 class Corpus(ShardedSequences):
