@@ -71,8 +71,8 @@ def _reading(result: dict[str, Any]) -> str:
         rows.append([label, _bytes(one["bytes_per_sequence"]), f"{one['seconds']:.2f}"])
     one = result["reading"]["advice"]
     return (
-        f"{table(rows)}\n\n{one['sequences']:,} sequences of {result['mean_tokens']} tokens on average, from a corpus "
-        f"of {_bytes(one['corpus_bytes'])}."
+        f"{table(rows)}\n\n{one['sequences']:,} sequences of {result['mean_tokens']} tokens on average, from a "
+        f"corpus of {_bytes(one['corpus_bytes'])}."
     )
 
 
@@ -99,6 +99,7 @@ def _plan(result: dict[str, Any]) -> str:
             f"{_bytes(short['memory'])} / {_bytes(long['memory'])}",
         ],
         ["comparing all checksums", f"{plan['checksum_core_minutes']:.0f} minutes"],
+        ["reading all texts to see that they are the same", f"{plan['texts_core_minutes']:.0f} minutes"],
         ["opening the corpus and checking all sizes", f"{1000 * plan['opening_seconds']:.0f} ms"],
         [
             f"first batch after a checkpoint at step {resuming['step']:,} of {resuming['ranks']} processes",
@@ -116,8 +117,8 @@ def _plan(result: dict[str, Any]) -> str:
 
 def _command(result: dict[str, Any]) -> str:
     return (
-        f"Batches of {result['batch_size']} sequences of {result['mean_tokens']} tokens on average, {result['steps']} "
-        f"steps, shards of {result['shard_mib']} MiB; texts of {result['command']['data']}, repeated.\n\n"
+        f"Batches of {result['batch_size']} sequences of {result['mean_tokens']} tokens on average, "
+        f"{result['steps']} steps, shards of {result['shard_mib']} MiB; texts of {result['command']['data']}, repeated.\n\n"
         f"```bash\npython benchmarks/corpus_plan.py --data {result['command']['data']}\n```\n\n"
         + hardware(result["environment"])
         + " JSON: `benchmarks/results/corpus_plan.json`."

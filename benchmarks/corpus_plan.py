@@ -288,11 +288,13 @@ def plan(tokens: int, result: dict[str, Any]) -> dict[str, float]:
     sequences = tokens // LENGTH
     shards = math.ceil(tokens / SHARD_TOKENS)
     opening, tokenising = result["opening"], result["tokenising"][-1]
+    checksum = result["checksum"]["bytes_per_second"]
+    text_bytes = tokens * tokenising["text_bytes_per_token"]
     read = result["reading"]["advice"]["bytes_per_sequence"]
     return {
         "tokens": tokens,
         "sequences": sequences,
-        "text_bytes": tokens * tokenising["text_bytes_per_token"],
+        "text_bytes": text_bytes,
         "token_bytes": 2 * tokens,
         "starts_bytes": 4 * sequences,
         "shards": shards,
@@ -300,9 +302,10 @@ def plan(tokens: int, result: dict[str, Any]) -> dict[str, float]:
         "open_files": min(2 * shards, 1024 // 2),
         "index_bytes": opening["index_bytes"] / opening["shards"] * shards,
         "index_memory": opening["memory"] / opening["shards"] * shards,
-        "earlier_memory": max(one["memory"] / one["tokens"] for one in result["earlier"]) * tokens,
+        "earlier_memory": result["earlier"][-1]["memory"] / result["earlier"][-1]["tokens"] * tokens,
         "tokenising_core_hours": tokens / tokenising["tokens_per_second"] / 3600,
-        "checksum_core_minutes": (2 * tokens + 4 * sequences) / result["checksum"]["bytes_per_second"] / 60,
+        "checksum_core_minutes": (2 * tokens + 4 * sequences) / checksum / 60,
+        "texts_core_minutes": text_bytes / checksum / 60,
         "opening_seconds": opening["seconds"] / opening["shards"] * shards,
         "resuming_seconds": result["resuming"]["seconds"],
         "gpu_tokens_per_second": GPU_TOKENS,

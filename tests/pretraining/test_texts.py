@@ -111,7 +111,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(LINES, min_size=1, max_size=4), st.integers(1, 60), st.booleans(), st.booleans())
 def test_parts_have_every_line_once_in_order(tmp_path_factory, files, size, last_end, whole_files):
     folder = tmp_path_factory.mktemp("parts")

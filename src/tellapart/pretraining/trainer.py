@@ -86,12 +86,12 @@ class PretrainingTrainer(transformers.Trainer):
     def _module(self) -> PretrainingModel:
         return self.accelerator.unwrap_model(self.model)
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, **options: Any) -> Any:
+    def train(self, resume_from_checkpoint: str | bool | None = None, *rest: Any, **options: Any) -> Any:
         """Trains, from a checkpoint if one is given; batches before it are not made again."""
         self._start = Position()
         if isinstance(resume_from_checkpoint, str) and not self.args.ignore_data_skip:
             self._start = load_position(Path(resume_from_checkpoint))
-        return super().train(resume_from_checkpoint, **options)
+        return super().train(resume_from_checkpoint, *rest, **options)
 
     def get_train_dataloader(self) -> DataLoader:
         """Returns the DataLoader of this rank's batches of the whole run."""
