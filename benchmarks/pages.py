@@ -20,6 +20,9 @@ from audit_pages import audit_page, has_audit
 from cluster_pages import TITLE as CLUSTER
 from cluster_pages import cluster_page, has_cluster
 from comparisons import COMPARISONS
+from corpus_pages import FILE as CORPUS_PLAN
+from corpus_pages import PAGE as CORPUS_PAGE
+from corpus_pages import corpus_tables
 from encoder_pages import encoders_table
 from evidence import RESULTS, ROOT
 from gains_pages import TITLE as GAINS
@@ -372,6 +375,9 @@ def pages() -> dict[Path, str]:
         contents[path] = with_excerpt(path.read_text(encoding="utf-8"), comparisons)
     encoders = ROOT / "docs" / "how-to" / "encoders.md"
     contents[encoders] = between_marks(encoders.read_text(encoding="utf-8"), encoders_table())
+    if CORPUS_PLAN.is_file():
+        corpora = ROOT / "docs" / CORPUS_PAGE
+        contents[corpora] = between_marks(corpora.read_text(encoding="utf-8"), *corpus_tables())
     choosing = ROOT / "docs" / "how-to" / "choosing-methods.md"
     contents[choosing] = between_marks(choosing.read_text(encoding="utf-8"), gains_table())
     readme = ROOT / "README.md"

@@ -68,7 +68,7 @@ class Task:
         chosen = np.random.default_rng(0).permutation(len(texts))[: given.steps * given.batch_size]
         source = TextSource(given.data, column=pa.chunked_array([[texts[row] for row in chosen]]))
         self.corpus: Corpus = build_corpus(source, self.tokenizer, folder, max_length=given.max_length)
-        self.tokens = int(self.corpus.widths.sum())
+        self.tokens = int(self.corpus.widths(np.arange(len(self.corpus))).sum())
 
     def table(self) -> SynonymTable:
         return synonym_table(WORDNET, self.tokenizer)
@@ -76,8 +76,9 @@ class Task:
     def rows(self) -> datasets.Dataset:
         """Returns the same sequences with special tokens, in the format of the stock implementation."""
         prefix, suffix = list(self.corpus.facts.prefix), list(self.corpus.facts.suffix)
-        pieces = np.split(np.asarray(self.corpus.tokens), self.corpus.starts[1:])
-        return datasets.Dataset.from_dict({"input_ids": [prefix + ids.tolist() + suffix for ids in pieces]})
+        ids, lengths, _ = self.corpus.tokens(np.arange(len(self.corpus)))
+        pieces = [row[:length].tolist() for row, length in zip(ids, lengths, strict=True)]
+        return datasets.Dataset.from_dict({"input_ids": [prefix + piece + suffix for piece in pieces]})
 
     def arguments(self, folder: str, **options: Any) -> transformers.TrainingArguments:
         """Returns the arguments shared by all arms; other stock arguments keep Transformers' defaults."""
@@ -124,7 +125,7 @@ def ours(correction: CorrectionName = "none", precision: str = "auto") -> Callab
         module = MaskedLanguageModelling(model, Corrections.named(correction, table))
         masking = masking_for(task.tokenizer, vocabulary_size=model.config.vocab_size, seed=seed)
         sequences = MaskedSequences(task.corpus, masking, task.tokenizer.pad_token_id)
-        steps = StepSampler(task.corpus.widths, 1, batch_size=given.batch_size, seed=seed).epoch_steps
+        steps = StepSampler(task.corpus, 1, batch_size=given.batch_size, seed=seed).epoch_steps
         options = {
             "max_steps": steps,
             "warmup_steps": 0.1,
@@ -177,7 +178,7 @@ def summary(task: Task, seconds: dict[str, list[float]]) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
         "sequences": len(task.corpus),
         "tokens": task.tokens,
-        "mean_tokens": float(task.corpus.widths.mean()),
+        "mean_tokens": task.corpus.mean_width,
         "tokens_per_second": {arm: [task.tokens / run for run in runs] for arm, runs in seconds.items()},
         "against": against,
         "median_against": {arm: statistics.median(ratios) for arm, ratios in against.items()},

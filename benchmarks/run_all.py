@@ -100,6 +100,13 @@ BENCHMARKS = (
         quick=("--rows=2000", "--pairs=1"),
         device=False,
     ),
+    Benchmark(
+        "corpus_plan.py",
+        "corpus_plan.json",
+        quick=("--largest=8", "--earlier=1", "--sequences=100000", "--megabytes", "1"),
+        resumes=False,
+        device=False,
+    ),
     Benchmark("growth.py", "growth.json", quick=("--quick", "--pairs=1")),
 )
 

@@ -27,6 +27,7 @@ SMALL = {
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }
+SMALL_SHARD = 1e-4  # MiB
 NO_IDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 OPTIONS: dict[str, dict[str, Any]] = {
     "distilbert": {
@@ -107,6 +108,15 @@ def text_file(tickets: list[tuple[str, str]], tmp_path_factory: pytest.TempPathF
 def corpus(text_file: Path, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     folder = tmp_path_factory.mktemp("corpus") / "corpus"
     return build_corpus(open_texts(text_file), tokenizer, folder, max_length=40)
+
+
+@pytest.fixture(scope="session")
+def sharded(text_file: Path, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """The same corpus in many shards of at most 104 tokens."""
+    folder = tmp_path_factory.mktemp("corpus") / "sharded"
+    return build_corpus(
+        open_texts(text_file), tokenizer, folder, max_length=40, shard_mib=SMALL_SHARD, workers=1
+    )
 
 
 @pytest.fixture(scope="session")

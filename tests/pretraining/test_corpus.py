@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 
@@ -7,14 +8,14 @@ import numpy as np
 import pytest
 
 from tellapart.errors import DataError
-from tellapart.pretraining import corpus as module
+from tellapart.pretraining import sequences as module
 from tellapart.pretraining.corpus import Corpus, build_corpus, sequence_notes
 from tellapart.pretraining.texts import open_texts
 
 
 def _sequences(corpus: Corpus) -> list[list[int]]:
-    places = zip(corpus.starts, corpus.lengths, strict=True)
-    return [corpus.tokens[start : start + length].tolist() for start, length in places]
+    ids, lengths, _ = corpus.tokens(np.arange(len(corpus)))
+    return [row[:length].tolist() for row, length in zip(ids, lengths, strict=True)]
 
 
 def _ids(tokenizer, text: str) -> list[int]:
@@ -34,7 +35,9 @@ def test_each_line_that_is_not_empty_is_a_sequence(text_file, corpus, tokenizer)
     assert _sequences(corpus) == [_ids(tokenizer, line) for line in lines if line]
     assert corpus.facts.prefix == (tokenizer.cls_token_id,)
     assert corpus.facts.suffix == (tokenizer.sep_token_id,)
-    assert corpus.widths.tolist() == [len(tokenizer(line)["input_ids"]) for line in lines]
+    widths = [len(tokenizer(line)["input_ids"]) for line in lines]
+    assert corpus.widths(np.arange(len(corpus))).tolist() == widths
+    assert corpus.mean_width == pytest.approx(np.mean(widths))
 
 
 def test_a_long_line_becomes_parts_of_about_one_length(notes, tokenizer, tmp_path):
@@ -64,9 +67,9 @@ def test_what_was_tokenised_once_is_taken_over_until_something_changes(notes, to
         return build_corpus(open_texts(notes), tokenizer, tmp_path / "c", **{"max_length": 16} | options)
 
     before = build().facts
-    stamp = (tmp_path / "c" / "tokens.npy").stat().st_mtime_ns
+    stamp = (tmp_path / "c" / "index.json").stat().st_mtime_ns
     assert build().facts == before
-    assert (tmp_path / "c" / "tokens.npy").stat().st_mtime_ns == stamp
+    assert (tmp_path / "c" / "index.json").stat().st_mtime_ns == stamp
     assert build(max_length=12).facts != before
     notes.write_text("other words\n")
     with pytest.raises(DataError, match="differ from those of the interrupted run"):
@@ -75,12 +78,31 @@ def test_what_was_tokenised_once_is_taken_over_until_something_changes(notes, to
 
 
 def test_the_files_are_plain_arrays(corpus):
-    folder = corpus.folder
-    tokens, lengths = np.load(folder / "tokens.npy"), np.load(folder / "lengths.npy")
-    assert (tokens.dtype, lengths.dtype) == (np.int32, np.int32)
-    assert (len(tokens), len(lengths)) == (corpus.facts.tokens, corpus.facts.sequences)
-    assert json.loads((folder / "meta.json").read_text())["tokens"] == len(tokens)
-    assert isinstance(corpus.tokens, np.memmap)
+    [tokens] = corpus.folder.rglob("*.tokens.npy")
+    [starts] = corpus.folder.rglob("*.starts.npy")
+    assert (np.load(tokens).dtype, np.load(starts).dtype) == (np.uint16, np.uint32)
+    assert len(np.load(tokens)) == corpus.facts.tokens == np.load(starts)[-1]
+    assert len(np.load(starts)) == len(corpus) + 1
+    index = json.loads((corpus.folder / "index.json").read_text())
+    assert index["shards"][0]["files"]["tokens"] == {
+        "bytes": tokens.stat().st_size,
+        "sha256": hashlib.sha256(tokens.read_bytes()).hexdigest(),
+    }
+
+
+def test_rows_come_in_the_order_asked_for_from_any_shard(sharded):
+    everything = _sequences(sharded)
+    rows = np.random.default_rng(0).permutation(len(sharded))
+    ids, lengths, words = sharded.tokens(rows)
+    assert words is None
+    assert [row[:length].tolist() for row, length in zip(ids, lengths, strict=True)] == [
+        everything[row] for row in rows
+    ]
+    assert (sharded.widths(rows) - 2).tolist() == lengths.tolist()
+    assert sharded.shards > 10
+    for wrong in (-1, len(sharded)):
+        with pytest.raises(IndexError):
+            sharded.widths(np.array([wrong]))
 
 
 def test_a_corpus_travels_to_workers_by_its_name(corpus):
@@ -93,10 +115,10 @@ def test_words_begin_where_the_tokeniser_splits(tmp_path, tokenizer):
     path = tmp_path / "a.txt"
     path.write_text("someone stolen, zzyzx [MASK] [MASK]\n")
     corpus = build_corpus(open_texts(path), tokenizer, tmp_path / "c", max_length=40, whole_words=True)
-    tokens = tokenizer.convert_ids_to_tokens(corpus.tokens.tolist())
+    ids, _, words = corpus.tokens(np.array([0]))
+    tokens = tokenizer.convert_ids_to_tokens(ids[0].tolist())
     expected = [not token.startswith("##") for token in tokens]
-    assert corpus.words is not None
-    assert corpus.words.tolist() == expected
+    assert words[0].tolist() == expected
     assert not all(expected)
 
 

@@ -188,6 +188,13 @@ def test_an_interrupted_run_resumes_to_the_same_model_and_log(fresh, interrupted
         "log.jsonl",
         "fingerprint.json",
     }
+    [shard] = (tmp_path / "part").rglob("*.tokens.npy")
+    tokens = shard.read_bytes()
+    shard.write_bytes(tokens[:-1] + b"\xff")
+    with pytest.raises(DataError, match="has another checksum than when it was written: delete that folder"):
+        _run(content | {"check_corpus": True}, tmp_path / "part", resume=True)
+    shard.write_bytes(tokens)
+    assert json.loads(next((tmp_path / "part").rglob("position.json")).read_text())["step"] <= 5
     _run(content, tmp_path / "part", resume=True)
     for file in ("model/model.safetensors", "model/tokenizer.json", "recipe.yaml"):
         assert (tmp_path / "part" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
@@ -290,6 +297,5 @@ def test_a_mistake_is_named_before_anything_is_trained(further, tmp_path, change
 def test_the_default_recipe_is_complete():
     written = yaml.safe_load(PretrainRecipe().to_yaml())
     assert PretrainRecipe(**written) == PretrainRecipe()
-    assert PretrainRecipe().model_dump().keys() - written.keys() == {
-        "loss_temperature"
-    }  # neutral: see to_yaml
+    later = {"loss_temperature", "corpus_workers", "shard_mib", "check_corpus"}  # neutral: see to_yaml
+    assert PretrainRecipe().model_dump().keys() - written.keys() == later

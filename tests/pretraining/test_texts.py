@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import os
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tellapart.errors import DataError
 from tellapart.pretraining import texts
@@ -100,3 +104,72 @@ def test_the_fingerprint_follows_the_content(tmp_path, ticket_file):
     path.write_text("two\n")
     assert open_texts(path).fingerprint != first
     assert open_texts(ticket_file).fingerprint != open_texts(ticket_file, text="label").fingerprint
+
+
+LINES = st.lists(
+    st.text(st.characters(exclude_characters="\0\r\n", exclude_categories=["Cs"]), max_size=9), max_size=25
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(LINES, min_size=1, max_size=4), st.integers(1, 60), st.booleans(), st.booleans())
+def test_parts_have_every_line_once_in_order(tmp_path_factory, files, size, last_end, whole_files):
+    folder = tmp_path_factory.mktemp("parts")
+    for number, lines in enumerate(files):
+        content = ("\n".join(lines) + "\n" * last_end).encode()
+        if number == 2:
+            (folder / f"{number}.txt.gz").write_bytes(gzip.compress(content))
+        else:
+            (folder / f"{number}.txt").write_bytes(content)
+    source = open_texts(folder)
+    parts = list(source.parts(size, whole_files=whole_files))
+    assert [line for part in parts for line in part.lines()] == list(source.lines())
+    spans = [span for part in parts for span in part.spans]
+    if whole_files:
+        assert len(spans) == len({path for path, *_ in spans})
+    for part in parts:
+        lengths = [end - start for _, start, end in part.spans if end is not None]
+        assert sum(lengths[:-1]) < size
+    assert parts == list(open_texts(folder).parts(size, whole_files=whole_files))
+
+
+def test_the_line_of_a_mistake_is_counted_from_the_beginning_of_the_file(tmp_path):
+    path = tmp_path / "odd.txt"
+    path.write_bytes(b"one\ntwo\nthree\nfo\0ur\n")
+    *_, last = open_texts(path).parts(5)
+    assert last.spans[0][1] > 5
+    with pytest.raises(DataError, match="line 4 has a zero byte"):
+        list(last.lines())
+
+
+def test_a_mark_of_the_byte_order_within_a_file_is_text(tmp_path):
+    path = tmp_path / "marks.txt"
+    path.write_bytes("\ufeffone\n\ufefftwo\n".encode())
+    assert [list(part.lines()) for part in open_texts(path).parts(2)] == [["one"], ["\ufefftwo"]]
+
+
+def test_files_with_a_stamp_are_not_read_again(tmp_path, monkeypatch):
+    for name in ("old", "new"):
+        (tmp_path / f"{name}.txt").write_text(f"{name}\n")
+    os.utime(tmp_path / "old.txt", ns=(10**18, 10**18))
+    source = open_texts(tmp_path)
+    texts.write_stamps(source, tmp_path / "texts.json")
+    read = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(
+        hashlib, "file_digest", lambda file, kind: read.append(file.name) or digest(file, kind)
+    )
+    again = texts.with_stamps(open_texts(tmp_path), tmp_path / "missing.json", tmp_path / "texts.json")
+    assert again.fingerprint == source.fingerprint
+    assert read == [str(tmp_path / "new.txt")]  # changed too short ago
+    (tmp_path / "old.txt").write_text("odl\n")
+    changed = texts.with_stamps(open_texts(tmp_path), tmp_path / "texts.json")
+    assert changed.fingerprint == open_texts(tmp_path).fingerprint != source.fingerprint
+
+
+@pytest.mark.parametrize("content", ["", "[", "{}", "[[1]]", '[["a", 1, 2, "digest"]]', '[["a", 1, 2, 3]]'])
+def test_damaged_stamps_are_left_out(tmp_path, content):
+    (tmp_path / "texts.json").write_text(content)
+    (tmp_path / "a.txt").write_text("a\n")
+    source = open_texts(tmp_path / "a.txt")
+    assert texts.with_stamps(source, tmp_path / "texts.json").fingerprint == source.fingerprint

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, cast
 
 import numpy as np
@@ -12,10 +13,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from tellapart.data.batches.batching import LengthBucketBatchSampler, identity
+from tellapart.data.batches.batching import identity
 from tellapart.errors import DataError
-from tellapart.pretraining.corpus import Corpus
+from tellapart.pretraining.arrangement import (
+    Arrangement,
+    EarlierArrangement,
+    StepSize,
+    Widths,
+    WindowedArrangement,
+)
+from tellapart.pretraining.corpus import ShardedSequences
 from tellapart.pretraining.masking import Masking
+
+# Windows whose beginnings are remembered: processes that prepare batches are ahead of the training by fewer.
+_REMEMBERED = 1024
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class Request:
 class MaskedSequences(Dataset):
     """Data set that returns a batch of masked sequences for a request."""
 
-    def __init__(self, corpus: Corpus, masking: Masking, pad_id: int) -> None:
+    def __init__(self, corpus: ShardedSequences, masking: Masking, pad_id: int) -> None:
         self.corpus, self.masking, self.pad_id = corpus, masking, pad_id
 
     def __len__(self) -> int:
@@ -60,33 +71,46 @@ class MaskedSequences(Dataset):
 
     def _padded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Returns ids with special tokens, the attention mask, and the starts of words, all (B, L)."""
-        corpus = self.corpus
-        prefix, suffix = corpus.facts.prefix, corpus.facts.suffix
-        lengths = corpus.lengths[rows][:, None]
-        before, width = len(prefix), int(corpus.widths[rows].max())
-        places = np.arange(width)[None, :] - before
-        inside = (places >= 0) & (places < lengths)
-        where = (corpus.starts[rows][:, None] + places)[inside]
-        ids = np.full((len(rows), width), self.pad_id, dtype=np.int64)
+        prefix, suffix = self.corpus.facts.prefix, self.corpus.facts.suffix
+        tokens, lengths, begins = self.corpus.tokens(rows)
+        before, longest = len(prefix), tokens.shape[1]
+        inside = np.arange(longest) < lengths[:, None]
+        ids = np.full((len(rows), before + longest + len(suffix)), self.pad_id, dtype=np.int64)
         ids[:, :before] = prefix
+        ids[:, before : before + longest] = np.where(inside, tokens, self.pad_id)
         for offset, token in enumerate(suffix):
-            ids[np.arange(len(rows)), before + lengths[:, 0] + offset] = token
-        ids[inside] = corpus.tokens[where]
+            ids[np.arange(len(rows)), before + lengths + offset] = token
         words = None
-        if corpus.words is not None:
+        if begins is not None:
             words = np.ones(ids.shape, dtype=np.bool_)
-            words[inside] = corpus.words[where]
-        return ids, places < lengths + len(suffix), words
+            words[:, before : before + longest] = begins
+        mask = np.arange(ids.shape[1]) < (before + lengths + len(suffix))[:, None]
+        return ids, mask, words
 
 
-class StepSampler(Sampler[Request]):
+@dataclass(frozen=True)
+class Position:
+    """A step that is the first one of a window, from which a resumed run goes on without the steps before.
+
+    Args:
+        step: Number of steps before it in the run.
+        epoch: The epoch, from 0.
+        window: The window of the epoch, from 0.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    window: int = 0
+
+
+class StepSampler(Sampler[Request | None]):
     """Samples the batches of all steps of a run, `accumulation` batches per step.
 
     A batch is a pure function of the seed and the step, so that resumed runs continue exactly. The batches of a step,
     on all ranks, have sequences of similar length.
 
     Args:
-        widths: Tokens of each sequence, special tokens included.
+        corpus: The sequences; those of a corpus that an earlier version wrote keep the order of that version.
         steps: Optimiser steps of the run.
         batch_size: Sequences per batch and rank.
         batch_tokens: Maximum tokens per batch and rank, padding included, in place of `batch_size`; longer sequences
@@ -96,6 +120,7 @@ class StepSampler(Sampler[Request]):
         ranks: Number of processes.
         rank: Rank of this process.
         window: Steps per window within which sequences are sorted by length.
+        start: Where to begin. Earlier batches are None, for a loop that counts them and discards them.
 
     Raises:
         DataError: There are fewer sequences than batches per step.
@@ -103,7 +128,7 @@ class StepSampler(Sampler[Request]):
 
     def __init__(
         self,
-        widths: np.ndarray,
+        corpus: Widths,
         steps: int,
         *,
         batch_size: int = 32,
@@ -113,75 +138,57 @@ class StepSampler(Sampler[Request]):
         ranks: int = 1,
         rank: int = 0,
         window: int = 64,
+        start: Position = Position(),
     ) -> None:
-        self.widths, self.steps, self.seed, self.window = np.asarray(widths), steps, seed, window
-        self.batch_size, self.batch_tokens = batch_size, batch_tokens
-        self.accumulation, self.ranks, self.rank = accumulation, ranks, rank
-        if len(self.widths) < self.shares:
+        self.steps, self.accumulation, self.ranks, self.rank, self.start = (
+            steps,
+            accumulation,
+            ranks,
+            rank,
+            start,
+        )
+        if len(corpus) < self.shares:
             raise DataError(
-                f"{len(self.widths)} sequence(s) are too few for the {self.shares} batches of a step",
+                f"{len(corpus)} sequence(s) are too few for the {self.shares} batches of a step",
                 "give more text, or lower gradient_accumulation_steps or the number of processes",
             )
+        kind = EarlierArrangement if getattr(corpus, "earlier", False) else WindowedArrangement
+        size = StepSize(self.shares, batch_size, batch_tokens, window)
+        self.arrangement: Arrangement = kind(corpus, size, seed)
+        self._begun: deque[Position] = deque([start], maxlen=_REMEMBERED)
 
     @property
     def shares(self) -> int:
         """Batches per step on all ranks."""
         return self.accumulation * self.ranks
 
-    def __len__(self) -> int:
-        return self.steps * self.accumulation
-
-    def __iter__(self) -> Iterator[Request]:
-        step = epoch = 0
-        while step < self.steps:
-            for rows in self.arrangement(epoch)[: self.steps - step]:
-                # Strided over the sorted rows, so that all batches have similar widths.
-                for share in range(self.accumulation):
-                    yield Request(epoch, rows[share * self.ranks + self.rank :: self.shares])
-                step += 1
-            epoch += 1
-
     @property
     def epoch_steps(self) -> int:
         """Steps of the first pass over the corpus; other passes have about as many."""
-        if self.batch_tokens is not None:
-            return len(self.arrangement(0))
-        full, rest = divmod(len(self.widths), self.batch_size * self.shares)
-        return full + (rest >= self.shares)
+        return self.arrangement.epoch_steps
 
-    def arrangement(self, epoch: int) -> list[np.ndarray]:
-        """Returns the sequence numbers of each step of an epoch."""
-        if self.batch_tokens is None:
-            sampler = LengthBucketBatchSampler(
-                torch.from_numpy(self.widths),
-                self.batch_size * self.shares,
-                seed=self.seed,
-                window=self.window,
-            )
-            sampler.set_epoch(epoch)
-            # The last step may have fewer rows than batches.
-            return [rows for rows in sampler.global_batches() if len(rows) >= self.shares]
-        random = np.random.default_rng((self.seed, epoch))
-        order = random.permutation(len(self.widths))
-        budget = self.batch_tokens * self.shares
-        rows_a_window = max(1, math.ceil(self.window * budget / float(self.widths.mean())))
-        steps = []
-        for start in range(0, len(order), rows_a_window):
-            rows = order[start : start + rows_a_window]
-            steps += self._within(rows[np.argsort(self.widths[rows], kind="stable")], budget)
-        return [steps[index] for index in random.permutation(len(steps))]
+    def __len__(self) -> int:
+        return self.steps * self.accumulation
 
-    def _within(self, rows: np.ndarray, budget: int) -> list[np.ndarray]:
-        """Splits rows, shortest first, into steps of at most `budget` tokens, padding included."""
-        steps, start, widths = [], 0, self.widths[rows]
-        while start < len(rows):
-            fitting = widths[start : start + budget // int(widths[start]) + 1]
-            count = int((fitting * np.arange(1, len(fitting) + 1) <= budget).sum())
-            steps.append(rows[start : start + max(count, self.shares)])
-            start += len(steps[-1])
-        if len(steps) > 1 and len(steps[-1]) < self.shares:
-            steps[-2:] = [np.concatenate(steps[-2:])]
-        return [step for step in steps if len(step) >= self.shares]
+    def __iter__(self) -> Iterator[Request | None]:
+        for _ in range(self.start.step * self.accumulation):
+            yield None
+        position = self.start
+        while position.step < self.steps:
+            self._begun.append(position)
+            found = self.arrangement.steps(position.epoch, position.window)
+            for rows in found[: self.steps - position.step]:
+                # Strided over the sorted rows, so that all batches have similar widths.
+                for share in range(self.accumulation):
+                    yield Request(position.epoch, rows[share * self.ranks + self.rank :: self.shares])
+            more, window = divmod(position.window + 1, self.arrangement.windows)
+            position = Position(position.step + len(found), position.epoch + more, window)
+
+    def position(self, step: int) -> Position:
+        """Returns the beginning of the window with a step of the last windows, or else of the run."""
+        return max(
+            (one for one in self._begun if one.step <= step), key=attrgetter("step"), default=Position()
+        )
 
 
 def step_loader(

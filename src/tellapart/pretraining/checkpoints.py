@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tellapart.pretraining.batches import Position
+
 OPTIMIZER_TENSORS, OPTIMIZER_JSON = "optimizer.safetensors", "optimizer.json"
+POSITION_JSON = "position.json"
 _WRITING, _REMOVING = ".writing", ".removing"
 
 
@@ -96,6 +100,17 @@ def load_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": described["param_groups"]})
     scheduler.load_state_dict(described["scheduler"])
+
+
+def save_position(folder: Path, position: Position) -> None:
+    """Writes where the batches of a run go on."""
+    (folder / POSITION_JSON).write_text(json.dumps(asdict(position)), encoding="utf-8")
+
+
+def load_position(folder: Path) -> Position:
+    """Reads what `save_position` wrote; checkpoints of version 0.1 have the beginning of the run."""
+    file = folder / POSITION_JSON
+    return Position(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else Position()
 
 
 def save_random_state(file: Path) -> None:

@@ -1,89 +1,153 @@
-"""Corpora tokenised once into memory-mapped files."""
+"""Corpora tokenised once into shards on disk, of which memory holds only the index."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from tellapart.errors import DataError, ModelError
-from tellapart.files import replacing
-from tellapart.pretraining.texts import TextSource
+from tellapart.files import replacing, write_json
+from tellapart.pretraining.building import SHARD_MIB, STAMPS_FILE, ShardBuilder
+from tellapart.pretraining.earlier_corpus import META_FILE, EarlierArrays, read_facts
+from tellapart.pretraining.sequences import SequenceKind, SequenceMaker, special_ends
+from tellapart.pretraining.shards import (
+    INDEX_FILE,
+    CorpusFacts,
+    CorpusIndex,
+    ShardArrays,
+    ShardFiles,
+    check_files,
+    read_model,
+)
+from tellapart.pretraining.texts import TextSource, with_stamps
 
-META_FILE, TOKENS_FILE, LENGTHS_FILE, WORDS_FILE = "meta.json", "tokens.npy", "lengths.npy", "words.npy"
 
-SequenceKind = Literal["lines", "documents"]
-
-# Maximum texts and characters per tokeniser call.
-_BATCH_TEXTS, _BATCH_CHARACTERS = 2048, 1 << 22
-
-
-@dataclass(frozen=True)
-class CorpusFacts:
-    """Metadata and counts of a corpus.
+class ShardedSequences:
+    """Sequences of tokens in numbered shards; memory holds two numbers per shard and nothing per sequence.
 
     Args:
-        fingerprint: SHA-256 of the texts, the tokeniser and the settings.
-        prefix: Special tokens before each sequence.
-        suffix: Special tokens after each sequence.
-        texts: Number of lines or documents with tokens.
-        empty: Number of lines or documents without tokens.
-        cut: Number of texts that were split into several sequences.
-        sequences: Number of sequences.
-        tokens: Number of tokens, without special tokens.
+        facts: Metadata and counts.
+        counts: Number of sequences of each shard.
+        arrays: The arrays of the shards.
     """
 
-    fingerprint: str
-    prefix: tuple[int, ...]
-    suffix: tuple[int, ...]
-    texts: int
-    empty: int
-    cut: int
-    sequences: int
-    tokens: int
+    def __init__(self, facts: CorpusFacts, counts: np.ndarray, arrays: ShardArrays) -> None:
+        self.facts, self._arrays = facts, arrays
+        self._ends = np.cumsum(np.asarray(counts, dtype=np.int64))
+        self._firsts = self._ends - counts
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    @property
+    def mean_width(self) -> float:
+        """Mean tokens per sequence, special tokens included."""
+        return self.facts.mean_width
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return len(self._ends)
+
+    def widths(self, rows: np.ndarray) -> np.ndarray:
+        """Tokens of some sequences, special tokens included, int64 (B,)."""
+        _, _, lengths = self._found(np.asarray(rows))
+        return lengths + len(self.facts.prefix) + len(self.facts.suffix)
+
+    def tokens(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Reads some sequences.
+
+        Args:
+            rows: Their numbers, (B,).
+
+        Returns:
+            Token ids without special tokens, int64 (B, L), 0 beyond the end of a sequence; the length of each
+            sequence, int64 (B,); and whether each token begins a word, bool (B, L), or None if not recorded.
+        """
+        parts, starts, lengths = self._found(np.asarray(rows))
+        ids = np.zeros((len(lengths), int(lengths.max(initial=0))), dtype=np.int64)
+        begins = np.ones(ids.shape, dtype=np.bool_) if self._arrays.words(0) is not None else None
+        # All tokens of these sequences, one after the other and shard by shard.
+        order = np.concatenate([chosen for _, chosen in parts])
+        counts = lengths[order]
+        ends = np.cumsum(counts)
+        within = np.arange(counts.sum()) - np.repeat(ends - counts, counts)
+        places = within + np.repeat(starts[order], counts)
+        to = within + np.repeat(order * ids.shape[1], counts)
+        first = done = 0
+        for shard, chosen in parts:
+            done += len(chosen)
+            last = int(ends[done - 1])
+            where = places[first:last]
+            ids.ravel()[to[first:last]] = self._arrays.tokens(shard)[where]
+            words = self._arrays.words(shard)
+            if begins is not None and words is not None:
+                begins.ravel()[to[first:last]] = words[where]
+            first = last
+        return ids, lengths, begins
+
+    def _found(self, rows: np.ndarray) -> tuple[list[tuple[int, np.ndarray]], np.ndarray, np.ndarray]:
+        """Finds some sequences.
+
+        Returns:
+            Each shard with the places of its sequences in `rows`, ascending; the start of each sequence in its shard
+            and its length, int64 (B,).
+        """
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
+            raise IndexError(f"there are {len(self)} sequences")
+        shards = np.searchsorted(self._ends, rows, side="right")
+        order = np.argsort(shards, kind="stable")
+        sorted_shards = shards[order]
+        firsts = np.flatnonzero(np.diff(sorted_shards, prepend=-1))
+        within = (rows - self._firsts[shards])[order, None] + np.arange(2)
+        bounds = np.empty((len(rows), 2), dtype=np.int64)
+        parts = []
+        for first, last in zip(firsts.tolist(), [*firsts[1:].tolist(), len(rows)], strict=True):
+            shard = int(sorted_shards[first])
+            parts.append((shard, order[first:last]))
+            bounds[first:last] = self._arrays.starts(shard)[within[first:last]]
+        starts, ends = np.empty(len(rows), dtype=np.int64), np.empty(len(rows), dtype=np.int64)
+        starts[order], ends[order] = bounds.T
+        return parts, starts, ends - starts
 
 
-class Corpus:
-    """Token ids of all sequences in one flat array on disk.
+class Corpus(ShardedSequences):
+    """A tokenised corpus in a folder.
 
     Args:
-        folder: The folder written by `build_corpus`.
+        folder: The folder written by `build_corpus`, of this or of an earlier version.
+        check: Whether to compare the checksums of all shards, for which they are read.
 
     Attributes:
         facts: Metadata and counts.
-        tokens: int32 (T,), memory-mapped, without special tokens.
-        lengths: Tokens of each sequence, int64 (N,), without special tokens.
-        starts: Start of each sequence in `tokens`, int64 (N,).
-        words: Whether each token begins a word, bool (T,); None if not recorded.
+        earlier: Whether an earlier version wrote it, as one shard: lengths and starts are in memory, and runs on it
+            keep the order of that version.
+
+    Raises:
+        DataError: A file is missing or damaged.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, check: bool = False) -> None:
         self.folder = Path(folder)
-        meta = json.loads((self.folder / META_FILE).read_text(encoding="utf-8"))
-        self.facts = CorpusFacts(**meta | {name: tuple(meta[name]) for name in ("prefix", "suffix")})
-        self.tokens = np.load(self.folder / TOKENS_FILE, mmap_mode="r")
-        self.lengths = np.load(self.folder / LENGTHS_FILE).astype(np.int64)
-        self.starts = np.cumsum(self.lengths) - self.lengths
-        words = self.folder / WORDS_FILE
-        self.words = np.load(words, mmap_mode="r") if words.is_file() else None
-
-    def __len__(self) -> int:
-        return len(self.lengths)
+        self.earlier = not (self.folder / INDEX_FILE).is_file() and (self.folder / META_FILE).is_file()
+        if self.earlier:
+            facts = read_facts(self.folder)
+            super().__init__(facts, np.array([facts.sequences]), EarlierArrays(self.folder, facts))
+            return
+        index = read_model(CorpusIndex, self.folder / INDEX_FILE)
+        check_files(self.folder, index.shards, contents=check)
+        counts = np.array([shard.sequences for shard in index.shards])
+        super().__init__(index.facts, counts, ShardFiles(self.folder, index.shards))
 
     def __reduce__(self) -> tuple[type[Corpus], tuple[Path]]:
         """Pickles the path instead of the content, for spawned workers."""
         return Corpus, (self.folder,)
-
-    @property
-    def widths(self) -> np.ndarray:
-        """Tokens of each sequence, special tokens included, int64 (N,)."""
-        return self.lengths + len(self.facts.prefix) + len(self.facts.suffix)
 
 
 def build_corpus(
@@ -95,33 +159,44 @@ def build_corpus(
     sequences: SequenceKind = "lines",
     whole_words: bool = False,
     must_match: bool = False,
+    workers: int | None = None,
+    shard_mib: float = SHARD_MIB,
+    check: bool = False,
     progress: Callable[[int], Any] | None = None,
 ) -> Corpus:
-    """Tokenises texts, or reuses the same corpus if the folder has it.
+    """Tokenises texts into shards, or reuses the same corpus if the folder has it.
+
+    A build that was killed goes on where it was: finished parts stay. The shards are the same with any number of
+    processes, and the sequences with any size of shards.
 
     Args:
         source: The texts.
         tokenizer: A Transformers tokeniser.
-        folder: Output folder, written atomically.
+        folder: Output folder, which appears when all shards are written; until then they are in a folder beside it.
         max_length: Maximum length of a sequence in tokens, special tokens included.
         sequences: `lines`: each non-empty line is a sequence, longer ones are split into equal parts.
             `documents`: each document is split into sequences of full length.
         whole_words: Whether to record the starts of words, as split by the tokeniser.
         must_match: Whether to raise if the folder holds another corpus, instead of replacing it.
+        workers: Processes that tokenise text files of more than one shard; None for one per core.
+        shard_mib: Maximum size of a shard's tokens in MiB.
+        check: Whether to compare the checksums of a corpus that the folder has already.
         progress: Called with the number of texts after each batch.
 
     Raises:
-        DataError: There is no text, a file is not text, or (`must_match`) the folder holds another corpus.
+        DataError: There is no text, a file is not text, the corpus in the folder is damaged, or (`must_match`) it is
+            another one.
         ModelError: The tokeniser does not support `whole_words`.
+        OutputError: The folder cannot be written.
     """
     target = Path(folder)
+    building = unfinished_folder(target)
     prefix, suffix = special_ends(tokenizer)
-    room = max_length - len(prefix) - len(suffix)
     if whole_words and not getattr(tokenizer, "is_fast", False):
         raise ModelError("this tokeniser does not map tokens to words", "leave out whole_words")
     fingerprint = _fingerprint(source, tokenizer, max_length, sequences, whole_words)
-    if (target / META_FILE).is_file():
-        found = Corpus(target)
+    if any((target / name).is_file() for name in (INDEX_FILE, META_FILE)):
+        found = Corpus(target, check=check)
         if found.facts.fingerprint == fingerprint:
             return found
         if must_match:
@@ -129,22 +204,39 @@ def build_corpus(
                 "the texts, the tokeniser or the length differ from those of the interrupted run",
                 "use the same ones, or start again with --overwrite",
             )
-    with replacing(target) as temporary:
-        temporary.mkdir()
-        counts = _write(source, tokenizer, temporary, room, sequences, whole_words, progress)
-        if not counts["sequences"]:
+    maker = SequenceMaker(tokenizer, max_length - len(prefix) - len(suffix), sequences, whole_words)
+    try:
+        parts = ShardBuilder(maker, shard_mib, workers).build(source, building, fingerprint, progress)
+        shards = [shard for part in parts for shard in part.shards]
+        if not shards:
             raise DataError(f"there is no text in {source.name}", "give a file with lines of text")
-        facts = CorpusFacts(fingerprint, prefix, suffix, **counts)
-        (temporary / META_FILE).write_text(json.dumps(asdict(facts), indent=2) + "\n", encoding="utf-8")
+    except DataError:  # only with other texts can it go on
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    facts = CorpusFacts(
+        fingerprint,
+        prefix,
+        suffix,
+        **{name: sum(getattr(part, name) for part in parts) for name in ("texts", "empty", "cut")},
+        **{name: sum(getattr(shard, name) for shard in shards) for name in ("sequences", "tokens")},
+    )
+    write_json(building / INDEX_FILE, CorpusIndex(facts=facts, shards=tuple(shards)).model_dump(mode="json"))
+    with replacing(target) as temporary:
+        building.replace(temporary)
     return Corpus(target)
 
 
-def special_ends(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Returns the special tokens that a tokeniser puts before and after a text."""
-    encoded = tokenizer("a", return_special_tokens_mask=True)
-    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
-    inside = [place for place, is_special in enumerate(special) if not is_special]
-    return tuple(ids[: inside[0]]), tuple(ids[inside[-1] + 1 :])
+def unfinished_folder(folder: Path) -> Path:
+    """Returns the folder in which `build_corpus` collects the shards of a corpus until all are written."""
+    return folder.with_name(folder.name + ".unfinished")
+
+
+def stamped(source: TextSource, folder: Path) -> TextSource:
+    """Returns the texts with the fingerprints of the files that a corpus in a folder was built from.
+
+    Files of the same size and time of change need not be read again to see that they are the same.
+    """
+    return with_stamps(source, folder / STAMPS_FILE, unfinished_folder(folder) / STAMPS_FILE)
 
 
 def _fingerprint(source: TextSource, tokenizer: Any, *settings: Any) -> str:
@@ -152,117 +244,6 @@ def _fingerprint(source: TextSource, tokenizer: Any, *settings: Any) -> str:
     described = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
     parts = [source.fingerprint, hashlib.sha256(described.encode()).hexdigest(), json.dumps(settings)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _write(
-    source: TextSource,
-    tokenizer: Any,
-    folder: Path,
-    room: int,
-    sequences: SequenceKind,
-    whole_words: bool,
-    progress: Callable[[int], Any] | None,
-) -> dict[str, int]:
-    """Streams the texts through the tokeniser into the files; returns the counts of `CorpusFacts`."""
-    counts = dict.fromkeys(("texts", "empty", "cut", "sequences", "tokens"), 0)
-    with (
-        _npy_writer(folder / TOKENS_FILE, np.int32) as write_tokens,
-        _npy_writer(folder / LENGTHS_FILE, np.int32) as write_lengths,
-        _npy_writer(folder / WORDS_FILE, np.bool_) if whole_words else nullcontext() as write_words,
-    ):
-        for unit in _tokenised(source, tokenizer, sequences, whole_words, progress):
-            found = 0
-            for ids, starts in unit:
-                write_tokens(ids)
-                if write_words:
-                    write_words(starts)
-                found += len(ids)
-            if not found:
-                counts["empty"] += 1
-                continue
-            parts = _cut(found, room, sequences)
-            write_lengths(parts)
-            counts["texts"] += 1
-            counts["cut"] += len(parts) > 1
-            counts["sequences"] += len(parts)
-            counts["tokens"] += found
-    return counts
-
-
-def _cut(tokens: int, room: int, sequences: SequenceKind) -> np.ndarray:
-    """Returns the lengths of the sequences of a text with `tokens` tokens."""
-    if sequences == "documents":
-        full, rest = divmod(tokens, room)
-        return np.array([room] * full + [rest] * (rest > 0))
-    parts = -(-tokens // room)
-    return np.full(parts, tokens // parts) + (np.arange(parts) < tokens % parts)
-
-
-def _tokenised(
-    source: TextSource,
-    tokenizer: Any,
-    sequences: SequenceKind,
-    whole_words: bool,
-    progress: Callable[[int], Any] | None,
-) -> Iterator[Iterable[tuple[np.ndarray, np.ndarray]]]:
-    """Yields, for each line or document, the ids and word starts of its pieces."""
-
-    def encoded(texts: Iterable[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for batch in _batches(texts):
-            yield from _encode(tokenizer, batch, whole_words)
-            if progress is not None:
-                progress(len(batch))
-
-    if sequences == "lines" or not source.files:  # a row of a table is one text either way
-        for piece in encoded(source.lines()):
-            yield (piece,)
-    else:
-        yield from map(encoded, source.documents())
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    characters = 0
-    for text in texts:
-        batch.append(text)
-        characters += len(text)
-        if len(batch) >= _BATCH_TEXTS or characters >= _BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
-
-
-def _encode(
-    tokenizer: Any, texts: Sequence[str], whole_words: bool
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    encoded = tokenizer(
-        list(texts),
-        add_special_tokens=False,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )
-    for row, ids in enumerate(encoded["input_ids"]):
-        starts = np.ones(len(ids), dtype=np.bool_)
-        if whole_words and len(ids):
-            # Special tokens spelled out in a text belong to no word (None): each counts as a word.
-            words = np.array([-1 if word is None else word for word in encoded.word_ids(row)])
-            starts[1:] = (words[1:] != words[:-1]) | (words[1:] < 0)
-        yield np.array(ids, dtype=np.int32), starts
-
-
-@contextmanager
-def _npy_writer(path: Path, dtype: Any) -> Iterator[Callable[[np.ndarray], Any]]:
-    """Yields a function that appends to a flat .npy file of initially unknown length."""
-    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (0,)}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)  # has the same size for any length
-        start = file.tell()
-        yield lambda values: file.write(np.ascontiguousarray(values, dtype=dtype).data)
-        header["shape"] = ((file.tell() - start) // np.dtype(dtype).itemsize,)
-        file.seek(0)
-        np.lib.format.write_array_header_1_0(file, header)
 
 
 def sequence_notes(facts: CorpusFacts, sequences: SequenceKind, max_length: int) -> list[str]:

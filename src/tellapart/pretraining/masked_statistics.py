@@ -6,7 +6,7 @@ Zhang et al. 2023, Language Model Pre-training on True Negatives, Table 2 and Fi
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from tellapart.pretraining.corrections import CorrectionRates
 from tellapart.pretraining.language_model import GENERATOR_FOLDER, MaskedHead, load_language_model
 from tellapart.pretraining.logits import token_cross_entropy
 from tellapart.pretraining.masking import masking_for
+from tellapart.pretraining.permutation import KeyedPermutation
 from tellapart.pretraining.synonyms import SynonymTable
 from tellapart.pretraining.tables import synonym_table
 from tellapart.pretraining.texts import open_texts
@@ -35,6 +36,7 @@ LOOKING_EPOCH = -1
 """Epoch number of the masks for statistics, which training never uses."""
 
 _BATCH_TOKENS = 4096
+_ROWS_AT_ONCE = 1 << 16  # sequences that are sorted by length together
 _CONTEXT_TOKENS = 16
 _SYNONYMS_SHOWN = 6
 
@@ -113,14 +115,14 @@ def masked_statistics(
     """
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
-    chosen = np.arange(len(sequences)) if rows is None else np.asarray(rows)
+    total = len(sequences) if rows is None else len(rows)
     head = MaskedHead(model)
     rates = CorrectionRates()
     found: list[CorrectedPrediction] = []
     correct = masked = 0
     loss = 0.0
-    for places in token_budget_batches(torch.from_numpy(sequences.corpus.widths[chosen]), _BATCH_TOKENS):
-        batch = sequences.batch(chosen[places], LOOKING_EPOCH)
+    for numbers in _batches(sequences, rows):
+        batch = sequences.batch(numbers, LOOKING_EPOCH)
         batch = {name: value.to(device) for name, value in batch.items()}
         labels, positions = batch["labels"], batch["positions"]
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
@@ -131,15 +133,15 @@ def masked_statistics(
         masked += len(labels)
         if table is not None:
             in_row = torch.div(positions, batch["input_ids"].shape[1], rounding_mode="floor")
-            rates.update(labels, predictions, table, rows=in_row, sequences=len(places))
+            rates.update(labels, predictions, table, rows=in_row, sequences=len(numbers))
             if len(found) < examples:
                 found += _examples(batch, predictions, table, tokenizer, examples - len(found))
         if progress is not None:
-            progress(len(places))
+            progress(len(numbers))
     head.remove()
     model.train(was_training)
     return MaskedStatistics(
-        sequences=len(chosen),
+        sequences=total,
         masked=masked,
         accuracy=correct / max(masked, 1),
         loss=loss / max(masked, 1),
@@ -147,6 +149,23 @@ def masked_statistics(
         iteration_level=None if table is None else rates.iteration_level,
         corrected=tuple(found),
     )
+
+
+def _batches(sequences: MaskedSequences, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+    """Yields the numbers of the sequences of each batch; None for all sequences."""
+    total = len(sequences) if rows is None else len(rows)
+    for start in range(0, total, _ROWS_AT_ONCE):
+        end = min(start + _ROWS_AT_ONCE, total)
+        chosen = np.arange(start, end) if rows is None else np.asarray(rows[start:end])
+        widths = torch.from_numpy(sequences.corpus.widths(chosen))
+        yield from (chosen[places] for places in token_budget_batches(widths, _BATCH_TOKENS))
+
+
+def sampled_rows(total: int, limit: int | None, seed: int) -> np.ndarray | None:
+    """Returns the numbers of a random sample of sequences; None if that is all of them."""
+    if limit is None or limit >= total:
+        return None
+    return KeyedPermutation(total, seed, LOOKING_EPOCH)(np.arange(limit))
 
 
 def _examples(
@@ -229,8 +248,8 @@ def pretrain_stats(
             corpus = build_corpus(source, tokenizer, Path(scratch) / "corpus", max_length=length)
             size = model.get_input_embeddings().num_embeddings
             masking = masking_for(tokenizer, vocabulary_size=size, share=mask_share, seed=seed)
-            rows = np.sort(np.random.default_rng(seed).permutation(len(corpus))[:limit])
-            with rows_bar(len(rows), quiet=quiet) as progress:
+            rows = sampled_rows(len(corpus), limit, seed)
+            with rows_bar(len(corpus) if rows is None else len(rows), quiet=quiet) as progress:
                 statistics = masked_statistics(
                     model,
                     MaskedSequences(corpus, masking, tokenizer.pad_token_id or 0),

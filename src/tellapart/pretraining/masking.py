@@ -1,7 +1,7 @@
 """Masking of tokens as a pure function of the seed, the epoch, the sequence and the position.
 
-Random numbers are counter-based (Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3), so that a sequence
-is masked the same way in any batch, in any worker and in resumed runs.
+Random numbers are counter-based (`tellapart.pretraining.counters`), so that a sequence is masked the same way in any
+batch, in any worker and in resumed runs.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-# Multipliers of SplitMix64 (Steele, Lea and Flood 2014, Fast splittable pseudorandom number generators).
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+from tellapart.pretraining.counters import STEP, key, mixed
 
 # Purposes of random numbers. Each position of a sequence has one number for each.
 _CHOICE, _ACTION, _TOKEN, _COUNT = range(4)
@@ -95,25 +93,15 @@ def masking_for(tokenizer: Any, *, vocabulary_size: int, **options: Any) -> Mask
     return Masking(tokenizer.mask_token_id, ids[~np.isin(ids, tokenizer.all_special_ids)], **options)
 
 
-def _mixed(numbers: np.ndarray) -> np.ndarray:
-    """Hashes 64-bit numbers with SplitMix64's finaliser."""
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * _FIRST
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * _SECOND
-    return numbers ^ (numbers >> np.uint64(31))
-
-
 def _keys(seed: int, epoch: int, samples: np.ndarray) -> np.ndarray:
     """Returns one key per sequence, uint64 (B,)."""
-    key = np.zeros(1, dtype=np.uint64)
-    for number in (seed, epoch):
-        key = _mixed(key + np.array([number], dtype=np.int64).view(np.uint64) * _STEP + _STEP)
-    return _mixed(key + np.asarray(samples, dtype=np.int64).view(np.uint64) * _STEP + _STEP)
+    return mixed(key(seed, epoch) + np.asarray(samples, dtype=np.int64).view(np.uint64) * STEP + STEP)
 
 
 def _uniform(keys: np.ndarray, places: np.ndarray, purpose: int) -> np.ndarray:
     """Returns a uniform number in [0, 1) for each key (B,) and position (L,), float64 (B, L)."""
     counters = places.astype(np.uint64) * np.uint64(_PURPOSES) + np.uint64(purpose + 1)
-    return (_mixed(keys[:, None] + counters * _STEP) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (mixed(keys[:, None] + counters * STEP) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _smallest(values: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -92,6 +92,16 @@ class PretrainRecipe(Settings):
     )
     compile: bool = setting(False, "Compile the model with `torch.compile`.")
     workers: int = setting(0, "Processes that prepare batches.", ge=0, le=MAX_WORKERS)
+    corpus_workers: int | None = setting(
+        None,
+        "Processes that tokenise text files of more than one shard. Default: one per core.",
+        ge=1,
+        le=MAX_WORKERS,
+    )
+    shard_mib: int = setting(256, "Maximum size of a shard of the tokenised corpus in MiB.", ge=1, le=4096)
+    check_corpus: bool = setting(
+        False, "With `--resume`, compare the checksums of the tokenised corpus before training."
+    )
     save_every: int | None = setting(None, "Steps between checkpoints. Default: a tenth of the run.", ge=1)
     save_at: list[Annotated[float, Field(gt=0, le=1)]] | None = setting(
         None,
@@ -126,7 +136,7 @@ class PretrainRecipe(Settings):
 
 
 # Written only with another value: recipes are compared with those of interrupted runs and are part of fingerprints.
-_LATER_KEYS = {"loss_temperature": 1.0}
+_LATER_KEYS = {"loss_temperature": 1.0, "corpus_workers": None, "shard_mib": 256, "check_corpus": False}
 
 NEW_MODEL = ("family", "vocabulary_size", "lowercase", "hidden_size", "layers", "heads")
 """Keys that describe a new model."""

@@ -34,7 +34,8 @@ from tellapart.inspection.figures import curves_figure
 from tellapart.inspection.page import write_page
 from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.checkpoints import last_checkpoint
-from tellapart.pretraining.masked_statistics import MaskedStatistics, masked_statistics
+from tellapart.pretraining.corpus import stamped
+from tellapart.pretraining.masked_statistics import MaskedStatistics, masked_statistics, sampled_rows
 from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
 from tellapart.pretraining.texts import TextSource, open_texts
@@ -45,7 +46,15 @@ from tellapart.training.step_bar import ProgressBar
 LOG = "log.jsonl"
 
 # Settings that may differ when resuming, since they change neither batches nor weights.
-_FREE = ("workers", "save_every", "save_at", "keep_checkpoints")
+_FREE = (
+    "workers",
+    "corpus_workers",
+    "shard_mib",
+    "check_corpus",
+    "save_every",
+    "save_at",
+    "keep_checkpoints",
+)
 
 _OWN_ARGUMENTS = {
     "output_dir": "--output",
@@ -120,7 +129,7 @@ def pretrain(
     with claimed(
         output, resume=resume, overwrite=overwrite, inputs=(recipe.texts, recipe.encoder, recipe.generator)
     ) as folder:
-        source = open_texts(recipe.texts, text=recipe.text)
+        source = stamped(open_texts(recipe.texts, text=recipe.text), folder / CORPUS)
         if is_main_process():
             check_resumed(folder, _fingerprint(recipe, source), resume=resume, recipe=recipe)
         if resume and (folder / "metrics.json").is_file():
@@ -288,7 +297,7 @@ def _finish(
 
 def _statistics(prepared: Prepared, *, quiet: bool) -> MaskedStatistics:
     module, sequences = prepared.module, prepared.sequences
-    rows = np.random.default_rng(prepared.recipe.seed).permutation(len(sequences))[:_STATISTICS_SEQUENCES]
+    rows = sampled_rows(len(sequences), _STATISTICS_SEQUENCES, prepared.recipe.seed)
     # As in the paper: 80 % of the chosen tokens masked, 10 % random, 10 % kept.
     stock = replace(sequences.masking, masked=0.8, random=0.1)
     with text_counter("counting", quiet=quiet) as progress:

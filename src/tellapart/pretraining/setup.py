@@ -15,7 +15,7 @@ from tellapart.errors import ModelError
 from tellapart.files import replacing
 from tellapart.fitting.folder import CHECKPOINTS
 from tellapart.pretraining.batches import MaskedSequences, StepSampler
-from tellapart.pretraining.corpus import Corpus, build_corpus, sequence_notes
+from tellapart.pretraining.corpus import Corpus, build_corpus, sequence_notes, stamped
 from tellapart.pretraining.electra import ReplacedTokenDetection
 from tellapart.pretraining.language_model import (
     Loaded,
@@ -85,13 +85,16 @@ def prepare(
     table = None if synonyms is None else synonym_table(synonyms, loaded.tokenizer)
     with processes.main_process_first(), text_counter("tokenising", quiet=quiet) as progress:
         corpus = build_corpus(
-            source,
+            source if processes.is_main_process else stamped(source, folder / CORPUS),
             loaded.tokenizer,
             folder / CORPUS,
             max_length=recipe.max_length,
             sequences=recipe.sequences,
             whole_words=recipe.whole_words,
             must_match=resumed,
+            workers=recipe.corpus_workers,
+            shard_mib=recipe.shard_mib,
+            check=recipe.check_corpus,
             progress=progress,
         )
     notes += sequence_notes(corpus.facts, recipe.sequences, recipe.max_length)
@@ -178,7 +181,7 @@ def _module(
 def _decided(recipe: PretrainRecipe, corpus: Corpus, processes: PartialState) -> PretrainRecipe:
     """Resolves the settings that the user left open."""
     epoch_steps = StepSampler(
-        corpus.widths,
+        corpus,
         1,
         batch_size=recipe.batch_size,
         batch_tokens=recipe.batch_tokens,

@@ -1,4 +1,4 @@
-"""Streams raw texts from text files, folders of them, or a table column."""
+"""Streams raw texts from text files, folders of them, or a table column, whole or in parts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import functools
 import gzip
 import hashlib
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -20,7 +22,7 @@ from tellapart.data.reading.tables import file_format
 from tellapart.data.reading.textfiles import explain
 from tellapart.data.reading.types import is_string, plain_column
 from tellapart.errors import DataError, did_you_mean
-from tellapart.files import user_path
+from tellapart.files import user_path, write_json
 
 TEXT_SUFFIXES = (".txt", ".text")
 """Suffixes of plain text files in folders; each may be followed by `.gz`."""
@@ -29,26 +31,30 @@ TEXT_SUFFIXES = (".txt", ".text")
 _PIECE = 1 << 20
 
 
+# Expected bytes of text per byte of a gzip file, to form parts of similar size.
+_GZIP_RATIO = 4
+
+# Nanoseconds since its last change after which a file gets a stamp: it could change again within a tick of the clock.
+_SETTLED = 2_000_000_000
+
+
 @dataclass(frozen=True)
-class TextSource:
-    """A source of raw texts: files, or a table column.
+class TextPart:
+    """Consecutive texts of a source: spans of files, or rows of a table.
 
     Args:
-        name: The source as named by the user.
-        files: Plain text files, in order.
+        spans: Files with the first byte and the byte after the last; None for the end of the file. Spans begin and
+            end where lines do.
         column: The texts of a table.
-        notes: Remarks on the source, for the run's log.
     """
 
-    name: str
-    files: tuple[Path, ...] = ()
+    spans: tuple[tuple[Path, int, int | None], ...] = ()
     column: pa.ChunkedArray | None = None
-    notes: tuple[str, ...] = ()
 
     def documents(self) -> Iterator[Iterator[str]]:
-        """Yields each document (a file, or a row of a table) as its lines with line ends."""
-        for path in self.files:
-            yield _lines(path)
+        """Yields each document (a span, or a row of a table) as its lines with line ends."""
+        for path, start, end in self.spans:
+            yield _lines(path, start, end)
         if self.column is not None:
             for chunk in self.column.chunks:
                 for start in range(0, len(chunk), 1000):
@@ -61,18 +67,123 @@ class TextSource:
             for line in document:
                 yield line.strip()
 
+
+@dataclass(frozen=True)
+class TextSource:
+    """A source of raw texts: files, or a table column.
+
+    Args:
+        name: The source as named by the user.
+        files: Plain text files, in order.
+        column: The texts of a table.
+        notes: Remarks on the source, for the run's log.
+        stamps: Path of a file to its size, its time of change in nanoseconds and its SHA-256, where known.
+    """
+
+    name: str
+    files: tuple[Path, ...] = ()
+    column: pa.ChunkedArray | None = None
+    notes: tuple[str, ...] = ()
+    stamps: Mapping[str, tuple[int, int, str]] = field(default_factory=dict, repr=False)
+
+    @property
+    def whole(self) -> TextPart:
+        """All texts as one part."""
+        return TextPart(tuple((path, 0, None) for path in self.files), self.column)
+
+    def documents(self) -> Iterator[Iterator[str]]:
+        """Yields each document (a file, or a row of a table) as its lines with line ends."""
+        return self.whole.documents()
+
+    def lines(self) -> Iterator[str]:
+        """Yields each line of the files, or each row of the table, stripped, including empty ones."""
+        return self.whole.lines()
+
+    def parts(self, size: int, *, whole_files: bool = False) -> Iterator[TextPart]:
+        """Splits the texts into parts, which depend on nothing but the texts and the size.
+
+        Args:
+            size: Bytes of text per part. Parts end after the line that reaches them. gzip files are never split;
+                their text is taken to be four times as large.
+            whole_files: Whether no file may be split.
+        """
+        if self.column is not None:
+            yield from _row_parts(self.column, size)
+        spans: list[tuple[Path, int, int | None]] = []
+        filled = 0
+        for path in self.files:
+            bytes_left, packed = path.stat().st_size, path.suffix.lower() == ".gz"
+            start, length = 0, bytes_left
+            while not (packed or whole_files) and bytes_left > size - filled:
+                end = _line_start(path, start + size - filled)
+                yield TextPart((*spans, (path, start, end)))
+                spans, filled, start, bytes_left = [], 0, end, length - end
+            if bytes_left > 0:
+                spans.append((path, start, None if packed or whole_files else length))
+                filled += bytes_left * (_GZIP_RATIO if packed else 1)
+            if filled >= size:
+                yield TextPart(tuple(spans))
+                spans, filled = [], 0
+        if spans:
+            yield TextPart(tuple(spans))
+
+    @functools.cached_property
+    def digests(self) -> tuple[str, ...]:
+        """The SHA-256 of each file; files whose stamp still holds are not read."""
+        return tuple(self._digest(path) for path in self.files)
+
+    def _digest(self, path: Path) -> str:
+        state = path.stat()
+        size, changed, digest = self.stamps.get(str(path.resolve()), (-1, -1, ""))
+        if (size, changed) == (state.st_size, state.st_mtime_ns):
+            return digest
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The SHA-256 of the texts, for which they are read once."""
+        """The SHA-256 of the texts, for which they are read once, unless there are stamps."""
         digest = hashlib.sha256()
-        for path in self.files:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+        for one in self.digests:
+            digest.update(bytes.fromhex(one))
         if self.column is not None:
             for document in self.documents():
                 for text in document:
                     digest.update(f"{len(text)}:{text}".encode(errors="surrogatepass"))
         return digest.hexdigest()
+
+
+def with_stamps(source: TextSource, *files: Path) -> TextSource:
+    """Returns the source with the stamps of the first of these files that exists and is not damaged."""
+    for file in files:
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            stamps = {
+                str(path): (int(size), int(changed), str(digest)) for path, size, changed, digest in found
+            }
+        except (OSError, ValueError, TypeError):
+            continue
+        if all(
+            len(digest) == 64 and set(digest) <= set("0123456789abcdef") for *_, digest in stamps.values()
+        ):
+            return replace(source, stamps=stamps)
+    return source
+
+
+def write_stamps(source: TextSource, file: Path) -> None:
+    """Writes the size, the time of change and the SHA-256 of each file, so that it need not be read again.
+
+    Files that changed in the last seconds are left out: a change within one tick of the clock has the same time.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    now, found = time.time_ns(), []
+    for path, digest in zip(source.files, source.digests, strict=True):
+        state = path.stat()
+        if now - state.st_mtime_ns > _SETTLED:
+            found.append((str(path.resolve()), state.st_size, state.st_mtime_ns, digest))
+    write_json(file, found)
 
 
 def open_texts(source: str | Path, *, text: str | None = None, split: str = "train") -> TextSource:
@@ -133,10 +244,63 @@ def _table_column(source: str | Path, text: str | None, split: str) -> TextSourc
     return TextSource(found.name, column=column, notes=tuple(notes))
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _row_parts(column: pa.ChunkedArray, size: int) -> Iterator[TextPart]:
+    rows = max(1, size * len(column) // max(1, column.nbytes))
+    for start in range(0, len(column), rows):
+        yield TextPart(column=column.slice(start, rows))
+
+
+def _line_start(path: Path, place: int) -> int:
+    """Returns the first byte at or after `place` that begins a line, or the end of the file."""
+    with path.open("rb") as file:
+        file.seek(place - 1)
+        while line := file.readline(_PIECE):
+            if line.endswith(b"\n"):
+                break
+        return file.tell()
+
+
+class _Span(io.RawIOBase):
+    """The bytes of a file from where it stands up to `end`."""
+
+    def __init__(self, file: io.FileIO, end: int) -> None:
+        self._file, self._left = file, end - file.tell()
+
+    def readable(self) -> bool:
+        """Returns True."""
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Reads bytes into a buffer."""
+        view = memoryview(buffer).cast("B")[: max(0, self._left)]
+        count = self._file.readinto(view) or 0
+        self._left -= count
+        return count
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+        super().close()
+
+
+def _opened(path: Path, start: int, end: int | None) -> BinaryIO:
+    if path.suffix.lower() == ".gz":
+        return cast(BinaryIO, gzip.open(path))
+    if (start, end) == (0, None):
+        return path.open("rb")
+    file = io.FileIO(str(path))
+    file.seek(start)
+    span = io.BufferedReader(_Span(file, path.stat().st_size if end is None else end), 1 << 16)
+    return cast(BinaryIO, span)
+
+
+def _lines(path: Path, start: int = 0, end: int | None = None) -> Iterator[str]:
+    """Yields the lines of a file, or of a span that begins and ends where lines do."""
+    # A mark of the byte order is one only at the beginning of a file.
+    encoding = "utf-8" if start else "utf-8-sig"
     with (
-        gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as opened,
-        io.TextIOWrapper(cast(BinaryIO, opened), encoding="utf-8-sig", newline="\n") as stream,
+        _opened(path, start, end) as opened,
+        io.TextIOWrapper(opened, encoding=encoding, newline="\n") as stream,
     ):
         number = 0
         while True:
@@ -149,6 +313,15 @@ def _lines(path: Path) -> Iterator[str]:
             number += 1
             if "\0" in line:
                 raise DataError(
-                    f"{path} is not a text file: line {number} has a zero byte", "give plain text in UTF-8"
+                    f"{path} is not a text file: line {number + _lines_before(path, start)} has a zero byte",
+                    "give plain text in UTF-8",
                 )
             yield line
+
+
+def _lines_before(path: Path, place: int) -> int:
+    count = 0
+    with path.open("rb") as file:
+        while place > 0 and (block := file.read(min(place, _PIECE))):
+            count, place = count + block.count(b"\n"), place - len(block)
+    return count

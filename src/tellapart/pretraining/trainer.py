@@ -14,11 +14,13 @@ from torch.utils.data import DataLoader
 
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.errors import RecipeError, TellapartError
-from tellapart.pretraining.batches import MaskedSequences, StepSampler, step_loader
+from tellapart.pretraining.batches import MaskedSequences, Position, StepSampler, step_loader
 from tellapart.pretraining.checkpoints import (
     load_optimizer,
+    load_position,
     load_random_state,
     save_optimizer,
+    save_position,
     save_random_state,
     staged,
 )
@@ -76,17 +78,26 @@ class PretrainingTrainer(transformers.Trainer):
         self._uncounted: list[dict[str, Tensor]] = []  # batches of a step whose kept positions are unknown
         self._since = time.perf_counter()
         self._epoch_steps = 1
+        self._start = Position()
+        self._sampler: StepSampler | None = None
         self._flos_per_token = 6 * sum(parameter.numel() for parameter in model.parameters())
 
     @property
     def _module(self) -> PretrainingModel:
         return self.accelerator.unwrap_model(self.model)
 
+    def train(self, resume_from_checkpoint: str | bool | None = None, *rest: Any, **options: Any) -> Any:
+        """Trains, from a checkpoint if one is given; batches before it are not made again."""
+        self._start = Position()
+        if isinstance(resume_from_checkpoint, str) and not self.args.ignore_data_skip:
+            self._start = load_position(Path(resume_from_checkpoint))
+        return super().train(resume_from_checkpoint, *rest, **options)
+
     def get_train_dataloader(self) -> DataLoader:
         """Returns the DataLoader of this rank's batches of the whole run."""
         args = self.args
-        sampler = StepSampler(
-            self.train_dataset.corpus.widths,
+        sampler = self._sampler = StepSampler(
+            self.train_dataset.corpus,
             args.max_steps,
             batch_size=args.per_device_train_batch_size,
             batch_tokens=self._batch_tokens,
@@ -95,6 +106,7 @@ class PretrainingTrainer(transformers.Trainer):
             ranks=args.world_size,
             rank=args.process_index,
             window=self._window,
+            start=self._start,
         )
         self._epoch_steps = sampler.epoch_steps
         return step_loader(
@@ -236,6 +248,9 @@ class PretrainingTrainer(transformers.Trainer):
             args.output_dir, args.save_total_limit = str(staging), None
             try:
                 super()._save_checkpoint(model, trial)
+                if args.should_save and self._sampler is not None:
+                    step = self.state.global_step
+                    save_position(staging / f"checkpoint-{step}", self._sampler.position(step))
             finally:
                 args.output_dir, args.save_total_limit = str(folder), limit
 
