@@ -14,6 +14,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tellapart.listening import LOCAL_NAMES, url_host
 from tellapart.serving.logs import log, where_raised
 from tellapart.serving.metrics import ServiceMetrics
 from tellapart.serving.schemas import RequestError
@@ -26,7 +27,6 @@ PATHS = (*OPEN_PATHS, "/v1/classify", "/v1/model", "/metrics")
 """Paths that the log and the metrics name; others are counted as `other`, since they may hold anything."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 def error_answer(error: RequestError, request_id: str) -> tuple[bytes, dict[str, str]]:
@@ -52,8 +52,8 @@ class Gate:
         self, app: ASGIApp, settings: ServeSettings, metrics: ServiceMetrics, tokens: Sequence[bytes]
     ) -> None:
         self.app, self.settings, self.metrics, self.tokens = app, settings, metrics, tokens
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self._hosts = None if tokens else {name.encode() for name in (*_LOCAL_NAMES, host)}
+        names = (*LOCAL_NAMES, url_host(settings.host))
+        self._hosts = None if tokens else {name.encode() for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""

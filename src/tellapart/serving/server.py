@@ -9,17 +9,17 @@ import logging.config
 import math
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
 
-from tellapart.errors import TellapartError, UserError
+from tellapart.errors import TellapartError
+from tellapart.listening import bound_socket, quiet_signals, url_of
 from tellapart.serving.logs import CONFIG, log
 from tellapart.serving.settings import METRICS_FOLDER, ServeSettings
 from tellapart.threads import usable_cores
@@ -57,7 +57,7 @@ def serve(settings: ServeSettings, announce: Callable[[str], None] | None = None
             finally:
                 del os.environ[METRICS_FOLDER]
         return
-    with contextlib.closing(_bound(settings)) as listening:
+    with contextlib.closing(bound_socket(settings.host, settings.port)) as listening:
         from tellapart.serving.app import create_app
         from tellapart.serving.model import load_model
 
@@ -65,8 +65,8 @@ def serve(settings: ServeSettings, announce: Callable[[str], None] | None = None
             settings.model, settings.precision
         )  # also for workers: a sentence says what is wrong
         if announce is not None:
-            announce(_url(settings, listening))
-        with _quiet_signals():
+            announce(url_of(settings.host, listening))
+        with quiet_signals(ignored=["SIGHUP"]):
             if settings.workers == 1:
                 sys.setswitchinterval(_SWITCH_SECONDS)
                 uvicorn.Server(_config(settings, create_app(settings, model))).run([listening])
@@ -137,46 +137,3 @@ def _config(settings: ServeSettings, app: Any) -> uvicorn.Config:
         timeout_graceful_shutdown=math.ceil(settings.timeout) + 1,
         timeout_worker_healthcheck=_STUCK_SECONDS,
     )
-
-
-@contextlib.contextmanager
-def _quiet_signals() -> Iterator[None]:
-    """Has SIGTERM and Ctrl-C end the service in order, with exit code 0: uvicorn raises them again at its end."""
-    quiet = [signal.SIGTERM, signal.SIGINT]
-    before = {one: signal.signal(one, lambda *_: None) for one in quiet}
-    if hasattr(signal, "SIGHUP"):
-        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-
-def _bound(settings: ServeSettings) -> socket.socket:
-    """Returns a socket that has the address and does not listen yet.
-
-    Raises:
-        UserError: The address is in use, not allowed, or not of this machine.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        bound = socket.socket(family, kind, protocol)
-        if os.name == "posix":
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"the service cannot listen on {settings.host} port {settings.port} ({reason})",
-            "choose another --port, such as 0 for a free one, or another --host",
-        ) from None
-    bound.set_inheritable(True)
-    return bound
-
-
-def _url(settings: ServeSettings, listening: socket.socket) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{listening.getsockname()[1]}"
