@@ -26,10 +26,11 @@ _MONOSPACED = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
 _EXAMPLE_LENGTH = 70
 
 _ON_LOAD = """() => {
+  document.querySelector("#tp-text textarea")?.focus();
   document.getElementById("tp-answers")?.setAttribute("aria-live", "polite");
   document.getElementById("tp-reasons")?.setAttribute("aria-live", "polite");
 }"""
-"""Has screen readers announce what is answered."""
+"""Puts the cursor into the box, and has screen readers announce what is answered."""
 
 
 def create_app(playground: Playground) -> FastAPI:
@@ -47,7 +48,7 @@ def create_app(playground: Playground) -> FastAPI:
         app,
         create_page(playground),
         path="/",
-        theme=gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=_FONTS, font_mono=_MONOSPACED),
+        theme=_theme(),
         css=style(),
         js=_ON_LOAD,
         footer_links=[],
@@ -63,15 +64,31 @@ def create_app(playground: Playground) -> FastAPI:
     return app
 
 
+def _theme() -> Any:
+    """Returns Gradio's theme in the colours of the reports, with fonts of the system: its own load from Google."""
+    colours = {
+        "body_background_fill": ("#f7f8fa", "#14181d"),
+        "block_background_fill": ("#ffffff", "#1c2229"),
+        "input_background_fill": ("#ffffff", "#14181d"),
+        "button_primary_background_fill": ("#2171b5", "#2171b5"),
+        "button_primary_background_fill_hover": ("#1a5c94", "#1a5c94"),
+        "button_primary_text_color": ("#ffffff", "#ffffff"),
+    }
+    values = {name: light for name, (light, _) in colours.items()}
+    values |= {f"{name}_dark": dark for name, (_, dark) in colours.items()}
+    theme = gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=_FONTS, font_mono=_MONOSPACED)
+    return theme.set(**values)
+
+
 def create_page(playground: Playground) -> gr.Blocks:
     """Builds the components and their events."""
     private: dict[str, Any] = {"api_visibility": "private"}
     with gr.Blocks(title="tellapart playground", analytics_enabled=False) as page:
         gr.HTML(playground.heading, apply_default_css=False)
         boxes = _boxes(playground)
-        with gr.Row():
-            classify = gr.Button("Classify", variant="primary", elem_id="tp-classify")
-            explain = gr.Button("Explain", elem_id="tp-explain")
+        with gr.Row(elem_classes="tp-buttons"):
+            classify = gr.Button("Classify", variant="primary", elem_id="tp-classify", scale=0, min_width=130)
+            explain = gr.Button("Explain", elem_id="tp-explain", scale=0, min_width=130)
         examples = playground.examples()
         buttons = _example_buttons(examples)
         answers = gr.HTML("", elem_id="tp-answers", apply_default_css=False)
@@ -115,12 +132,11 @@ def create_page(playground: Playground) -> gr.Blocks:
 
 def _boxes(playground: Playground) -> list[gr.Textbox]:
     """Returns the boxes of the text and of the second text, which is visible for pairs."""
-    most = playground.settings.max_text_characters
-    options: dict[str, Any] = {"lines": 1, "max_lines": 12, "max_length": most}
+    # Without the maximal length, by which browsers cut what is pasted and do not say so.
+    options: dict[str, Any] = {"lines": 1, "max_lines": 12}
     first = gr.Textbox(
         label="First text" if playground.pairs else "Text",
         placeholder="Type a text and press Enter",
-        autofocus=True,
         elem_id="tp-text",
         **options,
     )

@@ -152,7 +152,7 @@ class PlaygroundModel:
             return ""
         temperature = self.fitted.decision.temperature
         if temperature == 1:
-            return "The probabilities are not calibrated."
+            return "The probabilities are those of the model as trained: the temperature is 1."
         return f"The probabilities are calibrated (temperature {temperature:.2f})."
 
 
