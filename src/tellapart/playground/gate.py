@@ -17,7 +17,7 @@ MOST_BODY_BYTES = 8 << 20
 """Largest body; the length of texts is limited before, where the sentence that says so is made."""
 
 _PATHS = re.compile(
-    r"/|/(theme\.css|config|favicon\.ico|manifest\.json)|/(assets|static)/[\w./-]+"
+    r"/|/(theme\.css|config|favicon\.ico|manifest\.json)|/(assets|static)(/[\w-][\w.-]*)+"
     r"|/gradio_api/(queue/(join|data)|cancel|reset|startup-events|app_id|heartbeat/\w+)"
 )
 """Paths that the page needs. Gradio has many more: uploads, files, a proxy, the interface for programs."""
