@@ -123,7 +123,7 @@ def create_page(playground: Playground) -> gr.Blocks:
         )
         for button, example in zip(buttons, examples, strict=True):
             filled = button.click(
-                _filling(example), None, boxes, queue=False, show_progress="hidden", **private
+                _filling(example), None, boxes, cancels=[explaining], show_progress="hidden", **private
             )
             filled.then(**answering)
     page.queue(api_open=False, default_concurrency_limit=1)
