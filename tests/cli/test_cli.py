@@ -18,6 +18,7 @@ VERBS = (
     "sweep",
     "evaluate",
     "predict",
+    "playground",
     "serve",
     "explain",
     "suggest",
@@ -46,6 +47,7 @@ def test_help_names_every_verb_and_each_verb_has_help_of_its_own(tellapart):
 VERBS_WITH_EXAMPLES = [
     *("train", "compare", "evaluate", "predict", "serve", "explain", "suggest", "export", "push", "check"),
     "relabel",
+    "playground",
 ]
 
 

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
 from tellapart.evaluation.sweeps import SweepBaseline, SweepResult, SweepTrial, summary
 from tellapart.recipes.spaces import SearchSpace
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VOID = {"meta", "input"}
 TOTAL = SearchSpace("stages.0.objective.total", values=(4, 8, 16, 32))
 RATE = SearchSpace("stages.0.learning_rate", low=1e-5, high=1e-3, log=True)
@@ -141,20 +138,6 @@ def parsed() -> type[Page]:
     return Page
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """A Chromium of the system."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: extra browser"
-    )
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium to open pages in")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def visit(browser):
     """Opens a file; at the end nothing may have been printed, thrown or requested but the file itself."""
@@ -175,15 +158,3 @@ def visit(browser):
         context.close()
     assert complaints == []
     assert all(url.startswith("file:") and url.endswith(".html") for url in requests)
-
-
-@pytest.fixture
-def violations() -> Callable[[Any], list[tuple[str, list[str]]]]:
-    """Returns the rules of axe-core that an open page violates, with the elements."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="extra browser").Axe()
-
-    def found(page: Any) -> list[tuple[str, list[str]]]:
-        rules = axe.run(page).response["violations"]
-        return [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in rules]
-
-    return found

@@ -5,21 +5,20 @@ import builtins
 import pytest
 
 from tellapart.errors import MissingDependencyError, UserError
-from tellapart.serving.settings import ServeSettings, check_packages, read_tokens
-
-TOKEN = "a-token-of-24-characters"
+from tellapart.listening import is_loopback
+from tellapart.serving.settings import ServeSettings, check_packages
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_hosts_of_this_machine_need_no_token(host):
-    assert ServeSettings("model", host=host).loopback
+    assert is_loopback(ServeSettings("model", host=host).host)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
 def test_other_hosts_are_refused_without_a_token_file(host, tmp_path):
     with pytest.raises(UserError, match="--token-file"):
         ServeSettings("model", host=host)
-    assert not ServeSettings("model", host=host, token_file=str(tmp_path / "tokens")).loopback
+    assert not is_loopback(ServeSettings("model", host=host, token_file=str(tmp_path / "tokens")).host)
 
 
 @pytest.mark.parametrize(
@@ -37,27 +36,6 @@ def test_other_hosts_are_refused_without_a_token_file(host, tmp_path):
 def test_a_value_out_of_range_is_refused_by_its_option(name, value):
     with pytest.raises(UserError, match="--" + name.replace("_", "-")):
         ServeSettings("model", **{name: value})
-
-
-def test_tokens_are_the_lines_of_the_file(tmp_path):
-    file = tmp_path / "tokens"
-    file.write_text(f"{TOKEN}\n\n  {TOKEN}-2 \n")
-    assert read_tokens(file) == (TOKEN.encode(), f"{TOKEN}-2".encode())
-
-
-@pytest.mark.parametrize("content", [b"", b"\n", b"short\n", b"two words that are long", b"\xff" * 20])
-def test_a_file_without_a_usable_token_is_refused_and_not_quoted(content, tmp_path):
-    file = tmp_path / "tokens"
-    file.write_bytes(content)
-    with pytest.raises(UserError, match="token") as refused:
-        read_tokens(file)
-    assert "short" not in str(refused.value)
-    assert "two words" not in str(refused.value)
-
-
-def test_a_missing_token_file_is_refused(tmp_path):
-    with pytest.raises(UserError, match="cannot be read"):
-        read_tokens(tmp_path / "none")
 
 
 def test_a_missing_package_is_one_sentence_with_the_extra(monkeypatch):

@@ -16,8 +16,8 @@ from tellapart.cli.messages import failures_in_one_line, notes_on_stderr
 from tellapart.cli.verbs import Verbs
 
 _VERBS = (
-    "train compare reproduce sweep evaluate predict serve explain suggest export push robustness check relabel "
-    "pretrain pretrain-stats spans data recipes synonyms"
+    "train compare reproduce sweep evaluate predict playground serve explain suggest export push robustness check "
+    "relabel pretrain pretrain-stats spans data recipes synonyms"
 )
 VERBS = {verb: verb.removesuffix("-stats") for verb in _VERBS.split()}
 """Verb to its module, which has a function of that name, or a Typer `app` for a verb with verbs of its own."""

@@ -35,6 +35,15 @@ def load_fitted(folder: str | Path) -> Fitted:
     return replace(fitted, decision=decision, labels=labels, columns=read_columns(file))
 
 
+def run_folder(model: str | Path) -> Path | None:
+    """Returns the run folder of a model: itself, or the parent of its folder `model`; None for other models."""
+    folder = Path(model)
+    for candidate in (folder, folder.parent) if folder.name == "model" else (folder,):
+        if (candidate / "recipe.yaml").is_file():
+            return candidate
+    return None
+
+
 def trained_columns(folder: str | Path) -> ColumnNames | None:
     """Returns the columns that a model's training rows were read from, without loading the model; None if unknown.
 

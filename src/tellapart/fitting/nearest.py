@@ -1,4 +1,4 @@
-"""Nearest training texts of wrongly predicted texts, by vectors that know nothing of the training labels.
+"""Nearest training texts of a text, by vectors that know nothing of the training labels.
 
 The encoder is taken as it was before training: training pulls every training text towards its class, so the trained
 model's own vectors would only repeat its predictions.
@@ -7,7 +7,7 @@ model's own vectors would only repeat its predictions.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +35,7 @@ WRONG_TEXTS, TRAINING_TEXTS = 2_000, 10_000
 _TOKENS, _CHARACTERS = 128, 1000  # per text; enough to find similar texts, and fast for long ones
 _NEIGHBOURS = 3
 _TEXT_LENGTH = 300  # characters of a shown training text
+_TFIDF = "TF-IDF vectors"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,36 @@ class NearestTexts:
 
     by_class: list[dict[str, list[NearText]]]
     note: str
+
+
+@dataclass(frozen=True)
+class TrainingVectors:
+    """Training rows and their vectors, with which texts are compared.
+
+    Args:
+        rows: The T rows.
+        vectors: Their unit vectors (T, d), an array or a sparse matrix.
+        embed: Computes unit vectors (N, d) of N other rows.
+        by: Whose vectors they are, for messages.
+    """
+
+    rows: TextSplit
+    vectors: Any
+    embed: Callable[[TextSplit], Any]
+    by: str
+
+    def nearest(self, split: TextSplit, count: int) -> list[list[tuple[int, float]]]:
+        """Returns for each row of a split the numbers and the cosines of its nearest rows, the nearest first."""
+        similarities = _dense(self.embed(split) @ self.vectors.T)
+        order = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
+        return [
+            [(int(near), float(row[near])) for near in nearest]
+            for row, nearest in zip(similarities, order, strict=True)
+        ]
+
+    def shown(self, row: int) -> str:
+        """Returns a row as one line of limited length."""
+        return _shown(self.rows, row)
 
 
 def add_nearest(errors: Sequence[WrongText], train: TextSplit, labels: LabelSpace, encoder: str) -> str:
@@ -93,7 +124,8 @@ def nearest_texts(
     wanted = {name for names in classes[: len(looked_up)] for name in names}
     rows = [row for row, names in enumerate(train.label_sets()) if names & wanted]
     compared = sample(replace(train.select(rows), question_ids=None), TRAINING_TEXTS)
-    vectors, others, by = _vectors(looked_up, compared, labels, encoder)
+    train_vectors, vectors = _compared(looked_up, compared, labels, encoder)
+    others = train_vectors.vectors
     found: list[dict[str, list[NearText]]] = [{} for _ in classes]
     label_sets = compared.label_sets()
     for name in sorted(wanted):
@@ -101,54 +133,88 @@ def nearest_texts(
         having = [row for row, names in enumerate(label_sets) if name in names]
         if not having:
             continue
-        similarities = vectors[asking] @ others[having].T
-        dense = similarities.toarray() if sparse.issparse(similarities) else similarities
+        dense = _dense(vectors[asking] @ others[having].T)
         order = np.argsort(-dense, axis=1, kind="stable")[:, :_NEIGHBOURS]
         for place, row in enumerate(asking):
             found[row][name] = [
                 {"text": _shown(compared, having[near]), "similarity": round(float(dense[place, near]), 3)}
                 for near in order[place]
             ]
-    return NearestTexts(found, _note(by, len(wrong), len(rows)))
+    return NearestTexts(found, _note(train_vectors.by, len(wrong), len(rows)))
 
 
-def _vectors(wrong: TextSplit, train: TextSplit, labels: LabelSpace, encoder: str) -> tuple[Any, Any, str]:
-    """Returns unit vectors (W, d) and (T, d), and whose they are.
+def training_vectors(train: TextSplit, labels: LabelSpace, encoder: str) -> TrainingVectors:
+    """Computes the vectors of training rows; of many rows those of a seeded sample.
 
-    TF-IDF also serves where the encoder cannot be loaded again, so that a finished run is never lost for its report.
+    TF-IDF serves where the encoder has none, or cannot be loaded again.
+
+    Args:
+        train: The labelled training rows, at least one.
+        labels: All classes.
+        encoder: The encoder's name in the recipe.
     """
+    rows = sample(replace(train, question_ids=None), TRAINING_TEXTS)
     if encoder not in ("tfidf", *FROM_SCRATCH):
         with contextlib.suppress(TellapartError, torch.OutOfMemoryError):
-            pair = _encoder_vectors(wrong, train, labels, encoder)
-            return *pair, f"the vectors of {encoder} before training"
-    return *word_vectors(wrong, train), "TF-IDF vectors"
+            embed = _encoder_vectors(labels, encoder)
+            return TrainingVectors(rows, embed(rows), embed, f"the vectors of {encoder} before training")
+    return _word_vectors(rows)
 
 
-def _encoder_vectors(
+def _compared(
     wrong: TextSplit, train: TextSplit, labels: LabelSpace, encoder: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns unit vectors (W, d) and (T, d) of the pre-trained encoder."""
+) -> tuple[TrainingVectors, Any]:
+    """Returns the training rows with their vectors, and the unit vectors (W, d) of the wrong texts.
+
+    A finished run is never lost for its report: texts for which memory does not suffice are compared by TF-IDF.
+    """
+    found = training_vectors(train, labels, encoder)
+    try:
+        return found, found.embed(wrong)
+    except (TellapartError, torch.OutOfMemoryError):
+        found = _word_vectors(train)
+        return found, found.embed(wrong)
+
+
+def _encoder_vectors(labels: LabelSpace, encoder: str) -> Callable[[TextSplit], np.ndarray]:
+    """Returns a function that computes unit vectors (N, d) by the pre-trained encoder."""
     model, tokenizer = load_encoder(encoder, labels), load_tokenizer(encoder)
     model.to(default_device())
     bf16 = use_bf16("auto", model.device)
     length = min(_TOKENS, position_limit(model.config))
-    first, second = (
-        normalize(represent(model, tokenise(split, tokenizer, max_length=length), bf16=bf16))
-        for split in (wrong, train)
+
+    def embed(split: TextSplit) -> np.ndarray:
+        return normalize(represent(model, tokenise(split, tokenizer, max_length=length), bf16=bf16))
+
+    return embed
+
+
+def _word_vectors(train: TextSplit) -> TrainingVectors:
+    """Returns TF-IDF vectors of character n-grams within words, which suit every script."""
+    texts = _cut_texts(train)
+    try:
+        vectoriser = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit(texts)
+    except ValueError:  # texts without any character
+        return TrainingVectors(
+            train, np.zeros((len(train), 1)), lambda split: np.zeros((len(split), 1)), _TFIDF
+        )
+    return TrainingVectors(
+        train, vectoriser.transform(texts), lambda split: vectoriser.transform(_cut_texts(split)), _TFIDF
     )
-    return first, second
 
 
 def word_vectors(wrong: TextSplit, train: TextSplit) -> tuple[Any, Any]:
-    """Returns TF-IDF vectors (W, V) and (T, V) of character n-grams within words, which suit every script."""
-    texts = [
-        [" ".join(row)[:_CHARACTERS] for row in zip(*split.columns, strict=True)] for split in (wrong, train)
-    ]
-    try:
-        vectoriser = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit(texts[1])
-    except ValueError:  # texts without any character
-        return np.zeros((len(wrong), 1)), np.zeros((len(train), 1))
-    return vectoriser.transform(texts[0]), vectoriser.transform(texts[1])
+    """Returns TF-IDF vectors (W, V) and (T, V) of character n-grams; see `_word_vectors`."""
+    found = _word_vectors(train)
+    return found.embed(wrong), found.vectors
+
+
+def _cut_texts(split: TextSplit) -> list[str]:
+    return [" ".join(row)[:_CHARACTERS] for row in zip(*split.columns, strict=True)]
+
+
+def _dense(similarities: Any) -> np.ndarray:
+    return similarities.toarray() if sparse.issparse(similarities) else similarities
 
 
 def _shown(split: TextSplit, row: int) -> str:

@@ -36,6 +36,7 @@ from tellapart.evaluation.active_learning import (
     top_two,
 )
 from tellapart.fitting.fitted import Fitted, TransformersScorer
+from tellapart.fitting.loading import run_folder
 from tellapart.fitting.nearest import word_vectors
 from tellapart.fitting.rows import read_rows
 from tellapart.inspection.confusion import confusion_matrix
@@ -94,10 +95,8 @@ def read_run_rows(model: str | Path, labels: LabelSpace) -> RunRows:
         model: A run folder, its folder `model`, or any other model.
         labels: The classes of the model.
     """
-    folder = Path(model)
-    if folder.name == "model" and not (folder / "recipe.yaml").is_file():
-        folder = folder.parent
-    if not (folder / "recipe.yaml").is_file():
+    folder = run_folder(model)
+    if folder is None:
         _warn(f"{model} is no run folder, so that texts which it was trained on may be suggested")
         return RunRows()
     keys: set[str] = set()

@@ -14,6 +14,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tellapart.listening import LOCAL_NAMES, url_host
 from tellapart.serving.logs import log, where_raised
 from tellapart.serving.metrics import ServiceMetrics
 from tellapart.serving.schemas import RequestError
@@ -29,8 +30,6 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 _CLIENT_GONE = 499
 """Status in the log and the metrics of a request whose client left before its body was complete."""
-
-_LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 class _ClientGoneError(Exception):
@@ -60,8 +59,8 @@ class Gate:
         self, app: ASGIApp, settings: ServeSettings, metrics: ServiceMetrics, tokens: Sequence[bytes]
     ) -> None:
         self.app, self.settings, self.metrics, self.tokens = app, settings, metrics, tokens
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self._hosts = None if tokens else {name.encode() for name in (*_LOCAL_NAMES, host)}
+        names = (*LOCAL_NAMES, url_host(settings.host))
+        self._hosts = None if tokens else {name.encode() for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""

@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -20,7 +19,8 @@ from typing import Any, Protocol
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
 
-from tellapart.errors import TellapartError, UserError
+from tellapart.errors import TellapartError
+from tellapart.listening import bound_socket, ended_by_signals, url_of
 from tellapart.serving.logs import CONFIG, log
 from tellapart.serving.settings import METRICS_FOLDER, ServeSettings
 from tellapart.threads import usable_cores
@@ -28,8 +28,6 @@ from tellapart.threads import usable_cores
 _SWITCH_SECONDS = 0.0005
 """Seconds after which a waiting thread of Python gets its turn. Scoring gives way at every operation of the model and
 by default would wait ten times as long for the thread that reads requests."""
-
-_Handler = Callable[[int, FrameType | None], Any]
 
 _KEEP_ALIVE_SECONDS = 75
 _STUCK_SECONDS = 60
@@ -53,14 +51,14 @@ def serve(settings: ServeSettings, announce: Callable[[str], None] | None = None
     """
     settings.tokens()
     with (
-        _signals() as handle,
+        ended_by_signals(ignored=["SIGHUP"]) as handle,
         _metrics_folder(settings),
-        contextlib.closing(_bound(settings)) as listening,
+        contextlib.closing(bound_socket(settings.host, settings.port)) as listening,
     ):
         server = _server(settings, listening)
         handle(server.stop)
         if announce is not None:
-            announce(_url(settings, listening))
+            announce(url_of(settings.host, listening))
         server.run()
 
 
@@ -173,40 +171,6 @@ def _config(settings: ServeSettings, app: Any) -> uvicorn.Config:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[Callable[[_Handler], None]]:
-    """Has SIGTERM and Ctrl-C end the service in order, with exit code 0, from the start on.
-
-    While the model is loaded they end the program at once: a process with the id 1, as in a container, has no other
-    handler. SIGHUP is ignored until the model is there. uvicorn replaces the handlers while it runs, and raises the
-    signals that it got again at its end.
-
-    Yields:
-        A function that sets the handler for when the model is loaded.
-    """
-    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
-        yield lambda handler: None
-        return
-    stops = (signal.SIGTERM, signal.SIGINT)
-    before = {one: signal.signal(one, _end) for one in stops}
-    if hasattr(signal, "SIGHUP"):
-        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    def handle(handler: _Handler) -> None:
-        for one in stops:
-            signal.signal(one, handler)
-
-    try:
-        yield handle
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-
-def _end(*_: object) -> None:
-    raise SystemExit(0)
-
-
-@contextlib.contextmanager
 def _metrics_folder(settings: ServeSettings) -> Iterator[None]:
     """Sets the folder in which several workers keep their metrics, unless it is set."""
     if settings.workers == 1 or METRICS_FOLDER in os.environ:
@@ -218,32 +182,3 @@ def _metrics_folder(settings: ServeSettings) -> Iterator[None]:
             yield
         finally:
             del os.environ[METRICS_FOLDER]
-
-
-def _bound(settings: ServeSettings) -> socket.socket:
-    """Returns a socket that has the address and does not listen yet.
-
-    Raises:
-        UserError: The address is in use, not allowed, or not of this machine.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        bound = socket.socket(family, kind, protocol)
-        if os.name == "posix":
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"the service cannot listen on {settings.host} port {settings.port} ({reason})",
-            "choose another --port, such as 0 for a free one, or another --host",
-        ) from None
-    bound.set_inheritable(True)
-    return bound
-
-
-def _url(settings: ServeSettings, listening: socket.socket) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{listening.getsockname()[1]}"

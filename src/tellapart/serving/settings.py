@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tellapart.errors import MissingDependencyError, UserError
-from tellapart.files import user_path
+from tellapart.listening import check_access, read_tokens
 
 if TYPE_CHECKING:
     from tellapart.encoders.precision import Precision
-
-FEWEST_TOKEN_CHARACTERS = 16
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable with the folder in which several processes keep their metrics; prometheus_client reads it when
@@ -69,19 +65,7 @@ class ServeSettings:
             if not low <= value <= high:
                 option = "--" + name.replace("_", "-")
                 raise UserError(f"{option} cannot be {value}", f"give a number from {low} to {high}")
-        if not self.loopback and self.token_file is None:
-            raise UserError(
-                f"on {self.host} the service would answer everyone who can reach this machine",
-                "give --token-file FILE with an access token, or leave out --host",
-            )
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach the service."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        check_access(self.host, self.token_file)
 
     def tokens(self) -> tuple[bytes, ...]:
         """Reads the access tokens; empty without a token file.
@@ -106,29 +90,6 @@ _RANGES = (
     ("body_timeout", 0.1, 3600),
     ("timeout", 0.1, 3600),
 )
-
-
-def read_tokens(path: str | Path) -> tuple[bytes, ...]:
-    """Reads a file with one access token per line; see `ServeSettings.tokens`."""
-    file = user_path(path)
-    try:
-        lines = file.read_text(encoding="ascii").splitlines()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not ASCII text"
-        raise UserError(
-            f"the token file {file} cannot be read ({reason})", f"write a token: {_MAKE}"
-        ) from None
-    tokens = [line.strip() for line in lines if line.strip()]
-    if not tokens or min(map(len, tokens)) < FEWEST_TOKEN_CHARACTERS or any(" " in token for token in tokens):
-        raise UserError(
-            f"the token file {file} needs tokens of at least {FEWEST_TOKEN_CHARACTERS} characters without spaces, "
-            "one per line",
-            f"write one: {_MAKE}",
-        )
-    return tuple(token.encode("ascii") for token in tokens)
-
-
-_MAKE = "python -c 'import secrets; print(secrets.token_urlsafe(32))' > FILE"
 
 
 def check_packages() -> None:

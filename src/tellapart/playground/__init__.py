@@ -1,0 +1,1 @@
+"""A page to try a model or two on texts: answers, words that decide, nearest training texts."""
