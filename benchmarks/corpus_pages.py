@@ -118,7 +118,8 @@ def _plan(result: dict[str, Any]) -> str:
 def _command(result: dict[str, Any]) -> str:
     return (
         f"Batches of {result['batch_size']} sequences of {result['mean_tokens']} tokens on average, "
-        f"{result['steps']} steps, shards of {result['shard_mib']} MiB; texts of {result['command']['data']}, repeated.\n\n"
+        f"{result['steps']} steps, shards of {result['shard_mib']} MiB; texts of {result['command']['data']}, "
+        "repeated.\n\n"
         f"```bash\npython benchmarks/corpus_plan.py --data {result['command']['data']}\n```\n\n"
         + hardware(result["environment"])
         + " JSON: `benchmarks/results/corpus_plan.json`."
