@@ -130,6 +130,15 @@ def test_only_a_bounded_number_of_texts_is_tokenised_at_a_time(text_file, tokeni
     assert sum(seen) == len(text_file.read_text().splitlines())
 
 
+def test_a_link_to_another_place_stays_and_its_target_is_replaced(notes, tokenizer, tmp_path):
+    (tmp_path / "disk" / "c").mkdir(parents=True)
+    (tmp_path / "c").symlink_to(tmp_path / "disk" / "c")
+    corpus = build_corpus(open_texts(notes), tokenizer, tmp_path / "c", max_length=16)
+    assert (tmp_path / "c").is_symlink()
+    assert corpus.facts == Corpus(tmp_path / "c").facts
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["c"]
+
+
 @pytest.mark.parametrize("content", ["", "\n \n\t\n"])
 def test_no_text_is_an_error_and_leaves_nothing(tmp_path, tokenizer, content):
     (tmp_path / "empty.txt").write_text(content)

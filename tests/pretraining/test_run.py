@@ -194,7 +194,12 @@ def test_an_interrupted_run_resumes_to_the_same_model_and_log(fresh, interrupted
     with pytest.raises(DataError, match="has another checksum than when it was written: delete that folder"):
         _run(content | {"check_corpus": True}, tmp_path / "part", resume=True)
     shard.write_bytes(tokens)
-    assert json.loads(next((tmp_path / "part").rglob("position.json")).read_text())["step"] <= 5
+    [position] = (tmp_path / "part").rglob("position.json")
+    assert json.loads(position.read_text())["step"] <= 5
+    position.rename(tmp_path / "position.json")
+    with pytest.raises(DataError, match=r"version 0\.1 began the run in .* are missing: start it again with"):
+        _run(content, tmp_path / "part", resume=True)
+    (tmp_path / "position.json").rename(position)
     _run(content, tmp_path / "part", resume=True)
     for file in ("model/model.safetensors", "model/tokenizer.json", "recipe.yaml"):
         assert (tmp_path / "part" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()

@@ -173,3 +173,12 @@ def test_damaged_stamps_are_left_out(tmp_path, content):
     (tmp_path / "a.txt").write_text("a\n")
     source = open_texts(tmp_path / "a.txt")
     assert texts.with_stamps(source, tmp_path / "texts.json").fingerprint == source.fingerprint
+
+
+def test_a_file_that_vanishes_is_one_sentence(tmp_path):
+    (tmp_path / "a.txt").write_text("a\n")
+    source = open_texts(tmp_path)
+    (tmp_path / "a.txt").unlink()
+    for read in (lambda: source.fingerprint, lambda: list(source.parts(9)), lambda: list(source.lines())):
+        with pytest.raises(DataError, match=r"a\.txt cannot be read"):
+            read()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +77,25 @@ def wait_for_all() -> None:
 
     if distributed.is_available() and distributed.is_initialized():
         distributed.barrier()
+
+
+@contextlib.contextmanager
+def main_process_first() -> Iterator[None]:
+    """Lets the main process go first through a block, however long it takes.
+
+    The barriers of torch and accelerate give up after minutes; tokenising a large corpus takes hours.
+    """
+    import torch.distributed as distributed
+
+    if not (distributed.is_available() and distributed.is_initialized()):
+        yield
+        return
+    patient = distributed.new_group(backend="gloo", timeout=timedelta(days=30))
+    if not is_main_process():
+        distributed.barrier(group=patient)
+    yield
+    if is_main_process():
+        distributed.barrier(group=patient)
 
 
 def disconnect() -> None:

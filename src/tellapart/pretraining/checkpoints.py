@@ -107,10 +107,16 @@ def save_position(folder: Path, position: Position) -> None:
     (folder / POSITION_JSON).write_text(json.dumps(asdict(position)), encoding="utf-8")
 
 
+def has_position(folder: Path) -> bool:
+    """Returns whether a checkpoint has a position; those of version 0.1 have none."""
+    return (folder / POSITION_JSON).is_file()
+
+
 def load_position(folder: Path) -> Position:
     """Reads what `save_position` wrote; checkpoints of version 0.1 have the beginning of the run."""
-    file = folder / POSITION_JSON
-    return Position(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else Position()
+    if not has_position(folder):
+        return Position()
+    return Position(**json.loads((folder / POSITION_JSON).read_text(encoding="utf-8")))
 
 
 def save_random_state(file: Path) -> None:

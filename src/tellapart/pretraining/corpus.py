@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -189,7 +190,7 @@ def build_corpus(
         ModelError: The tokeniser does not support `whole_words`.
         OutputError: The folder cannot be written.
     """
-    target = Path(folder)
+    target = Path(os.path.realpath(folder))  # a link may lead to another disk
     building = unfinished_folder(target)
     prefix, suffix = special_ends(tokenizer)
     if whole_words and not getattr(tokenizer, "is_fast", False):
@@ -221,6 +222,7 @@ def build_corpus(
         **{name: sum(getattr(shard, name) for shard in shards) for name in ("sequences", "tokens")},
     )
     write_json(building / INDEX_FILE, CorpusIndex(facts=facts, shards=tuple(shards)).model_dump(mode="json"))
+    shutil.rmtree(target, ignore_errors=True)
     with replacing(target) as temporary:
         building.replace(temporary)
     return Corpus(target)
@@ -236,6 +238,7 @@ def stamped(source: TextSource, folder: Path) -> TextSource:
 
     Files of the same size and time of change need not be read again to see that they are the same.
     """
+    folder = Path(os.path.realpath(folder))
     return with_stamps(source, folder / STAMPS_FILE, unfinished_folder(folder) / STAMPS_FILE)
 
 

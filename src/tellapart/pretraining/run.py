@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import transformers
+from accelerate import PartialState
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from tellapart.encoders.precision import default_device
-from tellapart.errors import RecipeError
+from tellapart.errors import DataError, RecipeError
 from tellapart.files import write_json, write_text
 from tellapart.fitting.environment import environment, is_main_process, process_count
 from tellapart.fitting.fingerprints import (
@@ -33,8 +34,8 @@ from tellapart.inspection.drawing import new_figure, save_png, svg
 from tellapart.inspection.figures import curves_figure
 from tellapart.inspection.page import write_page
 from tellapart.pretraining.batches import MaskedSequences
-from tellapart.pretraining.checkpoints import last_checkpoint
-from tellapart.pretraining.corpus import stamped
+from tellapart.pretraining.checkpoints import has_position, last_checkpoint
+from tellapart.pretraining.corpus import ShardedSequences, stamped
 from tellapart.pretraining.masked_statistics import MaskedStatistics, masked_statistics, sampled_rows
 from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
@@ -126,6 +127,9 @@ def pretrain(
     if recipe.texts is None:
         raise RecipeError("no texts were given", "give a file or a folder as the first argument")
     check_trainer_options(recipe.trainer, transformers.TrainingArguments, _OWN_ARGUMENTS)
+    if process_count() > 1:
+        # Connected before one of them reads all texts: the others do not wait for long to connect.
+        PartialState(cpu=default_device() == "cpu")
     with claimed(
         output, resume=resume, overwrite=overwrite, inputs=(recipe.texts, recipe.encoder, recipe.generator)
     ) as folder:
@@ -140,6 +144,7 @@ def pretrain(
             announce(source.notes)
         show_phase("preparation: model and tokens", quiet=quiet)
         prepared = prepare(recipe, source, folder, resumed=checkpoint is not None, quiet=quiet)
+        _check_order(checkpoint, prepared.sequences.corpus, folder)
         if is_main_process():
             write_text(folder / "recipe.yaml", prepared.recipe.to_yaml())
             add_resolved(folder, prepared.recipe)
@@ -154,6 +159,16 @@ def pretrain(
         if is_main_process():
             metrics = _finish(prepared, trainer, folder, seconds, quiet=quiet)
         return PretrainResult(folder, metrics, prepared.recipe, prepared.notes)
+
+
+def _check_order(checkpoint: str | None, corpus: ShardedSequences, folder: Path) -> None:
+    """Refuses to go on in a new order with a run that version 0.1 began, whose order comes with its corpus."""
+    if checkpoint is None or has_position(Path(checkpoint)) or getattr(corpus, "earlier", False):
+        return
+    raise DataError(
+        f"version 0.1 began the run in {folder}, and the tokens that it wrote to {folder / CORPUS} are missing",
+        "start it again with --overwrite",
+    )
 
 
 def _fingerprint(recipe: PretrainRecipe, source: TextSource) -> Fingerprint:

@@ -13,6 +13,7 @@ from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.pretrained import read_tokenizer
 from tellapart.errors import ModelError
 from tellapart.files import replacing
+from tellapart.fitting.environment import main_process_first
 from tellapart.fitting.folder import CHECKPOINTS
 from tellapart.pretraining.batches import MaskedSequences, StepSampler
 from tellapart.pretraining.corpus import Corpus, build_corpus, sequence_notes, stamped
@@ -73,7 +74,7 @@ def prepare(
     transformers.set_seed(recipe.seed)
     if recipe.encoder == NEW:
         recipe = _described(recipe)
-        with processes.main_process_first():
+        with main_process_first():
             loaded = _new_model(recipe, source, folder / TOKENIZER, quiet=quiet)
     else:
         load = load_discriminator if recipe.objective == "electra" else load_language_model
@@ -83,7 +84,7 @@ def prepare(
     synonyms = recipe.synonyms or (WORDNET if "hard" in recipe.correction else None)
     recipe = recipe.model_copy(update={"synonyms": synonyms})
     table = None if synonyms is None else synonym_table(synonyms, loaded.tokenizer)
-    with processes.main_process_first(), text_counter("tokenising", quiet=quiet) as progress:
+    with main_process_first(), text_counter("tokenising", quiet=quiet) as progress:
         corpus = build_corpus(
             source if processes.is_main_process else stamped(source, folder / CORPUS),
             loaded.tokenizer,

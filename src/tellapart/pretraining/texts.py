@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import hashlib
@@ -112,7 +113,8 @@ class TextSource:
         spans: list[tuple[Path, int, int | None]] = []
         filled = 0
         for path in self.files:
-            bytes_left, packed = path.stat().st_size, path.suffix.lower() == ".gz"
+            with _readable(path):
+                bytes_left, packed = path.stat().st_size, path.suffix.lower() == ".gz"
             start, length = 0, bytes_left
             while not (packed or whole_files) and bytes_left > size - filled:
                 end = _line_start(path, start + size - filled)
@@ -133,12 +135,13 @@ class TextSource:
         return tuple(self._digest(path) for path in self.files)
 
     def _digest(self, path: Path) -> str:
-        state = path.stat()
         size, changed, digest = self.stamps.get(str(path.resolve()), (-1, -1, ""))
-        if (size, changed) == (state.st_size, state.st_mtime_ns):
-            return digest
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with _readable(path):
+            state = path.stat()
+            if (size, changed) == (state.st_size, state.st_mtime_ns):
+                return digest
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -151,6 +154,17 @@ class TextSource:
                 for text in document:
                     digest.update(f"{len(text)}:{text}".encode(errors="surrogatepass"))
         return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raises a DataError in place of an OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror or error})", "check the path and its permissions"
+        ) from error
 
 
 def with_stamps(source: TextSource, *files: Path) -> TextSource:
@@ -284,14 +298,15 @@ class _Span(io.RawIOBase):
 
 
 def _opened(path: Path, start: int, end: int | None) -> BinaryIO:
-    if path.suffix.lower() == ".gz":
-        return cast(BinaryIO, gzip.open(path))
-    if (start, end) == (0, None):
-        return path.open("rb")
-    file = io.FileIO(str(path))
-    file.seek(start)
-    span = io.BufferedReader(_Span(file, path.stat().st_size if end is None else end), 1 << 16)
-    return cast(BinaryIO, span)
+    with _readable(path):
+        if path.suffix.lower() == ".gz":
+            return cast(BinaryIO, gzip.open(path))
+        if (start, end) == (0, None):
+            return path.open("rb")
+        file = io.FileIO(str(path))
+        file.seek(start)
+        span = io.BufferedReader(_Span(file, path.stat().st_size if end is None else end), 1 << 16)
+        return cast(BinaryIO, span)
 
 
 def _lines(path: Path, start: int = 0, end: int | None = None) -> Iterator[str]:
