@@ -477,14 +477,14 @@ def test_jobs_give_what_one_process_gives(table, tmp_path):
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("one core cannot be shared")
     alone = run(table, tmp_path / "alone", columns=["tickets"])
-    shared = run(table, tmp_path / "shared", columns=["tickets"], jobs=2)
+    shared = run(table, tmp_path / "shared", columns=["tickets"], place=Place(jobs=2))
     for row in ("svm", "probe"):
         assert figures(shared, "tickets", row).scores == figures(alone, "tickets", row).scores
 
 
 def test_more_jobs_than_cores_are_refused_before_anything_is_written(table, tmp_path):
     with pytest.raises(UserError, match="cannot share"):
-        run(table, tmp_path / "out", jobs=1000)
+        run(table, tmp_path / "out", place=Place(jobs=1000))
     assert not (tmp_path / "out").exists()
 
 
