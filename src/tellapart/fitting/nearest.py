@@ -7,7 +7,7 @@ model's own vectors would only repeat its predictions.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,11 +96,9 @@ def nearest_texts(
     vectors, others, by = _vectors(looked_up, compared, labels, encoder)
     found: list[dict[str, list[NearText]]] = [{} for _ in classes]
     label_sets = compared.label_sets()
-    for name in sorted(wanted):
-        asking = [row for row, names in enumerate(classes[: len(looked_up)]) if name in names]
-        having = [row for row, names in enumerate(label_sets) if name in names]
-        if not having:
-            continue
+    asking_rows, having_rows = _rows_by_class(classes[: len(looked_up)]), _rows_by_class(label_sets)
+    for name in sorted(wanted & having_rows.keys()):
+        asking, having = asking_rows[name], having_rows[name]
         similarities = vectors[asking] @ others[having].T
         dense = similarities.toarray() if sparse.issparse(similarities) else similarities
         order = np.argsort(-dense, axis=1, kind="stable")[:, :_NEIGHBOURS]
@@ -110,6 +108,15 @@ def nearest_texts(
                 for near in order[place]
             ]
     return NearestTexts(found, _note(by, len(wrong), len(rows)))
+
+
+def _rows_by_class(classes: Sequence[Collection[str]]) -> dict[str, list[int]]:
+    """Returns class name to the numbers of the rows that have it, ascending."""
+    rows: dict[str, list[int]] = {}
+    for row, names in enumerate(classes):
+        for name in names:
+            rows.setdefault(name, []).append(row)
+    return rows
 
 
 def _vectors(wrong: TextSplit, train: TextSplit, labels: LabelSpace, encoder: str) -> tuple[Any, Any, str]:

@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.evaluation.confusions import from_json, to_json
 from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.predictions import wrong_rows
 from tellapart.evaluation.task import task_metrics, unseen_metrics
@@ -163,7 +164,7 @@ def run_trial(
             then(fitted)
         write_trial(trial, recipe, folder)  # before anything is sent, which may fail or take long
         if tracker is not None:
-            confusion = np.asarray(trial["confusion"]) if "confusion" in trial else None
+            confusion = from_json(trial["confusion"]) if "confusion" in trial else None
             scores = {"validation" if split is data.validation else "test": trial["metrics"]}
             tracker.finish(
                 final_metrics(scores), result_files(log / stem, fitted.labels, confusion, distances)
@@ -255,7 +256,7 @@ def _class_decisions(
     correct = (predicted == gold).reshape(len(split), -1).all(axis=1)
     return {
         "correct": np.packbits(correct).tobytes().hex(),
-        "confusion": confusion_matrix(labels, gold, predicted).tolist(),
+        "confusion": to_json(confusion_matrix(labels, gold, predicted)),
         "wrong": asdict(wrong_rows(labels, gold, logits, thresholds)),
     }
 
