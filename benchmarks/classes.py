@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from evidence import RESULTS
-from pairs import command_of, write
+from pairs import write
 from tellapart.data.examples import LabelSpace
 from tellapart.evaluation.confusions import from_json, to_json
 from tellapart.fitting.environment import environment
@@ -122,18 +122,22 @@ def main() -> None:
         "--limit", type=int, default=3600, help="seconds after which a measurement is given up"
     )
     parser.add_argument("--output", type=Path, default=RESULTS / "classes.json")
+    parser.add_argument("--resume", action="store_true", help="keep what the output file has")
     parser.add_argument("--one", help="measure PART:CLASSES in this process and print it as JSON")
     given = parser.parse_args()
     if given.one is not None:
         part, classes = given.one.split(":")
         print(json.dumps(measure(part, int(classes))))
         return
-    command = {key: value for key, value in command_of(given).items() if key != "one"}
-    result: dict[str, Any] = {"command": command, "environment": environment(), "rounds": 1, "runs": []}
+    result: dict[str, Any] = {"environment": environment(), "rounds": 1, "runs": []}
+    if given.resume and given.output.is_file():
+        result["runs"] = json.loads(given.output.read_text())["runs"]
     for classes in map(int, given.classes.split(",")):
         for part in given.parts.split(","):
-            result["runs"].append(_measured(part, classes, given.limit))
-            write(given.output, result)  # after each: a long run may be stopped
+            if (part, classes) not in {(run["part"], run["classes"]) for run in result["runs"]}:
+                result["runs"].append(_measured(part, classes, given.limit))
+                result["runs"].sort(key=lambda run: (PARTS.index(run["part"]), run["classes"]))
+                write(given.output, result)  # after each: a long benchmark may be stopped
 
 
 def _measured(part: str, classes: int, limit: int) -> dict[str, Any]:

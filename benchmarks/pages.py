@@ -17,6 +17,8 @@ from active_learning_pages import TITLE as ACTIVE_LEARNING
 from active_learning_pages import active_learning_page, has_active_learning
 from audit_pages import TITLE as AUDIT
 from audit_pages import audit_page, has_audit
+from classes_pages import TITLE as CLASSES
+from classes_pages import classes_page, has_classes
 from comparisons import COMPARISONS
 from encoder_pages import encoders_table
 from evidence import RESULTS, ROOT
@@ -319,6 +321,7 @@ def index_page() -> str:
                     "- [Training speed of TextCNN and HAN](encoder-speed.md)",
                     *(f"- [{title}]({name}.md)" for name, (title, _) in pretraining_pages().items()),
                     *([f"- [{AUDIT}](audit.md)"] if has_audit() else []),
+                    *([f"- [{CLASSES}](classes.md)"] if has_classes() else []),
                     *([f"- [{OUT_OF_SCOPE}](out-of-scope.md)"] if has_out_of_scope() else []),
                     *([f"- [{ACTIVE_LEARNING}](active-learning.md)"] if has_active_learning() else []),
                 ]
@@ -357,6 +360,8 @@ def pages() -> dict[Path, str]:
     contents[evidence / "gains.md"] = gains_page()
     if has_audit():
         contents[evidence / "audit.md"] = audit_page()
+    if has_classes():
+        contents[evidence / "classes.md"] = classes_page()
     if has_out_of_scope():
         contents[evidence / "out-of-scope.md"] = out_of_scope_page()
     if has_active_learning():

@@ -35,6 +35,9 @@ from tellapart.training.progress import show_phase
 TRIALS = "trials"
 """Folder name of the trial files."""
 
+DISTANCES_WRITTEN = 1_000
+"""Most classes with which a trial file has the final label distances."""
+
 _LATER_KEYS = {
     "windows": "none",
     "window_length": None,
@@ -157,7 +160,7 @@ def run_trial(
             metric,
             start=start,
             thresholds=fitted.decision.applied_thresholds,
-        ) | {"label_distance": None if distances is None else distances.tolist()}
+        ) | {"label_distance": _written_distances(distances)}
         if fitted.self_training is not None:
             trial["self_training"] = fitted.self_training
         if then is not None:
@@ -259,6 +262,11 @@ def _class_decisions(
         "confusion": to_json(confusion_matrix(labels, gold, predicted)),
         "wrong": asdict(wrong_rows(labels, gold, logits, thresholds)),
     }
+
+
+def _written_distances(distances: np.ndarray | None) -> list[list[float]] | None:
+    """The final label distances, unless they would be most of the file by far."""
+    return None if distances is None or len(distances) > DISTANCES_WRITTEN else distances.tolist()
 
 
 def _inputs(recipe: Recipe, source: str, rows: Mapping[str, Mapping[str, str]]) -> Fingerprint:

@@ -61,7 +61,7 @@ def check_classes(num_labels: int) -> None:
         raise RecipeError(
             f"a label distance needs a matrix of all pairs of classes, at most {MOST_CLASSES:,}, and the task has "
             f"{num_labels:,}",
-            "use another method: cross-entropy, supcon or negative-supervision",
+            "use another method: cross-entropy, contrast or negative-supervision",
         )
 
 

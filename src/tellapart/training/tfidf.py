@@ -122,7 +122,11 @@ class TfidfClassifier:
                 weight[present] = np.vstack([part.coef_ for part in fitted.estimators_])
                 bias[present] = np.concatenate([part.intercept_ for part in fitted.estimators_])
         else:
-            svm.fit(features, gold, weights)
+            with warnings.catch_warnings():
+                warnings.filterwarnings(
+                    "ignore", "The number of unique classes"
+                )  # few rows per class are meant
+                svm.fit(features, gold, weights)
             pair = len(svm.classes_) == 2  # scikit-learn has one row for two classes
             weight[svm.classes_] = np.vstack([-svm.coef_, svm.coef_]) if pair else svm.coef_
             bias[svm.classes_] = np.concatenate([-svm.intercept_, svm.intercept_]) if pair else svm.intercept_
