@@ -35,8 +35,8 @@ def classes_page() -> str:
             f"# {TITLE}",
             "Synthetic tasks of short texts: two training texts per class, and 2,000 validation and 2,000 test texts "
             "of random classes. Each line is a process of its own, `train` from the files to the report; the peak is "
-            "its resident memory, with about 400 MiB for Python and its libraries. A full matrix of the confusions of "
-            "20,000 classes would alone take 3,052 MiB.",
+            "its resident memory, with about 400 MiB for Python and its libraries. A full matrix of the confusions "
+            "of 20,000 classes would alone take 3,052 MiB.",
             markdown_table([header, *(_row(run) for run in runs)]),
             f"Measured once (rounds: {result['rounds']}), on a machine with much other work (load {min(loads):.0f} "
             f"to {max(loads):.0f} on 2 cores): the processor time says more than the seconds.",
