@@ -17,6 +17,8 @@ from active_learning_pages import TITLE as ACTIVE_LEARNING
 from active_learning_pages import active_learning_page, has_active_learning
 from audit_pages import TITLE as AUDIT
 from audit_pages import audit_page, has_audit
+from classes_pages import TITLE as CLASSES
+from classes_pages import classes_page, has_classes
 from cluster_pages import TITLE as CLUSTER
 from cluster_pages import cluster_page, has_cluster
 from comparisons import COMPARISONS
@@ -324,6 +326,7 @@ def index_page() -> str:
                     "- [Training speed of TextCNN and HAN](encoder-speed.md)",
                     *(f"- [{title}]({name}.md)" for name, (title, _) in pretraining_pages().items()),
                     *([f"- [{AUDIT}](audit.md)"] if has_audit() else []),
+                    *([f"- [{CLASSES}](classes.md)"] if has_classes() else []),
                     *([f"- [{OUT_OF_SCOPE}](out-of-scope.md)"] if has_out_of_scope() else []),
                     *([f"- [{CLUSTER}](cluster.md)"] if has_cluster() else []),
                     *([f"- [{ACTIVE_LEARNING}](active-learning.md)"] if has_active_learning() else []),
@@ -365,6 +368,8 @@ def pages() -> dict[Path, str]:
         contents[evidence / "audit.md"] = audit_page()
     if has_cluster():
         contents[evidence / "cluster.md"] = cluster_page()
+    if has_classes():
+        contents[evidence / "classes.md"] = classes_page()
     if has_out_of_scope():
         contents[evidence / "out-of-scope.md"] = out_of_scope_page()
     if has_active_learning():

@@ -7,6 +7,7 @@ from scipy.special import expit
 
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.encoders.loading import load_encoder, load_tokenizer
+from tellapart.fitting import heads
 from tellapart.fitting.fit import fit
 from tellapart.fitting.heads import start_at_frequencies
 from tellapart.fitting.tasks import Task
@@ -38,3 +39,14 @@ def test_a_random_start_of_several_labels_is_at_their_shares(topics, tiny_encode
     fitted = fit(with_values(Recipe(), [*settings, *still]), topics, tmp_path, quiet=True)
     share = torch.sigmoid(fitted.model.classifier.bias[2]).item()
     assert (abs(share - 5.5 / 21) < 1e-4) == (start == "random")
+
+
+def test_with_many_classes_every_class_has_a_row_in_the_first_classifier(monkeypatch):
+    monkeypatch.setattr(heads, "PROBE_ROWS", 4)
+    labels = torch.arange(30) % 10
+    few = heads._start_rows(labels, 10, seed=0)
+    assert few.tolist() == np.random.default_rng(0).permutation(30)[:4].tolist()
+    monkeypatch.setattr(heads, "MANY_CLASSES", 9)
+    many = heads._start_rows(labels, 10, seed=0)
+    assert many[:4].tolist() == few.tolist()
+    assert sorted(labels[many[4:]].tolist()) == sorted(set(range(10)) - set(labels[few].tolist()))

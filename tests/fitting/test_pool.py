@@ -84,7 +84,7 @@ def test_the_confusions_are_those_of_the_predicted_rows(fitted, tmp_path):
     with pytest.warns(match="they were in memory"):
         run = read_run_rows(tmp_path, dataclasses.replace(fitted.labels))
     assert run.confusions is not None
-    assert run.confusions.tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert run.confusions.toarray().tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 0]]
     assert set(run.keys) == {"a", "b"}
 
 

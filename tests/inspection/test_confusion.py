@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.sparse import csr_array
 
 from tellapart.data.examples import LabelSpace
 from tellapart.inspection.confusion import (
@@ -20,14 +21,14 @@ TAGS = LabelSpace(("a", "b", "c"), "multi_label_classification")
 
 def test_classes_that_do_not_occur_keep_their_row_and_column():
     matrix = confusion_matrix(THREE, np.array([0, 0, 1]), np.array([0, 1, 1]))
-    assert matrix.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert matrix.toarray().tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
 
 
 def test_multi_label_rows_count_missed_against_wrongly_added_labels():
     gold = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1]], dtype=np.float32)
     predicted = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1]])
     # Row 0: a found, b missed, c added. Row 1: a missed, b and c added. Row 2: c found.
-    assert confusion_matrix(TAGS, gold, predicted).tolist() == [[1, 1, 1], [0, 0, 1], [0, 0, 1]]
+    assert confusion_matrix(TAGS, gold, predicted).toarray().tolist() == [[1, 1, 1], [0, 0, 1], [0, 0, 1]]
 
 
 def test_pairs_count_both_directions_and_the_share_of_both_classes():
@@ -52,7 +53,7 @@ def test_no_errors_give_no_pairs():
 
 
 def test_row_shares_leave_empty_rows_at_zero():
-    assert row_shares(np.array([[3, 1], [0, 0]])).tolist() == [[0.75, 0.25], [0, 0]]
+    assert row_shares(np.array([[3, 1], [0, 0]]), np.arange(2)).tolist() == [[0.75, 0.25], [0, 0]]
 
 
 def test_all_classes_keep_their_order_if_there_is_room():
@@ -97,3 +98,42 @@ def test_ordered_classes_are_in_their_order_whether_all_or_some_are_chosen():
     chosen = look_alike_classes(np.arange(100).reshape(10, 10), 4, reverse).tolist()
     assert len(chosen) == 4
     assert chosen == sorted(chosen, reverse=True)
+
+
+COUNTS = arrays(np.int64, (9, 9), elements=st.sampled_from([0, 0, 0, 1, 1, 2, 7]))
+
+
+def _dense_pairs(matrix):
+    """The pairs as a full matrix ranks them."""
+    rows = matrix.sum(axis=1)
+    errors = np.triu(matrix + matrix.T, k=1)
+    rates = errors / np.maximum(rows[:, None] + rows[None, :], 1)
+    first, second = np.nonzero(errors)
+    order = np.lexsort((-rates[first, second], -errors[first, second]))
+    return [
+        ConfusedPair(a, b, matrix[a, b], matrix[b, a], rates[a, b])
+        for a, b in zip(first[order].tolist(), second[order].tolist(), strict=True)
+    ]
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(COUNTS, st.permutations(range(9)))
+def test_sparse_counts_give_the_pairs_shares_and_order_of_full_ones(matrix, shown):
+    sparse, shown = csr_array(matrix), np.array(shown[:4])
+    assert most_confused_pairs(sparse, range(9), 99) == _dense_pairs(matrix)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    assert row_shares(sparse, shown).tolist() == shares[np.ix_(shown, shown)].tolist()
+    for top in (2, 5, 9):
+        assert look_alike_classes(sparse, top).tolist() == look_alike_classes(matrix, top).tolist()
+
+
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(arrays(np.int64, (20, 2), elements=st.integers(0, 5)), st.booleans())
+def test_counts_are_those_of_a_full_matrix(rows, multi_label):
+    labels = LabelSpace(
+        tuple("abcdef"), "multi_label_classification" if multi_label else "single_label_classification"
+    )
+    gold, predicted = (np.eye(6)[column] if multi_label else column for column in rows.T)
+    expected = np.zeros((6, 6), dtype=np.int64)
+    np.add.at(expected, tuple(rows.T), 1)
+    assert confusion_matrix(labels, gold, predicted).toarray().tolist() == expected.tolist()

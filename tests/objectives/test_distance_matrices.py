@@ -3,9 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tellapart.data.examples import LabelSpace
 from tellapart.errors import RecipeError
+from tellapart.objectives import distance_matrices
 from tellapart.objectives.distance_matrices import (
     as_distance_matrix,
+    check_classes,
     counted_distance,
     hierarchy_distance,
     ordinal_distance,
@@ -13,6 +16,8 @@ from tellapart.objectives.distance_matrices import (
     static_distance,
     updated_distance,
 )
+from tellapart.objectives.label_distance import build
+from tellapart.objectives.options import LabelDistanceOptions
 
 
 def test_static_pairs_get_tau_both_ways():
@@ -94,3 +99,11 @@ def test_pair_distances_of_sets_are_means_over_label_pairs():
         for j, others in enumerate(sets):
             pairs = [matrix[one, other].item() for one in ones for other in others]
             assert distances[i, j].item() == pytest.approx(sum(pairs) / len(pairs) if pairs else 1.0)
+
+
+def test_more_classes_than_a_matrix_can_have_are_one_sentence(monkeypatch):
+    monkeypatch.setattr(distance_matrices, "MOST_CLASSES", 2)
+    check_classes(2)
+    labels = LabelSpace(("a", "b", "c"))
+    with pytest.raises(RecipeError, match="at most 2, and the task has 3"):
+        build(LabelDistanceOptions(), labels)

@@ -7,6 +7,7 @@ import warnings
 import pytest
 
 from tellapart.errors import OutputError, RecipeError, TellapartWarning, UserError
+from tellapart.execution.places import Place
 from tellapart.recipes import Recipe, with_values
 from tellapart.reproduction import cells as cells_module
 from tellapart.reproduction.cells import CellResult

@@ -5,6 +5,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
+from tellapart.training import probe as module
 from tellapart.training.probe import fit_linear
 
 
@@ -60,3 +61,27 @@ def test_the_regularisation_means_the_same_for_longer_vectors():
     np.testing.assert_allclose(
         vectors @ weight.T + bias, 100 * vectors @ longer_weight.T + longer_bias, atol=1e-2
     )
+
+
+def test_of_too_many_classes_the_nearest_mean_is_chosen(monkeypatch):
+    monkeypatch.setattr(module, "MANY_CLASSES", 2)
+    monkeypatch.setattr(module, "MOST_LOGITS", 120 * 3 - 1)
+    vectors, labels = _vectors(3)
+    labels = np.where(labels == 1, 3, labels)  # class 1 has no rows
+    weight, bias = fit_linear(vectors, labels, 4)
+    present = [0, 2, 3]
+    means = np.stack([vectors[labels == one].mean(axis=0) for one in present])
+    nearest = ((vectors[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
+    assert (vectors @ weight.T + bias).argmax(1).tolist() == np.take(present, nearest).tolist()
+    doubled = fit_linear(vectors, labels, 4, weights=np.where(np.arange(120) < 60, 2.0, 1.0))
+    repeated = fit_linear(np.concatenate([vectors[:60], vectors]), np.append(labels[:60], labels), 4)
+    means_of = [(one[0] / np.linalg.norm(one[0])) for one in (doubled, repeated)]
+    np.testing.assert_allclose(*means_of, rtol=1e-4)
+
+
+def test_many_classes_with_few_logits_are_regressed(monkeypatch):
+    vectors, labels = _vectors(3)
+    expected = fit_linear(vectors, labels, 3)
+    monkeypatch.setattr(module, "MANY_CLASSES", 2)
+    monkeypatch.setattr(module, "MOST_LOGITS", 120 * 3)
+    np.testing.assert_array_equal(fit_linear(vectors, labels, 3)[0], expected[0])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.errors import DataError, ModelError
+from tellapart.errors import DataError, ModelError, TellapartWarning
+from tellapart.training import tfidf as module
 from tellapart.training.tfidf import TfidfClassifier
 
 TEXTS = ["pay the bill", "the bill is wrong", "send my money back", "money back please"] * 3
@@ -53,3 +54,19 @@ def test_texts_without_words_and_broken_files_are_one_sentence(tmp_path):
     (tmp_path / "tfidf.json").write_text("{}")
     with pytest.raises(ModelError, match="train it again"):
         TfidfClassifier.load(tmp_path)
+
+
+def test_with_many_classes_the_rarest_terms_are_left_out_and_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MANY_CLASSES", 1)
+    monkeypatch.setattr(module, "MOST_WEIGHTS", 2 * 5)
+    labels = LabelSpace(("bill", "refund"))
+    split = TextSplit(TEXTS, labels=["bill", "bill", "refund", "refund"] * 3)
+    with pytest.warns(TellapartWarning, match="2 classes, tfidf uses the 5 most frequent terms"):
+        fitted = TfidfClassifier.fit(split, labels)
+    assert fitted.weight.shape == (2, 5)
+    assert fitted.weight.dtype == np.float32
+    assert fitted.vectoriser.vocabulary_.keys() < {"bill", "the", "the bill", "money", "back", "money back"}
+    scores = fitted.scores(split)
+    assert [labels.names[row] for row in scores.argmax(1)] == split.labels
+    fitted.save(tmp_path)
+    np.testing.assert_array_equal(TfidfClassifier.load(tmp_path).scores(split), scores)

@@ -13,6 +13,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 from tellapart.data.examples import LabelSpace
 from tellapart.errors import DataError
+from tellapart.evaluation.confusions import (
+    Confusions,
+    as_confusions,
+    cells,
+    count_cells,
+    row_sums,
+    values_at,
+)
 from tellapart.evaluation.metrics import probabilities
 
 CANDIDATES = 10
@@ -78,7 +86,7 @@ def top_two(labels: LabelSpace, logits: np.ndarray) -> TopTwo:
     return TopTwo(order[:, 0], order[:, 1], best[:, 0], best[:, 1])
 
 
-def expected_confusions(top: TopTwo, classes: int) -> np.ndarray:
+def expected_confusions(top: TopTwo, classes: int) -> Confusions:
     """Estimates a confusion matrix without labels: a row is of its second class with that class's probability.
 
     Args:
@@ -86,37 +94,38 @@ def expected_confusions(top: TopTwo, classes: int) -> np.ndarray:
         classes: K.
 
     Returns:
-        float64 (K, K), rows are the presumed gold classes.
+        Sparse float64 (K, K), rows are the presumed gold classes.
     """
-    matrix = np.zeros((classes, classes))
-    np.add.at(matrix, (top.first, top.first), top.probability)
-    np.add.at(matrix, (top.second, top.first), top.second_probability)
-    return matrix
+    gold, predicted = np.concatenate([top.first, top.second]), np.concatenate([top.first, top.first])
+    return count_cells(gold, predicted, classes, np.concatenate([top.probability, top.second_probability]))
 
 
-def pair_weights(confusions: np.ndarray) -> np.ndarray:
+def pair_weights(confusions: Any) -> Confusions:
     """Returns the weight of each pair of classes: its rate of confusions, divided by the highest rate.
 
     Args:
-        confusions: Counts or expected counts (K, K), rows are gold.
+        confusions: Counts or expected counts (K, K), dense or sparse, rows are gold.
 
     Returns:
-        Symmetric float64 (K, K), 0 to 1; all 0 without confusions.
+        Symmetric sparse float64 (K, K), 0 to 1; all 0 without confusions.
     """
-    counts = np.asarray(confusions, dtype=np.float64)
-    rows = counts.sum(axis=1)
-    both = rows[:, None] + rows[None, :]
-    rates = np.divide(counts + counts.T, both, out=np.zeros_like(counts), where=both > 0)
-    np.fill_diagonal(rates, 0.0)
-    return rates / max(rates.max(initial=0.0), np.finfo(np.float64).tiny)
+    counts = as_confusions(confusions).astype(np.float64)
+    rows = row_sums(counts)
+    first, second, errors = cells(as_confusions(counts + counts.T))
+    apart = first != second
+    first, second = first[apart], second[apart]
+    rates = errors[apart] / (rows[first] + rows[second])  # a pair with errors has rows
+    return count_cells(
+        first, second, len(rows), rates / max(rates.max(initial=0.0), np.finfo(np.float64).tiny)
+    )
 
 
-def informativeness(top: TopTwo, weights: np.ndarray) -> np.ndarray:
+def informativeness(top: TopTwo, weights: Confusions) -> np.ndarray:
     """Returns how much a label is expected to tell: one minus the margin, up to twice that for confused pairs.
 
     Args:
         top: The two most probable classes of N rows.
-        weights: Weight of each pair (K, K), 0 to 1.
+        weights: Weight of each pair, sparse (K, K), 0 to 1.
 
     Returns:
         float64 (N,), 0 to 2.
@@ -124,7 +133,7 @@ def informativeness(top: TopTwo, weights: np.ndarray) -> np.ndarray:
     References:
         Scheffer, Decomain and Wrobel 2001, Active Hidden Markov Models for Information Extraction (the margin).
     """
-    return (1 - top.margin) * (1 + weights[top.first, top.second])
+    return (1 - top.margin) * (1 + values_at(weights, top.first, top.second))
 
 
 def diverse_rows(vectors: Any, informative: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from tellapart.errors import DataError, UserError, damaged
+from tellapart.evaluation.confusions import Confusions, as_confusions, cells, pair_sums, values_at
 from tellapart.evaluation.significance import Flips, pooled_mcnemar
 from tellapart.evaluation.trials import (
     Interval,
@@ -193,7 +194,7 @@ class Comparison:
 
 def build_comparison(
     trials: Mapping[str, Sequence[Trial]],
-    confusions: Mapping[str, Sequence[np.ndarray]],
+    confusions: Mapping[str, Sequence[Any]],
     *,
     class_names: Sequence[str],
     metric: str,
@@ -210,7 +211,7 @@ def build_comparison(
 
     Args:
         trials: Method to its trials, the baseline first. Failed trials count for nothing but are kept.
-        confusions: Method to one confusion matrix (K, K; rows are gold) a finished trial.
+        confusions: Method to one confusion matrix (K, K; rows are gold; dense or sparse) a finished trial.
         class_names: The K classes.
         metric: Name of the compared metric in `METRICS`.
         source: Source of the data.
@@ -313,31 +314,40 @@ def _flips(
 
 
 def _confusable_pairs(
-    confusions: Mapping[str, Sequence[np.ndarray]], class_names: Sequence[str]
+    confusions: Mapping[str, Sequence[Any]], class_names: Sequence[str]
 ) -> tuple[ConfusablePair, ...]:
     errors = {method: _pair_errors(matrices) for method, matrices in confusions.items() if len(matrices)}
     if not errors:
         return ()
     before = next(iter(errors.values()))
     shown = _worst_pairs(before)
-    worst_after = np.max(np.stack(list(errors.values())), axis=0)
-    bad = before[shown[-1]] if shown else 0.0
-    shown += [pair for pair in _worst_pairs(worst_after - before) if worst_after[pair] >= bad]
+    worst_after = before
+    for other in errors.values():
+        worst_after = as_confusions(worst_after.maximum(other))
+    bad = _errors_of(before, shown[-1:])[0] if shown else 0.0
+    became = _worst_pairs(as_confusions(worst_after - before))
+    shown += [pair for pair, most in zip(became, _errors_of(worst_after, became), strict=True) if most >= bad]
+    listed = list(dict.fromkeys(shown))
+    columns = {method: _errors_of(mean, listed) for method, mean in errors.items()}
     return tuple(
-        ConfusablePair(
-            class_names[a], class_names[b], {method: float(mean[a, b]) for method, mean in errors.items()}
-        )
-        for a, b in dict.fromkeys(shown)
+        ConfusablePair(class_names[a], class_names[b], {method: own[row] for method, own in columns.items()})
+        for row, (a, b) in enumerate(listed)
     )
 
 
-def _pair_errors(matrices: Sequence[np.ndarray]) -> np.ndarray:
+def _pair_errors(matrices: Sequence[Any]) -> Confusions:
     """Returns the mean errors per run of each class pair, both directions summed above the diagonal (K, K)."""
-    mean = np.mean(np.stack(matrices), axis=0)
-    return np.triu(mean + mean.T, k=1)
+    first, *others = map(as_confusions, matrices)
+    return pair_sums(as_confusions(sum(others, first) / len(matrices)))
 
 
-def _worst_pairs(errors: np.ndarray) -> list[tuple[int, int]]:
-    flat = np.argsort(-errors, axis=None, kind="stable")[:PAIRS_SHOWN]
-    rows, columns = np.unravel_index(flat, errors.shape)
-    return [(int(a), int(b)) for a, b in zip(rows, columns, strict=True) if errors[a, b] > 0]
+def _errors_of(errors: Confusions, pairs: Sequence[tuple[int, int]]) -> list[float]:
+    first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return [float(one) for one in values_at(errors, first, second)]
+
+
+def _worst_pairs(errors: Confusions) -> list[tuple[int, int]]:
+    """Returns the ids of the pairs with the most errors, of equal ones the first by id."""
+    first, second, counts = cells(errors)
+    worst = np.argsort(-counts, kind="stable")[:PAIRS_SHOWN]
+    return [(int(first[row]), int(second[row])) for row in worst if counts[row] > 0]

@@ -346,7 +346,7 @@ def _single_label_metrics(labels: LabelSpace, gold: np.ndarray, logits: np.ndarr
         "expected_calibration_error": calibration_error(*confidences(labels, gold, logits)),
     }
     if labels.ranks is not None:
-        metrics |= _ordered_metrics(labels.ranks[gold], labels.ranks[predicted], len(labels))
+        metrics |= _ordered_metrics(labels.ranks[gold], labels.ranks[predicted])
     if len(labels) == 2:
         metrics["f1"] = f1[1]
         one_class = np.unique([gold, predicted]).size == 1  # undefined, and scikit-learn would warn
@@ -354,14 +354,12 @@ def _single_label_metrics(labels: LabelSpace, gold: np.ndarray, logits: np.ndarr
     return {name: float(value) for name, value in metrics.items()}
 
 
-def _ordered_metrics(gold: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
+def _ordered_metrics(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Computes the metrics of ordered classes from their ranks."""
-    from sklearn.metrics import cohen_kappa_score
-
-    kappa = 0.0  # undefined for a single class, where scikit-learn would warn
-    if np.unique([gold, predicted]).size > 1:
-        # All classes are passed, or scikit-learn would close the gaps that absent ones leave in the order.
-        kappa = cohen_kappa_score(gold, predicted, labels=range(classes), weights="quadratic")
+    # From moments: scikit-learn's cohen_kappa_score fills matrices of all pairs of classes.
+    expected = gold.var() + predicted.var() + (gold.mean() - predicted.mean()) ** 2
+    observed = ((gold - predicted) ** 2).mean()
+    kappa = 1 - observed / expected if expected else 0.0  # undefined for a single class
     return {"quadratic_kappa": kappa, "mean_absolute_error": np.abs(gold - predicted).mean()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from tellapart.objectives import Objective
 from tellapart.recipes import Recipe
 from tellapart.training.progress import Progress, rows_bar
 from tellapart.training.tfidf import CONFIG_FILE as TFIDF_CONFIG
+
+if TYPE_CHECKING:
+    from tellapart.evaluation.confusions import Confusions  # not needed to score texts
 
 
 class Scorer(TextModel, Protocol):
@@ -231,7 +234,7 @@ class Fitted:
         kept = self.outside_logits if name == "validation" else None
         return self.scores(split) if kept is None else kept
 
-    def confusion(self, split: TextSplit, logits: np.ndarray) -> np.ndarray | None:
+    def confusion(self, split: TextSplit, logits: np.ndarray) -> Confusions | None:
         """Counts the rows of each gold class by predicted class.
 
         Args:
@@ -239,7 +242,7 @@ class Fitted:
             logits: Their logits (N, K).
 
         Returns:
-            int64 (K, K) as of `tellapart.inspection.confusion.confusion_matrix`; None for numeric targets.
+            Sparse int64 (K, K) as of `tellapart.inspection.confusion.confusion_matrix`; None for numeric targets.
         """
         if self.labels.regression:
             return None

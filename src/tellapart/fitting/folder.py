@@ -328,7 +328,7 @@ def _write_report(
     errors, note = _errors(fitted, split, gold, logits, trained_rows(fitted, data))
     words = ""
     if shown == "test" or fitted.validation_logits is None:  # else the final model was trained on these rows
-        pairs = most_confused_pairs(confusion, labels.names, len(labels) ** 2)
+        pairs = most_confused_pairs(confusion, labels.names, confusion.nnz)
         words = add_words(errors, pairs, fitted, seconds=explain_seconds)
     workbench = workbench_data(
         errors,

@@ -24,7 +24,7 @@ from tellapart.objectives.options import CrossEntropyOptions, MeanSquaredErrorOp
 from tellapart.recipes import StageRecipe
 from tellapart.training.evaluating import evaluation_loss
 from tellapart.training.head import Head, train_head
-from tellapart.training.probe import fit_linear
+from tellapart.training.probe import MANY_CLASSES, fit_linear
 from tellapart.training.requirements import class_counts
 from tellapart.training.tfidf import TfidfClassifier
 
@@ -38,9 +38,9 @@ HEAD_RATE, HEAD_EPOCHS = 1e-3, 20.0
 def fit_start(stage: StageRecipe, model: Any, task: Task, seed: int) -> None:
     """Initialises the classifier by logistic regression (ridge for numeric targets) on the encoder's vectors."""
     bf16 = use_bf16(stage.precision, next(model.parameters()).device)
-    rows = np.random.default_rng(seed).permutation(len(task.train))[:PROBE_ROWS]
-    vectors = represent(model, task.train, bf16=bf16, rows=rows)
     assert task.train.labels is not None
+    rows = _start_rows(task.train.labels, len(task.labels), seed)
+    vectors = represent(model, task.train, bf16=bf16, rows=rows)
     labels = task.train.labels[rows]
     further = task.weighted_label_rows(stage.label_text_weight)
     weights = None if task.train.weights is None else task.train.weights[rows]
@@ -48,6 +48,15 @@ def fit_start(stage: StageRecipe, model: Any, task: Task, seed: int) -> None:
         vectors = np.concatenate([vectors, represent(model, further, bf16=bf16)])
         labels, weights = _with_label_rows(labels, weights, further, stage.label_text_weight)
     _set_classifier(model, _by_regression(stage, len(task.labels), vectors, labels, weights, seed))
+
+
+def _start_rows(labels: Tensor, classes: int, seed: int) -> np.ndarray:
+    """Returns `PROBE_ROWS` rows at random; with many classes also one row of each class that these lack."""
+    rows = np.random.default_rng(seed).permutation(len(labels))
+    if classes <= MANY_CLASSES or labels.ndim > 1:
+        return rows[:PROBE_ROWS]
+    _, first = np.unique(labels.numpy()[rows], return_index=True)
+    return rows[np.union1d(np.arange(min(PROBE_ROWS, len(rows))), first)]
 
 
 def start_at_frequencies(model: Any, task: Task) -> None:

@@ -7,7 +7,7 @@ model's own vectors would only repeat its predictions.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,11 +128,9 @@ def nearest_texts(
     others = train_vectors.vectors
     found: list[dict[str, list[NearText]]] = [{} for _ in classes]
     label_sets = compared.label_sets()
-    for name in sorted(wanted):
-        asking = [row for row, names in enumerate(classes[: len(looked_up)]) if name in names]
-        having = [row for row, names in enumerate(label_sets) if name in names]
-        if not having:
-            continue
+    asking_rows, having_rows = _rows_by_class(classes[: len(looked_up)]), _rows_by_class(label_sets)
+    for name in sorted(wanted & having_rows.keys()):
+        asking, having = asking_rows[name], having_rows[name]
         dense = _dense(vectors[asking] @ others[having].T)
         order = np.argsort(-dense, axis=1, kind="stable")[:, :_NEIGHBOURS]
         for place, row in enumerate(asking):
@@ -141,6 +139,15 @@ def nearest_texts(
                 for near in order[place]
             ]
     return NearestTexts(found, _note(train_vectors.by, len(wrong), len(rows)))
+
+
+def _rows_by_class(classes: Sequence[Collection[str]]) -> dict[str, list[int]]:
+    """Returns class name to the numbers of the rows that have it, ascending."""
+    rows: dict[str, list[int]] = {}
+    for row, names in enumerate(classes):
+        for name in names:
+            rows.setdefault(name, []).append(row)
+    return rows
 
 
 def training_vectors(train: TextSplit, labels: LabelSpace, encoder: str) -> TrainingVectors:

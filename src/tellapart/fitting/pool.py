@@ -35,6 +35,7 @@ from tellapart.evaluation.active_learning import (
     suggestion_table,
     top_two,
 )
+from tellapart.evaluation.confusions import Confusions, as_confusions, count_cells
 from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.fitting.loading import run_folder
 from tellapart.fitting.nearest import word_vectors
@@ -54,12 +55,12 @@ class RunRows:
     Args:
         source: Name of the training data; None if unknown.
         keys: Keys of all labelled and out-of-scope texts, see `TextSplit.keys`.
-        confusions: Confusion matrix (K, K) of the predicted rows, rows are gold; None if there are none.
+        confusions: Sparse confusion counts (K, K) of the predicted rows, rows are gold; None if there are none.
     """
 
     source: str | None = None
     keys: Collection[str] = frozenset()
-    confusions: np.ndarray | None = None
+    confusions: Confusions | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ def suggest_rows(
     check_suggests(fitted.labels)
     pool = _Pool(stream, columns, label, run.keys)
     classes = len(fitted.labels)
-    expected = np.zeros((classes, classes))
+    expected = count_cells([], [], classes, np.zeros(0))
     candidates = _Candidates(stream.schema.empty_table(), columns, CANDIDATES * count)
     where = str(stream.path)
     # Before the pool is scored: refuses columns of the names of added ones.
@@ -189,7 +190,7 @@ def suggest_rows(
     new_rows = 0
     for table, split, keys, tokenised in one_ahead(pool.new_parts(fitted, progress)):
         top = top_two(fitted.labels, fitted.scores(split, rows=tokenised, progress=progress))
-        expected += expected_confusions(top, classes)
+        expected = as_confusions(expected + expected_confusions(top, classes))
         candidates.add(table, split, keys, top)
         new_rows += len(split)
     if not new_rows:
@@ -198,7 +199,7 @@ def suggest_rows(
             f"give unlabelled texts; labels are read from the column {label}, another is named with --label",
         )
     weights = pair_weights(expected if run.confusions is None else run.confusions)
-    informative = informativeness(candidates.top, weights if weights.any() else pair_weights(expected))
+    informative = informativeness(candidates.top, weights if weights.nnz else pair_weights(expected))
     chosen = diverse_rows(_vectors(fitted, candidates.split), informative, count)
     chosen = chosen[np.argsort(candidates.top.margin[chosen], kind="stable")]
     rows, top = candidates.table.take(pa.array(chosen)), candidates.top.select(chosen)

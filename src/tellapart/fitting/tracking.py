@@ -27,6 +27,7 @@ from tellapart.errors import (
     TrackerError,
     shortened,
 )
+from tellapart.evaluation.confusions import Confusions
 from tellapart.files import write_text
 from tellapart.fitting.environment import is_main_process
 from tellapart.fitting.fitted import Fitted
@@ -268,14 +269,14 @@ def final_metrics(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float
 
 
 def result_files(
-    folder: Path, labels: LabelSpace, confusion: np.ndarray | None, distances: np.ndarray | None
+    folder: Path, labels: LabelSpace, confusion: Confusions | None, distances: np.ndarray | None
 ) -> list[Path]:
     """Writes confusion matrix, confused pairs and label distances beside a tracker's log, and returns the files.
 
     Args:
         folder: The folder to write in.
         labels: The K classes.
-        confusion: Counts (K, K), rows are gold; None without classes.
+        confusion: Sparse counts (K, K), rows are gold; None without classes.
         distances: The final label distances (K, K); None for an objective without.
 
     Raises:

@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.evaluation.confusions import from_json, to_json
 from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.predictions import wrong_rows
 from tellapart.evaluation.task import task_metrics, unseen_metrics
@@ -33,6 +34,9 @@ from tellapart.training.progress import show_phase
 
 TRIALS = "trials"
 """Folder name of the trial files."""
+
+DISTANCES_WRITTEN = 1_000
+"""Most classes with which a trial file has the final label distances."""
 
 _LATER_KEYS = {
     "windows": "none",
@@ -156,14 +160,14 @@ def run_trial(
             metric,
             start=start,
             thresholds=fitted.decision.applied_thresholds,
-        ) | {"label_distance": None if distances is None else distances.tolist()}
+        ) | {"label_distance": _written_distances(distances)}
         if fitted.self_training is not None:
             trial["self_training"] = fitted.self_training
         if then is not None:
             then(fitted)
         write_trial(trial, recipe, folder)  # before anything is sent, which may fail or take long
         if tracker is not None:
-            confusion = np.asarray(trial["confusion"]) if "confusion" in trial else None
+            confusion = from_json(trial["confusion"]) if "confusion" in trial else None
             scores = {"validation" if split is data.validation else "test": trial["metrics"]}
             tracker.finish(
                 final_metrics(scores), result_files(log / stem, fitted.labels, confusion, distances)
@@ -255,9 +259,14 @@ def _class_decisions(
     correct = (predicted == gold).reshape(len(split), -1).all(axis=1)
     return {
         "correct": np.packbits(correct).tobytes().hex(),
-        "confusion": confusion_matrix(labels, gold, predicted).tolist(),
+        "confusion": to_json(confusion_matrix(labels, gold, predicted)),
         "wrong": asdict(wrong_rows(labels, gold, logits, thresholds)),
     }
+
+
+def _written_distances(distances: np.ndarray | None) -> list[list[float]] | None:
+    """The final label distances, unless they would be most of the file by far."""
+    return None if distances is None or len(distances) > DISTANCES_WRITTEN else distances.tolist()
 
 
 def _inputs(recipe: Recipe, source: str, rows: Mapping[str, Mapping[str, str]]) -> Fingerprint:

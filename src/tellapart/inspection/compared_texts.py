@@ -72,7 +72,7 @@ class ComparedTexts:
 def compared_data(
     errors: Sequence[WrongText],
     labels: LabelSpace,
-    matrices: Mapping[str, np.ndarray],
+    matrices: Mapping[str, Any],
     note: str,
     complete: bool,
 ) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def compared_data(
     Args:
         errors: From `ComparedTexts.errors`.
         labels: The K classes.
-        matrices: Method to confusion counts (K, K), the baseline first.
+        matrices: Method to confusion counts (K, K), dense or sparse, the baseline first.
         note: How the nearest training texts were found.
         complete: Whether the predictions of all seed runs are known; without some, no text is shown, as the counts
             would favour the methods that lack them.

@@ -10,6 +10,7 @@ import numpy as np
 
 from tellapart.data.examples import LabelSpace
 from tellapart.evaluation.comparison import Comparison
+from tellapart.evaluation.confusions import Confusions, as_confusions, from_json
 from tellapart.files import file_stem, write_json
 from tellapart.inspection.figures import (
     save_comparison_plot,
@@ -20,9 +21,10 @@ from tellapart.inspection.report import write_comparison_report
 from tellapart.inspection.workbench import write_errors
 
 
-def summed_confusion(cells: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Returns the sum of the confusion matrices of a method's trials, (K, K)."""
-    return np.sum([cell["confusion"] for cell in cells], axis=0)
+def summed_confusion(cells: Sequence[Mapping[str, Any]]) -> Confusions:
+    """Returns the sum of the confusion matrices of a method's trials, sparse (K, K)."""
+    first, *others = [from_json(cell["confusion"]) for cell in cells]
+    return as_confusions(sum(others, first))
 
 
 def write_comparison(

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.sparse import csr_array
 from scipy.spatial.distance import squareform
-from sklearn.metrics import confusion_matrix as count_confusions
 
 from tellapart.data.examples import LabelSpace
+from tellapart.evaluation.confusions import (
+    Confusions,
+    among,
+    as_confusions,
+    cells,
+    count_cells,
+    pair_sums,
+    row_sums,
+    values_at,
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,7 @@ class ConfusedPair:
         return self.a_as_b + self.b_as_a
 
 
-def confusion_matrix(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def confusion_matrix(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray) -> Confusions:
     """Counts the rows of each gold class by predicted class.
 
     Single-label: entry (i, j) counts rows of class i predicted as j. Multi-label: entry (i, j) counts rows in
@@ -49,60 +61,71 @@ def confusion_matrix(labels: LabelSpace, gold: np.ndarray, predicted: np.ndarray
         predicted: The same for the predictions.
 
     Returns:
-        int64 (K, K), rows are gold.
+        Sparse int64 (K, K), rows are gold.
     """
     if not labels.multi_label:
-        return count_confusions(gold, predicted, labels=range(len(labels))).astype(np.int64)
+        return count_cells(gold, predicted, len(labels))
     wanted, given = np.asarray(gold) > 0, np.asarray(predicted) > 0
-    missed, added = wanted & ~given, given & ~wanted
-    matrix = missed.T.astype(np.float64) @ added  # float64 uses the fast matrix product; the diagonal is 0
-    np.fill_diagonal(matrix, (wanted & given).sum(axis=0))
-    return matrix.astype(np.int64)
+    missed = csr_array(wanted & ~given, dtype=np.int64)
+    added = csr_array(given & ~wanted, dtype=np.int64)
+    found = np.nonzero(wanted & given)[1]
+    return as_confusions(missed.T @ added + count_cells(found, found, len(labels)))
 
 
-def most_confused_pairs(matrix: np.ndarray, names: Sequence[str], top: int = 10) -> list[ConfusedPair]:
+def most_confused_pairs(
+    matrix: Any, names: Sequence[str], top: int = 10, rows: np.ndarray | None = None
+) -> list[ConfusedPair]:
     """Returns the pairs of classes with the most errors between them, in descending order.
 
     Args:
-        matrix: Confusion counts (K, K), rows are gold.
+        matrix: Confusion counts (K, K), dense or sparse, rows are gold.
         names: The K classes.
         top: Maximum number of pairs; pairs without errors are left out.
+        rows: Number of rows of each gold class (K,), where the matrix lacks some classes; None for its row sums.
     """
-    counts = np.asarray(matrix)
-    rows = counts.sum(axis=1)
+    counts = as_confusions(matrix)
+    sizes = row_sums(counts) if rows is None else rows
+    first, second = _ranked_pairs(counts, sizes)[:top].T
+    columns = (first, second, values_at(counts, first, second), values_at(counts, second, first))
     return [
         ConfusedPair(
             names[a],
             names[b],
-            int(counts[a, b]),
-            int(counts[b, a]),
-            float((counts[a, b] + counts[b, a]) / max(rows[a] + rows[b], 1)),
+            int(forth),
+            int(back),
+            float((forth + back) / max(sizes[a] + sizes[b], 1)),
         )
-        for a, b in _ranked_pairs(counts)[:top]
+        for a, b, forth, back in zip(*columns, strict=True)
     ]
 
 
-def _ranked_pairs(matrix: np.ndarray) -> np.ndarray:
+def _ranked_pairs(matrix: Confusions, rows: np.ndarray) -> np.ndarray:
     """Returns the ids (P, 2) of the pairs with errors: most errors first, of equal counts the highest rate."""
-    rows = matrix.sum(axis=1)
-    errors = np.triu(matrix + matrix.T, k=1)
-    rates = errors / np.maximum(rows[:, None] + rows[None, :], 1)
-    first, second = np.nonzero(errors)
-    order = np.lexsort((-rates[first, second], -errors[first, second]))
+    first, second, errors = cells(pair_sums(matrix))
+    rates = errors / np.maximum(rows[first] + rows[second], 1)
+    order = np.lexsort((-rates, -errors))
     return np.stack([first, second], axis=1)[order]
 
 
-def row_shares(matrix: np.ndarray) -> np.ndarray:
-    """Divides each row by its sum, float64 (K, K); a row without counts stays 0."""
-    counts = np.asarray(matrix, dtype=np.float64)
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+def row_shares(matrix: Any, classes: np.ndarray) -> np.ndarray:
+    """Divides the entries between some classes by the sums of their whole rows.
+
+    Args:
+        matrix: Counts (K, K), dense or sparse.
+        classes: Ids of C classes.
+
+    Returns:
+        float64 (C, C); a row without counts stays 0.
+    """
+    counts = as_confusions(matrix)
+    return among(counts, classes) / np.maximum(row_sums(counts)[classes], 1)[:, None]
 
 
-def look_alike_classes(matrix: np.ndarray, top: int, ranks: np.ndarray | None = None) -> np.ndarray:
+def look_alike_classes(matrix: Any, top: int, ranks: np.ndarray | None = None) -> np.ndarray:
     """Selects the classes to draw: those of the most similar pairs.
 
     Args:
-        matrix: Square matrix (K, K) whose off-diagonal entries grow with similarity.
+        matrix: Square matrix (K, K), dense or sparse, whose off-diagonal entries grow with similarity.
         top: Maximum number of classes.
         ranks: Rank of each class in an order, int64 (K,), `LabelSpace.ranks`; None for unordered classes.
 
@@ -111,26 +134,36 @@ def look_alike_classes(matrix: np.ndarray, top: int, ranks: np.ndarray | None = 
         `most_confused_pairs`, from the first pair on. Ordered classes are in their order. Of the others, all K keep
         their order, and a selection is ordered by hierarchical clustering, so that similar classes are adjacent.
     """
-    likeness = np.asarray(matrix, dtype=np.float64) + np.asarray(matrix, dtype=np.float64).T
-    np.fill_diagonal(likeness, 0.0)
-    classes = len(likeness)
-    chosen = np.arange(classes) if classes <= top else _classes_of_pairs(matrix, top)
+    counts = as_confusions(matrix)
+    classes = counts.shape[0]
+    chosen = np.arange(classes) if classes <= top else classes_of_pairs(counts, top)
     if ranks is not None:
         return chosen[np.argsort(ranks[chosen])]
     if classes <= top or top < 3:
         return chosen
-    among = likeness[np.ix_(chosen, chosen)]
-    distances = squareform(among.max() - among, checks=False)
+    entries = among(counts, chosen).astype(np.float64)
+    likeness = entries + entries.T
+    np.fill_diagonal(likeness, 0.0)
+    distances = squareform(likeness.max() - likeness, checks=False)
     return chosen[leaves_list(linkage(distances, method="average", optimal_ordering=True))]
 
 
-def _classes_of_pairs(matrix: np.ndarray, top: int) -> np.ndarray:
-    """Returns the ids of `top` classes, sorted: of every pair for which there is room, then the first others."""
+def classes_of_pairs(matrix: Any, top: int) -> np.ndarray:
+    """Selects the classes of the most confused pairs.
+
+    Args:
+        matrix: Counts (K, K), dense or sparse.
+        top: The number of classes.
+
+    Returns:
+        int64 ids of `top` classes, sorted: of every pair for which there is room, then the first others.
+    """
+    counts = as_confusions(matrix)
     chosen: set[int] = set()
-    for pair in _ranked_pairs(np.asarray(matrix)).tolist():
-        if len(chosen.union(pair)) <= top:
-            chosen.update(pair)
+    for a, b in _ranked_pairs(counts, row_sums(counts)).tolist():
+        if len(chosen) + (a not in chosen) + (b not in chosen) <= top:
+            chosen.update((a, b))
         if len(chosen) == top:
             break
-    others = [one for one in range(len(matrix)) if one not in chosen]
-    return np.sort(np.array([*chosen, *others[: top - len(chosen)]], dtype=np.int64))
+    others = (one for one in range(counts.shape[0]) if one not in chosen)
+    return np.sort(np.array([*chosen, *islice(others, top - len(chosen))], dtype=np.int64))

@@ -12,6 +12,7 @@ import numpy as np
 
 from tellapart.evaluation.calibration import ReliabilityBin
 from tellapart.evaluation.comparison import Comparison, MethodResult
+from tellapart.evaluation.confusions import among, as_confusions
 from tellapart.evaluation.metrics import METRICS, Metric, metric_label
 from tellapart.inspection.confusion import look_alike_classes, row_shares
 from tellapart.inspection.drawing import (
@@ -41,7 +42,7 @@ _MARKED_POINTS = 60  # longer curves have no dots
 
 
 def save_confusion_heatmap(
-    matrix: np.ndarray,
+    matrix: Any,
     names: Sequence[str],
     path: Path | str,
     title: str = "Confusion matrix",
@@ -50,7 +51,7 @@ def save_confusion_heatmap(
     """Writes a confusion matrix as PNG, each row in per cent of its gold class.
 
     Args:
-        matrix: Counts (K, K), rows are gold.
+        matrix: Counts (K, K), dense or sparse, rows are gold.
         names: The K classes.
         path: The PNG to write.
         title: Heading of the figure.
@@ -62,14 +63,11 @@ def save_confusion_heatmap(
     note = "cells: % of the gold class"
     if len(names) > CLASSES_SHOWN:
         note += f"; the {CLASSES_SHOWN} most confused of {len(names)} classes"
-    save_png(confusion_figure(matrix, names, 100 * row_shares(matrix), ranks), path, title, note)
+    save_png(confusion_figure(matrix, names, ranks, per_cent=True), path, title, note)
 
 
 def confusion_figure(
-    matrix: np.ndarray,
-    names: Sequence[str],
-    values: np.ndarray | None = None,
-    ranks: np.ndarray | None = None,
+    matrix: Any, names: Sequence[str], ranks: np.ndarray | None = None, *, per_cent: bool = False
 ) -> Figure:
     """Draws a confusion matrix: hits in one colour, errors in another.
 
@@ -77,16 +75,16 @@ def confusion_figure(
     their order. Colours follow the square root of the share of the whole row, so that rare errors are visible.
 
     Args:
-        matrix: Counts (K, K), rows are gold.
+        matrix: Counts (K, K), dense or sparse, rows are gold.
         names: The K classes.
-        values: Numbers printed in the cells (K, K), default the counts; those that round to 0 are left out.
         ranks: Ranks of ordered classes, int64 (K,), `LabelSpace.ranks`; None for unordered classes.
+        per_cent: Whether the cells hold per cent of the gold class, not counts; what rounds to 0 is left out.
     """
     shown = look_alike_classes(matrix, CLASSES_SHOWN, ranks)
-    chosen = np.ix_(shown, shown)
-    printed = (matrix if values is None else values)[chosen]
+    shares = row_shares(matrix, shown)
+    printed = 100 * shares if per_cent else among(as_confusions(matrix), shown)
     figure, axes = _draw_matrix(
-        np.sqrt(row_shares(matrix)[chosen]),
+        np.sqrt(shares),
         [[f"{value:.0f}" if value >= 0.5 else "" for value in row] for row in printed],
         [names[index] for index in shown],
         errors=~np.eye(len(shown), dtype=bool),

@@ -40,6 +40,7 @@ from tellapart.inspection.figures import (
     risk_coverage_figure,
     scatter_figure,
 )
+from tellapart.inspection.matrix_data import CLASSES_LISTED
 from tellapart.inspection.page import Bar, Link, shorten, write_page
 from tellapart.inspection.sweep_figure import sweep_figure, sweep_note
 from tellapart.inspection.workbench import pair_name, run_verdict, suspect_counts
@@ -61,7 +62,7 @@ def write_report(
     title: str,
     metrics: Mapping[str, float],
     per_class: Sequence[ClassMetrics],
-    confusion: np.ndarray,
+    confusion: Any,
     names: Sequence[str],
     training_log: Sequence[Mapping[str, Any]],
     recipe_yaml: str,
@@ -82,7 +83,7 @@ def write_report(
         title: The page's heading.
         metrics: Name to value, the main metric first.
         per_class: From `tellapart.evaluation.metrics.per_class`.
-        confusion: Counts (K, K), rows are gold, from `confusion_matrix`.
+        confusion: Counts (K, K), dense or sparse, rows are gold, from `confusion_matrix`.
         names: The K classes.
         training_log: The trainer's `state.log_history`; may be empty.
         recipe_yaml: The resolved recipe.
@@ -132,6 +133,7 @@ def write_report(
         confusion=svg(confusion_figure(confusion, names, ranks=ranks)),
         confusion_note=f"{chosen}Numbers are rows; the stronger the colour, the larger the share of the gold class.",
         classes=_class_rows(per_class, thresholds or {}),
+        classes_note=_class_note(len(per_class)),
         unlabelled=_pseudo_label_rows(self_training or {}, ordered_names),
         unlabelled_note=self_training_note,
         recipe_yaml=recipe_yaml,
@@ -323,7 +325,10 @@ def _confused_rows(
 def _class_rows(per_class: Sequence[ClassMetrics], thresholds: Mapping[str, float]) -> list[list[object]]:
     threshold = ["threshold (%)"] if thresholds else []
     rows: list[list[object]] = [["class", "rows", *threshold, "precision (%)", "recall (%)", "F1 (%)"]]
-    for entry in sorted(per_class, key=lambda entry: entry["f1"]):
+    ranked = sorted(per_class, key=lambda entry: entry["f1"])
+    if len(ranked) > CLASSES_LISTED:  # a class without rows has an F1 of 0 that says nothing
+        ranked = [entry for entry in ranked if entry["support"]] or ranked
+    for entry in ranked[:CLASSES_LISTED]:
         rows.append(
             [
                 entry["name"],
@@ -337,6 +342,12 @@ def _class_rows(per_class: Sequence[ClassMetrics], thresholds: Mapping[str, floa
     return rows
 
 
+def _class_note(classes: int) -> str:
+    if classes <= CLASSES_LISTED:
+        return "Lowest F1 first."
+    return f"Lowest F1 first. Of {classes:,} classes, the first {CLASSES_LISTED} that have rows."
+
+
 def _pseudo_label_rows(self_training: Mapping[str, Any], names: Sequence[str]) -> list[list[object]]:
     """The number of used unlabelled texts by predicted class, one column per round; empty without any round."""
     rounds = self_training.get("rounds", [])
@@ -345,6 +356,10 @@ def _pseudo_label_rows(self_training: Mapping[str, Any], names: Sequence[str]) -
     header: list[object] = ["predicted class", *(f"round {number}" for number in range(1, len(rounds) + 1))]
     most = max(1, *(max(one["per_class"].values()) for one in rounds))
     rows: list[list[object]] = [header]
+    if len(names) > CLASSES_LISTED:  # those that most texts were predicted as
+        names = sorted(names, key=lambda name: -sum(one["per_class"][name] for one in rounds))[
+            :CLASSES_LISTED
+        ]
     for name in names:
         counts = [one["per_class"][name] for one in rounds]
         rows.append([name, *(Bar(str(count), count / most) for count in counts)])

@@ -10,8 +10,10 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
+from tellapart.evaluation.confusions import as_confusions
 from tellapart.files import write_text
-from tellapart.inspection.confusion import ConfusedPair, look_alike_classes, most_confused_pairs
+from tellapart.inspection.confusion import ConfusedPair
+from tellapart.inspection.matrix_data import matrix_data, read_pairs
 
 SCHEMA_VERSION = 1
 
@@ -27,9 +29,6 @@ SUSPECT_RULE = (
     "mean cosine distance to the nearest training texts of the predicted class is at most "
     f"{SUSPECT_DISTANCE:g} times that of the gold class."
 ).replace("%", " %")
-
-CLASSES_CHOSEN = 12
-"""Classes of the matrix when the page is opened."""
 
 
 class NearText(TypedDict):
@@ -147,7 +146,7 @@ def workbench_data(
     errors: Sequence[WrongText],
     *,
     classes: Sequence[str],
-    matrices: Mapping[str, np.ndarray],
+    matrices: Mapping[str, Any],
     notes: Sequence[str] = (),
     baseline: str | None = None,
     ranks: np.ndarray | None = None,
@@ -157,7 +156,7 @@ def workbench_data(
     Args:
         errors: The wrong texts, the most important first; what exceeds `DATA_BYTES` is left out at the end.
         classes: The K classes.
-        matrices: Method to confusion counts (K, K), rows are gold; of a run a single one.
+        matrices: Method to confusion counts (K, K), dense or sparse, rows are gold; of a run a single one.
         notes: Remarks for the page.
         baseline: In comparisons the method with which the others are compared, else None.
         ranks: Ranks of ordered classes, int64 (K,), `LabelSpace.ranks`: they are listed in this order; else None.
@@ -165,7 +164,7 @@ def workbench_data(
     if ranks is not None:
         order = np.argsort(ranks)
         classes = [classes[index] for index in order]
-        matrices = {name: matrix[np.ix_(order, order)] for name, matrix in matrices.items()}
+        matrices = {name: as_confusions(matrix)[order][:, order] for name, matrix in matrices.items()}
     kept, size = [], 0
     for error in errors:
         shown = _shortened(error)
@@ -182,17 +181,15 @@ def workbench_data(
         )
     if any(error.get("suspect") for error in kept):
         said.append(SUSPECT_RULE)
-    total = sum(matrices.values(), np.zeros((len(classes),) * 2, dtype=np.int64))
+    counted, left_out = matrix_data(matrices, classes)
     return {
         "schema_version": SCHEMA_VERSION,
-        "classes": list(classes),
+        "classes": counted.pop("classes"),
         "baseline": baseline,
         "methods": list(matrices) if baseline is not None else [],
         "total": len(errors),
-        "notes": said,
-        "pairs": [[pair.a, pair.b] for pair in most_confused_pairs(total, classes, len(classes) ** 2)],
-        "chosen": [classes[index] for index in look_alike_classes(total, CLASSES_CHOSEN)],
-        "matrices": {name: _sparse(matrix) for name, matrix in matrices.items()},
+        "notes": said + left_out,
+        **counted,
         "errors": kept,
     }
 
@@ -217,12 +214,7 @@ def worst_pairs(path: Path | str, top: int) -> tuple[list[ConfusedPair], int]:
     Returns:
         The pairs, the most confused first, and the number of all confusions.
     """
-    data = json.loads(Path(path).read_text(encoding="utf-8"))
-    matrix = np.zeros((len(data["classes"]),) * 2, dtype=np.int64)
-    for cells in data["matrices"].values():
-        for gold, predicted, count in cells:
-            matrix[gold, predicted] += count
-    return most_confused_pairs(matrix, data["classes"], top), int(matrix.sum() - matrix.trace())
+    return read_pairs(json.loads(Path(path).read_text(encoding="utf-8")), top)
 
 
 def pair_name(a: str, b: str) -> str:
@@ -280,11 +272,3 @@ def _shortened(error: WrongText) -> WrongText:
         if isinstance(text, str) and len(text) > TEXT_LENGTH:
             shown[key] = text[: TEXT_LENGTH - 1] + "…"
     return shown
-
-
-def _sparse(matrix: np.ndarray) -> list[list[int]]:
-    """Returns the counts that are not 0 as [gold id, predicted id, count]."""
-    gold, predicted = np.nonzero(matrix)
-    return [
-        [int(row), int(column), int(matrix[row, column])] for row, column in zip(gold, predicted, strict=True)
-    ]

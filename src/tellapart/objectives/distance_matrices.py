@@ -19,6 +19,9 @@ from tellapart.errors import RecipeError
 
 Normalise = Literal["max", "none"]
 
+MOST_CLASSES = 5_000
+"""Most classes of a distance matrix, which then takes 100 MB."""
+
 
 def as_distance_matrix(matrix: Tensor | Sequence[Sequence[float]]) -> Tensor:
     """Checks a distance matrix given by the user.
@@ -50,6 +53,16 @@ def as_distance_matrix(matrix: Tensor | Sequence[Sequence[float]]) -> Tensor:
             "use 1 for an ordinary pair, more to push it apart harder, 0 not to push it",
         )
     return distances
+
+
+def check_classes(num_labels: int) -> None:
+    """Raises RecipeError for more classes than `MOST_CLASSES`."""
+    if num_labels > MOST_CLASSES:
+        raise RecipeError(
+            f"a label distance needs a matrix of all pairs of classes, at most {MOST_CLASSES:,}, and the task has "
+            f"{num_labels:,}",
+            "use another method: cross-entropy, contrast or negative-supervision",
+        )
 
 
 def check_size(matrix: Tensor, num_labels: int) -> None:

@@ -18,6 +18,7 @@ from tellapart.objectives.base import EncodedBatch, Objective, Requirements, Run
 from tellapart.objectives.distance_matrices import (
     Normalise,
     as_distance_matrix,
+    check_classes,
     check_size,
     counted_distance,
     hierarchy_distance,
@@ -172,6 +173,7 @@ class LabelDistance(Objective):
         if self.distances is not None:
             check_size(self.distances, run.num_labels)
             return
+        check_classes(run.num_labels)
         self.distances = self._initial_distances(run.num_labels)
         check_size(self.distances, run.num_labels)
         self.projection = projection_head(run.hidden_size, self.projection_size)
@@ -269,8 +271,10 @@ def build(options: LabelDistanceOptions, labels: LabelSpace) -> Objective:
     """Builds (1 − weight) · classification loss + weight · CLLD.
 
     Raises:
-        RecipeError: The relations of the classes that `distance` needs are unknown, or name other classes.
+        RecipeError: The relations of the classes that `distance` needs are unknown, or name other classes; or there
+            are more classes than `MOST_CLASSES`.
     """
+    check_classes(len(labels))
     main = classification_loss(options, labels, both_views=options.both_views)
     contrast = LabelDistance(
         options.distance,

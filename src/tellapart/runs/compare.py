@@ -11,6 +11,7 @@ import numpy as np
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.errors import RecipeError
 from tellapart.evaluation.comparison import Comparison, Trial, build_comparison
+from tellapart.evaluation.confusions import from_json
 from tellapart.evaluation.metrics import METRICS, find_metric, main_metric, metric_label
 from tellapart.evaluation.task import is_ranking
 from tellapart.execution.places import Place
@@ -208,7 +209,7 @@ def _compared(
             for method, its_cells in cells.items()
         },
         {
-            method: [np.asarray(cell["confusion"]) for cell in its_cells if "confusion" in cell]
+            method: [from_json(cell["confusion"]) for cell in its_cells if "confusion" in cell]
             for method, its_cells in cells.items()
         },
         class_names=labels.names,

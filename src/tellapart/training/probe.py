@@ -5,11 +5,16 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
 # Logit for labels that every row has, negated for labels that no row has; 1 - sigmoid(14) is below 1e-6.
 _CERTAIN = 14.0
+
+MANY_CLASSES, MOST_LOGITS = 1_000, 2**25
+"""With more classes than the first, rows times classes may be the second at most for a logistic regression, which
+computes all logits in every iteration."""
 
 # Candidate penalties of ridge regression, for vectors of mean squared norm 1.
 _PENALTIES = np.logspace(-4, 3, 15)
@@ -25,6 +30,8 @@ def fit_linear(
     weights: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fits a multinomial logistic regression (L-BFGS), one binary regression per label, or a ridge regression.
+
+    Beyond `MOST_LOGITS` the layer classifies by the nearest class mean, which takes one pass over the rows.
 
     Args:
         vectors: (N, d). They are scaled to a mean squared norm of 1 first, so that `regularisation` is comparable
@@ -71,9 +78,14 @@ def _fit_classes(
     if len(present) == 1:
         bias[present] = _CERTAIN
         return weight, bias
+    if len(present) > MANY_CLASSES and len(present) * len(vectors) > MOST_LOGITS:
+        weight[present], bias[present] = _class_means(vectors, labels, present, weights)
+        bias[bias == -_CERTAIN] = bias[present].min() - _CERTAIN
+        return weight, bias
     model = _regression(regularisation, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes")  # few rows per class are meant
         model.fit(vectors, labels, weights)
     if len(present) == 2:  # scikit-learn has one row for two classes: split it symmetrically
         weight[present] = np.vstack([-model.coef_, model.coef_]) / 2
@@ -81,6 +93,20 @@ def _fit_classes(
     else:
         weight[present], bias[present] = model.coef_, model.intercept_
     return weight, bias
+
+
+def _class_means(
+    vectors: np.ndarray, labels: np.ndarray, present: np.ndarray, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fits a linear discriminant whose classes share one variance in all directions: the nearest mean is chosen."""
+    place = np.searchsorted(present, labels)
+    each = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
+    rows = csr_array((each, (place, np.arange(len(labels)))), shape=(len(present), len(labels)))
+    sums = np.asarray(rows.sum(axis=1))
+    means = (rows @ vectors.astype(np.float64)) / np.where(sums > 0, sums, 1.0)[:, None]
+    squares = float(each @ ((vectors - means[place]) ** 2).sum(axis=1))
+    variance = squares / (max(each.sum() - len(present), 1.0) * vectors.shape[1]) or 1.0
+    return means / variance, -(means**2).sum(axis=1) / (2 * variance)
 
 
 def _fit_numbers(

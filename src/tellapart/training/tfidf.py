@@ -6,6 +6,7 @@ scikit-learn is imported where it is used: this module is loaded with every clas
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.errors import DataError, ModelError, UserError
+from tellapart.errors import DataError, ModelError, TellapartWarning, UserError
 from tellapart.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "tfidf.json"
 WEIGHTS_FILE = "tfidf.safetensors"
+
+MANY_CLASSES, MOST_WEIGHTS = 1_000, 2**28
+"""With more classes than the first, the weights, one per class and term, are limited to the second: 1 GiB."""
 
 # Words for scripts with spaces; character n-grams for Chinese and Japanese.
 _ANALYSERS = {"word": (1, 2), "char": (1, 3)}
@@ -36,8 +40,8 @@ class TfidfClassifier:
         analyser: `word` (1- and 2-grams) or `char` (1- to 3-grams).
         vocabulary: N-gram to column.
         idf: Inverse document frequencies (V,).
-        weight: (K, V).
-        bias: (K,).
+        weight: (K, V), float64, or float32 with more than `MANY_CLASSES` classes.
+        bias: (K,), of the same type.
     """
 
     kind = "a tfidf model"
@@ -56,7 +60,8 @@ class TfidfClassifier:
         self.labels, self.analyser = labels, analyser
         self.vectoriser = _vectoriser(analyser, vocabulary)
         self.vectoriser.idf_ = idf
-        self.weight, self.bias = weight, bias
+        # By columns: its transpose, of which scoring takes a row per term of a text, is then used without a copy.
+        self.weight, self.bias = np.asfortranarray(weight), bias
 
     @classmethod
     def fit(
@@ -69,6 +74,9 @@ class TfidfClassifier:
         weights: np.ndarray | None = None,
     ) -> TfidfClassifier:
         """Fits the model to a labelled split.
+
+        With more than `MANY_CLASSES` classes, terms beyond `MOST_WEIGHTS` are left out, the rarest first, with a
+        warning.
 
         Args:
             split: Texts (pairs are joined) and labels.
@@ -84,15 +92,25 @@ class TfidfClassifier:
         from sklearn.svm import LinearSVC
 
         texts, analyser = [*map(" ".join, zip(*split.columns, strict=True))], _analyser(split)
-        vectoriser = _vectoriser(analyser)
+        many = len(labels) > MANY_CLASSES
+        vectoriser = _vectoriser(analyser, terms=MOST_WEIGHTS // len(labels) if many else None)
         try:
             features = vectoriser.fit_transform(texts)
         except ValueError:
             raise DataError("the training texts contain no words", "check the text column") from None
+        if features.shape[1] == vectoriser.max_features:
+            warnings.warn(
+                f"With {len(labels):,} classes, tfidf uses the {features.shape[1]:,} most frequent terms: its model "
+                "has a weight per class and term.",
+                TellapartWarning,
+                stacklevel=2,
+            )
         assert split.labels is not None
         gold = labels.encode(split.labels)
         svm = LinearSVC(C=regularisation, random_state=seed)
-        weight, bias = np.zeros((len(labels), features.shape[1])), np.full(len(labels), -1.0)
+        kind = np.float32 if many else np.float64
+        weight = np.zeros((len(labels), features.shape[1]), dtype=kind, order="F")
+        bias = np.full(len(labels), -1.0, dtype=kind)
         if labels.regression:
             ridge = Ridge(alpha=1 / regularisation).fit(features, gold.astype(np.float64), weights)
             weight[:], bias[:] = ridge.coef_, ridge.intercept_
@@ -104,7 +122,11 @@ class TfidfClassifier:
                 weight[present] = np.vstack([part.coef_ for part in fitted.estimators_])
                 bias[present] = np.concatenate([part.intercept_ for part in fitted.estimators_])
         else:
-            svm.fit(features, gold, weights)
+            with warnings.catch_warnings():
+                warnings.filterwarnings(
+                    "ignore", "The number of unique classes"
+                )  # few rows per class are meant
+                svm.fit(features, gold, weights)
             pair = len(svm.classes_) == 2  # scikit-learn has one row for two classes
             weight[svm.classes_] = np.vstack([-svm.coef_, svm.coef_]) if pair else svm.coef_
             bias[svm.classes_] = np.concatenate([-svm.intercept_, svm.intercept_]) if pair else svm.intercept_
@@ -124,7 +146,9 @@ class TfidfClassifier:
         if progress is not None:
             progress(len(split))
         features = self.vectoriser.transform(map(" ".join, zip(*split.columns, strict=True)))
-        return np.asarray(features @ self.weight.T + self.bias, dtype=np.float32)
+        scores = features.astype(self.weight.dtype, copy=False) @ self.weight.T
+        scores += self.bias  # in place: with many classes these are the largest arrays
+        return np.asarray(scores, dtype=np.float32)
 
     def in_precision(
         self, precision: Literal["auto", "fp32", "bf16"], *, regression: bool
@@ -188,11 +212,17 @@ def _one_vs_rest(
         return model.fit(features, gold, sample_weight=weights)
 
 
-def _vectoriser(analyser: str, vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:
+def _vectoriser(
+    analyser: str, vocabulary: dict[str, int] | None = None, terms: int | None = None
+) -> TfidfVectorizer:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     return TfidfVectorizer(
-        analyzer=analyser, ngram_range=_ANALYSERS[analyser], sublinear_tf=True, vocabulary=vocabulary
+        analyzer=analyser,
+        ngram_range=_ANALYSERS[analyser],
+        sublinear_tf=True,
+        vocabulary=vocabulary,
+        max_features=terms,
     )
 
 

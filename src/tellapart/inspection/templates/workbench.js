@@ -28,6 +28,9 @@
   const haystacks = errors.map((error) =>
     [error.text, error.text_pair || "", ...error.gold, ...error.answers.flatMap((answer) => answer.predicted)]
       .join("\n").toLowerCase());
+  const known = new Set(data.classes); // the classes of links; of many, data.classes has not all
+  if (data.totals) errors.forEach((error) =>
+    [...error.gold, ...error.answers.flatMap((answer) => answer.predicted)].forEach((name) => known.add(name)));
   /** @type {View} */
   let view = { pair: null, show: "all", order: "listed", query: "", page: 1 };
 
@@ -128,7 +131,7 @@
   function findPair(name) {
     for (let bar = name.indexOf("|"); bar >= 0; bar = name.indexOf("|", bar + 1)) {
       const pair = [name.slice(0, bar), name.slice(bar + 1)];
-      if (pair.every((one) => data.classes.includes(one))) return pair;
+      if (pair.every((one) => known.has(one))) return pair;
     }
     return /^\d+$/.test(name) ? data.pairs[Number(name) - 1] || null : null;
   }
@@ -320,6 +323,7 @@
   function drawMatrix() {
     const cells = data.matrices[byId("method").value];
     const totals = new Map();
+    const rows = data.totals && data.totals[byId("method").value]; // of many classes, some columns are left out
     const counts = new Map(cells.map(([gold, predicted, count]) => {
       totals.set(gold, (totals.get(gold) || 0) + count);
       return [`${gold},${predicted}`, count];
@@ -333,7 +337,7 @@
     body.replaceChildren(...ids.map((gold, row) => make("tr", {},
       make("th", { scope: "row", title: names[row] }, names[row]),
       ...ids.map((predicted, column) => matrixCell(names[row], names[column],
-        counts.get(`${gold},${predicted}`) || 0, totals.get(gold))))));
+        counts.get(`${gold},${predicted}`) || 0, rows ? rows[gold] : totals.get(gold))))));
   }
 
   function startMatrix() {
