@@ -40,6 +40,7 @@ def classes_page() -> str:
             markdown_table([header, *(_row(run) for run in runs)]),
             f"Measured once (rounds: {result['rounds']}), on a machine with much other work (load {min(loads):.0f} "
             f"to {max(loads):.0f} on 2 cores): the processor time says more than the seconds.",
+            "What is not in the table, or given up, was not measured: the time on that machine did not suffice.",
             "`tfidf` trains one SVM per class on all texts, so that its time grows with classes × texts, here with "
             "the square of the classes. With more than 1,000 classes its terms are limited, see "
             "[many classes](../how-to/many-classes.md).",
