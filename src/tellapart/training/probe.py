@@ -98,14 +98,16 @@ def _fit_classes(
 def _class_means(
     vectors: np.ndarray, labels: np.ndarray, present: np.ndarray, weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fits a linear discriminant whose classes share one variance in all directions: the nearest mean is chosen."""
+    """Fits a linear discriminant whose classes share one variance: the class with the nearest mean is chosen."""
     place = np.searchsorted(present, labels)
     each = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
     rows = csr_array((each, (place, np.arange(len(labels)))), shape=(len(present), len(labels)))
     sums = np.asarray(rows.sum(axis=1))
     means = (rows @ vectors.astype(np.float64)) / np.where(sums > 0, sums, 1.0)[:, None]
     squares = float(each @ ((vectors - means[place]) ** 2).sum(axis=1))
-    variance = squares / (max(each.sum() - len(present), 1.0) * vectors.shape[1]) or 1.0
+    # Summed over the directions, not their mean: directions depend on each other, and as if they did not, almost all
+    # probabilities would be 0 or 1.
+    variance = squares / max(each.sum() - len(present), 1.0) or 1.0
     return means / variance, -(means**2).sum(axis=1) / (2 * variance)
 
 
