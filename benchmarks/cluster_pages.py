@@ -68,6 +68,7 @@ def cluster_page() -> str:
             f"{predicted['rows']:,} rows scored by a TF-IDF model. {predicted['equal_parts']} of "
             f"{predicted['parts']} parts have the same bytes, and the checksums of all rows are {same}.",
             markdown_table(scored),
+            *([predicted["remark"]] if "remark" in predicted else []),
             "```bash\npython benchmarks/cluster.py compare\npython benchmarks/cluster.py kill\n"
             f"python benchmarks/cluster.py predict --rows {predicted['rows']}\n```",
             environment_sentence(compared["environment"]) + " JSON: `benchmarks/results/cluster.json`.",
