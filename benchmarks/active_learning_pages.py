@@ -14,7 +14,7 @@ TITLE = "What to label next: suggested against random texts"
 
 FILE = "active_learning.json"
 ARMS = {"random": "random", "least-confidence": "least confidence", "suggest": "`suggest`"}
-"""How texts are chosen, and the name in tables."""
+"""Acquisition strategy to its name in tables."""
 
 
 def has_active_learning() -> bool:

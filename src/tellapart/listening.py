@@ -8,10 +8,10 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from tellapart.errors import UserError
 from tellapart.files import user_path
@@ -43,6 +43,36 @@ def check_access(host: str, token_file: str | None) -> None:
             f"on {host} the service would answer everyone who can reach this machine",
             "give --token-file FILE with an access token, or leave out --host",
         )
+
+
+class ServerSettings(Protocol):
+    """What the settings of every server have."""
+
+    @property
+    def host(self) -> str:
+        """Address to listen on."""
+
+    @property
+    def token_file(self) -> str | None:
+        """File with one access token per line; None for open access."""
+
+
+def check_settings(settings: ServerSettings, ranges: Iterable[tuple[str, float, float]]) -> None:
+    """Checks the numbers of settings, and that an address which others can reach is protected.
+
+    Args:
+        settings: The settings.
+        ranges: Name of a number, its smallest and its largest value.
+
+    Raises:
+        UserError: A number is out of its range, or the host is open to others and there is no token file.
+    """
+    for name, low, high in ranges:
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            option = "--" + name.replace("_", "-")
+            raise UserError(f"{option} cannot be {value}", f"give a number from {low} to {high}")
+    check_access(settings.host, settings.token_file)
 
 
 def read_tokens(path: str | Path) -> tuple[bytes, ...]:

@@ -13,7 +13,7 @@ from tellapart.evaluation.decision import DECISION_FILE
 from tellapart.training.tfidf import CONFIG_FILE, WEIGHTS_FILE
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".npy", ".npz", ".dill")
-"""Suffixes of files that can run code when they are loaded."""
+"""Suffixes of pickles and of archives that may hold pickles: loading them can execute code."""
 
 _NAMES = {
     *("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE", "NOTICE.txt"),
@@ -56,7 +56,7 @@ _LEARNT = ("tellapart-textcnn", "tellapart-han")  # model types with a vocabular
 
 
 def is_weights(name: str) -> bool:
-    """Whether a file of this name has the weights of a model, in a form that runs no code."""
+    """Whether a file of this name holds model weights as safetensors or ONNX, which loading does not execute."""
     return bool(_WEIGHTS.fullmatch(name)) or name == WEIGHTS_FILE
 
 
@@ -78,7 +78,7 @@ def why_left_out(name: str) -> str | None:
 
 
 def is_pickle(name: str) -> bool:
-    """Whether a file of this name can run code when it is loaded."""
+    """Whether a file of this name is a pickle, or an archive that may hold one."""
     return Path(name).suffix.lower() in PICKLES
 
 

@@ -9,7 +9,7 @@ _WORD_BEGINNINGS = {"▁", "Ġ"}
 
 
 def has_vocabulary(tokenizer: Any) -> bool:
-    """Whether a Transformers tokeniser knows any token beside its special ones.
+    """Whether the vocabulary of a Transformers tokeniser has more than special tokens.
 
     From a folder without vocabulary, Transformers makes a tokeniser that does not: every word is unknown to it, and
     a model predicts the same class for all texts of equal length.

@@ -1,1 +1,1 @@
-"""Where trials and cells run: in this process, in processes of this machine, or on a Ray cluster."""
+"""Execution backends of trials, cells and parts: in-process, worker processes, Ray."""

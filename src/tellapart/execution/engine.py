@@ -17,10 +17,10 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 CHECK_SECONDS = 5.0
-"""How often an engine with tasks is asked whether it still lives."""
+"""Interval of the health checks of an engine while tasks run, in seconds."""
 
 REPEATS = 2
-"""How often a task is run again whose machine was lost."""
+"""Maximum number of retries of a task whose worker or node was lost."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

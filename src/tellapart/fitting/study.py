@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,9 +195,14 @@ class SweepStudy:
     def _untried(self, places: Sequence[optuna.trial.FrozenTrial]) -> dict[str, Any]:
         """The first combination of the grid that no trial has; several at a time may finish in any order."""
         assert self.grid is not None
-        tried = [place.params for place in places]
-        rows = ({path: _choice(value) for path, value in row.items()} for row in self.grid)
-        return next(row for row in rows if row not in tried)
+        tried = Counter(json.dumps(place.params, sort_keys=True) for place in places)
+        for row in self.grid:
+            choices = {path: _choice(value) for path, value in row.items()}
+            key = json.dumps(choices, sort_keys=True)
+            if not tried[key]:
+                return choices
+            tried[key] -= 1  # values that are equal are combinations of their own
+        raise AssertionError("more trials than combinations")
 
     def _repeated(self, handle: optuna.Trial) -> bool:
         """Ends a trial with already tried values at their score instead of training again."""

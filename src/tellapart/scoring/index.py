@@ -23,19 +23,6 @@ INDEX = "_parts.json"
 _REMEDY = "choose another --output, or begin again with --overwrite"
 
 
-class IndexedFile(BaseModel):
-    """A file of the input, see `tellapart.scoring.units.InputFile`."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    kind: str
-    size: int
-    changed: int
-    sample: str
-    rows: int
-
-
 class IndexedPart(BaseModel):
     """A part: its file, and the rows that it holds, the first counted from 0."""
 
@@ -84,13 +71,8 @@ class PartsIndex(BaseModel):
     text_pair: str | None = None
     columns: list[IndexedColumn]
     input_schema: str
-    files: list[IndexedFile]
+    files: list[InputFile]
     parts: list[IndexedPart]
-
-    @property
-    def input_files(self) -> tuple[InputFile, ...]:
-        """The files as `tellapart.scoring.surveys.survey` returns them."""
-        return tuple(InputFile(**dict(file)) for file in self.files)
 
     @property
     def schema(self) -> pa.Schema:

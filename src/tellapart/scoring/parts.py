@@ -21,7 +21,6 @@ from tellapart.fitting.folder import LOCK, claimed
 from tellapart.fitting.loading import trained_columns
 from tellapart.scoring.index import (
     INDEX,
-    IndexedFile,
     PartsIndex,
     check_same_files,
     encoded_schema,
@@ -190,7 +189,7 @@ class PartsRun:
             text_pair=columns.text_pair,
             columns=indexed_columns(self.scorer.schema),
             input_schema=encoded_schema(self.surveyed.schema),
-            files=[IndexedFile(**vars(file)) for file in self.surveyed.files],
+            files=list(self.surveyed.files),
             parts=indexed_parts(self.units()),
         )
         write_index(self.folder, index)
@@ -306,7 +305,7 @@ def _surveyed_before(
     )
     request.fingerprint(columns).check(before.fingerprint, f"the run in {folder}")
     check_same_files(before, inputs, folder)
-    return Survey(columns, before.schema, before.input_files)
+    return Survey(columns, before.schema, tuple(before.files))
 
 
 def _earlier_index(folder: Path) -> PartsIndex | None:

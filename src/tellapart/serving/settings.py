@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tellapart.errors import MissingDependencyError, UserError
-from tellapart.listening import check_access, read_tokens
+from tellapart.errors import MissingDependencyError
+from tellapart.listening import check_settings, read_tokens
 
 if TYPE_CHECKING:
     from tellapart.encoders.precision import Precision
@@ -60,12 +60,7 @@ class ServeSettings:
     timeout: float = 30.0
 
     def __post_init__(self) -> None:
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                option = "--" + name.replace("_", "-")
-                raise UserError(f"{option} cannot be {value}", f"give a number from {low} to {high}")
-        check_access(self.host, self.token_file)
+        check_settings(self, _RANGES)
 
     def tokens(self) -> tuple[bytes, ...]:
         """Reads the access tokens; empty without a token file.

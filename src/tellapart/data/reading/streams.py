@@ -32,7 +32,7 @@ ROWS_A_PART = 8192
 """Rows that are read, predicted and written together: enough for batches of similar length."""
 
 CSV_BLOCK_BYTES = 1 << 20
-"""Bytes of a CSV or TSV file that are parsed at once, unless a row is longer."""
+"""Size of the blocks in which CSV and TSV files are parsed, in bytes; a longer row is a block of its own."""
 
 _TOO_LONG = (
     "straddling object",
@@ -186,7 +186,7 @@ def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
 
 
 def _is_streamed(path: Path, kind: str) -> bool:
-    """Whether a file is read in blocks: if it is large, and of a format that can be."""
+    """Whether a file is streamed in blocks: large files, of formats that allow it."""
     compressed = kind == "Parquet" or path.suffix.lower() == ".gz"
     small = path.stat().st_size * (_COMPRESSION if compressed else 1) <= STREAM_BYTES
     return not small and kind in _BLOCKS
