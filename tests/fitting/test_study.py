@@ -72,6 +72,19 @@ def test_of_a_grid_that_is_cut_short_more_can_be_tried_later(tmp_path):
     assert len(first) == 3
 
 
+def test_a_grid_of_which_several_run_at_once_goes_on_with_those_that_no_trial_has(tmp_path):
+    space = [SearchSpace("x", values=tuple(range(6)))]
+    with _search(tmp_path, space) as search:
+        open_trials = search.open_trials(at_once=True)
+        lost, done, last = next(open_trials), next(open_trials), next(open_trials)
+        assert len({one.parameters["x"] for one in (lost, done, last)}) == 3
+        for one in (last, done):  # in another order than they began in; the first is lost
+            search.complete(one, {0: 0.5}, 1.0)
+    with _search(tmp_path, space) as search:
+        rest = _run(search)
+    assert sorted([done.parameters["x"], last.parameters["x"], *(one["x"] for one in rest)]) == list(range(6))
+
+
 @pytest.mark.parametrize("trials", [None, 5])
 def test_a_range_with_no_more_values_than_trials_is_gone_through_value_by_value(tmp_path, trials):
     with _search(tmp_path, [SearchSpace("x", low=4, high=20, step=4)], trials=trials) as search:

@@ -10,7 +10,7 @@ import pytest
 from tellapart.data.reading.columns import ColumnNames, Columns
 from tellapart.errors import DataError
 from tellapart.scoring.inputs import list_inputs
-from tellapart.scoring.scorer import PartScorer, PartSummary, ScoringOptions, score_unit
+from tellapart.scoring.scorer import PartScorer, PartSummary, ScoringOptions
 from tellapart.scoring.surveys import survey
 from tellapart.scoring.units import planned_units
 
@@ -36,7 +36,7 @@ def test_the_order_of_the_units_and_the_process_change_no_byte(model, work):
     last = units[-1]
     Path(last.output).unlink()
     given, alone, wanted = pickle.loads(pickle.dumps((model, last, options)))  # as another process gets them
-    summary = pickle.loads(pickle.dumps(score_unit(given, alone, wanted)))
+    summary = pickle.loads(pickle.dumps(PartScorer(given, wanted)(alone)))
     assert summary == PartSummary("part-00003-00000.parquet", 10)
     assert (summary, Path(last.output).read_bytes()) == first[last.output]
 

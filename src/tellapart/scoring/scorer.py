@@ -153,18 +153,6 @@ def check_weights(scorer: PartScorer, weights: str, folder: Path) -> None:
         )
 
 
-def score_unit(model: str | Path, unit: Unit, options: ScoringOptions) -> PartSummary:
-    """Loads a model and scores one unit, in any process: all arguments and the result can be pickled.
-
-    For more than one unit keep a `PartScorer`, which loads the model once.
-
-    Raises:
-        UserError: As for `PartScorer`.
-        OutputError: The part cannot be written.
-    """
-    return PartScorer(model, options)(unit)
-
-
 class _UnitReader:
     """Reads the rows of units; consecutive units of a file are read in one pass.
 
