@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from tellapart.data.examples import TextData
 from tellapart.errors import OutputError, TellapartError, TrackerError, UserError
 from tellapart.execution.engine import Engine, schedule
 from tellapart.fitting.self_training import Pretrainer
@@ -75,7 +76,7 @@ class TrialTask:
     """
 
     recipe: Recipe
-    data: Any
+    data: TextData
     metric: str
     folder: Path | None
     directory: str
