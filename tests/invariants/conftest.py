@@ -19,7 +19,11 @@ from safetensors.torch import load_file
 
 from tellapart.cli import main
 
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+ENVIRONMENT = os.environ | {
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # see docs/how-to/several-processes.md
+}
 
 
 SEVERAL = """
@@ -34,26 +38,14 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
-def _started(*program: str, nodes: int = 1, restarts: int = 0) -> list[subprocess.Popen[str]]:
-    """Starts a program on two processes: of one node, or of two, which find each other as machines would."""
-    options = ["--standalone", "--nproc_per_node=2"]
-    if nodes > 1:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            meeting = f"127.0.0.1:{unused.getsockname()[1]}"
-        options = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", f"--rdzv_endpoint={meeting}"]
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        *options,
-        f"--max_restarts={restarts}",
-        *program,
-    ]
-    return [
-        subprocess.Popen(launcher, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(nodes)
-    ]
+def _started(
+    *program: str, options: Sequence[str] = ("--standalone", "--nproc_per_node=2")
+) -> subprocess.Popen[str]:
+    """Starts torchrun with a program, on two processes of this machine or as the options say."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", *options, *program]
+    return subprocess.Popen(
+        launcher, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def _finished(started: Sequence[subprocess.Popen[str]]) -> None:
@@ -68,13 +60,9 @@ def _finished(started: Sequence[subprocess.Popen[str]]) -> None:
 
 @pytest.fixture(scope="session")
 def command() -> Callable[..., None]:
-    """Runs `tellapart` with the arguments: here, on one thread, or on several processes that torchrun starts."""
+    """Runs `tellapart` with the arguments, here and on one thread."""
 
-    def run(*arguments: object, ranks: int = 1) -> None:
-        if ranks > 1:
-            assert ranks == 2
-            _finished(_started("-m", "tellapart", *map(str, arguments)))
-            return
+    def run(*arguments: object) -> None:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # as in the other processes: sums are split by threads
         try:
@@ -89,18 +77,27 @@ def command() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def commands_on_two(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sequence[Sequence[str]]], None]:
-    """Runs `tellapart` several times on two nodes that are started once, which takes longer than the runs."""
+    """Runs `tellapart` several times on two processes that are started once, which takes longer than the runs."""
     program = tmp_path_factory.mktemp("several") / "several.py"
     program.write_text(SEVERAL)
-    return lambda runs: _finished(_started(str(program), json.dumps(runs), nodes=2))
+    return lambda runs: _finished([_started(str(program), json.dumps(runs))])
 
 
 @pytest.fixture(scope="session")
 def command_that_loses_a_process() -> Callable[[Sequence[str], Path], None]:
-    """Runs `tellapart` on two nodes; the process of one is killed at the first checkpoint, and both start again."""
+    """Runs `tellapart` on two nodes, which find each other as machines would.
+
+    The process of one is killed at the first checkpoint, and both start again.
+    """
 
     def run(arguments: Sequence[str], checkpoints: Path) -> None:
-        nodes = _started("-m", "tellapart", *arguments, nodes=2, restarts=1)
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            meeting = f"127.0.0.1:{unused.getsockname()[1]}"
+        options = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", f"--rdzv_endpoint={meeting}"]
+        nodes = [
+            _started("-m", "tellapart", *arguments, options=[*options, "--max_restarts=1"]) for _ in range(2)
+        ]
         deadline = time.monotonic() + 240
         while not [*checkpoints.glob("checkpoint-*")] and time.monotonic() < deadline:
             assert not any(node.poll() for node in nodes), "the run ended before a process could be killed"

@@ -57,65 +57,50 @@ METHODS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.fixture(scope="module")
-def runs_on(steady_encoder, plainly, ticket_file, tmp_path_factory):
-    """The command lines of all methods for a number of processes, by name, and the folder of each run."""
+def run_of(steady_encoder, plainly, ticket_file, tmp_path_factory):
+    """The command line of a method for a number of processes, and the folder of its run."""
     root = tmp_path_factory.mktemp("runs")
 
-    def arguments(ranks: int) -> dict[str, tuple[Path, list[str]]]:
-        runs = {}
-        for name, options in METHODS.items():
-            folder = root / f"{name} on {ranks}"
-            runs[name] = (
-                folder,
-                [
-                    *("train", str(ticket_file), *plainly, *options, "--encoder", steady_encoder),
-                    *(f"--method={name.split()[0]}", "--epochs=5", f"--batch-size={16 // ranks}"),
-                    f"--set=stages.0.trainer.bucket_window={8 * ranks}",
-                    *("--output", str(folder)),
-                ],
-            )
-        return runs
+    def line(name: str, ranks: int, *options: str, batch_size: int = 16) -> tuple[Path, list[str]]:
+        folder = root / f"{name} on {ranks} {' '.join(options)}"
+        return folder, [
+            *("train", str(ticket_file), *plainly, *METHODS[name], *options, "--encoder", steady_encoder),
+            *(f"--method={name.split()[0]}", "--epochs=5", f"--batch-size={batch_size // ranks}"),
+            f"--set=stages.0.trainer.bucket_window={8 * ranks}",
+            *("--output", str(folder)),
+        ]
 
-    return arguments
+    return line
+
+
+def _in_chunks(run_of, ranks: int, chunk: int | None) -> tuple[Path, list[str]]:
+    cache = "null" if chunk is None else str(chunk)
+    return run_of("label-distance", ranks, f"--set=stages.0.gradient_cache={cache}", batch_size=32)
 
 
 @pytest.fixture(scope="module")
-def on_two(runs_on, commands_on_two) -> dict[str, Path]:
-    """The folders of runs of all methods on two processes."""
-    runs = runs_on(2)
+def on_two(run_of, commands_on_two) -> dict[str, Path]:
+    """The folders of runs on two processes: of all methods, and of one with batches in chunks."""
+    runs = {name: run_of(name, 2) for name in METHODS} | {"chunks": _in_chunks(run_of, 2, 5)}
     commands_on_two([arguments for _, arguments in runs.values()])
     return {name: folder for name, (folder, _) in runs.items()}
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_two_processes_step_like_one(command, weights, runs_on, on_two, name):
-    folder, arguments = runs_on(1)[name]
+def test_two_processes_step_like_one(command, weights, run_of, on_two, name):
+    folder, arguments = run_of(name, 1)
     command(*arguments)
     _assert_same(weights(folder), weights(on_two[name]))
 
 
-def test_a_batch_in_chunks_steps_like_one_pass_on_one_process_and_on_two(
-    command, weights, steady_encoder, plainly, ticket_file, tmp_path
-):
+def test_a_batch_in_chunks_steps_like_one_pass_on_one_process_and_on_two(command, weights, run_of, on_two):
     """With two views and a projection that learns; the last batch does not fill the chunks."""
-    for name, ranks, cache in (("whole", 1, "null"), ("chunks", 1, "10"), ("ranks", 2, "5")):
-        command(
-            "train",
-            ticket_file,
-            *plainly,
-            "--encoder",
-            steady_encoder,
-            "--method=label-distance",
-            "--epochs=3",
-            f"--batch-size={32 // ranks}",
-            f"--set=stages.0.trainer.bucket_window={4 * ranks}",
-            f"--set=stages.0.gradient_cache={cache}",
-            "--output",
-            tmp_path / name,
-            ranks=ranks,
-        )
-    _assert_same(weights(tmp_path / "whole"), weights(tmp_path / "chunks"))
-    _assert_same(weights(tmp_path / "whole"), weights(tmp_path / "ranks"))
+    found = {"two processes": on_two["chunks"]}
+    for chunk in (None, 10):
+        found[chunk], arguments = _in_chunks(run_of, 1, chunk)
+        command(*arguments)
+    _assert_same(weights(found[None]), weights(found[10]))
+    _assert_same(weights(found[None]), weights(found["two processes"]))
 
 
 @pytest.mark.parametrize(

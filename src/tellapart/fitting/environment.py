@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,10 @@ import torch
 import transformers
 
 import tellapart
-from tellapart.errors import UserError
+from tellapart.errors import TellapartWarning, UserError, shortened
+
+# What torchrun, with its addresses kept over restarts, needs to be told: see `connect`.
+_FRESH_ADDRESSES = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"
 
 
 def environment() -> dict[str, Any]:
@@ -69,6 +73,44 @@ def check_single_process(what: str) -> None:
     """
     if process_count() > 1:
         raise UserError(f"{what} runs in one process", "start it without torchrun or accelerate launch")
+
+
+def connect() -> None:
+    """Connects this process to the others that torchrun started with it; does nothing for a single process.
+
+    Training arguments would connect later, and what fails then would be taken for a mistake in the arguments.
+
+    Over a restart torchrun keeps the store of the addresses of its processes (PyTorch 2.13, rendezvous c10d): a
+    process that is faster than the others finds the addresses of those that died, and machines that change their
+    ranks wait at different stores. That cannot be mended from within; a run that may be restarted warns.
+
+    Raises:
+        UserError: The processes did not find each other.
+    """
+    if process_count() == 1:
+        return
+    from accelerate import PartialState  # slow to import; scoring does without
+
+    from tellapart.encoders.precision import default_device
+
+    shares = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0"))
+    if shares and restarts and is_main_process():
+        warnings.warn(
+            f"torchrun may not find its processes again after a restart: set {_FRESH_ADDRESSES} where it is started, "
+            "on every machine.",
+            TellapartWarning,
+            stacklevel=2,
+        )
+    try:
+        PartialState(cpu=default_device() == "cpu")
+    except RuntimeError as error:  # the base of the errors of torch.distributed
+        reason = shortened(" ".join(str(error).split()).rstrip("."), 200)
+        remedy = f", and set {_FRESH_ADDRESSES} for restarts" if shares and restarts else ""
+        raise UserError(
+            f"the {process_count()} processes of this run could not connect to each other ({reason})",
+            f"check that all of them run and that their machines reach each other on any port{remedy}",
+        ) from None
 
 
 def wait_for_all() -> None:

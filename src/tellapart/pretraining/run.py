@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import transformers
-from accelerate import PartialState
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from tellapart.encoders.precision import default_device
 from tellapart.errors import DataError, RecipeError
 from tellapart.files import write_json, write_text
-from tellapart.fitting.environment import environment, is_main_process, process_count
+from tellapart.fitting.environment import connect, environment, is_main_process, process_count
 from tellapart.fitting.fingerprints import (
     Fingerprint,
     add_resolved,
@@ -126,10 +125,8 @@ def pretrain(
     quiet = quiet or not is_main_process()
     if recipe.texts is None:
         raise RecipeError("no texts were given", "give a file or a folder as the first argument")
+    connect()  # before one of them reads all texts: the others do not wait for long
     check_trainer_options(recipe.trainer, transformers.TrainingArguments, _OWN_ARGUMENTS)
-    if process_count() > 1:
-        # Connected before one of them reads all texts: the others do not wait for long to connect.
-        PartialState(cpu=default_device() == "cpu")
     with claimed(
         output, resume=resume, overwrite=overwrite, inputs=(recipe.texts, recipe.encoder, recipe.generator)
     ) as folder:

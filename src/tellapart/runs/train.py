@@ -15,7 +15,7 @@ from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.task import seen_note, task_metrics, unseen_metrics
 from tellapart.fitting.abstaining import abstention_reports
 from tellapart.fitting.decisions import decision_metrics
-from tellapart.fitting.environment import environment, is_main_process, process_count
+from tellapart.fitting.environment import connect, environment, is_main_process, process_count
 from tellapart.fitting.fingerprints import check_resumed, recipe_fingerprint
 from tellapart.fitting.fit import Announce, fit
 from tellapart.fitting.folder import CHECKPOINTS, claimed, inputs_of, write_run
@@ -87,6 +87,7 @@ def train(
     """
     check_tracker(track)
     check_merge(recipe, trials, merge)
+    connect()
     with claimed(
         output, resume=resume, overwrite=overwrite, inputs=(recipe_file, *inputs_of(recipe))
     ) as folder:
