@@ -43,7 +43,7 @@ def arms_of(declared: dict[str, Any], name: str) -> dict[str, str]:
 def recipe_for(declared: dict[str, Any], name: str) -> Recipe:
     """The data, encoder and schedule that all arms of a set share, with its first seed."""
     given = declared["sets"][name]
-    return validated({"seed": declared["first_seed"], **given["recipe"]})
+    return validated({"seed": given.get("first_seed", declared["first_seed"]), **given["recipe"]})
 
 
 def run(name: str, arms: dict[str, str], trials: int) -> None:

@@ -110,9 +110,21 @@ class KilledError(Exception):
     """The end of a process."""
 
 
-@pytest.mark.parametrize("kept", [1, 2])
-def test_a_killed_run_resumes_to_the_same_model(few, kept, monkeypatch, tmp_path):
-    rounds = with_values(few, ["self_training.rounds=2"])
+TWO_ROUNDS = ["self_training.rounds=2"]
+ONCE_MORE = ["data.validation_in_training=true", "stages.0.selection=last"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept", "missing"),
+    [
+        (TWO_ROUNDS, 1, ["round-1", "round-2"]),
+        (TWO_ROUNDS, 2, ["round-2"]),
+        # The teacher and the student without the validation rows, the teacher with them.
+        (ONCE_MORE, 4, ["round-1", "round-1/refit"]),
+    ],
+)
+def test_a_killed_run_resumes_to_the_same_model(few, settings, kept, missing, monkeypatch, tmp_path):
+    rounds = with_values(few, settings)
     whole = train(rounds, tmp_path / "whole", quiet=True)
     original, calls = fitting._again, []
 
@@ -133,7 +145,7 @@ def test_a_killed_run_resumes_to_the_same_model(few, kept, monkeypatch, tmp_path
 
     monkeypatch.setattr(fitting, "_again", counted)
     resumed = train(rounds, tmp_path / "run", resume=True, quiet=True)
-    assert [folder.name for folder in seen] == ["round-0", "round-1", "round-2"][kept:]
+    assert [folder.relative_to(tmp_path / "run" / "checkpoints").as_posix() for folder in seen] == missing
     assert resumed.metrics["self_training"] == whole.metrics["self_training"]
     assert resumed.metrics["test"] == whole.metrics["test"]
     models = [tmp_path / name / "model" / "model.safetensors" for name in ("whole", "run")]
@@ -313,18 +325,48 @@ def test_without_labelled_rows_the_label_texts_are_the_training_rows(few, tmp_pa
         fit(with_values(none, ["data.label_texts=none"]), data, tmp_path, quiet=True)
 
 
-def test_only_the_last_student_is_trained_on_the_validation_rows_in_the_end(few, trained, tmp_path):
+def _texts(split: TextSplit, *others: TextSplit) -> list[str]:
+    return [text for each in (split, *others) for text in each.texts]
+
+
+def test_the_rounds_run_again_with_the_validation_rows(few, trained, tmp_path):
+    """Thresholds and validation metrics come from classifiers that have not seen the validation rows."""
     chosen = with_values(few, ["data.validation_in_training=true", "self_training.weight=0.5"])
     data = load_data(chosen)
     fitted = fit(chosen, data, tmp_path, quiet=True)
-    teacher, student, first, second = trained  # the student is trained twice
-    assert [each[0].data.validation_in_training for each in trained] == [False, True, False, False]
-    assert student[1] == first[1]
-    assert len(teacher[1]) == len(data.train)
-    assert second[1].texts == [*first[1].texts, *data.validation.texts]
-    assert len(second[2]) == len(second[1])
-    assert fitted.validation_logits is not None
-    assert fitted.self_training["rounds"][0]["used"] > 0
+    # The second teacher is a fit of its own, with a first and a second training.
+    teacher, student, second_teacher, _, refit_teacher, refit_student = trained
+    for _, split, _ in (teacher, student, second_teacher):
+        assert not set(split.texts) & set(data.validation.texts)
+    assert [each[0].data.validation_in_training for each in trained] == [False, False, True, *[False] * 3]
+    assert refit_teacher[1].texts == _texts(data.train, data.validation)
+    (before,), (report,) = fitted.self_training["rounds_before_refit"], fitted.self_training["rounds"]
+    assert len(student[1]) == len(data.train) + before["used"]
+    rows = len(data.train) + report["used"]
+    assert refit_student[1].texts[: len(data.train)] == data.train.texts
+    assert set(refit_student[1].texts[len(data.train) : rows]) < set(data.unlabelled.texts)
+    assert refit_student[1].texts[rows:] == data.validation.texts
+    assert len(refit_student[2]) == len(refit_student[1])
+    assert "teacher_validation" in before
+    assert "teacher_validation" not in report  # it has seen these rows
+    alone = fit(with_values(chosen, ["data.validation_in_training=false"]), data, tmp_path, quiet=True)
+    assert np.array_equal(fitted.validation_logits, alone.scores(data.validation))
+    assert not _equal(fitted.model, alone.model)
+    assert fitted.self_training["rounds_before_refit"] == alone.self_training["rounds"]
+
+
+def test_where_nothing_is_selected_the_rounds_with_the_validation_rows_are_enough(few, trained, tmp_path):
+    chosen = with_values(few, ["data.validation_in_training=true", "stages.0.selection=average"])
+    data = load_data(chosen)
+    whole = fit(chosen, data, tmp_path / "whole", quiet=True)
+    assert len(trained) == 5  # without the first training of the second teacher
+    trained.clear()
+    quick = fit(chosen, data, tmp_path / "quick", quiet=True, validated=False)
+    assert [set(data.validation.texts) <= set(split.texts) for _, split, _ in trained] == [False, True] * 2
+    assert _equal(whole.model, quick.model)
+    assert quick.validation_logits is None
+    assert quick.self_training["rounds"] == whole.self_training["rounds"]
+    assert "rounds_before_refit" not in quick.self_training
 
 
 def test_runs_with_unlabelled_texts_are_not_merged(few, tmp_path):

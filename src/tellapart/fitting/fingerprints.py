@@ -24,7 +24,7 @@ from tellapart.recipes.private_options import refuse_private
 FINGERPRINT = "fingerprint.json"
 """File of a run folder with the fingerprint of the run."""
 
-CODE = 2
+CODE = 3
 """Raised with every change after which equal settings and rows give other results."""
 
 _OPEN = (None, "auto")  # values that a run decides

@@ -105,6 +105,7 @@ def fit(
             resume=resume,
             resumable=resumable,
             quiet=quiet,
+            validated=validated,
         )
     if recipe.data.validation_in_training:
         if not validated and selects_nothing(recipe):

@@ -107,18 +107,43 @@ def fit_twice(
         targets: Target probabilities of the training rows (N, K), or None.
         weights: Weights of the training rows (N,), or None.
     """
-    validation = rows.validation
-    assert validation is not None
+    first = first_training(recipe, data, rows, folder, train, targets, weights)
+    return second_training(first, recipe, rows, folder, train, targets, weights)
+
+
+def first_training(
+    recipe: Recipe,
+    data: TextData,
+    rows: TextData,
+    folder: Path,
+    train: Callable[..., Fitted],
+    targets: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> Fitted:
+    """Trains without the validation rows, and keeps the logits of these. The arguments are those of `fit_twice`."""
+    assert rows.validation is not None
     first = train(without_refit(recipe), data, folder, targets=targets, weights=weights)
     outside = rows.out_of_scope.get("validation")
-    first = replace(
+    return replace(
         first,
-        validation_logits=first.scores(validation),
+        validation_logits=first.scores(rows.validation),
         outside_logits=None if outside is None else first.scores(outside),
     )
+
+
+def second_training(
+    first: Fitted,
+    recipe: Recipe,
+    rows: TextData,
+    folder: Path,
+    train: Callable[..., Fitted],
+    targets: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> Fitted:
+    """Trains again as `first_training` decided, with the validation rows; the arguments are those of `fit_twice`."""
     assert first.recipe is not None
     with part_of_run("refit with the validation rows"):
-        second = _second_training(first.recipe, rows, folder, train, targets, weights, until=first.shares)
+        second = _with_all_rows(first.recipe, rows, folder, train, targets, weights, until=first.shares)
     first = replace(first, recipe=first.recipe.model_copy(update={"data": recipe.data}))
     return refitted(first, second, rows)
 
@@ -157,12 +182,12 @@ def fit_once(
         for stage in recipe.stages
     ]
     decided = recipe.model_copy(update={"stages": stages})
-    fitted = _second_training(decided, rows, folder, train, targets, weights)
+    fitted = _with_all_rows(decided, rows, folder, train, targets, weights)
     assert fitted.recipe is not None
     return replace(fitted, recipe=fitted.recipe.model_copy(update={"data": recipe.data}))
 
 
-def _second_training(
+def _with_all_rows(
     first: Recipe,
     rows: TextData,
     folder: Path,

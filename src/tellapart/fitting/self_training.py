@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,11 +22,18 @@ from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.propagation import certain_targets, propagated_logits
 from tellapart.fitting.pseudo_labels import PseudoLabels, pseudo_labelled
-from tellapart.fitting.refit import without_refit
+from tellapart.fitting.refit import (
+    first_training,
+    second_training,
+    selects_nothing,
+    trained_rows,
+    without_refit,
+)
 from tellapart.recipes import Recipe
 from tellapart.training.progress import part_of_run
 
 _SCORED, _LOGITS, _THRESHOLDS, _DESCRIPTION = "scored", "logits.npy", "thresholds.npy", "teacher.json"
+_LAST = "self-training, last student"
 
 
 class Pretrainer(Protocol):
@@ -68,6 +75,7 @@ class Training(Protocol):
         folder: Path,
         targets: np.ndarray | None = None,
         weights: np.ndarray | None = None,
+        validated: bool = True,
     ) -> Fitted:
         """Returns the classifier.
 
@@ -77,6 +85,7 @@ class Training(Protocol):
             folder: For checkpoints.
             targets: Probabilities (N, K) to learn in place of the labels of the N training rows.
             weights: Weights of the training rows (N,); None if all are 1.
+            validated: Whether the logits of the validation rows are needed.
         """
 
 
@@ -122,6 +131,7 @@ def self_train(
     resume: bool = False,
     resumable: bool = False,
     quiet: bool = False,
+    validated: bool = True,
 ) -> Fitted:
     """Trains a classifier on labelled rows and on unlabelled texts that it labels itself.
 
@@ -129,6 +139,10 @@ def self_train(
     most confident. The next classifier, the student, starts from the original (or further pre-trained) encoder and
     learns from the labelled rows and the selected texts; it is the teacher of the next round. Validation rows select
     its weights as in any run. Equal seeds give equal results.
+
+    With `validation_in_training` all rounds run a second time with the validation rows among the labelled ones: the
+    last student would else learn from what a teacher with fewer rows predicts. Validation metrics, thresholds and the
+    temperature are those of the first time.
 
     Args:
         recipe: The run.
@@ -139,6 +153,7 @@ def self_train(
         resume: Whether to continue from finished steps in `folder`.
         resumable: Whether to keep them.
         quiet: Whether to hide progress.
+        validated: Whether the logits of the validation rows are needed, as for `fit`.
 
     Returns:
         The last student, with a report in `self_training` and notes.
@@ -153,7 +168,7 @@ def self_train(
     """
     check_self_training(recipe, data, pretrainer)
     settings, name = recipe.self_training, recipe.encoder.name
-    report: dict[str, Any] = {"rounds": []}
+    report: dict[str, Any] = {}
     if settings.pretrain != "none":
         assert pretrainer is not None
         texts = _all_texts(data)
@@ -169,25 +184,23 @@ def self_train(
         )
         report["pretraining"] = {"correction": settings.pretrain, "texts": len(texts)}
         recipe = _with_encoder(recipe, encoder)
-    # A teacher's predictions are trained on, so it must not have seen the validation rows.
-    lesson = _Lesson(without_refit(recipe) if settings.rounds else recipe, data)
-    for number in range(settings.rounds):
-        place = folder / f"round-{number}"
-        scored = _read(place) if resume else None
-        if scored is None:
-            with part_of_run(f"self-training, teacher {number + 1} of {settings.rounds}"):
-                scored = _scored(lesson.taught(train, place), data)
-            if resumable:
-                _keep(scored, place)
-                scored = _read(place) or scored  # of the main process: all select the same texts
-            else:
-                shutil.rmtree(place, ignore_errors=True)
-        pseudo = _selected(scored, recipe, data)
-        report["rounds"].append(pseudo.report)
-        last = number + 1 == settings.rounds
-        lesson = _lesson(recipe if last else without_refit(recipe), data, pseudo)
-    with part_of_run("self-training, last student") if settings.rounds else contextlib.nullcontext():
-        fitted = lesson.taught(train, folder / f"round-{settings.rounds}")
+    rounds = partial(_rounds, data=data, train=train, resume=resume, resumable=resumable)
+    place = folder / f"round-{settings.rounds}"
+    if not settings.rounds:
+        report["rounds"], fitted = [], train(recipe, data, place)
+    elif not recipe.data.validation_in_training:
+        lesson, report["rounds"] = rounds(recipe, folder)
+        with part_of_run(_LAST):
+            fitted = lesson.taught(train, place)
+    else:
+        first = None
+        if validated or not selects_nothing(recipe):
+            lesson, report["rounds_before_refit"] = rounds(without_refit(recipe), folder)
+            with part_of_run(_LAST):
+                first = lesson.before_refit(train, place)
+        lesson, report["rounds"] = rounds(recipe, folder / "refit")
+        with part_of_run(_LAST):
+            fitted = lesson.taught(train, place) if first is None else lesson.refitted(first, train, place)
     assert fitted.recipe is not None
     return replace(
         fitted,
@@ -207,8 +220,40 @@ class _Lesson:
     weights: np.ndarray | None = None
 
     def taught(self, train: Training, folder: Path) -> Fitted:
-        """Trains the classifier."""
-        return train(self.recipe, self.data, folder, targets=self.targets, weights=self.weights)
+        """Trains the classifier; what it would predict for the validation rows is not kept."""
+        return train(
+            self.recipe, self.data, folder, targets=self.targets, weights=self.weights, validated=False
+        )
+
+    def before_refit(self, train: Training, folder: Path) -> Fitted:
+        """Trains the classifier that has not seen the validation rows."""
+        return first_training(self.recipe, self.data, self.data, folder, train, self.targets, self.weights)
+
+    def refitted(self, first: Fitted, train: Training, folder: Path) -> Fitted:
+        """Trains the classifier with the validation rows, as `first` decided."""
+        return second_training(first, self.recipe, self.data, folder, train, self.targets, self.weights)
+
+
+def _rounds(
+    recipe: Recipe, folder: Path, *, data: TextData, train: Training, resume: bool, resumable: bool
+) -> tuple[_Lesson, list[dict[str, Any]]]:
+    """Trains the teachers of all rounds; returns what the last student is to learn, and a report of each round."""
+    lesson, reports = _Lesson(recipe, data), []
+    for number in range(recipe.self_training.rounds):
+        place = folder / f"round-{number}"
+        scored = _read(place) if resume else None
+        if scored is None:
+            with part_of_run(f"self-training, teacher {number + 1} of {recipe.self_training.rounds}"):
+                scored = _scored(lesson.taught(train, place), data)
+            if resumable:
+                _keep(scored, place)
+                scored = _read(place) or scored  # of the main process: all select the same texts
+            else:
+                shutil.rmtree(place, ignore_errors=True)
+        pseudo = _selected(scored, recipe, data)
+        reports.append(pseudo.report)
+        lesson = _lesson(recipe, data, pseudo)
+    return lesson, reports
 
 
 def _lesson(recipe: Recipe, data: TextData, pseudo: PseudoLabels) -> _Lesson:
@@ -254,7 +299,8 @@ def _scored(teacher: Fitted, data: TextData) -> _Scored:
     assert teacher.recipe is not None
     thresholds = teacher.decision.applied_thresholds
     validation, metrics = data.validation, None
-    if validation is not None and validation.labels is not None:
+    seen = teacher.recipe.data.validation_in_training
+    if validation is not None and validation.labels is not None and not seen:
         name = data.metric or main_metric(data.labels, ranking=is_ranking(data.labels, data.train))
         measured = task_metrics(
             data.labels,
@@ -265,8 +311,9 @@ def _scored(teacher: Fitted, data: TextData) -> _Scored:
         )
         metrics = {name: measured[name]}
     logits, neighbours = teacher.scores(data.unlabelled), teacher.recipe.self_training.neighbours
-    if neighbours and len(data.train):
-        logits = propagated_logits(teacher, data.train, data.unlabelled, logits, neighbours)
+    rows = trained_rows(teacher, data)
+    if neighbours and len(rows):
+        logits = propagated_logits(teacher, rows, data.unlabelled, logits, neighbours)
     return _Scored(logits, thresholds, metrics)
 
 
