@@ -8,11 +8,12 @@ import json
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tellapart.errors import DataError, OutputError
+from tellapart.errors import DataError, OutputError, TellapartWarning
 
 
 @contextlib.contextmanager
@@ -74,6 +75,26 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, content: Any) -> None:
     """Writes an indented JSON file atomically; raises `OutputError` as `replacing` does."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_kept(path: Path) -> dict[str, Any] | None:
+    """Reads a JSON object that an earlier run kept for a later one.
+
+    Returns:
+        Its content; None if there is no such file, or with a warning if it is damaged, as after a power failure.
+    """
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        content = None
+    if isinstance(content, dict):
+        return content
+    warnings.warn(
+        f"{path} is damaged: what it was the result of is run again.", TellapartWarning, stacklevel=2
+    )
+    return None
 
 
 _PLAIN_NAME = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|\ud800-\udfff]*[^\x00-\x1f\x7f/\\:*?"<>|\ud800-\udfff. ]')

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tellapart.errors import DataError, RecipeError, UserError
+from tellapart.errors import DataError, RecipeError, TellapartWarning, UserError
 from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.comparison_tables import comparison_verdicts
 from tellapart.fitting import trial_tasks
@@ -393,6 +393,47 @@ def test_a_comparison_elsewhere_equals_one_here_and_names_what_failed(
         UserError, match=r"1 of 1 runs failed, the first \(frozen, seed 1\) because the moon is"
     ):
         compare(recipe, methods, folder, trials=2, quiet=True, resume=True)
+
+
+def test_an_unexpected_error_elsewhere_ends_no_other_run(recipe, tmp_path, elsewhere, monkeypatch):
+    original = trial_tasks.run_trial
+
+    def broken(recipe, *arguments, **options):
+        if recipe.method == "tfidf" and recipe.seed == 0:
+            raise RuntimeError("CUDA error:\n device-side assert triggered.")
+        return original(recipe, *arguments, **options)
+
+    monkeypatch.setattr(trial_tasks, "run_trial", broken)
+    elsewhere(slots=1)
+    with pytest.raises(
+        UserError, match=r"1 of 4 runs failed, the first \(tfidf, seed 0\) .* assert triggered:"
+    ):
+        compare(recipe, ["tfidf", "frozen"], tmp_path, trials=2, quiet=True)
+    names = sorted(path.name for path in (tmp_path / "trials").glob("*.json"))
+    assert names == ["frozen-seed0.json", "frozen-seed1.json", "tfidf-seed1.json"]
+
+
+def test_a_damaged_trial_is_run_again(recipe, tmp_path):
+    before = compare(recipe, ["tfidf"], tmp_path, trials=2, quiet=True)
+    for content in (b"", b'{"method": "tfi', b"[]", b"\xff"):
+        (tmp_path / "trials" / "tfidf-seed1.json").write_bytes(content)
+        with pytest.warns(TellapartWarning, match=r"tfidf-seed1.json is damaged"):
+            after = compare(recipe, ["tfidf"], tmp_path, trials=2, quiet=True, resume=True)
+        assert after.methods["tfidf"].scores == before.methods["tfidf"].scores
+
+
+def test_a_trial_that_was_run_for_another_metric_is_scored_by_that_of_the_comparison(recipe, tmp_path):
+    """A recipe file that names its own metric keeps it, so that its trials are found again with another --metric."""
+    own = tmp_path / "own.yaml"
+    own.write_text("method: tfidf\nstages: [{metric: accuracy}]\n")
+    methods = ["frozen", str(own)]
+    compare(recipe, methods, tmp_path / "out", quiet=True, trials=1)
+    losses = with_values(recipe, ["stages.0.metric=log_loss"])
+    found = compare(losses, methods, tmp_path / "out", quiet=True, trials=1, resume=True)
+    assert found.metric == "log_loss"
+    for method in found.methods.values():
+        (trial,) = method.trials
+        assert trial.score == trial.metrics["log_loss"] != trial.metrics["accuracy"]
 
 
 def _failing(*_, **__):

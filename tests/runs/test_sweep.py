@@ -413,7 +413,7 @@ def test_trials_elsewhere_have_the_scores_of_trials_here(pretended, elsewhere, f
     ]
     assert there.best.parameters == {RATE: 8}
     assert (there.baseline.scores, there.baseline.method) == (here.baseline.scores, here.baseline.method)
-    assert not [path for path in (tmp_path / "there").iterdir() if path.name.startswith(".trial-")]
+    assert not (tmp_path / "there" / "checkpoints").exists()
 
 
 def _by_value(result):
@@ -460,3 +460,32 @@ def test_a_failing_trial_elsewhere_is_that_trials_result(pretended, elsewhere, f
         (2, "two is unlucky: take another number.")
     ]
     assert len(result.complete) == 3
+
+
+@pytest.mark.parametrize("whose", ["trial", "baseline"])
+def test_what_fails_elsewhere_for_another_reason_than_its_values_runs_again_on_resuming(
+    pretended, elsewhere, frozen, tmp_path, whose
+):
+    """A device that fails says nothing of the values: the others finish, and this is no result."""
+
+    def quality(recipe):
+        if recipe.stages[0].regularisation == 2 if whose == "trial" else recipe.method == "cross-entropy":
+            raise RuntimeError("CUDA error:\n an illegal memory access")
+        return 0.5
+
+    pretended.quality = quality
+    elsewhere(slots=2)
+    leftover = tmp_path / "out" / "checkpoints" / "trial-abc"
+    with pytest.raises(
+        UserError, match=f"{whose}.* failed because RuntimeError: CUDA error: an illegal memory"
+    ):
+        sweep(frozen, GRID, tmp_path / "out", quiet=True)
+    assert not (tmp_path / "out" / "best.yaml").exists()
+    leftover.mkdir(parents=True)
+    done = len(pretended.calls)
+    pretended.quality = lambda recipe: 0.5
+    result = sweep(frozen, GRID, tmp_path / "out", quiet=True, resume=True)
+    assert len(pretended.calls) == done + 1
+    assert len(result.complete) == 4
+    assert result.baseline is not None
+    assert not leftover.exists()

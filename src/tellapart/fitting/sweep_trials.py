@@ -158,12 +158,15 @@ def run_sweep_task(task: SweepTask) -> Outcome[SweepScores]:
         found = SweepScores({}, {})
         for number, (recipe, data) in enumerate(task.runs):
             start = time.perf_counter()
-            # Its own folder: other trials train at the same time.
-            with tempfile.TemporaryDirectory(dir=task.folder, prefix=".trial-") as scratch:
+            # Its own folder: other trials train at the same time. A killed process leaves it, known as a run's.
+            place = None if task.folder is None else task.folder / CHECKPOINTS
+            if place is not None:
+                place.mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=place, prefix="trial-") as scratch:
                 found.scores[recipe.seed] = seed_score(
                     recipe,
                     data,
-                    Path(scratch) / CHECKPOINTS,
+                    Path(scratch) / "model",
                     task.metric,
                     name=f"{task.name}-seed{recipe.seed}",
                     log=(task.folder or Path(scratch)) / TRACKING,

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from tellapart.data.examples import TextData
-from tellapart.errors import OutputError, TellapartError, TrackerError, UserError
+from tellapart.errors import OutputError, TellapartError, TrackerError, UserError, shortened
 from tellapart.execution.engine import Engine, schedule
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.trials import TRIALS, run_trial, write_trial
@@ -30,15 +30,19 @@ class Outcome(Generic[Value]):
         value: Its result; None if it failed.
         error: Cause and remedy of a failure; None if it succeeded.
         notes: What it would have announced.
+        expected: Whether the failure is a result of the task's settings, and another try would fail in the same way.
     """
 
     value: Value | None
     error: tuple[str, str] | None = None
     notes: list[str] = field(default_factory=list)
+    expected: bool = True
 
 
 def outcome_of(run: Callable[[Callable[[Sequence[str]], None]], Value], directory: str) -> Outcome[Value]:
     """Runs a task in the caller's working directory, where that is there, and returns what it came to.
+
+    A failure is returned and ends no other task.
 
     Args:
         run: The task, called with a function that takes its notes.
@@ -59,6 +63,11 @@ def outcome_of(run: Callable[[Callable[[Sequence[str]], None]], Value], director
         return Outcome(None, (error.cause, error.remedy), notes)
     except (torch.OutOfMemoryError, MemoryError):
         return Outcome(None, ("memory ran out", "lower the batch size or --max-length"), notes)
+    except Exception as error:  # of a library or a device: the other tasks go on
+        cause = shortened(f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}", 300)
+        return Outcome(
+            None, (cause, "run it in one process with --debug to see where"), notes, expected=False
+        )
 
 
 @dataclass(frozen=True)
@@ -148,4 +157,4 @@ def run_elsewhere(
 def lost_task(_task: object, reason: str) -> Outcome[Any]:
     """Returns the outcome of a task that an engine lost, for `schedule`."""
     cause, _, remedy = reason.partition(": ")
-    return Outcome(None, (cause, remedy or "look at the machine"))
+    return Outcome(None, (cause, remedy or "look at the machine"), expected=False)

@@ -20,7 +20,7 @@ from tellapart.evaluation.confusions import from_json, to_json
 from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.predictions import wrong_rows
 from tellapart.evaluation.task import task_metrics, unseen_metrics
-from tellapart.files import file_stem, write_text
+from tellapart.files import file_stem, read_kept, write_text
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fingerprints import Fingerprint, recipe_fingerprint, warn_unmarked
 from tellapart.fitting.fit import Announce, fit
@@ -87,9 +87,9 @@ def finished_trial(
         RecipeError: The settings are the same, but the rows, the encoder or the code have changed.
     """
     file = trial_file(recipe, folder)
-    if not file.is_file():
+    done = read_kept(file)
+    if done is None:
         return None
-    done = json.loads(file.read_text(encoding="utf-8"))
     if "inputs" in done:
         before, now = Fingerprint.model_validate(done["inputs"]), _inputs(recipe, source, rows or {})
         if now.other_settings(before):
@@ -137,7 +137,7 @@ def run_trial(
     """
     done = finished_trial(recipe, data.source, folder, data.fingerprints)
     if done is not None:
-        return done
+        return scored_by(metric, done)
     stem = trial_file(recipe, folder).stem
     scratch, log = folder / f".{stem}", folder.parent / TRACKING
     start = time.perf_counter()
@@ -175,6 +175,12 @@ def run_trial(
     del fitted
     gc.collect()  # a trainer and its model refer to each other: several models would stay in memory
     return trial
+
+
+def scored_by(metric: str, trial: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a trial with `score` and `unseen_score` by a metric: it may have been run for another one."""
+    unseen = trial.get("unseen") or {}
+    return {**trial, "score": trial["metrics"][metric], "unseen_score": unseen.get(metric)}
 
 
 def trial_content(

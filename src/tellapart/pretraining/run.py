@@ -18,7 +18,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from tellapart.encoders.precision import default_device
 from tellapart.errors import DataError, RecipeError
-from tellapart.files import write_json, write_text
+from tellapart.files import read_kept, write_json, write_text
 from tellapart.fitting.environment import connect, environment, is_main_process, process_count
 from tellapart.fitting.fingerprints import (
     Fingerprint,
@@ -133,8 +133,7 @@ def pretrain(
         source = stamped(open_texts(recipe.texts, text=recipe.text), folder / CORPUS)
         if is_main_process():
             check_resumed(folder, _fingerprint(recipe, source), resume=resume, recipe=recipe)
-        if resume and (folder / "metrics.json").is_file():
-            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        if resume and (metrics := read_kept(folder / "metrics.json")) is not None:
             return PretrainResult(folder, metrics, recipe, ("the run was already finished",))
         checkpoint = last_checkpoint(folder / CHECKPOINTS) if resume else None
         if announce is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.errors import OutputError, TellapartError
-from tellapart.files import write_text
+from tellapart.files import read_kept, write_text
 from tellapart.fitting.folder import LOCK
 from tellapart.reproduction.measures import classification, corrections, question_answering, robustness
 from tellapart.reproduction.measures.base import Cell, ColumnRows, Measure
@@ -86,10 +86,8 @@ def finished_cell(cell: Cell, rows: ColumnRows) -> CellResult:
     trial = MEASURES[cell.measures].finished(cell, rows)
     if trial is not None:
         return CellResult(trial)
-    failure = _failure_file(cell)
-    if failure.is_file():
-        return CellResult(error=json.loads(failure.read_text(encoding="utf-8"))["error"])
-    return CellResult()
+    failure = read_kept(_failure_file(cell))
+    return CellResult() if failure is None else CellResult(error=failure["error"])
 
 
 def run_cell(cell: Cell, directory: str | None = None) -> CellResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -308,7 +309,16 @@ class _Runs:
         )
 
     def elsewhere(self, engine: Engine, search: SweepStudy, baseline: Recipe | None, bar: RunsBar) -> None:
-        """Runs what is left of baseline and trials on an engine of other processes; no trial stops early."""
+        """Runs what is left of baseline and trials on an engine of other processes; no trial stops early.
+
+        Trials that were lost have no outcome: they are named in the end, and run again with `--resume`.
+
+        Raises:
+            UserError: The baseline failed, or trials were lost, after all others are finished.
+        """
+        failures: list[tuple[str, tuple[str, str]]] = []
+        checkpoints = self.folder / CHECKPOINTS
+        shutil.rmtree(checkpoints, ignore_errors=True)  # of processes that were killed
 
         def left() -> Iterator[tuple[OpenTrial | None, Recipe]]:
             if baseline is not None and len(self._scored_seeds(search.study)) < len(self.seeds):
@@ -337,19 +347,27 @@ class _Runs:
             assert outcome is not None
             if self.announce is not None:
                 self.announce(outcome.notes)
+            if outcome.error is not None and (trial is None or not outcome.expected):
+                name = "the baseline" if trial is None else f"trial {trial.number + 1}"
+                failures.append((name, outcome.error))
+                bar.finish(f"{name}: failed: {outcome.error[0]}", len(self.seeds))
+                continue
             error = None if outcome.error is None else UserError(*outcome.error)
             found = outcome.value or SweepScores({}, {})
             if trial is not None:
                 self._record(trial, found.scores, sum(found.seconds.values()), error, search, bar)
                 continue
-            if error is not None:
-                raise error
             done = {
                 str(seed): {"score": score, "seconds": found.seconds[seed]}
                 for seed, score in found.scores.items()
             }
             search.study.set_user_attr("baseline", done)
             bar.finish(f"baseline {recipe.method}", len(self.seeds))
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        if failures:
+            name, (cause, remedy) = failures[0]
+            others = f", as did {len(failures) - 1} others" if len(failures) > 1 else ""
+            raise UserError(f"{name} failed because {cause}{others}", f"{remedy}, and go on with --resume")
 
 
 def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 from tellapart.data.examples import TextData
 from tellapart.evaluation.decision import Decision
 from tellapart.evaluation.task import seen_note, task_metrics, unseen_metrics
+from tellapart.files import read_kept
 from tellapart.fitting.abstaining import abstention_reports
 from tellapart.fitting.decisions import decision_metrics
 from tellapart.fitting.environment import connect, environment, is_main_process, process_count
@@ -99,8 +99,7 @@ def train(
                 "train", recipe, data.fingerprints, processes=processes, **merged
             )
             check_resumed(folder, fingerprint, resume=resume, recipe=recipe)
-        if resume and (folder / "metrics.json").is_file():
-            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        if resume and (metrics := read_kept(folder / "metrics.json")) is not None:
             return RunResult(folder, metrics, recipe, ("the run was finished already",))
         if announce is not None:
             announce(data.notes)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from filelock import FileLock
 
 from tellapart.errors import RecipeError, did_you_mean
-from tellapart.files import file_stem, path_component, write_text
+from tellapart.files import file_stem, path_component, read_kept, write_text
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fingerprints import Fingerprint, changed_values, model_contents
 from tellapart.fitting.trials import TRIALS
@@ -187,9 +187,9 @@ def finished(cell: Cell, rows: ColumnRows) -> dict[str, Any] | None:
     Raises:
         RecipeError: The settings are the same, but the data, the encoder or the code have changed.
     """
-    if not cell.trial_file.is_file():
+    kept = read_kept(cell.trial_file)
+    if kept is None:
         return None
-    kept = json.loads(cell.trial_file.read_text(encoding="utf-8"))
     if "inputs" not in kept:
         return kept if kept.get("fingerprint") == fingerprint(cell, rows) else None
     before, now = Fingerprint.model_validate(kept["inputs"]), _inputs(cell, rows)

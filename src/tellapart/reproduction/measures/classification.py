@@ -17,7 +17,7 @@ from tellapart.data.splits import redraw_splits
 from tellapart.errors import DataError
 from tellapart.evaluation.metrics import METRICS, find_metric
 from tellapart.evaluation.task import is_ranking, task_metrics
-from tellapart.files import file_stem, write_text
+from tellapart.files import file_stem, read_kept, write_text
 from tellapart.fitting.fit import fit
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.rows import read_rows, split_data
@@ -162,10 +162,9 @@ def _read_selection(cell: Cell, recipe: Recipe) -> list[str] | None:
     """The changes selected for the row and column: empty without choices, None if not selected yet."""
     if not cell.choices:
         return []
-    file = _selection_file(cell)
-    if not file.is_file():
+    kept = read_kept(_selection_file(cell))
+    if kept is None:
         return None
-    kept = json.loads(file.read_text(encoding="utf-8"))
     rows = kept.get("rows", _rows(cell).fingerprints)  # older ones have none
     same = kept["asked"] == _selection_key(cell, recipe) and rows == _rows(cell).fingerprints
     return kept["chosen"] if same else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.errors import DataError
-from tellapart.files import write_text
+from tellapart.files import read_kept, write_text
 from tellapart.fitting.fingerprints import model_contents
 from tellapart.question_answering.metrics import qa_metrics
 from tellapart.question_answering.runs import answer, load_qa_model, train_qa
@@ -106,11 +106,11 @@ def trained_model(cell: Cell) -> tuple[Path, float]:
     contents = {} if cell.pretraining is not None else model_contents({"encoder": encoder})
     with locked(folder):
         written = json.dumps(content | {"contents": contents}, indent=2)
-        kept = json.loads(asked.read_text(encoding="utf-8")) if asked.is_file() else {}
+        kept = read_kept(asked) or {}
         same = kept == content | (
             {"contents": contents} if "contents" in kept else {}
         )  # older ones have none
-        if not (same and (folder / "metrics.json").is_file()):
+        if not same or read_kept(folder / "metrics.json") is None:
             write_text(asked, written)
             train_qa(training_source, folder, encoder=encoder, overwrite=True, quiet=cell.quiet, **settings)
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
