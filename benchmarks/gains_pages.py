@@ -100,14 +100,17 @@ def recommended_table() -> str:
     """Cross entropy and the recommended method side by side, one row per measured set."""
     declared = protocol()
     sets = measured_sets(declared)
-    rows = [["", "cross entropy", "`contrast`", "difference (95 %)", "seeds"]]
+    rows = [["", "texts of the classes", "cross entropy", "`contrast`", "difference (95 %)", "seeds"]]
     for title, measured, pair in _differences(declared, sets):
         if title == RECOMMENDED:
             kind = METRICS[measured.comparison.metric]
             first, second = (measured.scores(arm) for arm in declared["comparisons"][title])
             seeds = first.keys() & second.keys()
             means = [kind.display(mean(arm[seed] for seed in seeds)) for arm in (first, second)]
-            rows.append([measured.given["title"], *means, _cell(measured, pair), str(len(seeds))])
+            declared_seeds = measured.given["trials"]
+            count = str(len(seeds)) if len(seeds) == declared_seeds else f"{len(seeds)} of {declared_seeds}"
+            texts = "names" if measured.given["label_texts"] == "names" else "descriptions"
+            rows.append([measured.given["title"], texts, *means, _cell(measured, pair), count])
     return table(rows)
 
 

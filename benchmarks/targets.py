@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,11 @@ class Target:
 
 
 def _median(result: Result) -> tuple[float, str]:
-    return result["median_ratio"], f"median of {len(result['ratios'])}"
+    return result["median_ratio"], _of(result["ratios"])
+
+
+def _of(values: Sequence[float]) -> str:
+    return f"median of {len(values)}" if len(values) > 1 else "one seed"
 
 
 def _worst(*methods: str) -> Callable[[Result], tuple[float, str]]:
@@ -213,7 +217,7 @@ TARGETS = (
         "SetFit 1.2, 1,000 steps of 16",
         3.0,
         "few_shot_speed-banking77.json",
-        lambda result: (result["median_points"], f"median of {len(result['points'])}"),
+        lambda result: (result["median_points"], _of(result["points"])),
         unit="points",
         accuracy=_few_shot(lambda run, peer: run["seconds"] <= peer["seconds"], first=False),
         stock=True,

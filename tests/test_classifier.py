@@ -241,6 +241,12 @@ def test_unlabelled_texts_are_used_by_self_training_and_kept_in_its_report(ticke
         classifier.set_params(settings={"self_training.pretrain": "hard"}).fit(texts, labels, unlabelled=more)
 
 
+def test_a_method_brings_its_label_texts_unless_they_are_given():
+    assert TextClassifier()._recipe().data.label_texts == "none"
+    assert TextClassifier("contrast")._recipe().data.label_texts == "auto"
+    assert TextClassifier("contrast", label_texts="none")._recipe().data.label_texts == "none"
+
+
 def test_label_texts_are_given_by_class_or_as_names(make, texts):
     numbers = [len(text) % 2 for text in texts]
     given = {0: "an even number of letters", 1: ["an odd number", "not even"]}

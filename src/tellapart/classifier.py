@@ -41,7 +41,7 @@ ESTIMATOR_PLACES = {
     "label_texts": "data.label_texts",
     "random_state": "seed",
 }
-"""Parameters of the estimator and their keys in a recipe, which has the same defaults."""
+"""Parameters of the estimator and their keys in a recipe, which has the same defaults, or None for the method's."""
 
 
 class TextClassifier(ClassifierMixin, BaseEstimator):
@@ -62,7 +62,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             0 or None trains on all rows. Ignored when `validation_data` is given.
         label_texts: Texts of the classes as further training rows: `names`, the class names as words; `auto`, the
             same if they are words; a mapping from class to one or several texts; the path of a file with them; or
-            `none`.
+            `none`. By default what the method has: `auto` for `contrast`, `none` for the others.
         random_state: Seed of all randomness: an int, a `RandomState`, or None for a new seed each time.
         settings: Any other key of a recipe by its path, as for `--set`: `{"stages.0.objective.tau": 3}`; of `data`
             only `order`, `hierarchy_separator` and `validation_in_training`.
@@ -92,7 +92,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         batch_size: int = 32,
         learning_rate: float | None = None,
         validation_share: float | None = 0.1,
-        label_texts: str | Mapping[Any, str | Sequence[str]] = "none",
+        label_texts: str | Mapping[Any, str | Sequence[str]] | None = None,
         random_state: int | np.random.RandomState | None = 0,
         settings: dict[str, Any] | None = None,
         verbose: bool = False,

@@ -55,15 +55,15 @@ def tellapart(
         ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error; before or after the verb.")
+        bool, typer.Option("--debug", help="Show the traceback of an error; before or after the command.")
     ] = False,
 ) -> None:
     """Train text classifiers that tell look-alike texts apart.
 
     Examples:
-    tellapart check tickets.csv       what is wrong with the data
-    tellapart compare tickets.csv     whether a method helps on them
-    tellapart train tickets.csv       a plain Transformers checkpoint
+    tellapart check tickets.csv                      what is wrong with the data
+    tellapart compare tickets.csv                    whether the recommended method helps on them
+    tellapart train tickets.csv --method contrast    a plain Transformers checkpoint
     """
 
 

@@ -205,7 +205,7 @@ def takes_settings(
         without: A parameter to leave out.
         example: An assignment, for the help of `--set`.
     """
-    file_help = "YAML file with any of these settings; flags override it."
+    file_help = "YAML file with any of these settings; options of the command line override it."
     added = [
         _parameter(name, Annotated[_type(field) | None, _option(name, field, panel)])
         for panel, options in places.items()

@@ -31,17 +31,17 @@ class DataRecipe(Settings):
         "`tellapart data list`, or data set on the Hub.",
     )
     text: str | None = setting(
-        None, "Column of the text. Default: found by its name; for a trained model, as in its training."
+        None, "Column of the text. Default: recognised by its name; with a trained model, as in its training."
     )
     text_pair: str | None = setting(None, "Column of the second text, for pairs.")
     label: str | None = setting(
         None,
-        "Column of the label. Default: found by its name; for a trained model, as in its training. Several columns "
-        "of 0 and 1, one per label, with commas between them.",
+        "Column of the label. Default: recognised by its name; with a trained model, as in its training. Several "
+        "columns of 0 and 1, one per label, with commas between them.",
     )
     question_id: str | None = setting(
         None,
-        "Column that groups the answers to one question, for ranking tasks. Default: found by its name; for a "
+        "Column that groups the answers to one question, for ranking tasks. Default: recognised by its name; with a "
         "trained model, as in its training.",
     )
     without_positive: Literal["skip", "zero", "error"] = setting(
@@ -59,7 +59,8 @@ class DataRecipe(Settings):
     )
     order: list[str] | None = setting(
         None,
-        "All class names from first to last (comma-separated for `--ordered`), for classes with an order.",
+        "All class names from first to last, for classes with an order; on the command line with commas between "
+        "them.",
     )
     hierarchy_separator: str | None = setting(
         None, "Separator of the levels in class names that are paths, `.` for `comp.sys.mac`."
@@ -80,15 +81,17 @@ class DataRecipe(Settings):
     validation_in_training: bool | Literal["auto"] = setting(
         False,
         "Train once more in the end, on training and validation rows, for the share of the schedule that was "
-        "selected. Thresholds, temperature and validation metrics stay those of the first training. `auto`: if "
-        "there is at least one validation row for every four training rows and no more than one for each, and no "
-        "objective needs them for a label distance.",
+        "selected. Thresholds, temperature and validation metrics stay those of the first training. `auto`, as in "
+        "`contrast`: if there is at least one validation row for every four training rows and no more than one for "
+        "each, and no objective needs them for a label distance. `--set data.validation_in_training=false` turns it "
+        "off.",
     )
     test_share: float = setting(0.2, "Share of all rows to split off if there is no test split.", gt=0, lt=1)
     unlabelled: str | None = setting(
         None,
         "Further texts without labels, for self-training: a file, folder or name as for DATA, a text file with one "
-        "text per line, or `rest`, the training rows that `few_shot` or `train_rows` leaves out. Labels are ignored.",
+        "text per line, or `rest`, the training rows that `--few-shot` or `data.train_rows` leaves out. Labels are "
+        "ignored.",
     )
     label_texts: str | dict[str, str | list[str]] = setting(
         "none",
@@ -97,8 +100,8 @@ class DataRecipe(Settings):
     )
     label_names: list[str] | None = setting(
         None,
-        "Labels of the positions of vectors of 0 and 1, such as `[0, 1, 1]`, in order (comma-separated for "
-        "`--label-names`). Default: numbers from 0.",
+        "Labels of the positions of vectors of 0 and 1, such as `[0, 1, 1]`, in order; on the command line with "
+        "commas between them. Default: numbers from 0.",
     )
     out_of_scope: str | None = setting(
         None,
