@@ -87,7 +87,7 @@ def speed_page() -> str:
     for file in sorted(RESULTS.glob("training_speed-*.json")):
         result = json.loads(file.read_text(encoding="utf-8"))
         given = result["command"]
-        rows = [["arm", "texts per second (median)", "ratio to stock", "accuracy (%)"]]
+        rows = [["arm", "texts per second (median)", "ratio of the medians", "accuracy (%)"]]
         base = statistics.median(run["texts_per_second"] for run in result["arms"]["stock"])
         for arm, runs in result["arms"].items():
             speed = statistics.median(run["texts_per_second"] for run in runs)
@@ -105,7 +105,8 @@ def speed_page() -> str:
         parts += [
             f"## {name}: {count:,} texts of at most {given['max_length']} tokens",
             table(rows),
-            f"Ratio to stock in each pair: {', '.join(f'{ratio:.2f}' for ratio in result['ratios'])}. "
+            f"Ratio to stock in each pair: {', '.join(f'{ratio:.2f}' for ratio in result['ratios'])}; "
+            f"median {statistics.median(result['ratios']):.2f}. "
             f"Padding: {padding}.",
             f"```bash\npython benchmarks/training_speed.py {' '.join(flags)}\n```",
             hardware(result["environment"]) + f" JSON: `benchmarks/results/{file.name}`.",

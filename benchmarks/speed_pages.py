@@ -41,7 +41,8 @@ def targets_page() -> str:
             "Missed:\n\n" + "\n".join(f"- {sentence}" for sentence in sentences)
             if sentences
             else "All measured targets are reached.",
-            "```bash\nmake bench\n```",
+            "```bash\nmake bench\n"
+            "python benchmarks/few_shot_speed.py --setfit-python PYTHON   # of an environment with setfit 1.2\n```",
             "JSON: `benchmarks/results/`.",
         ]
     )
