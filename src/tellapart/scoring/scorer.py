@@ -22,7 +22,7 @@ from tellapart.errors import DataError, RecipeError
 from tellapart.evaluation.predictions import added_columns
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.loading import load_fitted
-from tellapart.scoring.units import Unit, changed_file
+from tellapart.scoring.units import STAMP, Unit
 from tellapart.training.progress import Progress
 
 
@@ -114,14 +114,18 @@ class PartScorer:
         if blocks is None:
             blocks = self._reader.blocks(unit)
         written = 0
-        with writing_table(unit.output, self.schema) as write:
+        schema = self.schema
+        if unit.stamp:
+            schema = schema.with_metadata({**(schema.metadata or {}), STAMP: unit.stamp})
+        with writing_table(unit.output, schema) as write:
             for table, split, tokenised in one_ahead(self._tokenised(unit, blocks)):
                 logits = self.fitted.scores(split, rows=tokenised, progress=progress)
                 columns = [*table.columns, *self._added(logits).values()]
-                write(pa.Table.from_arrays(columns, schema=self.schema))
+                write(pa.Table.from_arrays(columns, schema=schema))
                 written += len(table)
             if written != unit.rows:
-                raise changed_file(unit.path, "while it was scored")
+                raise unit.changed_file("while it was scored")
+            unit.check_unchanged()
         return PartSummary(Path(unit.output).name, written)
 
     @property
@@ -141,16 +145,21 @@ class PartScorer:
             yield table, split, self.fitted.tokenised(split)
 
 
+def precision_of(weights: str) -> Precision:
+    """Returns the setting that gives weights of a type on every machine; `auto` depends on the machine."""
+    return "bf16" if weights == "bfloat16" else "fp32"
+
+
 def check_weights(scorer: PartScorer, weights: str, folder: Path) -> None:
-    """Checks that a model scores with weights of the type that scored the parts that are there.
+    """Checks that a model scores with weights of the type that a run was begun with.
 
     Raises:
         RecipeError: It does not.
     """
     if scorer.weights != weights:
         raise RecipeError(
-            f"the parts in {folder} were scored with weights in {weights} (now {scorer.weights})",
-            "resume them with the --precision and the kind of device that they were begun with",
+            f"the run in {folder} was begun with weights in {weights} (now {scorer.weights})",
+            "resume it with the --precision and the kind of device that it was begun with",
         )
 
 
