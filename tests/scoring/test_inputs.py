@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,70 @@ def test_parts_are_written_for_many_files_and_for_folders(place):
         (place / "missing.csv", "out", False),
     ]:
         assert writes_parts(source, output) is parts
+
+
+def test_a_file_that_a_pattern_matches_in_several_ways_is_read_once(place):
+    (place / "sub" / "deep").mkdir()
+    (place / "sub" / "deep" / "e.csv").write_text("text\na\n")
+    found = list_inputs(place / "**" / "**" / "*.csv")
+    assert [Path(name) for name in found.names] == [
+        place / name for name in ("b.csv", "sub/c.csv", "sub/deep/e.csv")
+    ]
+    assert not any("further name" in note for note in found.notes)
+
+
+def test_folders_under_several_names_are_read_once_and_links_to_files_are_files(place):
+    (place / "again").symlink_to(place / "sub")
+    (place / "sub" / "z.csv").symlink_to(place / "b.csv")
+    found = list_inputs(place / "**" / "*.csv")
+    assert [Path(name) for name in found.names] == [
+        place / name for name in ("again/c.csv", "again/z.csv", "b.csv")
+    ]
+    assert any("further name(s) of the same files are left out" in note for note in found.notes)
+    assert len(list_inputs(place / "*" / ".." / "*.csv").names) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file names are Unicode there")
+def test_a_file_whose_name_is_not_unicode_is_refused_in_one_sentence(place):
+    Path(os.fsdecode(os.fsencode(place) + b"/notes\xe9.txt")).touch()
+    assert any(r"such as _SUCCESS" in note for note in list_inputs(place).notes)
+    odd = Path(os.fsdecode(os.fsencode(place) + b"/caf\xe9.csv"))
+    odd.write_text("text\na\n")
+    for source in (place, place / "*.csv", odd):
+        with pytest.raises(DataError, match=r"the name of the file .*caf\\xe9.csv is not UTF-8: rename it"):
+            list_inputs(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("link/**/*", "in/out"),
+        ("link/**/*", "in/sub/deep/out"),
+        ("link/*/*.parquet", "in/out"),
+        ("in/**/*", "link/out"),
+        ("*/sub/**/*.*", "elsewhere/out"),
+        ("li*/**/*", "in/out"),
+        ("link/../in/**/*", "in/out"),
+    ],
+)
+def test_parts_that_a_pattern_matches_through_a_link_are_refused(place, monkeypatch, source, output):
+    monkeypatch.chdir(place.parent)
+    (place / "a1").mkdir()
+    (place / "a1" / "d.parquet").write_text("x")
+    Path("link").symlink_to("in")
+    Path("elsewhere").mkdir()
+    Path("elsewhere/f.csv").write_text("text\na\n")
+    (place / "sub" / "linked").symlink_to(Path("elsewhere").resolve())
+    with pytest.raises(UserError, match="also matches the parts in"):
+        check_apart(list_inputs(source), output)
+    check_apart(list_inputs("link/**/*.csv"), output)
+    check_apart(list_inputs(source), "out")
+
+
+def test_a_link_to_a_file_in_the_output_folder_is_refused(place, monkeypatch):
+    monkeypatch.chdir(place.parent)
+    Path("out").mkdir()
+    Path("out/x.csv").write_text("text\na\n")
+    (place / "x.csv").symlink_to(Path("out/x.csv").resolve())
+    with pytest.raises(UserError, match=r"the files in .*out are read, and the output folder is out"):
+        check_apart(list_inputs("in"), "out")

@@ -10,13 +10,17 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
+from tellapart.data.reading import streams
 from tellapart.data.reading.tables import read_table, write_table
+from tellapart.encoders import precision
 from tellapart.errors import DataError, OutputError, RecipeError, UserError
 from tellapart.fitting.fitted import Fitted
 from tellapart.runs.predict import predict
+from tellapart.scoring import parts as parts_module
 from tellapart.scoring import scorer
 from tellapart.scoring.checksums import rows_checksum
 from tellapart.scoring.index import INDEX, read_index
+from tellapart.scoring.units import STAMP
 
 PARTS = [
     *(f"part-00000-0000{number}.parquet" for number in range(2)),
@@ -59,8 +63,8 @@ def test_parts_are_bit_for_bit_what_the_whole_file_gives(model, rows, tmp_path):
     write_table(rows, tmp_path / "all.parquet")
     _predict(model, tmp_path / "all.parquet", tmp_path / "whole.parquet", rows_per_part=None)
     assert _predict(model, tmp_path / "all.parquet", tmp_path / "parts") == 60
-    parts = pyarrow.dataset.dataset(tmp_path / "parts", format="parquet").to_table()
-    assert parts.equals(read_table(tmp_path / "whole.parquet"))
+    found = pyarrow.dataset.dataset(tmp_path / "parts", format="parquet").to_table()
+    assert found.equals(read_table(tmp_path / "whole.parquet"))
     assert rows_checksum(tmp_path / "parts") == rows_checksum(tmp_path / "whole.parquet")
 
 
@@ -244,17 +248,150 @@ def test_what_fails_half_way_leaves_whole_parts_alone(model, folder, tmp_path, m
             if failure == "full disk":
                 raise OSError(28, "No space left on device")
             _touch(folder)
-            os.utime(folder / "b.jsonl.gz", ns=(0, 0))
         return scores(self, split, **options)
 
     monkeypatch.setattr(Fitted, "scores", failing)
     error, message, parts = {
         "full disk": (OutputError, "No space left", 1),
-        "changed file": (DataError, "b.jsonl.gz was changed since its rows were checked", 2),
+        "changed file": (DataError, r"a.csv was changed since its rows were checked: restore it", 1),
     }[failure]
     with pytest.raises(error, match=message):
         _predict(model, folder, tmp_path / "out")
     assert sorted(_content(tmp_path / "out")) == [INDEX, *PARTS[:parts]]
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_single_file_that_is_changed_while_it_is_scored_is_no_output(
+    model, folder, tmp_path, monkeypatch, large
+):
+    if not large:
+        monkeypatch.setattr(streams, "STREAM_BYTES", 1 << 20)
+    scores = Fitted.scores
+
+    def changing(self, split, **options):
+        _touch(folder)
+        return scores(self, split, **options)
+
+    monkeypatch.setattr(Fitted, "scores", changing)
+    with pytest.raises(DataError, match=r"a.csv was changed since its rows were checked: repeat the command"):
+        predict(model, folder / "a.csv", tmp_path / "out.csv", quiet=True)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_an_earlier_run_is_deleted_only_when_the_new_one_can_begin(
+    model, folder, whole, tmp_path, monkeypatch
+):
+    before = _content(whole)
+    headless = tmp_path / "headless"
+    headless.mkdir()
+    shutil.copy(model / "config.json", headless)
+    for other, options, message in [
+        (model, {"text": "txet"}, "txet"),
+        (tmp_path / "modle", {}, "there is no model folder at"),
+        (headless, {}, "cannot be loaded"),
+        (model, {"top_k": 9}, "9"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            _predict(other, folder, whole, overwrite=True, **options)
+        assert _content(whole) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(parts_module, "survey", None)  # not asked for a model that is not there
+        with pytest.raises(UserError, match="there is no model folder at"):
+            _predict(tmp_path / "modle", folder, tmp_path / "out")
+
+
+def test_a_mistyped_source_is_named_also_on_resuming(model, folder, tmp_path):
+    with pytest.raises(DataError, match=r'there is no file or folder .*neww \(did you mean "new"\?\)'):
+        _predict(model, tmp_path / "neww", tmp_path / "labelled", resume=True)
+
+
+@pytest.fixture
+def other(model, tmp_path):
+    """A model of the same classes with other weights."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    place = shutil.copytree(model, tmp_path / "other")
+    changed = AutoModelForSequenceClassification.from_pretrained(place)
+    with torch.no_grad():
+        changed.classifier.weight.add_(1)
+    changed.save_pretrained(place)
+    return place
+
+
+def test_parts_that_an_orphan_of_an_earlier_run_writes_are_not_those_of_the_new_one(
+    model, other, folder, whole, tmp_path, monkeypatch
+):
+    _predict(other, folder, tmp_path / "clean")
+    output = tmp_path / "out"
+    written = parts_module.write_index
+
+    def orphan(place, index):
+        written(place, index)
+        if not index.finished:
+            for name in PARTS[2:4]:
+                shutil.copy(whole / name, output)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts_module, "write_index", orphan)
+        _predict(other, folder, output)
+    assert _content(output) == _content(tmp_path / "clean")
+    shutil.rmtree(output)
+    finish = parts_module.PartsRun.finish
+
+    def late_orphan(self):
+        shutil.copy(whole / PARTS[1], output)
+        return finish(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts_module.PartsRun, "finish", late_orphan)
+        with pytest.raises(UserError, match=r"part-00000-00001.parquet was overwritten by another run: end"):
+            _predict(other, folder, output)
+    assert not read_index(output).finished
+    noted = []
+    _predict(other, folder, output, resume=True, announce=noted.extend)
+    assert noted[-1] == "5 of 6 part(s) had been written before."
+    assert _content(output) == _content(tmp_path / "clean")
+
+
+def test_a_run_in_whose_folder_a_further_part_appeared_is_not_finished(model, folder, tmp_path, monkeypatch):
+    scores, further = Fitted.scores, tmp_path / "out" / "part-00009-00000.parquet"
+
+    def beside_an_orphan(self, split, **options):
+        further.touch()
+        return scores(self, split, **options)
+
+    monkeypatch.setattr(Fitted, "scores", beside_an_orphan)
+    with pytest.raises(UserError, match=r"part-00009-00000.parquet is no part of the run in .*: move it"):
+        _predict(model, folder, tmp_path / "out")
+    assert not read_index(tmp_path / "out").finished
+
+
+def test_a_run_that_an_earlier_version_began_keeps_its_parts(model, folder, whole):
+    index = json.loads((whole / INDEX).read_text())
+    del index["run"]
+    (whole / INDEX).write_text(json.dumps(index | {"finished": False}))
+    for name in PARTS:
+        table = pq.read_table(whole / name)
+        assert table.schema.metadata.keys() == {STAMP}
+        pq.write_table(table.replace_schema_metadata(), whole / name)
+    (whole / PARTS[3]).unlink()
+    noted = []
+    _predict(model, folder, whole, resume=True, announce=noted.extend)
+    assert noted[-1] == "5 of 6 part(s) had been written before."
+    assert pq.read_schema(whole / PARTS[3]).metadata is None  # as the others
+    assert read_index(whole).finished
+
+
+def test_a_run_is_resumed_with_the_weights_that_it_was_begun_with(model, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "gains_from_bf16", lambda device: True)
+    _predict(model, folder, tmp_path / "out", precision="auto")
+    before = _content(tmp_path / "out")
+    assert read_index(tmp_path / "out").weights == "bfloat16"
+    (tmp_path / "out" / PARTS[3]).unlink()
+    monkeypatch.setattr(precision, "gains_from_bf16", lambda device: False)
+    _predict(model, folder, tmp_path / "out", precision="auto", resume=True)
+    assert _content(tmp_path / "out") == before
 
 
 def test_a_model_that_cannot_be_loaded_leaves_no_folder(folder, tmp_path):

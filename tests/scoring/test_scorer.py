@@ -5,9 +5,12 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tellapart.data.reading.columns import ColumnNames, Columns
+from tellapart.data.reading.tables import write_table
 from tellapart.errors import DataError
 from tellapart.scoring.inputs import list_inputs
 from tellapart.scoring.scorer import PartScorer, PartSummary, ScoringOptions
@@ -41,21 +44,51 @@ def test_the_order_of_the_units_and_the_process_change_no_byte(model, work):
     assert (summary, Path(last.output).read_bytes()) == first[last.output]
 
 
-def test_units_of_a_file_in_order_are_read_in_one_pass(model, work, monkeypatch):
-    units, options = work
-    opened, rows_from = [], PartScorer.__call__.__globals__["rows_from"]
+@pytest.fixture
+def opened(monkeypatch):
+    """The files that are begun, each with the number of rows that have been read of it."""
+    passes, rows_from = [], PartScorer.__call__.__globals__["rows_from"]
 
     def counting(path, *given):
-        opened.append(path.name)
-        return rows_from(path, *given)
+        passes.append([path.name, 0])
+        for block in rows_from(path, *given):
+            passes[-1][1] += len(block)
+            yield block
 
     monkeypatch.setitem(PartScorer.__call__.__globals__, "rows_from", counting)
+    return passes
+
+
+def test_units_of_a_file_in_order_are_read_in_one_pass(model, work, opened):
+    units, options = work
     scorer = PartScorer(model, options)
     for unit in units:
         scorer(unit)
-    assert opened == ["a.csv", "b.jsonl.gz", "c.parquet", "d.tsv"]
+    assert opened == [["a.csv", 21], ["b.jsonl.gz", 5], ["c.parquet", 24], ["d.tsv", 10]]
     scorer(units[1])
-    assert opened[4:] == ["a.csv"]
+    assert [name for name, _ in opened[4:]] == ["a.csv"]
+
+
+def test_a_worker_that_scores_every_third_unit_reads_a_file_once(model, folder, rows, tmp_path, opened):
+    for name in ("a.csv", "c.parquet"):
+        write_table(pa.concat_tables([rows] * 2), folder / name)
+    pq.write_table(pa.concat_tables([rows] * 2), folder / "groups.parquet", row_group_size=13)
+    inputs = list_inputs(folder)
+    found = survey(inputs, ColumnNames(), None)
+    units = [*planned_units(inputs.root, found.files, 10, tmp_path / "out")]
+    scorer = PartScorer(model, ScoringOptions(found.columns, found.schema, precision="fp32"))
+    written = {}
+    for unit in units[1::3]:
+        scorer(unit)
+        written[unit] = Path(unit.output).read_bytes()
+    names = [name for name, _ in opened]
+    assert names.count("a.csv") == names.count("c.parquet") == 1  # of one row group
+    between_left_out = [read for name, read in opened if name == "groups.parquet"]
+    assert len(between_left_out) == 4
+    assert sum(between_left_out) < 60
+    for unit, content in written.items():
+        PartScorer(model, scorer.options)(unit)
+        assert Path(unit.output).read_bytes() == content
 
 
 def test_a_unit_that_failed_is_read_anew(model, work, monkeypatch):

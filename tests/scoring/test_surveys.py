@@ -102,6 +102,20 @@ def test_a_value_that_the_type_of_another_file_cannot_hold_is_found_early(place)
         _survey(place)
 
 
+BIG = 2**53 + 1  # no float
+
+
+@pytest.mark.parametrize("value", [BIG, [BIG], {"of": BIG, "day": "2024-01-01"}])
+def test_an_integer_that_a_float_cannot_hold_is_refused_in_lines_too(place, value):
+    fraction = {int: 0.5, list: [0.5], dict: {"of": 0.5, "day": "none"}}[type(value)]
+    _lines(place / "a.jsonl", {"text": "a", "n": value, "day": "2024-01-01"})
+    _lines(place / "b.jsonl", {"text": "b", "n": fraction, "day": "none"})
+    with pytest.raises(
+        DataError, match=r"the values of .*a.jsonl cannot be converted to the types .*9007199254740993"
+    ):
+        _survey(place)
+
+
 def test_files_without_rows_are_left_out_and_named(place):
     (place / "a.csv").write_text("body,label\n")
     (place / "b.csv").write_text("")

@@ -4,6 +4,7 @@ from concurrent.futures import Future
 
 import pytest
 
+from tellapart.encoders import precision
 from tellapart.errors import RecipeError, UserError
 from tellapart.execution.engine import Engine, Loss
 from tellapart.execution.places import Place
@@ -56,8 +57,22 @@ def test_a_worker_with_other_weights_is_refused(model, folder, elsewhere, tmp_pa
     monkeypatch.setattr(module, "_kept", None)
     monkeypatch.setattr(module.PartScorer, "weights", property(lambda self: next(kinds)))
     kinds = iter(["float32", "bfloat16", "bfloat16"])
-    with pytest.raises(RecipeError, match=r"scored with weights in float32 .now bfloat16."):
+    with pytest.raises(RecipeError, match=r"cannot score with weights in float32, as the run does"):
         predict(model, folder, tmp_path / "out", quiet=True)
+
+
+def test_workers_on_other_machines_score_in_the_precision_of_the_run(
+    model, folder, elsewhere, tmp_path, monkeypatch
+):
+    begun = elsewhere(shares_files=False)
+    monkeypatch.setattr(module, "_kept", None)
+    gains = iter([True])  # this machine gains from bf16, and those of the workers do not
+    monkeypatch.setattr(precision, "gains_from_bf16", lambda device: next(gains, False))
+    predict(model, folder, tmp_path / "auto", quiet=True)
+    assert read_index(tmp_path / "auto").weights == "bfloat16"
+    assert {request.options.precision for request, _ in begun} == {"bf16"}
+    predict(model, folder, tmp_path / "bf16", quiet=True, precision="bf16")
+    assert _parts(tmp_path / "auto") == _parts(tmp_path / "bf16")
 
 
 def test_a_part_whose_process_dies_ends_the_run_and_can_be_resumed(model, folder, tmp_path, monkeypatch):

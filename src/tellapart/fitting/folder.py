@@ -53,6 +53,7 @@ def claimed(
     resume: bool | None = None,
     overwrite: bool = False,
     inputs: Iterable[Any] = (),
+    emptied: bool = True,
 ) -> Iterator[Path]:
     """Claims an output folder for one run: it is checked, made, and locked while the block runs.
 
@@ -65,6 +66,7 @@ def claimed(
         overwrite: Whether the files of an earlier run are deleted.
         inputs: Files and folders that the run reads: they are never deleted. Other names and rows in memory may be
             among them.
+        emptied: Whether `overwrite` deletes at once; if not, the block calls `claim_folder` after what may fail.
 
     Raises:
         UserError: Another run is writing to the folder, or it cannot be used, see `claim_folder`.
@@ -81,7 +83,9 @@ def claimed(
         folder.mkdir(parents=True, exist_ok=True)
     with _lock(folder):
         try:
-            yield claim_folder(folder, resume=resume, overwrite=overwrite)
+            if emptied or not overwrite:
+                claim_folder(folder, resume=resume, overwrite=overwrite)
+            yield folder
         finally:
             with contextlib.suppress(OSError):  # Windows removes the file with its lock
                 (folder / LOCK).unlink()

@@ -9,7 +9,9 @@ from tellapart.data.reading.columns import ColumnNames
 from tellapart.deployment.onnx_scoring import is_exported, load_exported
 from tellapart.encoders.loading import load_classifier
 from tellapart.encoders.precision import default_device
-from tellapart.encoders.transformer import labels_of, position_limit
+from tellapart.encoders.pretrained import read_config
+from tellapart.encoders.resolve import resolve_encoder
+from tellapart.encoders.transformer import labels_of, position_limit, readable
 from tellapart.evaluation.decision import DECISION_FILE, read_columns, read_decision
 from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.training.tfidf import CONFIG_FILE as TFIDF_CONFIG
@@ -33,6 +35,23 @@ def load_fitted(folder: str | Path) -> Fitted:
         return fitted
     decision, labels = read_decision(file, fitted.labels)
     return replace(fitted, decision=decision, labels=labels, columns=read_columns(file))
+
+
+def check_model(folder: str | Path) -> None:
+    """Checks that there is a model, without reading its weights.
+
+    Args:
+        folder: As for `load_fitted`.
+
+    Raises:
+        ModelError: There is no model of this name.
+    """
+    places = (Path(folder), Path(folder) / "model")
+    if is_exported(places[0]) or any((place / TFIDF_CONFIG).is_file() for place in places):
+        return
+    path = resolve_encoder(str(folder))
+    with readable(str(folder)):
+        read_config(path)
 
 
 def run_folder(model: str | Path) -> Path | None:

@@ -10,8 +10,8 @@ from tellapart.data.reading.streams import open_rows
 from tellapart.encoders.precision import Precision
 from tellapart.errors import UserError
 from tellapart.execution.places import Place
-from tellapart.fitting.loading import trained_columns
-from tellapart.scoring.inputs import writes_parts
+from tellapart.fitting.loading import check_model, trained_columns
+from tellapart.scoring.inputs import check_given, writes_parts
 from tellapart.scoring.scorer import PartScorer, ScoringOptions
 from tellapart.scoring.units import ROWS_PER_PART, unit_of
 from tellapart.training.progress import rows_bar
@@ -82,11 +82,14 @@ def predict(
         asked = PartsRequest(model, file, output, given, prefix, margin, top_k, precision, most)
         how = {"resume": resume, "overwrite": overwrite, "quiet": quiet}
         return predict_parts(asked, **how, announce=announce, place=place).rows
+    path = check_given(file)
     if resume or rows_per_part is not None or place not in (None, Place()):
         raise UserError(
             f"{output} is one file, which is not written in parts",
             "name a folder, or leave out --resume, --rows-per-part, --jobs and --on",
         )
+    check_model(model)
+    state = path.stat()  # before the rows are read, so that a later change is noticed
     rows = open_rows(file)
     columns = find_model_columns(rows.schema, given, trained_columns(model), labelled=False, where=str(file))
     rows.check_texts(columns)
@@ -95,4 +98,4 @@ def predict(
     options = ScoringOptions(columns, rows.schema, str(file), prefix, margin, top_k, precision)
     scorer = PartScorer(model, options)
     with rows_bar(rows.rows, quiet=quiet) as progress:
-        return scorer(unit_of(rows, output), blocks=rows.blocks(), progress=progress).rows
+        return scorer(unit_of(rows, state, output), blocks=rows.blocks(), progress=progress).rows

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -58,6 +60,8 @@ class PartsIndex(BaseModel):
         input_schema: The columns of the input, as an Arrow IPC message in base64.
         files: The files, in order.
         parts: The parts, in order.
+        run: Digest of what determines the predictions, see `run_digest`; each part bears it. Empty for runs that
+            version 0.2.0 began, the parts of which have none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,6 +77,7 @@ class PartsIndex(BaseModel):
     input_schema: str
     files: list[InputFile]
     parts: list[IndexedPart]
+    run: str = ""
 
     @property
     def schema(self) -> pa.Schema:
@@ -90,6 +95,15 @@ class PartsIndex(BaseModel):
     def text_columns(self) -> Columns:
         """The columns of the texts."""
         return Columns(self.text, self.text_pair)
+
+
+def run_digest(fingerprint: Fingerprint, weights: str, input_schema: str) -> str:
+    """Returns a SHA-256 of what determines the predictions, besides the rows: equal runs have equal parts."""
+    settings = {
+        name: value for name, value in fingerprint.settings.items() if name not in fingerprint.contents
+    }
+    what = [fingerprint.code, settings, fingerprint.contents, weights, input_schema]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 def encoded_schema(schema: pa.Schema) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from tellapart.data.reading.columns import ColumnNames, Columns, find_model_colu
 from tellapart.encoders.precision import Precision
 from tellapart.errors import UserError
 from tellapart.execution.places import Place
+from tellapart.fitting.environment import is_main_process
 from tellapart.fitting.fingerprints import Fingerprint, model_contents
-from tellapart.fitting.folder import LOCK, claimed
-from tellapart.fitting.loading import trained_columns
+from tellapart.fitting.folder import LOCK, claim_folder, claimed
+from tellapart.fitting.loading import check_model, trained_columns
 from tellapart.scoring.index import (
     INDEX,
     PartsIndex,
@@ -27,12 +28,13 @@ from tellapart.scoring.index import (
     indexed_columns,
     indexed_parts,
     read_index,
+    run_digest,
     write_index,
 )
 from tellapart.scoring.inputs import Inputs, check_apart, list_inputs
-from tellapart.scoring.scorer import PartScorer, ScoringOptions, check_weights
+from tellapart.scoring.scorer import PartScorer, ScoringOptions, check_weights, precision_of
 from tellapart.scoring.surveys import Survey, survey
-from tellapart.scoring.units import PART_NAME, ROWS_PER_PART, Unit, planned_units
+from tellapart.scoring.units import PART_NAME, ROWS_PER_PART, STAMP, Unit, planned_units
 from tellapart.scoring.workers import WorkerRequest, scored_by_workers
 from tellapart.training.progress import rows_bar
 
@@ -104,6 +106,7 @@ class PartsRun:
         folder: The folder of the parts, locked.
         index: The index of the run that is resumed; None for a new one, for which the model is loaded and the index
             written.
+        overwrite: Whether to delete an earlier run, once the model of the new one is loaded.
 
     Raises:
         UserError: As for `PartScorer`.
@@ -111,20 +114,29 @@ class PartsRun:
     """
 
     def __init__(
-        self, request: PartsRequest, inputs: Inputs, surveyed: Survey, folder: Path, index: PartsIndex | None
+        self,
+        request: PartsRequest,
+        inputs: Inputs,
+        surveyed: Survey,
+        folder: Path,
+        index: PartsIndex | None,
+        *,
+        overwrite: bool = False,
     ) -> None:
         self.request, self.inputs, self.surveyed, self.folder = request, inputs, surveyed, folder
         self.options = request.options(surveyed.columns, surveyed.schema)
         self.rows = sum(file.rows for file in surveyed.files)
         self._weights = None if index is None else index.weights
-        self.index = self._new_index() if index is None else index
+        self.index = self._new_index(overwrite=overwrite) if index is None else index
+        if request.precision == "auto":  # other processes score as this run was begun, whatever their machine
+            self.options = replace(self.options, precision=precision_of(self.index.weights))
 
     @cached_property
     def scorer(self) -> PartScorer:
         """The model, loaded when it is first needed.
 
         Raises:
-            RecipeError: Its weights are of another type than those that scored the parts that are there.
+            RecipeError: Its weights are of another type than those that the run was begun with.
         """
         scorer = PartScorer(self.request.model, self.options)
         if self._weights is not None:
@@ -133,20 +145,15 @@ class PartsRun:
 
     def units(self) -> Iterator[Unit]:
         """Yields all units, in order."""
-        per_part = self.request.rows_per_part
-        return planned_units(self.inputs.root, self.surveyed.files, per_part, self.folder)
+        return self._planned(self.index.run)
 
     def is_written(self, unit: Unit) -> bool:
-        """Whether the part of a unit is there and whole; a damaged one is removed."""
+        """Whether the part of a unit is there and whole; one that is damaged or of another run is removed."""
         part = Path(unit.output)
-        if not part.is_file():
-            return self._is_lost()
-        with contextlib.suppress(OSError, pa.ArrowException):
-            found = pyarrow.parquet.read_schema(part).names
-            whole = pyarrow.parquet.read_metadata(part).num_rows == unit.rows
-            if whole and found == [column.name for column in self.index.columns]:
+        if part.is_file():
+            if self._is_own(unit):
                 return True
-        part.unlink()
+            part.unlink()
         return self._is_lost()
 
     def for_workers(self) -> WorkerRequest:
@@ -158,19 +165,47 @@ class PartsRun:
         """Marks the index as finished, after all parts are written.
 
         Raises:
-            UserError: A part that a worker has written is not to be seen here.
+            UserError: A part that a worker has written is not to be seen here, or another run wrote to the folder.
             OutputError: The index cannot be written.
         """
         if not self.index.finished:
-            missing = [unit for unit in self.units() if not Path(unit.output).is_file()]
-            if missing:
-                raise UserError(
-                    f"{missing[0].output} was written by another machine and is not here",
-                    "use an --output that all nodes share",
-                )
+            for unit in self.units():
+                if not Path(unit.output).is_file():
+                    raise UserError(
+                        f"{unit.output} was written by another machine and is not here",
+                        "use an --output that all nodes share",
+                    )
+                if not self._is_own(unit):  # a process of an earlier run that outlived its command
+                    raise UserError(
+                        f"{unit.output} was overwritten by another run",
+                        "end the processes of that run, and go on with --resume",
+                    )
+            _check_only_parts_of(self)
             self.index = self.index.model_copy(update={"finished": True})
             write_index(self.folder, self.index)
         return self.index
+
+    def _planned(self, run: str) -> Iterator[Unit]:
+        per_part = self.request.rows_per_part
+        return planned_units(self.inputs.root, self.surveyed.files, per_part, self.folder, run)
+
+    def _is_own(self, unit: Unit) -> bool:
+        """Whether the part of a unit is whole, and bears the stamp of the unit.
+
+        Columns and number of rows alone are also those of another model's part, which a process that outlived its
+        command may write into the folder that a new run has emptied.
+        """
+        with (
+            contextlib.suppress(OSError, pa.ArrowException),
+            pyarrow.parquet.ParquetFile(unit.output) as part,
+        ):
+            schema = part.schema_arrow
+            return (
+                part.metadata.num_rows == unit.rows
+                and schema.names == [column.name for column in self.index.columns]
+                and (schema.metadata or {}).get(STAMP, b"") == unit.stamp
+            )
+        return False
 
     def _is_lost(self) -> bool:
         """Returns False, after marking a run that lost a part after its end as unfinished."""
@@ -179,19 +214,24 @@ class PartsRun:
             write_index(self.folder, self.index)
         return False
 
-    def _new_index(self) -> PartsIndex:
+    def _new_index(self, *, overwrite: bool) -> PartsIndex:
         columns = self.surveyed.columns
+        fingerprint = self.request.fingerprint(columns)
+        weights, schema = self.scorer.weights, encoded_schema(self.surveyed.schema)
         index = PartsIndex(
             rows=self.rows,
-            fingerprint=self.request.fingerprint(columns),
-            weights=self.scorer.weights,
+            fingerprint=fingerprint,
+            weights=weights,
             text=columns.text,
             text_pair=columns.text_pair,
             columns=indexed_columns(self.scorer.schema),
-            input_schema=encoded_schema(self.surveyed.schema),
+            input_schema=schema,
             files=list(self.surveyed.files),
-            parts=indexed_parts(self.units()),
+            parts=indexed_parts(self._planned("")),
+            run=run_digest(fingerprint, weights, schema),
         )
+        if overwrite and is_main_process():
+            claim_folder(self.folder, resume=False, overwrite=True)
         write_index(self.folder, index)
         return index
 
@@ -232,7 +272,7 @@ def predict_parts(
         def left() -> Iterator[Unit]:
             nonlocal kept
             for unit in run.units():
-                if not run.is_written(unit):
+                if not (resume and run.is_written(unit)):  # a new run has no parts
                     yield unit
                     continue
                 kept += 1
@@ -265,7 +305,7 @@ def begun_run(
     Args:
         request: Model, files, folder and options.
         resume: Whether the folder may hold parts of the same request; its files are then not read again.
-        overwrite: Whether to replace an earlier run.
+        overwrite: Whether to replace an earlier run, which is deleted when all is checked and the model is loaded.
         quiet: Whether to show no progress.
         announce: Called with notes on what is read.
 
@@ -277,9 +317,11 @@ def begun_run(
     """
     inputs = list_inputs(request.source)
     check_apart(inputs, request.output)
+    check_model(request.model)
     trained = trained_columns(request.model)
     reads = (request.model, inputs.given)
-    with claimed(request.output, resume=resume, overwrite=overwrite, inputs=reads) as folder:
+    how = {"resume": resume, "overwrite": overwrite}
+    with claimed(request.output, **how, inputs=reads, emptied=False) as folder:
         before = _earlier_index(folder) if resume else None
         if before is None:
             with rows_bar(len(inputs.names), quiet=quiet, title="checking", unit="file") as progress:
@@ -290,7 +332,7 @@ def begun_run(
             rows = sum(file.rows for file in surveyed.files)
             counted = f"Rows: {rows} in {len(surveyed.files)} file(s)."
             announce([f"Columns: {surveyed.columns}.", counted, *inputs.notes, *surveyed.notes])
-        run = PartsRun(request, inputs, surveyed, folder, before)
+        run = PartsRun(request, inputs, surveyed, folder, before, overwrite=overwrite)
         if before is not None:
             _check_only_parts_of(run)
         yield run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +13,16 @@ from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.examples import TextSplit
 from tellapart.data.reading import streams
 from tellapart.data.reading.columns import Columns
+from tellapart.data.reading.parquet import row_group_of
 from tellapart.data.reading.streams import one_ahead, regrouped, rows_from
-from tellapart.data.reading.tables import writing_table
+from tellapart.data.reading.tables import explaining, writing_table
 from tellapart.data.reading.values import read_examples
 from tellapart.encoders.precision import Precision
 from tellapart.errors import DataError, RecipeError
 from tellapart.evaluation.predictions import added_columns
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.loading import load_fitted
-from tellapart.scoring.units import Unit, changed_file
+from tellapart.scoring.units import STAMP, Unit
 from tellapart.training.progress import Progress
 
 
@@ -113,14 +114,18 @@ class PartScorer:
         if blocks is None:
             blocks = self._reader.blocks(unit)
         written = 0
-        with writing_table(unit.output, self.schema) as write:
+        schema = self.schema
+        if unit.stamp:
+            schema = schema.with_metadata({**(schema.metadata or {}), STAMP: unit.stamp})
+        with writing_table(unit.output, schema) as write:
             for table, split, tokenised in one_ahead(self._tokenised(unit, blocks)):
                 logits = self.fitted.scores(split, rows=tokenised, progress=progress)
                 columns = [*table.columns, *self._added(logits).values()]
-                write(pa.Table.from_arrays(columns, schema=self.schema))
+                write(pa.Table.from_arrays(columns, schema=schema))
                 written += len(table)
             if written != unit.rows:
-                raise changed_file(unit.path, "while it was scored")
+                raise unit.changed_file("while it was scored")
+            unit.check_unchanged()
         return PartSummary(Path(unit.output).name, written)
 
     @property
@@ -140,21 +145,26 @@ class PartScorer:
             yield table, split, self.fitted.tokenised(split)
 
 
+def precision_of(weights: str) -> Precision:
+    """Returns the setting that gives weights of a type on every machine; `auto` depends on the machine."""
+    return "bf16" if weights == "bfloat16" else "fp32"
+
+
 def check_weights(scorer: PartScorer, weights: str, folder: Path) -> None:
-    """Checks that a model scores with weights of the type that scored the parts that are there.
+    """Checks that a model scores with weights of the type that a run was begun with.
 
     Raises:
         RecipeError: It does not.
     """
     if scorer.weights != weights:
         raise RecipeError(
-            f"the parts in {folder} were scored with weights in {weights} (now {scorer.weights})",
-            "resume them with the --precision and the kind of device that they were begun with",
+            f"the run in {folder} was begun with weights in {weights} (now {scorer.weights})",
+            "resume it with the --precision and the kind of device that it was begun with",
         )
 
 
 class _UnitReader:
-    """Reads the rows of units; consecutive units of a file are read in one pass.
+    """Reads the rows of units; units of a file that come in order are read in one pass, with the rows between them.
 
     Args:
         schema: The columns to return.
@@ -164,7 +174,7 @@ class _UnitReader:
         self._schema = schema
         self._blocks: Iterator[pa.Table] = iter(())
         self._rest: pa.Table | None = None
-        self._next: tuple[str, int] | None = None
+        self._place: tuple[str, int] | None = None  # file and row that come next
 
     def blocks(self, unit: Unit) -> Iterator[pa.Table]:
         """Yields the rows of a unit; fewer if the file has fewer.
@@ -173,18 +183,40 @@ class _UnitReader:
             DataError: The file was changed since it was checked.
         """
         unit.check_unchanged()
-        if self._next != (unit.path, unit.first):
+        skipped = self._rows_before(unit)
+        if skipped is None:
             self._blocks = rows_from(Path(unit.path), unit.kind, self._schema, unit.first)
-            self._rest = None
-        self._next = None  # if the unit fails, the next one begins a new pass
-        left = unit.rows
-        while left:
+            self._rest, skipped = None, 0
+        self._place = None  # if the unit fails, the next one begins a new pass
+        for _ in self._taken(skipped):
+            pass
+        lacking = yield from self._taken(unit.rows)
+        if not lacking:
+            self._place = unit.path, unit.first + unit.rows
+
+    def _rows_before(self, unit: Unit) -> int | None:
+        """Returns how many rows of the pass come before a unit; None if a new pass is to begin.
+
+        Other processes score the units between those of this one. Beginning anew for each would read a CSV file from
+        its first row on every time; of a Parquet file only the rows before it in its row group.
+        """
+        if self._place is None or self._place[0] != unit.path:
+            return None
+        ahead = unit.first - self._place[1]
+        if ahead > 0 and unit.kind == "Parquet":
+            with explaining(Path(unit.path), unit.kind):
+                _, before_in_group = row_group_of(Path(unit.path), unit.first)
+            return ahead if ahead <= before_in_group else None
+        return ahead if ahead >= 0 else None
+
+    def _taken(self, rows: int) -> Generator[pa.Table, None, int]:
+        """Yields the next rows of the pass; returns the number of those that the file lacks."""
+        while rows:
             block = next(self._blocks, None) if self._rest is None else self._rest
             if block is None:
-                return
-            taken = block.slice(0, left)
-            self._rest = block.slice(left) if left < len(block) else None
-            left -= len(taken)
-            if not left:
-                self._next = (unit.path, unit.first + unit.rows)
+                break
+            taken = block.slice(0, rows)
+            self._rest = block.slice(rows) if rows < len(block) else None
+            rows -= len(taken)
             yield taken
+        return rows

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ ROWS_PER_PART = 1 << 17
 
 PART_NAME = re.compile(r"part-\d{5,}-\d{5,}\.parquet")
 """Names of parts: the number of the file and that of the slice, of equal width throughout a folder."""
+
+STAMP = b"tellapart.part"
+"""Key in the metadata of a part's schema, under which it has the stamp of its unit."""
 
 _SAMPLE = 1 << 16
 
@@ -53,6 +58,7 @@ class Unit:
         first: The first row, counted from 0.
         rows: Number of rows.
         output: The file to write; its suffix determines the format.
+        run: Digest of what determines the predictions of a run in parts; empty otherwise.
     """
 
     path: str
@@ -62,6 +68,15 @@ class Unit:
     first: int
     rows: int
     output: str
+    run: str = ""
+
+    @property
+    def stamp(self) -> bytes:
+        """What the part says of the run and the rows that it comes from; empty outside of a run."""
+        if not self.run:
+            return b""
+        what = json.dumps([self.run, Path(self.path).name, self.size, self.first, self.rows])
+        return hashlib.sha256(what.encode()).hexdigest().encode()
 
     def check_unchanged(self) -> None:
         """Checks size and time of change of the file.
@@ -76,11 +91,17 @@ class Unit:
                 f"{self.path} cannot be read any more ({error.strerror})", "restore it, and resume"
             ) from error
         if (state.st_size, state.st_mtime_ns) != (self.size, self.changed):
-            raise changed_file(self.path, "since its rows were checked")
+            raise self.changed_file("since its rows were checked")
+
+    def changed_file(self, since: str) -> DataError:
+        """Returns the error for a file that is not what it was."""
+        if self.run:
+            return changed_file(self.path, since)
+        return DataError(f"{self.path} was changed {since}", "repeat the command when nothing writes to it")
 
 
 def changed_file(path: str | Path, since: str) -> DataError:
-    """Returns the error for a file that is not what it was."""
+    """Returns the error for a file of a run in parts that is not what it was."""
     return DataError(f"{path} was changed {since}", "restore it, or begin again with --overwrite")
 
 
@@ -98,9 +119,8 @@ def file_state(path: Path) -> tuple[int, int, str]:
     return state.st_size, state.st_mtime_ns, digest.hexdigest()
 
 
-def unit_of(stream: RowStream, output: str | Path) -> Unit:
-    """Returns all rows of a file as one unit."""
-    state = stream.path.stat()
+def unit_of(stream: RowStream, state: os.stat_result, output: str | Path) -> Unit:
+    """Returns all rows of a file as one unit, given the state of the file before its rows were read."""
     return Unit(str(stream.path), stream.kind, state.st_size, state.st_mtime_ns, 0, stream.rows, str(output))
 
 
@@ -115,7 +135,9 @@ def part_name(file: int, piece: int, widths: tuple[int, int] = (5, 5)) -> str:
     return f"part-{file:0{widths[0]}d}-{piece:0{widths[1]}d}.parquet"
 
 
-def planned_units(root: Path, files: Sequence[InputFile], rows_per_part: int, output: Path) -> Iterator[Unit]:
+def planned_units(
+    root: Path, files: Sequence[InputFile], rows_per_part: int, output: Path, run: str = ""
+) -> Iterator[Unit]:
     """Yields the units of files in order: every row is in exactly one.
 
     Args:
@@ -123,6 +145,7 @@ def planned_units(root: Path, files: Sequence[InputFile], rows_per_part: int, ou
         files: The files.
         rows_per_part: The most rows of a unit.
         output: The folder of the parts.
+        run: As of `Unit`.
     """
     most_slices = -(-max((file.rows for file in files), default=0) // rows_per_part)
     widths = (_digits(len(files)), _digits(most_slices))
@@ -136,6 +159,7 @@ def planned_units(root: Path, files: Sequence[InputFile], rows_per_part: int, ou
                 first=first,
                 rows=rows,
                 output=str(output / part_name(number, piece, widths)),
+                run=run,
             )
 
 

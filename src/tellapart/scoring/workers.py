@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tellapart.errors import UserError
+from tellapart.errors import RecipeError, UserError
 from tellapart.execution.engine import Engine, schedule
 from tellapart.fitting.folder import LOCK
-from tellapart.scoring.scorer import PartScorer, PartSummary, ScoringOptions, check_weights
+from tellapart.scoring.scorer import PartScorer, PartSummary, ScoringOptions
 from tellapart.scoring.units import Unit
 
 
@@ -23,7 +23,7 @@ class WorkerRequest:
     Args:
         model: A run folder, a plain checkpoint, or an export.
         options: What is read and written.
-        weights: The type of the weights that scored the first parts.
+        weights: The type of the weights that the run was begun with.
         directory: The working directory of the command.
     """
 
@@ -56,9 +56,19 @@ def score_in_worker(request: WorkerRequest, unit: Unit) -> PartSummary:
     if _kept is None or _kept[0] != request:
         _kept = None  # before another model is loaded
         scorer = PartScorer(request.model, request.options)
-        check_weights(scorer, request.weights, folder)
+        _check_weights(scorer, request.weights)
         _kept = request, scorer
     return _kept[1](unit)
+
+
+def _check_weights(scorer: PartScorer, weights: str) -> None:
+    """Checks that this machine has the model in the precision of the run; some run no model in bfloat16."""
+    if scorer.weights != weights:
+        raise RecipeError(
+            f"{socket.gethostname()} cannot score with weights in {weights}, as the run does "
+            f"(there they are {scorer.weights})",
+            "leave that machine out, or begin again with --precision fp32 --overwrite",
+        )
 
 
 def scored_by_workers(engine: Engine, request: WorkerRequest, units: Iterable[Unit]) -> Iterator[PartSummary]:

@@ -87,6 +87,16 @@ def test_types_that_only_later_lines_show_hold_for_all_parts(tmp_path, small_blo
     assert parts[0]["day"][0].as_py() == "2024-01-01"
 
 
+def test_an_integer_that_no_float_holds_is_refused_beside_a_later_fraction(tmp_path, small_blocks):
+    lines = [{"text": "x" * 100, "id": 2**53 + 1} for _ in range(20)]
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert open_rows(path).schema.field("id").type == pa.int64()
+    path.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"text": "y", "id": 0.5}]))
+    with pytest.raises(DataError, match=r"the values of .*t.jsonl cannot be converted to the types that all"):
+        open_rows(path)
+
+
 @pytest.mark.parametrize("large", [False, True])
 def test_missing_texts_are_counted_over_the_whole_file_before_anything_is_done(tmp_path, monkeypatch, large):
     if large:

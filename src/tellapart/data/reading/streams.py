@@ -107,14 +107,14 @@ def open_rows(path: str | Path) -> RowStream:
         for block in _explained(path, kind, schema):
             with explaining(path, kind):
                 block.validate(full=True)
+            schema = block.schema if schema is None else schema
             rows += len(block)
-            schema = block.schema
-            yield block
+            yield _converted(block, schema, path)
 
     missing = _missing(seen())
     if not rows or schema is None:
         raise NoRowsError(f"{path} has no rows", "give a file with rows")
-    return RowStream(path, kind, schema, rows, missing, lambda: _explained(path, kind, schema))
+    return RowStream(path, kind, schema, rows, missing, lambda: rows_from(path, kind, schema))
 
 
 def rows_from(path: Path, kind: str, schema: pa.Schema, first: int = 0) -> Iterator[pa.Table]:
@@ -206,9 +206,9 @@ def _converted(block: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
         return block.select(schema.names).cast(schema)
     except (pa.ArrowException, KeyError) as error:
         raise DataError(
-            f"the values of {path} cannot be converted to the types of the files before it "
+            f"the values of {path} cannot be converted to the types that all rows share "
             f"({str(error).splitlines()[0]})",
-            "write the column with the same type in every file",
+            "write the column with the same type in every row",
         ) from error
 
 
@@ -273,16 +273,45 @@ def _csv_blocks(path: Path, block_bytes: int) -> Iterator[pa.Table]:
 
 
 def _json_blocks(path: Path, schema: pa.Schema | None) -> Iterator[pa.Table]:
-    """Yields blocks of whole lines; without a schema the types of each block are inferred from its values."""
+    """Yields blocks of whole lines, of the types of their own values if there is no schema.
+
+    With a schema, integers stay integers where it has floats: pyarrow's parser would round those that no float
+    holds without a word, while a conversion refuses them.
+    """
     for lines in line_blocks(path, tables.BLOCK_BYTES):
         if not lines.strip():
             continue
-        block = parse_json_lines(io.BytesIO(lines), schema)
+        block = parse_json_lines(io.BytesIO(lines))
+        as_written = schema_as_written(block.schema)
         if schema is None:
-            as_written = schema_as_written(block.schema)
             yield block if as_written == block.schema else block.cast(as_written)
-        else:
-            yield block.select(schema.names)
+            continue
+        wanted = _with_own_integers(schema, as_written)
+        if block.schema != wanted:
+            block = parse_json_lines(io.BytesIO(lines), wanted)
+        yield block.select(schema.names)
+
+
+def _with_own_integers(schema: pa.Schema, own: pa.Schema) -> pa.Schema:
+    """Returns a schema without metadata, with integers in place of floats where the values are integers."""
+    known = {field.name: field.type for field in own}
+    return pa.schema(
+        [field.with_type(_own_integers(field.type, known.get(field.name, field.type))) for field in schema]
+    )
+
+
+def _own_integers(kind: pa.DataType, own: pa.DataType) -> pa.DataType:
+    if pa.types.is_floating(kind) and pa.types.is_integer(own):
+        return own
+    if pa.types.is_list(kind) and pa.types.is_list(own):
+        return pa.list_(_own_integers(kind.value_type, own.value_type))
+    if pa.types.is_struct(kind) and pa.types.is_struct(own):
+        known = {field.name: field.type for field in own}
+        fields = [
+            field.with_type(_own_integers(field.type, known.get(field.name, field.type))) for field in kind
+        ]
+        return pa.struct(fields)
+    return kind
 
 
 def _parquet_blocks(path: Path, _: pa.Schema | None) -> Iterator[pa.Table]:
