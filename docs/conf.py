@@ -31,6 +31,7 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
 html_theme = "furo"
+html_show_copyright = False
 html_title = f"tellapart {version}"
 html_copy_source = False
 html_show_sourcelink = False
