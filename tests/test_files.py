@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tellapart.errors import OutputError
-from tellapart.files import file_stem, path_component, replacing, write_text
+from tellapart.errors import OutputError, TellapartWarning
+from tellapart.files import file_stem, path_component, read_kept, replacing, write_json, write_text
 
 
 def test_a_file_appears_whole_and_takes_the_place_of_the_old_one(tmp_path):
@@ -137,3 +137,14 @@ def test_a_link_to_a_folder_stays_and_the_folder_is_replaced(tmp_path):
         (temporary / "new").touch()
     assert (tmp_path / "link").is_symlink()
     assert [path.name for path in (tmp_path / "target").iterdir()] == ["new"]
+
+
+def test_what_an_earlier_run_kept_is_read_or_named_as_damaged(tmp_path):
+    file = tmp_path / "kept.json"
+    assert read_kept(file) is None
+    write_json(file, {"a": ["ü"]})
+    assert read_kept(file) == {"a": ["ü"]}
+    for content in (b"", b'{"a": ', b"[1]", b"null", b"\xff\xfe", b"{\x00}"):
+        file.write_bytes(content)
+        with pytest.warns(TellapartWarning, match=r"kept\.json is damaged"):
+            assert read_kept(file) is None
