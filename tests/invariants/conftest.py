@@ -18,6 +18,9 @@ import torch
 from safetensors.torch import load_file
 
 from tellapart.cli import main
+from tellapart.encoders.loading import load_tokenizer
+from tellapart.pretraining.synonyms import SynonymTable
+from tellapart.pretraining.vocabulary import vocabulary_fingerprint
 
 ENVIRONMENT = os.environ | {
     "OMP_NUM_THREADS": "1",
@@ -174,3 +177,29 @@ def plainly() -> Sequence[str]:
         "--set=stages.0.weight_decay=0",
         "--set=stages.0.precision=fp32",
     )
+
+
+@pytest.fixture(scope="session")
+def many_synonyms(tiny_encoder, tmp_path_factory) -> Path:
+    """A table in which every token is a synonym of every even one."""
+    tokenizer = load_tokenizer(tiny_encoder)
+    size = len(tokenizer)
+    keys = torch.arange(size * size)
+    wanted = (keys // size % 2 == 0) & (keys // size != keys % size)
+    path = tmp_path_factory.mktemp("synonyms") / "many.safetensors"
+    SynonymTable(keys[wanted], size, vocabulary_fingerprint(tokenizer), "test").save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def assert_same_weights() -> Callable[[dict[str, torch.Tensor], dict[str, torch.Tensor]], None]:
+    """Compares the weights of two models, up to rounding."""
+
+    def compare(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            torch.testing.assert_close(
+                second[name], value, atol=1e-5, rtol=1e-4, msg=lambda text, n=name: f"{n}: {text}"
+            )
+
+    return compare

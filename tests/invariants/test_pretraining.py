@@ -2,54 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 import torch
 
-from tellapart.encoders.loading import load_tokenizer
 from tellapart.pretraining.recipe import PretrainRecipe, with_pretraining_values
 from tellapart.pretraining.run import pretrain
-from tellapart.pretraining.synonyms import SynonymTable
-from tellapart.pretraining.vocabulary import vocabulary_fingerprint
-
-
-@pytest.fixture(scope="module")
-def many_synonyms(tiny_encoder, tmp_path_factory) -> Path:
-    """A table in which every token is a synonym of every even one."""
-    tokenizer = load_tokenizer(tiny_encoder)
-    size = len(tokenizer)
-    keys = torch.arange(size * size)
-    wanted = (keys // size % 2 == 0) & (keys // size != keys % size)
-    path = tmp_path_factory.mktemp("synonyms") / "many.safetensors"
-    SynonymTable(keys[wanted], size, vocabulary_fingerprint(tokenizer), "test").save(path)
-    return path
 
 
 def _recipe(*settings: str) -> PretrainRecipe:
     return with_pretraining_values(PretrainRecipe(), settings)
-
-
-def test_two_processes_step_like_one_with_hard_correction(
-    commands_on_two, weights, steady_encoder, many_synonyms, ticket_file, tmp_path
-):
-    settings = [
-        "max_length=24", "steps=12", "learning_rate=0.3", "trainer.optim=sgd", "weight_decay=0",
-        "correction=hard+soft", f"synonyms={many_synonyms}", "precision=fp32", f"encoder={steady_encoder}",
-    ]  # fmt: skip
-    pretrain(_recipe(f"texts={ticket_file}", *settings, "batch_size=16"), tmp_path / "1", quiet=True)
-    same = {"2": ["batch_size=8"], "2-accumulated": ["batch_size=4", "gradient_accumulation_steps=2"]}
-    commands_on_two(
-        [
-            ["pretrain", str(ticket_file), "--quiet", "--output", str(tmp_path / folder)]
-            + [f"--set={setting}" for setting in (*settings, *batches)]
-            for folder, batches in same.items()
-        ]
-    )
-    for folder in same:
-        found = weights(tmp_path / folder)
-        for name, value in weights(tmp_path / "1").items():
-            torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-4)
 
 
 def test_a_killed_run_resumes_to_the_same_bits(
