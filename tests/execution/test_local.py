@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import BrokenExecutor
 
 import psutil
 import pytest
@@ -47,6 +48,14 @@ with tempfile.NamedTemporaryFile(dir=folder):
 """
 
 
+_DEAF = """
+import pathlib, signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+pathlib.Path(file).touch()
+time.sleep(600)
+"""
+
+
 def _busy(engine, folder):
     """Has the only process of an engine sleep while it has a file; returns the process and the future."""
     worker = psutil.Process(engine.submit(os.getpid).result())
@@ -78,11 +87,39 @@ def test_a_second_interrupt_does_not_stop_the_clean_up(tmp_path):
         assert engine.submit(abs, -1).result(timeout=60) == 1
 
 
-def test_a_task_that_goes_on_when_interrupted_is_killed(monkeypatch):
+def test_a_process_that_still_imports_ends_without_a_traceback(capfd):
+    with Processes([("", ())]) as engine:
+        future = engine.submit(exec, "", _SlowToRead())
+        (process,) = module._processes_of(engine._pools[0])
+        worker = psutil.Process(process.pid)
+        while worker.num_threads() < 2:  # the initialiser starts one when it has set the signal
+            time.sleep(0.05)
+    assert not worker.is_running()
+    assert isinstance(future.exception(), BrokenExecutor)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_process_that_waits_goes_on():
+    with Processes([("", ())]) as engine:
+        pid = engine.submit(os.getpid).result()
+        for process in module._processes_of(engine._pools[0]):
+            module._interrupt(process)
+        assert engine.submit(os.getpid).result(timeout=60) == pid
+
+
+class _SlowToRead(dict):
+    """Takes long to unpickle, as a function does whose module is imported for it."""
+
+    def __reduce__(self):
+        return time.sleep, (600,)
+
+
+def test_a_task_that_goes_on_when_interrupted_is_killed(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "END_SECONDS", 0.2)
     with Processes([("", ())]) as engine:
         worker = psutil.Process(engine.submit(os.getpid).result())
-        engine.submit(signal.signal, signal.SIGINT, signal.SIG_IGN).result()
-        future = engine.submit(time.sleep, 600)
+        future = engine.submit(exec, _DEAF, {"file": str(tmp_path / "begun")})
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.05)
     assert not worker.is_running()
     assert future.exception() is not None

@@ -90,10 +90,10 @@ class Processes(Engine):
             if number not in self._running or self._running[number].done()
         )
         try:
-            future = self._pools[idle].submit(function, *arguments)
+            future = self._pools[idle].submit(_called, function, *arguments)
         except BrokenExecutor:
             self._pools[idle] = self._process(self._parts[idle])
-            future = self._pools[idle].submit(function, *arguments)
+            future = self._pools[idle].submit(_called, function, *arguments)
         self._running[idle] = future
         return future
 
@@ -195,9 +195,19 @@ def _exit_after_parent() -> None:
 
 def _begin(device: str, cores: Sequence[int]) -> None:
     """Begins a new process."""
+    # Until the modules of the first task are imported, there is nothing to clean up, and nothing to print.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(1))
     end_with_parent()
-    signal.signal(signal.SIGINT, _interrupt_once)
     _see_only(device, cores)
+
+
+def _called(function: Callable[..., Result], /, *arguments: Any) -> Result:
+    """Calls a function, which alone may be interrupted: the pool's own code could leave half a result behind."""
+    signal.signal(signal.SIGINT, _interrupt_once)
+    try:
+        return function(*arguments)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _interrupt_once(_signal: int, _frame: object) -> None:
