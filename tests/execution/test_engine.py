@@ -208,13 +208,29 @@ def test_jobs_share_the_cores_and_see_no_gpu_and_a_dead_one_takes_one_piece_with
 def test_jobs_that_cannot_share_are_refused():
     with pytest.raises(UserError, match="cannot share"):
         local_engine(len(os.sched_getaffinity(0)) + 1, devices=[])
-    with pytest.raises(UserError, match="each GPU has a process"):
+    with pytest.raises(UserError, match="there are GPUs: leave it out: each GPU has a process"):
+        local_engine(2, devices=["0", "1"])
+    with pytest.raises(UserError, match="there is a GPU: leave it out: the GPU does one run after the other"):
         local_engine(2, devices=["0"])
 
 
+@pytest.mark.parametrize("before", [None, "7,GPU-b"])
+def test_one_job_is_this_process_on_the_first_gpu(monkeypatch, before):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if before is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
+    with local_engine(1, devices=["7", "GPU-b"]) as engine:
+        assert isinstance(engine, ThisProcess)
+        assert engine.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result() == "7"
+        engine.close()
+        assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
+
+
 def test_several_devices_have_a_process_each_and_fewer_have_none():
-    assert isinstance(local_engine(devices=[]), ThisProcess)
-    assert isinstance(local_engine(devices=["0"]), ThisProcess)
+    for jobs in (None, 1):
+        assert isinstance(local_engine(jobs, devices=[]), ThisProcess)
+        assert isinstance(local_engine(jobs, devices=["0"]), ThisProcess)
     with local_engine(devices=["7", "GPU-b"]) as engine:
         assert isinstance(engine, Processes)
         running = [engine.submit(os.getenv, "CUDA_VISIBLE_DEVICES") for _ in range(2)]
@@ -244,6 +260,11 @@ def test_errors_travel_between_processes(error):
         ({"cores": 2}, "are for a cluster"),
         ({"on": "ray", "gpus": float("nan")}, "--worker-gpus cannot be nan"),
         ({"on": "ray", "gpus": -1.0}, "--worker-gpus cannot be -1"),
+        (
+            {"on": "ray", "gpus": 1.5},
+            "--worker-gpus cannot be 1.5: a run takes .*: use 1 or less, or 1 or 2",
+        ),
+        ({"on": "ray", "gpus": 0.00001}, "--worker-gpus cannot be 1e-05: use 0, or 0.0001 or more"),
         ({"on": "ray", "cores": 0}, "--worker-cores cannot be 0"),
         ({"on": ""}, "is no address"),
         ({"on": "spark://host:7077"}, "is no address"),
@@ -257,6 +278,11 @@ def test_errors_travel_between_processes(error):
 def test_places_that_are_none_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         Place(**options)
+
+
+@pytest.mark.parametrize("gpus", [0, 0.0001, 0.5, 1, 1.0, 2.0])
+def test_shares_of_a_gpu_and_whole_ones(gpus):
+    assert Place(on="ray", gpus=gpus).gpus == gpus
 
 
 @pytest.mark.parametrize("on", ["ray", "ray://host", "ray://host:10001", "10.0.0.1:6379", "[::1]:6379"])

@@ -6,9 +6,12 @@ import json
 import math
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import Future
 from types import SimpleNamespace
 
 import psutil
@@ -149,6 +152,121 @@ def test_a_comparison_on_a_cluster_equals_one_on_this_machine(cluster, recipe, t
         assert trials[0] == trials[1]
 
 
+def test_nodes_answer_in_what_is_left_of_a_minute(cluster, engine):
+    assert module.CONNECT_SECONDS < module.ANSWER_SECONDS <= 60
+    here = RayEngine(cluster.address)
+    waits = []
+
+    def silent(asked, *, num_returns, timeout):
+        waits.append(timeout)
+        return [], asked
+
+    real = here._ray
+    here._ray = SimpleNamespace(wait=silent, remote=real.remote, nodes=real.nodes, exceptions=real.exceptions)
+    with pytest.raises(UserError, match=r"1 of 1 nodes .* do not start a process within 10 s"):
+        here._check_software(time.monotonic() - 50)
+    assert 5 < waits[0] <= 10
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_leaving_an_engine_ends_its_tasks_also_on_the_connection_of_a_script(cluster, engine, tmp_path, own):
+    """`engine` has connected this process already; `own` pretends that it had not."""
+    here = RayEngine(cluster.address)
+    shut = []
+    if own:
+        here._connected, here._ray = True, _without_shutdown(here._ray, shut)
+    with here:
+        finished = here.submit(os.getpid)
+        assert psutil.pid_exists(finished.result())
+        here.submit(_sleeping, tmp_path)
+        _until(lambda: list(tmp_path.iterdir()))
+    worker = int(next(tmp_path.iterdir()).name)
+    _until(lambda: not psutil.pid_exists(worker))
+    assert shut == [True] * own
+    assert engine.submit(math.sqrt, 9).result() == 3
+
+
+def _sleeping(folder):
+    (folder / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def _without_shutdown(ray, shut):
+    names = ("exceptions", "cancel", "wait", "nodes", "remote")
+    return SimpleNamespace(**{name: getattr(ray, name) for name in names}, shutdown=lambda: shut.append(True))
+
+
+@pytest.mark.parametrize("error", [ConnectionError("Client disconnected"), "RaySystemError"])
+def test_what_ray_raises_without_its_head_becomes_one_sentence(cluster, engine, monkeypatch, error):
+    here = RayEngine(cluster.address)
+    raised = getattr(here._ray.exceptions, error)("gone") if isinstance(error, str) else error
+
+    def gone(*_, **__):
+        raise raised
+
+    here._ray = SimpleNamespace(exceptions=here._ray.exceptions, nodes=gone, remote=lambda **_: _Gone(gone))
+    for call in (lambda: here.slots, here.check, lambda: here.submit(abs, -1)):
+        with pytest.raises(
+            UserError, match=r"the Ray cluster no longer answers: start it again, .* --resume"
+        ):
+            call()
+    here.close()
+
+
+class _Gone:
+    def __init__(self, remote):
+        self.remote = remote
+
+    def __call__(self, _function):
+        return self
+
+
+def test_the_error_of_a_connection_is_one_sentence_and_that_of_a_task_stays():
+    lost, own = Future(), Future()
+    lost.set_exception(ConnectionError("Client disconnected"))
+    own.set_result((False, ConnectionError("no hub")))
+    assert "no longer answers" in str(module._unwrapped(lost).exception())
+    assert str(module._unwrapped(own).exception()) == "no hub"
+
+
+_COMMAND = """
+import sys, time
+from tellapart.errors import UserError
+from tellapart.execution import engine, ray_cluster
+
+engine.CHECK_SECONDS, ray_cluster.LOST_SECONDS = 0.2, 1.0
+try:
+    with ray_cluster.RayEngine(sys.argv[1]) as ray:
+        print("begun", flush=True)
+        list(engine.schedule([600], time.sleep, ray, lost=lambda *_: None))
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_a_command_whose_cluster_dies_ends_with_one_sentence(cluster):
+    """In a process of its own: Ray would end it after a minute."""
+    from ray.cluster_utils import Cluster
+
+    other = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    command = subprocess.Popen(
+        [sys.executable, "-c", _COMMAND, other.address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "begun\n"
+        other.remove_node(other.head_node, allow_graceful=False)
+        _, said = command.communicate(timeout=120)
+    finally:
+        command.kill()
+        other.shutdown()
+    assert command.returncode == 1
+    assert said.splitlines()[-1].startswith("the Ray cluster no longer answers: start it again")
+
+
 def test_an_address_without_a_cluster_is_refused():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -182,4 +300,4 @@ def test_what_ray_says_becomes_one_sentence(said, message):
         raise RuntimeError(said)
 
     with pytest.raises(UserError, match=message):
-        module._init_in_time(SimpleNamespace(init=init), "127.0.0.1:6379", {})
+        module._init_in_time(SimpleNamespace(init=init), "127.0.0.1:6379", {}, time.monotonic() + 60)

@@ -416,6 +416,19 @@ def test_trials_elsewhere_have_the_scores_of_trials_here(pretended, elsewhere, f
     assert not (tmp_path / "there" / "checkpoints").exists()
 
 
+@pytest.mark.parametrize(
+    ("prune", "there", "said"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_a_sweep_says_that_it_stops_no_trial_early(
+    pretended, elsewhere, frozen, tmp_path, prune, there, said
+):
+    if there:
+        elsewhere()
+    notes = []
+    sweep(frozen, GRID, tmp_path / "out", prune=prune, quiet=True, announce=notes.extend)
+    assert ("Trials run in other processes: none is stopped early." in notes) == said
+
+
 def _by_value(result):
     return sorted(_table(result), key=lambda row: row[1][RATE])
 

@@ -173,7 +173,9 @@ Track = Annotated[
 Jobs = Annotated[
     int | None,
     option(
-        "--jobs", "Runs, or parts, at the same time, which share out the CPU's cores. Default: 1.", _WHERE
+        "--jobs",
+        "Runs, or parts, at the same time, which share out the CPU's cores. Default: 1, or one per GPU.",
+        _WHERE,
     ),
 ]
 On = Annotated[

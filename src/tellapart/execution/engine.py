@@ -42,7 +42,9 @@ class Engine(ABC):
     """Runs functions of modules, several at a time.
 
     Functions and arguments must be picklable unless the engine runs them in this process. Engines are context
-    managers; leaving one ends what still runs.
+    managers; leaving one ends what still runs. One may be entered twice, so that it is closed within another context:
+    `with place.engine() as engine, claimed(output) as folder, engine` empties no folder for an engine that cannot be
+    had, and releases the lock only when nothing writes there any more.
 
     Attributes:
         isolated: Whether a task that crashes leaves the caller alive.
@@ -76,7 +78,7 @@ class Engine(ABC):
         """
 
     def close(self) -> None:  # noqa: B027  some have nothing to end
-        """Ends what still runs."""
+        """Ends what still runs, and waits for its end; may be called again."""
 
     def __enter__(self) -> Engine:
         return self

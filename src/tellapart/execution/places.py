@@ -9,17 +9,19 @@ from tellapart.execution.engine import Engine
 from tellapart.execution.local import local_engine
 from tellapart.execution.ray_cluster import RayEngine, check_address
 
+_LEAST_SHARE = 0.0001  # Ray counts resources in this unit
+
 
 @dataclass(frozen=True)
 class Place:
     """Where trials run.
 
     Args:
-        jobs: Processes on this machine's CPU, which share out its cores; None for this process alone, or one process
-            per GPU where there are several.
+        jobs: Processes on this machine's CPU, which share out its cores; 1 for this process alone; None for this
+            process, or one process per GPU where there are several.
         on: Address of a Ray cluster, see `RayEngine`; None for this machine.
         cores: On a cluster, CPU cores of a trial; by default 1.
-        gpus: On a cluster, GPUs of a trial, also a share of one; by default none.
+        gpus: On a cluster, GPUs of a trial: a share of one, or a whole number; by default none.
 
     Raises:
         UserError: The address is malformed, a number is out of range, or options contradict each other.
@@ -46,6 +48,17 @@ class Place:
         ):
             if number is not None and not least <= number < float("inf"):
                 raise UserError(f"{name} cannot be {number:g}", f"use {least} or more")
+        self._check_share()
+
+    def _check_share(self) -> None:
+        """Checks what Ray itself would refuse as a number of GPUs."""
+        if self.gpus is not None and self.gpus > 1 and self.gpus != int(self.gpus):
+            raise UserError(
+                f"--worker-gpus cannot be {self.gpus:g}: a run takes a share of one GPU, or whole ones",
+                f"use 1 or less, or {int(self.gpus)} or {int(self.gpus) + 1}",
+            )
+        if self.gpus is not None and 0 < self.gpus < _LEAST_SHARE:
+            raise UserError(f"--worker-gpus cannot be {self.gpus:g}", f"use 0, or {_LEAST_SHARE:g} or more")
 
     def check_tracked(self, tracker: str | None) -> None:
         """Checks that what a tracker writes beside the output will be there.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,18 +16,24 @@ from urllib.parse import urlsplit
 import tellapart
 from tellapart.errors import MissingDependencyError, UserError
 from tellapart.execution.engine import Engine, Loss
-from tellapart.execution.local import DIED
+from tellapart.execution.local import DIED, END_SECONDS
 
 Result = TypeVar("Result")
 
 THIS_MACHINE = "ray"
 """In place of an address: a cluster that runs on this machine, else one is started for the command."""
 
-CONNECT_SECONDS = 45.0
-"""How long a cluster may take to answer."""
+CONNECT_SECONDS = 40.0
+"""How long connecting to a cluster may take."""
+
+ANSWER_SECONDS = 60.0
+"""How long connecting may take together with the answers of all nodes."""
 
 WAIT_SECONDS = 45.0
 """How long no node may be able to run a task before the command ends."""
+
+LOST_SECONDS = 20.0
+"""How long the head may be away: Ray itself waits for 60 s, and then ends this process without an error."""
 
 _CLIENT, _CLIENT_PORT = "ray://", 10001  # Ray's own port for clients
 _PROBE_SECONDS = 10.0
@@ -55,11 +62,16 @@ class RayEngine(Engine):
         self._ray = import_ray()
         self._needs = {"num_cpus": cores, "num_gpus": gpus}
         self._without_room: float | None = None
+        self._running: list[tuple[Any, Future[Any]]] = []
         self._connected = not self._ray.is_initialized()  # a script may have connected itself
+        begun = time.monotonic()
         started = self._connected and _connect(self._ray, address)
+        self._head = _head(self._ray, address if self._connected else None)
+        self._lost = False
         try:
             self._check_room()
-            self._check_software()
+            # The start of a cluster is no waiting for its answer.
+            self._check_software(time.monotonic() if started else begun)
         except BaseException:
             self.close()
             raise
@@ -72,13 +84,26 @@ class RayEngine(Engine):
 
     @property
     def slots(self) -> int:
-        """How many tasks the living nodes have room for; grows and shrinks with the cluster."""
+        """How many tasks the living nodes have room for; grows and shrinks with the cluster.
+
+        Raises:
+            UserError: The head no longer answers.
+        """
         return sum(self._rooms().values())
 
     def submit(self, function: Callable[..., Result], /, *arguments: Any) -> Future[Result]:
-        """Runs a function of a module on a node."""
+        """Runs a function of a module on a node.
+
+        Raises:
+            UserError: The head no longer answers.
+        """
         remote = self._ray.remote(max_retries=0, **self._needs)(_returned)
-        return _unwrapped(remote.remote(function, arguments).future())
+        with self._answering():
+            reference = remote.remote(function, arguments)
+            future = _unwrapped(reference.future())
+        self._running = [(one, its) for one, its in self._running if not its.done()]
+        self._running.append((reference, future))
+        return future
 
     def loss(self, error: BaseException) -> Loss | None:
         """Tells lost nodes, whose tasks are run again, from tasks that died."""
@@ -111,14 +136,54 @@ class RayEngine(Engine):
             )
 
     def close(self) -> None:
-        """Disconnects, which ends what still runs, and stops a cluster that was started for this engine."""
+        """Ends what still runs, disconnects, and stops a cluster that was started for this engine.
+
+        The connection of a script that has connected itself stays.
+        """
+        running = [reference for reference, future in self._running if not future.done()]
+        self._running = []
+        if running and not self._lost:
+            with contextlib.suppress(OSError, self._ray.exceptions.RayError):
+                for reference in running:
+                    self._ray.cancel(reference, force=True)
+                self._ray.wait(running, num_returns=len(running), timeout=END_SECONDS)
         if self._connected:
+            self._connected = False
             self._ray.shutdown()
+
+    def _check_head(self) -> None:
+        """Waits for the head if it is away for a moment.
+
+        Raises:
+            UserError: It does not come back.
+        """
+        end = time.monotonic() + LOST_SECONDS
+        while self._head is not None:
+            try:
+                socket.create_connection(self._head, timeout=_PROBE_SECONDS).close()
+                return
+            except OSError:
+                if time.monotonic() >= end:
+                    self._lost = True
+                    raise _no_longer() from None
+                time.sleep(min(1.0, LOST_SECONDS))
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Turns what Ray raises when its head does not answer into one sentence."""
+        try:
+            yield
+        except (ConnectionError, self._ray.exceptions.RayError):
+            self._lost = True
+            raise _no_longer() from None
 
     def _rooms(self) -> dict[str, int]:
         """The number of tasks that each living node has room for, by node."""
+        self._check_head()
         rooms = {}
-        for node in self._ray.nodes():
+        with self._answering():
+            nodes = self._ray.nodes()
+        for node in nodes:
             has = node["Resources"] if node["Alive"] else {}
             needed = [
                 (has.get("CPU", 0.0), self._needs["num_cpus"]),
@@ -139,8 +204,8 @@ class RayEngine(Engine):
                 "lower --worker-cores or --worker-gpus, or add nodes",
             )
 
-    def _check_software(self) -> None:
-        """Asks every node for its version of tellapart."""
+    def _check_software(self, begun: float) -> None:
+        """Asks every node for its version of tellapart, within `ANSWER_SECONDS` since this time of the clock."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         probe = self._ray.remote(num_cpus=0, max_retries=0)(_version)
@@ -148,11 +213,11 @@ class RayEngine(Engine):
             probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(): node
             for node in self._rooms()
         }
-        answered, silent = self._ray.wait(list(asked), num_returns=len(asked), timeout=CONNECT_SECONDS)
+        left = max(1.0, begun + ANSWER_SECONDS - time.monotonic())
+        answered, silent = self._ray.wait(list(asked), num_returns=len(asked), timeout=left)
         if silent:
             raise UserError(
-                f"{len(silent)} of {len(asked)} nodes of the Ray cluster do not start a process within "
-                f"{CONNECT_SECONDS:g} s",
+                f"{len(silent)} of {len(asked)} nodes of the Ray cluster do not start a process within {left:.0f} s",
                 "look at them with `ray status`",
             )
         for reference in answered:
@@ -221,17 +286,33 @@ def _connect(ray: Any, address: str) -> bool:
             return True
         return False
     host, port = _host_and_port(address)
+    end = time.monotonic() + CONNECT_SECONDS
     try:
         socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
     except OSError as error:
         raise _no_cluster(f"{host}:{port}", str(error)) from None
     full = f"{_CLIENT}{host}:{port}" if address.startswith(_CLIENT) else f"{host}:{port}"
-    _init_in_time(ray, full, options)
+    _init_in_time(ray, full, options, end)
     return False
 
 
-def _init_in_time(ray: Any, address: str, options: dict[str, Any]) -> None:
-    """Connects within `CONNECT_SECONDS`: Ray itself may wait for minutes for what is no cluster."""
+def _head(ray: Any, address: str | None) -> tuple[str, int] | None:
+    """Returns where the head of the cluster listens; None if that is not to be had.
+
+    Args:
+        ray: Connected.
+        address: What this process has connected to; None if something else has.
+    """
+    from ray.util.client import ray as client
+
+    if client.is_connected():
+        return None if address is None else _host_and_port(address)
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _init_in_time(ray: Any, address: str, options: dict[str, Any], end: float) -> None:
+    """Connects until this time of the clock: Ray itself may wait for minutes for what is no cluster."""
     raised: list[BaseException] = []
 
     def connect() -> None:
@@ -242,7 +323,7 @@ def _init_in_time(ray: Any, address: str, options: dict[str, Any]) -> None:
 
     thread = threading.Thread(target=connect, daemon=True, name="connect to Ray")
     thread.start()
-    thread.join(CONNECT_SECONDS)
+    thread.join(max(0.0, end - time.monotonic()))
     if thread.is_alive():
         raise _no_cluster(address, f"no answer within {CONNECT_SECONDS:g} s")
     if raised:
@@ -260,6 +341,10 @@ def _no_cluster(where: str, why: str) -> UserError:
         f"no Ray cluster answers at {where} ({why})",
         "start one with `ray start --head`, or correct the address",
     )
+
+
+def _no_longer() -> UserError:
+    return UserError("the Ray cluster no longer answers", "start it again, and go on with --resume")
 
 
 def _version() -> str:
@@ -281,7 +366,8 @@ def _unwrapped(answer: Future[tuple[bool, Any]]) -> Future[Any]:
     def finish(done: Future[tuple[bool, Any]]) -> None:
         error = done.exception()
         if error is not None:
-            future.set_exception(error)
+            # Not the error of a task, which is returned: that of a client's connection.
+            future.set_exception(_no_longer() if isinstance(error, ConnectionError) else error)
             return
         succeeded, value = done.result()
         if succeeded:

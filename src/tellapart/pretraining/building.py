@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from tellapart.errors import DataError, TellapartError
+from tellapart.execution.local import end_with_parent
 from tellapart.files import replacing, write_json
 from tellapart.pretraining.sequences import SequenceMaker
 from tellapart.pretraining.shard_writer import PartFacts, ShardFormat, write_part
@@ -225,14 +225,7 @@ def _begin(worker: _Worker, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it says when to stop
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # of the tokenizers library
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _run(name: str, part: TextPart) -> PartFacts:

@@ -297,7 +297,11 @@ def reproduce(
         raise UserError("a table is run by one process", "start it without torchrun or accelerate launch")
     output = Path(output)
     replaced = overwrite and output.is_dir()
-    with (place or Place()).engine() as engine, claimed(output, resume=resume or replaced) as folder:
+    with (
+        (place or Place()).engine() as engine,
+        claimed(output, resume=resume or replaced) as folder,
+        engine,  # closed before the folder is released
+    ):
         if replaced:
             _remove_cells(folder, request)
         # Progress bars of several workers would overwrite each other.

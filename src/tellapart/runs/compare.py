@@ -112,6 +112,7 @@ def compare(
     with (
         place.engine() as engine,
         claimed(output, resume=resume, overwrite=overwrite, inputs=inputs) as folder,
+        engine,  # closed before the folder is released
     ):
         finished = _finished_runs(folder, recipes, rows, seeds, resume)
         if announce is not None:

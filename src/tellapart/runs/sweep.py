@@ -63,6 +63,7 @@ from tellapart.training.progress import RunsBar
 if TYPE_CHECKING:
     import optuna
 
+AT_ONCE = "Trials run in other processes: none is stopped early."
 BASELINE = "cross-entropy"
 CONFIDENCE = 0.95
 # Keys that belong to the method; the rest, the schedule, is shared with the baseline.
@@ -140,6 +141,7 @@ def sweep(
     with (
         place.engine() as engine,
         claimed(output, resume=resume, overwrite=overwrite, inputs=inputs) as folder,
+        engine,  # closed before the folder is released
     ):
         if (folder / "study.db").exists() and read_fingerprint(folder) is None:
             raise UserError(
@@ -148,7 +150,7 @@ def sweep(
             )
         check_resumed(folder, fingerprint, resume=resume)
         if announce is not None:
-            announce([*rows.read.notes, *engine.notes])
+            announce([*rows.read.notes, *engine.notes, *([AT_ONCE] if prune and engine.isolated else [])])
         runs = _Runs(recipe, rows, folder, seeds, quiet, pretrainer, announce, track)
         with open_study(
             folder / "study.db", greater_is_better=runs.metric.greater_is_better, prune=prune

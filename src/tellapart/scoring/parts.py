@@ -263,6 +263,7 @@ def predict_parts(
     with (
         (place or Place()).engine() as engine,
         begun_run(request, resume=resume, overwrite=overwrite, quiet=quiet, announce=announce) as run,
+        engine,  # closed before the folder is released
         rows_bar(run.rows, quiet=quiet) as progress,
     ):
         kept = 0
