@@ -20,6 +20,8 @@ from tellapart.fitting.trials import TRIALS, run_trial, write_trial
 from tellapart.recipes import Recipe
 
 Value = TypeVar("Value")
+Failure = tuple[str, tuple[str, str]]
+"""The name of a run that failed, with cause and remedy."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def run_elsewhere(
     Raises:
         UserError: Runs have failed, after all others are finished; the message has the first reason.
     """
-    failures: list[tuple[Recipe, tuple[str, str]]] = []
+    failures: list[Failure] = []
     runs = 0
     for recipe, outcome in schedule(
         recipes, run_task, engine, lost=lost_task, arguments=lambda recipe: (task_of(recipe),)
@@ -141,15 +143,28 @@ def run_elsewhere(
         assert outcome is not None
         runs += 1
         if outcome.error is not None:
-            failures.append((recipe, outcome.error))
+            failures.append((f"{recipe.method}, seed {recipe.seed}", outcome.error))
         elif not engine.shares_files:
             assert outcome.value is not None
             write_trial(outcome.value, recipe, folder / TRIALS)
         yield recipe, outcome
+    check_none_failed(failures, runs)
+
+
+def check_none_failed(failures: Sequence[Failure], runs: int) -> None:
+    """Names what failed among runs that are all finished.
+
+    Args:
+        failures: The runs that failed.
+        runs: The number of all that ran.
+
+    Raises:
+        UserError: There are some; the message has the first reason.
+    """
     if failures:
         first, (cause, remedy) = failures[0]
         raise UserError(
-            f"{len(failures)} of {runs} runs failed, the first ({first.method}, seed {first.seed}) because {cause}",
+            f"{len(failures)} of {runs} runs failed, the first ({first}) because {cause}",
             f"{remedy}, and go on with --resume",
         )
 

@@ -53,7 +53,7 @@ from tellapart.fitting.sweep_trials import (
     seed_score,
 )
 from tellapart.fitting.tracking import TRACKING, check_tracker
-from tellapart.fitting.trial_tasks import lost_task
+from tellapart.fitting.trial_tasks import Failure, check_none_failed, lost_task
 from tellapart.inspection.report import write_sweep_report
 from tellapart.inspection.sweep_figure import save_sweep_plot
 from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
@@ -318,7 +318,8 @@ class _Runs:
         Raises:
             UserError: The baseline failed, or trials were lost, after all others are finished.
         """
-        failures: list[tuple[str, tuple[str, str]]] = []
+        failures: list[Failure] = []
+        runs = 0
         checkpoints = self.folder / CHECKPOINTS
         shutil.rmtree(checkpoints, ignore_errors=True)  # of processes that were killed
 
@@ -347,6 +348,7 @@ class _Runs:
             left(), run_sweep_task, engine, lost=lost_task, arguments=lambda run: (task(*run),)
         ):
             assert outcome is not None
+            runs += 1
             if self.announce is not None:
                 self.announce(outcome.notes)
             if outcome.error is not None and (trial is None or not outcome.expected):
@@ -366,10 +368,7 @@ class _Runs:
             search.study.set_user_attr("baseline", done)
             bar.finish(f"baseline {recipe.method}", len(self.seeds))
         shutil.rmtree(checkpoints, ignore_errors=True)
-        if failures:
-            name, (cause, remedy) = failures[0]
-            others = f", as did {len(failures) - 1} others" if len(failures) > 1 else ""
-            raise UserError(f"{name} failed because {cause}{others}", f"{remedy}, and go on with --resume")
+        check_none_failed(failures, runs)
 
 
 def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
