@@ -32,6 +32,8 @@ from gains_pages import gains_page, gains_table, recommended_table
 from out_of_scope_pages import TITLE as OUT_OF_SCOPE
 from out_of_scope_pages import has_out_of_scope, out_of_scope_page
 from pretraining_pages import pretraining_pages
+from serving_pages import TITLE as SERVING
+from serving_pages import has_serving, serving_page
 from speed_pages import figures, speed_pages
 from targets import headline_rows
 from tellapart.evaluation.comparison import Comparison
@@ -330,6 +332,7 @@ def index_page() -> str:
                     *([f"- [{CLASSES}](classes.md)"] if has_classes() else []),
                     *([f"- [{OUT_OF_SCOPE}](out-of-scope.md)"] if has_out_of_scope() else []),
                     *([f"- [{CLUSTER}](cluster.md)"] if has_cluster() else []),
+                    *([f"- [{SERVING}](serving.md)"] if has_serving() else []),
                     *([f"- [{ACTIVE_LEARNING}](active-learning.md)"] if has_active_learning() else []),
                 ]
             ),
@@ -369,6 +372,8 @@ def pages() -> dict[Path, str]:
         contents[evidence / "audit.md"] = audit_page()
     if has_cluster():
         contents[evidence / "cluster.md"] = cluster_page()
+    if has_serving():
+        contents[evidence / "serving.md"] = serving_page()
     if has_classes():
         contents[evidence / "classes.md"] = classes_page()
     if has_out_of_scope():

@@ -1,0 +1,66 @@
+"""The page on `tellapart serve` under load, from benchmarks/results/serving.json."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from evidence import RESULTS
+from tellapart.inspection.page import markdown_table
+from tellapart.reproduction.pages import environment_sentence
+
+TITLE = "The HTTP service under load"
+
+_EVENTS = {
+    "none": "nothing",
+    "reload": "the model's folder is replaced by another model, and back",
+    "kill": "one of two workers is killed",
+}
+_SERVERS = {"tellapart": "`tellapart serve`", "pipeline": "`transformers.pipeline` behind FastAPI"}
+
+
+def _results() -> dict[str, Any]:
+    file = RESULTS / "serving.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def has_serving() -> bool:
+    """Returns whether there is a result beside `transformers.pipeline`."""
+    return "pipeline" in _results().get("none", {}).get("arms", {})
+
+
+def serving_page() -> str:
+    """Returns the page as Markdown."""
+    results = _results()
+    latency, answers = "p50, p95, p99 (ms)", ("answers", "wrong", "without an answer")
+    rows = [["meanwhile", "server", "clients", "seconds", "requests per second", latency, *answers]]
+    for event, words in _EVENTS.items():
+        for arm, measured in results.get(event, {"arms": {}})["arms"].items():
+            settings = results[event]["settings"]
+            several = settings["clients"], float(settings["seconds"]), "load"
+            alone = "1", float(settings["seconds"]) / 10, "single_client"
+            for clients, seconds, name in (several, alone) if event == "none" else (several,):
+                rows.append([words, _SERVERS[arm], clients, f"{seconds:g}", *_cells(measured[name])])
+    given = results["none"]["settings"]
+    return "\n\n".join(
+        [
+            f"# {TITLE}",
+            "MiniLM, trained on banking77; single texts, each client sends its next one when the last was answered. "
+            "Both servers are processes of their own on the machine of the clients. A wrong answer differs from what "
+            "`tellapart predict` gives for the text and that model by more than the rounding of its precision.",
+            markdown_table(rows),
+            "Requests without an answer are those that a killed worker had accepted: their clients get an error of "
+            "the connection.",
+            f"```bash\npython benchmarks/serving.py --clients {given['clients']} --seconds "
+            f"{float(given['seconds']):g}\n```",
+            environment_sentence(results["none"]["environment"])
+            + " JSON: `benchmarks/results/serving.json`.",
+        ]
+    )
+
+
+def _cells(load: dict[str, Any]) -> list[str]:
+    lost = sum(count for status, count in load["statuses"].items() if status != "200")
+    times = ", ".join(f"{load[key]:.0f}" for key in ("p50_ms", "p95_ms", "p99_ms"))
+    answers = [f"{load['answers']:,}", str(load["wrong_answers"]), str(lost)]
+    return [f"{load['requests_per_second']:.1f}", times, *answers]
