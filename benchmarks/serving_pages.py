@@ -13,10 +13,9 @@ TITLE = "The HTTP service under load"
 
 _EVENTS = {
     "none": "nothing",
-    "reload": "the model's folder is replaced by another model, and back",
-    "kill": "one of two workers is killed",
+    "reload": "another model, and back",
+    "kill": "a worker of two killed",
 }
-_SERVERS = {"tellapart": "`tellapart serve`", "pipeline": "`transformers.pipeline` behind FastAPI"}
 
 
 def _results() -> dict[str, Any]:
@@ -32,25 +31,26 @@ def has_serving() -> bool:
 def serving_page() -> str:
     """Returns the page as Markdown."""
     results = _results()
-    latency, answers = "p50, p95, p99 (ms)", ("answers", "wrong", "without an answer")
-    rows = [["meanwhile", "server", "clients", "seconds", "requests per second", latency, *answers]]
+    measures = ("requests/s", "p50 (ms)", "p99 (ms)", "answers", "wrong", "unanswered")
+    rows = [["meanwhile", "server", "clients", "seconds", *measures]]
     for event, words in _EVENTS.items():
         for arm, measured in results.get(event, {"arms": {}})["arms"].items():
             settings = results[event]["settings"]
             several = settings["clients"], float(settings["seconds"]), "load"
             alone = "1", float(settings["seconds"]) / 10, "single_client"
             for clients, seconds, name in (several, alone) if event == "none" else (several,):
-                rows.append([words, _SERVERS[arm], clients, f"{seconds:g}", *_cells(measured[name])])
+                rows.append([words, arm, clients, f"{seconds:g}", *_cells(measured[name])])
     given = results["none"]["settings"]
     return "\n\n".join(
         [
             f"# {TITLE}",
             "MiniLM, trained on banking77; single texts, each client sends its next one when the last was answered. "
-            "Both servers are processes of their own on the machine of the clients. A wrong answer differs from what "
-            "`tellapart predict` gives for the text and that model by more than the rounding of its precision.",
+            "*tellapart* is `tellapart serve`, *pipeline* is `transformers.pipeline` behind FastAPI, both processes "
+            "of their own on the machine of the clients. A wrong answer differs from what `tellapart predict` gives for "
+            "the text and that model by more than the rounding of its precision.",
             markdown_table(rows),
-            "Requests without an answer are those that a killed worker had accepted: their clients get an error of "
-            "the connection.",
+            "Unanswered are requests that the killed worker had accepted: their clients get an error of the "
+            "connection.",
             f"```bash\npython benchmarks/serving.py --clients {given['clients']} --seconds "
             f"{float(given['seconds']):g}\n```",
             environment_sentence(results["none"]["environment"])
@@ -61,6 +61,11 @@ def serving_page() -> str:
 
 def _cells(load: dict[str, Any]) -> list[str]:
     lost = sum(count for status, count in load["statuses"].items() if status != "200")
-    times = ", ".join(f"{load[key]:.0f}" for key in ("p50_ms", "p95_ms", "p99_ms"))
-    answers = [f"{load['answers']:,}", str(load["wrong_answers"]), str(lost)]
-    return [f"{load['requests_per_second']:.1f}", times, *answers]
+    times = [f"{load[key]:,.0f}" for key in ("p50_ms", "p99_ms")]
+    return [
+        f"{load['requests_per_second']:.1f}",
+        *times,
+        f"{load['answers']:,}",
+        str(load["wrong_answers"]),
+        str(lost),
+    ]
