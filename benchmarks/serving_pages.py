@@ -13,7 +13,7 @@ TITLE = "The HTTP service under load"
 
 _EVENTS = {
     "none": "nothing",
-    "reload": "another model, and back",
+    "reload": "another model",
     "kill": "a worker of two killed",
 }
 
@@ -31,7 +31,7 @@ def has_serving() -> bool:
 def serving_page() -> str:
     """Returns the page as Markdown."""
     results = _results()
-    measures = ("requests/s", "p50 (ms)", "p99 (ms)", "answers", "wrong", "unanswered")
+    measures = ("requests/s", "p50 (ms)", "p99 (ms)", "answers", "wrong", "lost")
     rows = [["meanwhile", "server", "clients", "seconds", *measures]]
     for event, words in _EVENTS.items():
         for arm, measured in results.get(event, {"arms": {}})["arms"].items():
@@ -46,10 +46,10 @@ def serving_page() -> str:
             f"# {TITLE}",
             "MiniLM, trained on banking77; single texts, each client sends its next one when the last was answered. "
             "*tellapart* is `tellapart serve`, *pipeline* is `transformers.pipeline` behind FastAPI, both processes "
-            "of their own on the machine of the clients. A wrong answer differs from what `tellapart predict` gives for "
-            "the text and that model by more than the rounding of its precision.",
+            "of their own on the machine of the clients. A wrong answer differs from what `tellapart predict` gives "
+            "for the text and that model by more than the rounding of its precision.",
             markdown_table(rows),
-            "Unanswered are requests that the killed worker had accepted: their clients get an error of the "
+            "Lost are requests that the killed worker had accepted: their clients get an error of the "
             "connection.",
             f"```bash\npython benchmarks/serving.py --clients {given['clients']} --seconds "
             f"{float(given['seconds']):g}\n```",
