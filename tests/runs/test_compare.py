@@ -436,5 +436,17 @@ def test_a_trial_that_was_run_for_another_metric_is_scored_by_that_of_the_compar
         assert trial.score == trial.metrics["log_loss"] != trial.metrics["accuracy"]
 
 
+def test_a_trial_without_the_metric_of_the_comparison_is_run_again(recipe, tmp_path):
+    """As of a version that did not compute it."""
+    before = compare(recipe, ["tfidf"], tmp_path, trials=1, quiet=True)
+    file = tmp_path / "trials" / "tfidf-seed0.json"
+    trial = json.loads(file.read_text())
+    del trial["metrics"]["accuracy"]
+    file.write_text(json.dumps(trial))
+    after = compare(recipe, ["tfidf"], tmp_path, trials=1, quiet=True, resume=True)
+    assert after.methods["tfidf"].scores == before.methods["tfidf"].scores
+    assert "accuracy" in json.loads(file.read_text())["metrics"]
+
+
 def _failing(*_, **__):
     raise DataError("the moon is full", "wait for two weeks")

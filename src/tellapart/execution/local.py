@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 DIED = "its process died, perhaps for lack of memory: use a smaller encoder or batch size"
 
 END_SECONDS = 10.0
-"""How long an interrupted task may take to remove its files before its process is killed."""
+"""Seconds that an interrupted task has to remove its files before its process is killed."""
 
 
 class ThisProcess(Engine):

@@ -24,16 +24,16 @@ THIS_MACHINE = "ray"
 """In place of an address: a cluster that runs on this machine, else one is started for the command."""
 
 CONNECT_SECONDS = 40.0
-"""How long connecting to a cluster may take."""
+"""Time limit for connecting to a cluster, in seconds."""
 
 ANSWER_SECONDS = 60.0
-"""How long connecting may take together with the answers of all nodes."""
+"""Time limit for connecting and for the version check on all nodes together, in seconds."""
 
 WAIT_SECONDS = 45.0
-"""How long no node may be able to run a task before the command ends."""
+"""Time limit for waiting until some node has room for a task, in seconds."""
 
 LOST_SECONDS = 20.0
-"""How long the head may be away: Ray itself waits for 60 s, and then ends this process without an error."""
+"""Time limit for waiting for the head node, in seconds. After 60 s Ray would end this process without an error."""
 
 _CLIENT, _CLIENT_PORT = "ray://", 10001  # Ray's own port for clients
 _PROBE_SECONDS = 10.0

@@ -136,7 +136,7 @@ def run_trial(
         TellapartError: The method cannot be trained, or the file cannot be written.
     """
     done = finished_trial(recipe, data.source, folder, data.fingerprints)
-    if done is not None:
+    if done is not None and metric in done["metrics"]:  # an older version may not have computed it
         return scored_by(metric, done)
     stem = trial_file(recipe, folder).stem
     scratch, log = folder / f".{stem}", folder.parent / TRACKING
