@@ -134,9 +134,11 @@ def main() -> None:
     )
     parser.add_argument("--setfit-python", required=True, help="Python of an environment with setfit 1.2")
     parser.add_argument("--sets", help="some of the declared sets, comma-separated")
+    parser.add_argument("--row", action="append", help="a declared row; may be given several times")
     given = parser.parse_args()
     declared = protocol()
     peers = declared["peers"]
+    wanted = given.row or peers["rows"]
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
@@ -146,7 +148,7 @@ def main() -> None:
             for title, row in peers["rows"].items():
                 key = {"set": name, "row": title, "seed": seed}
                 known = any(key.items() <= run.items() for run in done["runs"])
-                if known or title in peers["left_out"].get(name, ()):
+                if known or title not in wanted or title in peers["left_out"].get(name, ()):
                     continue
                 run = {**key, **measured(name, seed, row, given.setfit_python)}
                 done["versions"] = {**done.get("versions", {}), **run.pop("versions", {})}
