@@ -213,6 +213,26 @@ def test_what_ray_raises_without_its_head_becomes_one_sentence(cluster, engine, 
     here.close()
 
 
+@pytest.mark.parametrize("call", ["slots", "submit"])
+def test_a_call_that_waits_for_a_lost_head_is_given_up(cluster, engine, monkeypatch, call):
+    """The head may be lost after it was seen: the call does not return, and Ray ends the process after a minute."""
+    monkeypatch.setattr(module, "LOST_SECONDS", 0.1)
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.1)
+    here = RayEngine(cluster.address)
+    head, over = socket.create_server(("127.0.0.1", 0)), threading.Event()
+    here._head = head.getsockname()
+
+    def waits(*_, **__):
+        head.close()
+        over.wait(60)
+
+    here._ray = SimpleNamespace(exceptions=here._ray.exceptions, nodes=waits, remote=lambda **_: _Gone(waits))
+    with pytest.raises(UserError, match="the Ray cluster no longer answers"):
+        here.slots if call == "slots" else here.submit(abs, -1)
+    over.set()
+    here.close()
+
+
 class _Gone:
     def __init__(self, remote):
         self.remote = remote
@@ -264,7 +284,7 @@ def test_a_command_whose_cluster_dies_ends_with_one_sentence(cluster):
         command.kill()
         other.shutdown()
     assert command.returncode == 1
-    assert said.splitlines()[-1].startswith("the Ray cluster no longer answers: start it again")
+    assert "the Ray cluster no longer answers: start it again, and go on with --resume." in said.splitlines()
 
 
 def test_an_address_without_a_cluster_is_refused():

@@ -8,8 +8,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -37,6 +37,7 @@ LOST_SECONDS = 20.0
 
 _CLIENT, _CLIENT_PORT = "ray://", 10001  # Ray's own port for clients
 _PROBE_SECONDS = 10.0
+_PATIENCE_SECONDS = 1.0  # until a call is suspected to wait for a lost head
 
 
 class RayEngine(Engine):
@@ -98,9 +99,8 @@ class RayEngine(Engine):
             UserError: The head no longer answers.
         """
         remote = self._ray.remote(max_retries=0, **self._needs)(_returned)
-        with self._answering():
-            reference = remote.remote(function, arguments)
-            future = _unwrapped(reference.future())
+        reference = self._asked(lambda: remote.remote(function, arguments))
+        future = _unwrapped(reference.future())
         self._running = [(one, its) for one, its in self._running if not its.done()]
         self._running.append((reference, future))
         return future
@@ -143,13 +143,16 @@ class RayEngine(Engine):
         running = [reference for reference, future in self._running if not future.done()]
         self._running = []
         if running and not self._lost:
-            with contextlib.suppress(OSError, self._ray.exceptions.RayError):
-                for reference in running:
-                    self._ray.cancel(reference, force=True)
-                self._ray.wait(running, num_returns=len(running), timeout=END_SECONDS)
+            with contextlib.suppress(UserError):
+                self._asked(lambda: self._end(running))
         if self._connected:
             self._connected = False
             self._ray.shutdown()
+
+    def _end(self, running: list[Any]) -> None:
+        for reference in running:
+            self._ray.cancel(reference, force=True)
+        self._ray.wait(running, num_returns=len(running), timeout=END_SECONDS)
 
     def _check_head(self) -> None:
         """Waits for the head if it is away for a moment.
@@ -168,12 +171,26 @@ class RayEngine(Engine):
                     raise _no_longer() from None
                 time.sleep(min(1.0, LOST_SECONDS))
 
-    @contextlib.contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Turns what Ray raises when its head does not answer into one sentence."""
+    def _asked(self, call: Callable[[], Result]) -> Result:
+        """Calls Ray, in another thread: when its head is lost it does not return, and ends this process after 60 s.
+
+        Raises:
+            UserError: The head does not answer.
+        """
+        future: Future[Result] = Future()
+
+        def answer() -> None:
+            try:
+                future.set_result(call())
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=answer, daemon=True, name="ask Ray").start()
+        while not wait([future], timeout=_PATIENCE_SECONDS).done:
+            self._check_head()
         try:
-            yield
-        except (ConnectionError, self._ray.exceptions.RayError):
+            return future.result()
+        except (OSError, self._ray.exceptions.RayError):
             self._lost = True
             raise _no_longer() from None
 
@@ -181,9 +198,7 @@ class RayEngine(Engine):
         """The number of tasks that each living node has room for, by node."""
         self._check_head()
         rooms = {}
-        with self._answering():
-            nodes = self._ray.nodes()
-        for node in nodes:
+        for node in self._asked(lambda: self._ray.nodes()):
             has = node["Resources"] if node["Alive"] else {}
             needed = [
                 (has.get("CPU", 0.0), self._needs["num_cpus"]),
@@ -196,7 +211,7 @@ class RayEngine(Engine):
 
     def _check_room(self) -> None:
         if not self._rooms():
-            has = self._ray.cluster_resources()
+            has = self._asked(lambda: self._ray.cluster_resources())
             needs = f"{self._needs['num_cpus']} cores and {self._needs['num_gpus']:g} GPUs"
             raise UserError(
                 f"each run needs {needs}, and no node of the Ray cluster has that: together they have "
@@ -206,31 +221,40 @@ class RayEngine(Engine):
 
     def _check_software(self, begun: float) -> None:
         """Asks every node for its version of tellapart, within `ANSWER_SECONDS` since this time of the clock."""
+        nodes = list(self._rooms())
+        left = max(1.0, begun + ANSWER_SECONDS - time.monotonic())
+        versions = self._asked(lambda: self._versions(nodes, left))
+        if len(versions) < len(nodes):
+            raise UserError(
+                f"{len(nodes) - len(versions)} of {len(nodes)} nodes of the Ray cluster do not start a process "
+                f"within {left:.0f} s",
+                "look at them with `ray status`",
+            )
+        for node, found in versions.items():
+            if found != tellapart.__version__:
+                raise UserError(
+                    f"node {node[:8]} of the Ray cluster has tellapart {found}, and this machine "
+                    f"{tellapart.__version__}",
+                    "install the same version on every node",
+                )
+
+    def _versions(self, nodes: list[str], seconds: float) -> dict[str, str]:
+        """The version of tellapart, or `none`, on each node that answers in time."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         probe = self._ray.remote(num_cpus=0, max_retries=0)(_version)
         asked = {
             probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(): node
-            for node in self._rooms()
+            for node in nodes
         }
-        left = max(1.0, begun + ANSWER_SECONDS - time.monotonic())
-        answered, silent = self._ray.wait(list(asked), num_returns=len(asked), timeout=left)
-        if silent:
-            raise UserError(
-                f"{len(silent)} of {len(asked)} nodes of the Ray cluster do not start a process within {left:.0f} s",
-                "look at them with `ray status`",
-            )
+        answered, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=seconds)
+        versions = {}
         for reference in answered:
             try:
-                found = self._ray.get(reference)
+                versions[asked[reference]] = self._ray.get(reference)
             except self._ray.exceptions.RayError:
-                found = "none"
-            if found != tellapart.__version__:
-                raise UserError(
-                    f"node {asked[reference][:8]} of the Ray cluster has tellapart {found}, and this machine "
-                    f"{tellapart.__version__}",
-                    "install the same version on every node",
-                )
+                versions[asked[reference]] = "none"
+        return versions
 
 
 def import_ray() -> Any:
@@ -364,16 +388,11 @@ def _unwrapped(answer: Future[tuple[bool, Any]]) -> Future[Any]:
     future: Future[Any] = Future()
 
     def finish(done: Future[tuple[bool, Any]]) -> None:
-        error = done.exception()
-        if error is not None:
-            # Not the error of a task, which is returned: that of a client's connection.
-            future.set_exception(_no_longer() if isinstance(error, ConnectionError) else error)
-            return
-        succeeded, value = done.result()
-        if succeeded:
-            future.set_result(value)
-        else:
-            future.set_exception(value)
+        if (error := done.exception()) is None:
+            succeeded, value = done.result()
+        else:  # not the error of a task, which is returned: that of a client's connection
+            succeeded, value = False, _no_longer() if isinstance(error, ConnectionError) else error
+        (future.set_result if succeeded else future.set_exception)(value)
 
     answer.add_done_callback(finish)
     return future
