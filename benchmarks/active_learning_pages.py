@@ -17,11 +17,6 @@ ARMS = {"random": "random", "least-confidence": "least confidence", "suggest": "
 """Acquisition strategy to its name in tables."""
 
 
-def has_active_learning() -> bool:
-    """Returns whether there are results."""
-    return (RESULTS / FILE).is_file()
-
-
 def active_learning_page() -> str:
     """Returns the page as Markdown."""
     result = json.loads((RESULTS / FILE).read_text(encoding="utf-8"))

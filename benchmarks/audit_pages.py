@@ -18,11 +18,6 @@ _RANKINGS = {
 }
 
 
-def has_audit() -> bool:
-    """Returns whether there are results."""
-    return (RESULTS / "audit.json").is_file()
-
-
 def audit_page() -> str:
     """Returns the page as Markdown."""
     result = json.loads((RESULTS / "audit.json").read_text(encoding="utf-8"))

@@ -19,11 +19,6 @@ _PARTS = {
 }
 
 
-def has_classes() -> bool:
-    """Returns whether there are results."""
-    return (RESULTS / "classes.json").is_file()
-
-
 def classes_page() -> str:
     """Returns the page as Markdown."""
     result = json.loads((RESULTS / "classes.json").read_text(encoding="utf-8"))

@@ -3,10 +3,12 @@
     python benchmarks/cluster.py compare
     python benchmarks/cluster.py kill
     python benchmarks/cluster.py predict --rows 1000000
+    python benchmarks/cluster.py memory
 
 `compare` runs twelve cells in this process, in two processes and on the cluster, compares the trials value by value,
 and takes the time that the cluster adds to a cell. `kill` kills a node while cells run on both. `predict` scores rows
 in parts, here and on the cluster while a process that scores is killed, and compares row counts and checksums.
+`memory` runs three tasks on a node whose memory the second exceeds, so that Ray kills it.
 Results are written to benchmarks/results/cluster.json, one entry per event.
 """
 
@@ -32,7 +34,9 @@ import pyarrow.parquet
 from ray.cluster_utils import Cluster
 
 from evidence import RESULTS
+from tellapart.execution.engine import schedule
 from tellapart.execution.places import Place
+from tellapart.execution.ray_cluster import RayEngine
 from tellapart.files import write_json
 from tellapart.fitting import trial_tasks
 from tellapart.fitting.environment import environment
@@ -45,14 +49,16 @@ from tellapart.scoring.checksums import rows_checksum
 
 METHODS = ["tfidf", "frozen", "cross-entropy:stages.0.epochs=2"]
 SEEDS = 4
+GIB = 2**30
 DATA = {"source": "trec6", "few_shot": 20}
 RESULT = RESULTS / "cluster.json"
 
 
 @contextmanager
-def cluster(nodes: int = 2) -> Iterator[tuple[Cluster, list[Any]]]:
+def cluster(nodes: int = 2, settings: dict[str, float] | None = None) -> Iterator[tuple[Cluster, list[Any]]]:
     """A head without cores, and nodes with one core each."""
-    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": settings}
+    started = Cluster(initialize_head=True, head_node_args=head)
     try:
         yield started, [started.add_node(num_cpus=1) for _ in range(nodes)]
     finally:
@@ -150,6 +156,37 @@ def killed(work: Path) -> dict[str, Any]:
     }
 
 
+def exhausted(_work: Path) -> dict[str, Any]:
+    """Three tasks on a node that has 3 GiB of memory left, of which the second takes all."""
+    memory = psutil.virtual_memory()
+    limits = {
+        "memory_usage_threshold": (memory.total - memory.available + 3 * GIB) / memory.total,
+        "memory_monitor_refresh_ms": 200,
+    }
+    reasons: dict[int, str] = {}
+
+    def lost(eighths: int, reason: str) -> int:
+        reasons[eighths] = reason
+        return 0
+
+    with cluster(1, limits) as (started, _), RayEngine(started.address) as engine:
+        taken = dict(schedule([2, 48, 1], take_memory, engine, lost=lost))
+    return {
+        "asked_eighths": list(taken),
+        "taken_bytes": list(taken.values()),
+        "reasons": list(reasons.values()),
+    }
+
+
+def take_memory(eighths: int) -> int:
+    """Takes this many eighths of a GiB, one every tenth of a second; returns the bytes."""
+    held = []
+    for _ in range(eighths):
+        held.append(b"x" * (GIB // 8))
+        time.sleep(0.1)
+    return sum(map(len, held))
+
+
 def text_rows(count: int, folder: Path) -> None:
     """Writes short rows as four Parquet files: numbered texts of TREC, no two of them equal."""
     texts = list(load_data(validated({"data": {"source": "trec6"}})).train.texts)
@@ -225,7 +262,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("event", choices=["compare", "kill", "predict"])
+    parser.add_argument("event", choices=["compare", "kill", "predict", "memory"])
     parser.add_argument("--rows", type=int, default=1_000_000)
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as each cell on the cluster has
@@ -234,7 +271,7 @@ def main() -> None:
         if given.event == "predict":
             found = predicted(work, given.rows)
         else:
-            found = {"compare": compared, "kill": killed}[given.event](work)
+            found = {"compare": compared, "kill": killed, "memory": exhausted}[given.event](work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     results = json.loads(RESULT.read_text()) if RESULT.is_file() else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from evidence import RESULTS
 from tellapart.inspection.page import markdown_table
@@ -14,20 +13,12 @@ TITLE = "A cluster of two nodes on one machine"
 _PLACES = {"here": "one after the other", "jobs": "`--jobs 2`", "ray": "`--on HOST:PORT`, two nodes"}
 
 
-def has_cluster() -> bool:
-    """Returns whether there are results of all events."""
-    return {"compare", "kill", "predict"} <= _results().keys()
-
-
-def _results() -> dict[str, Any]:
-    file = RESULTS / "cluster.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
 def cluster_page() -> str:
     """Returns the page as Markdown."""
-    results = _results()
-    compared, killed, predicted = results["compare"], results["kill"], results["predict"]
+    results = json.loads((RESULTS / "cluster.json").read_text(encoding="utf-8"))
+    compared, killed, predicted, exhausted = (
+        results[event] for event in ("compare", "kill", "predict", "memory")
+    )
     cells = compared["here"]["cells"]
     rows = [["runs", "cells", "equal to those one after the other", "seconds", "overhead per cell (s)"]]
     rows += [
@@ -69,8 +60,13 @@ def cluster_page() -> str:
             f"{predicted['parts']} parts have the same bytes, and the checksums of all rows are {same}.",
             markdown_table(scored),
             *([predicted["remark"]] if "remark" in predicted else []),
+            "## A node runs out of memory",
+            f"Three tasks on a node with 3 GiB of free memory, of which the second takes up to 6 GiB: Ray ended it, "
+            f"and tellapart says “{exhausted['reasons'][0]}”. "
+            f"{sum(map(bool, exhausted['taken_bytes']))} of {len(exhausted['taken_bytes'])} tasks finished.",
             "```bash\npython benchmarks/cluster.py compare\npython benchmarks/cluster.py kill\n"
-            f"python benchmarks/cluster.py predict --rows {predicted['rows']}\n```",
+            f"python benchmarks/cluster.py predict --rows {predicted['rows']}\n"
+            "python benchmarks/cluster.py memory\n```",
             environment_sentence(compared["environment"]) + " JSON: `benchmarks/results/cluster.json`.",
         ]
     )

@@ -29,11 +29,6 @@ _KEPT = {
 _CALIBRATION = ("log_loss", "expected_calibration_error", "accuracy")
 
 
-def has_out_of_scope() -> bool:
-    """Returns whether there are results."""
-    return (RESULTS / "out_of_scope.json").is_file()
-
-
 def out_of_scope_page() -> str:
     """Returns the page as Markdown."""
     result = json.loads((RESULTS / "out_of_scope.json").read_text(encoding="utf-8"))

@@ -10,17 +10,17 @@ from __future__ import annotations
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from active_learning_pages import TITLE as ACTIVE_LEARNING
-from active_learning_pages import active_learning_page, has_active_learning
+from active_learning_pages import active_learning_page
 from audit_pages import TITLE as AUDIT
-from audit_pages import audit_page, has_audit
+from audit_pages import audit_page
 from classes_pages import TITLE as CLASSES
-from classes_pages import classes_page, has_classes
+from classes_pages import classes_page
 from cluster_pages import TITLE as CLUSTER
-from cluster_pages import cluster_page, has_cluster
+from cluster_pages import cluster_page
 from comparisons import COMPARISONS
 from corpus_pages import FILE as CORPUS_PLAN
 from corpus_pages import PAGE as CORPUS_PAGE
@@ -30,11 +30,13 @@ from evidence import RESULTS, ROOT
 from gains_pages import TITLE as GAINS
 from gains_pages import gains_page, gains_table, recommended_table
 from out_of_scope_pages import TITLE as OUT_OF_SCOPE
-from out_of_scope_pages import has_out_of_scope, out_of_scope_page
+from out_of_scope_pages import out_of_scope_page
 from pretraining_pages import pretraining_pages
+from rows_pages import ROWS_FIGURE, draw_rows, rows_page
+from rows_pages import TITLE as ROWS
 from serving_pages import TITLE as SERVING
-from serving_pages import has_serving, serving_page
-from speed_pages import figures, speed_pages
+from serving_pages import serving_page
+from speed_pages import GROWTH_FIGURE, draw_growth, speed_pages
 from targets import headline_rows
 from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.comparison_tables import comparison_rows, comparison_verdicts, confusable_rows
@@ -269,6 +271,17 @@ def threads_section() -> list[str]:
     return parts
 
 
+PAGES: dict[str, tuple[str, Callable[[], str]]] = {
+    "audit": (AUDIT, audit_page),
+    "rows": (ROWS, rows_page),
+    "classes": (CLASSES, classes_page),
+    "out-of-scope": (OUT_OF_SCOPE, out_of_scope_page),
+    "cluster": (CLUSTER, cluster_page),
+    "serving": (SERVING, serving_page),
+    "active-learning": (ACTIVE_LEARNING, active_learning_page),
+}
+"""Title and content of the pages on one benchmark each, by name."""
+
 # Generated tables inside hand-written pages: the page, and the comparisons in its table.
 EXCERPTS = {
     "how-to/small-encoders.md": (
@@ -328,12 +341,7 @@ def index_page() -> str:
                     "- [Cost of the second stage](second-stage.md)",
                     "- [Training speed of TextCNN and HAN](encoder-speed.md)",
                     *(f"- [{title}]({name}.md)" for name, (title, _) in pretraining_pages().items()),
-                    *([f"- [{AUDIT}](audit.md)"] if has_audit() else []),
-                    *([f"- [{CLASSES}](classes.md)"] if has_classes() else []),
-                    *([f"- [{OUT_OF_SCOPE}](out-of-scope.md)"] if has_out_of_scope() else []),
-                    *([f"- [{CLUSTER}](cluster.md)"] if has_cluster() else []),
-                    *([f"- [{SERVING}](serving.md)"] if has_serving() else []),
-                    *([f"- [{ACTIVE_LEARNING}](active-learning.md)"] if has_active_learning() else []),
+                    *(f"- [{title}]({name}.md)" for name, (title, _) in PAGES.items()),
                 ]
             ),
             "The defaults of `tellapart train` and the runs they are based on: [defaults](../reference/defaults.md).",
@@ -368,18 +376,7 @@ def pages() -> dict[Path, str]:
     contents |= {evidence / f"{name}.md": content for name, (_, content) in pretraining_pages().items()}
     contents |= {evidence / f"{name}.md": content for name, (_, content) in speed_pages().items()}
     contents[evidence / "gains.md"] = gains_page()
-    if has_audit():
-        contents[evidence / "audit.md"] = audit_page()
-    if has_cluster():
-        contents[evidence / "cluster.md"] = cluster_page()
-    if has_serving():
-        contents[evidence / "serving.md"] = serving_page()
-    if has_classes():
-        contents[evidence / "classes.md"] = classes_page()
-    if has_out_of_scope():
-        contents[evidence / "out-of-scope.md"] = out_of_scope_page()
-    if has_active_learning():
-        contents[evidence / "active-learning.md"] = active_learning_page()
+    contents |= {evidence / f"{name}.md": written() for name, (_, written) in PAGES.items()}
     contents[evidence / "README.md"] = index_page()
     for name, comparisons in EXCERPTS.items():
         path = ROOT / "docs" / name
@@ -397,6 +394,11 @@ def pages() -> dict[Path, str]:
     )
     contents[ROOT / "docs" / "reference" / "defaults.md"] = defaults_page()
     return {path: content.rstrip() + "\n" for path, content in contents.items()}
+
+
+def figures() -> dict[Path, Callable[[Path], None]]:
+    """Returns the drawing function of each figure, by its path."""
+    return {GROWTH_FIGURE: draw_growth, ROWS_FIGURE: draw_rows}
 
 
 def main() -> None:

@@ -18,19 +18,9 @@ _EVENTS = {
 }
 
 
-def _results() -> dict[str, Any]:
-    file = RESULTS / "serving.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def has_serving() -> bool:
-    """Returns whether there is a result beside `transformers.pipeline`."""
-    return "pipeline" in _results().get("none", {}).get("arms", {})
-
-
 def serving_page() -> str:
     """Returns the page as Markdown."""
-    results = _results()
+    results = json.loads((RESULTS / "serving.json").read_text(encoding="utf-8"))
     measures = ("requests/s", "p50 (ms)", "p99 (ms)", "answers", "wrong", "lost")
     rows = [["meanwhile", "server", "clients", "seconds", *measures]]
     for event, words in _EVENTS.items():

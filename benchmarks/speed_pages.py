@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import statistics
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,7 @@ def speed_pages() -> dict[str, tuple[str, str]]:
     overheads = sorted(RESULTS.glob("objective_overhead-*.json"))
     if overheads:
         made["objective-overhead"] = ("Step time of the objectives", overhead_page(overheads))
-    if (RESULTS / "growth.json").is_file():
-        made["growth"] = ("Scaling of the training time", growth_page())
+    made["growth"] = ("Scaling of the training time", growth_page())
     return {name: (title, f"# {title}\n\n{content}") for name, (title, content) in made.items()}
 
 
@@ -92,11 +90,6 @@ def growth_page() -> str:
         hardware(result["environment"]) + " JSON: `benchmarks/results/growth.json`.",
     ]
     return "\n\n".join(parts)
-
-
-def figures() -> dict[Path, Callable[[Path], None]]:
-    """Returns the drawing function of each figure, by its path."""
-    return {GROWTH_FIGURE: draw_growth} if (RESULTS / "growth.json").is_file() else {}
 
 
 def digest(file: Path) -> str:

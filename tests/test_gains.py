@@ -107,9 +107,19 @@ def test_the_page_shows_peers_beside_the_recommended_method(scripts, monkeypatch
     assert "- A row was added." in page
 
 
-def _comparison(gains: tuple[float, ...]):
+def test_further_seeds_are_added_where_the_last_known_one_came_out_the_same(scripts):
+    gains, _ = scripts
+    known = {"arms": {"plain": "cross-entropy", "new": "contrast"}, **_comparison((0.02, 0.03)).to_dict()}
+    joined = gains.joined(known, _comparison((0.03, 0.01, 0.04), first=1))
+    assert joined.methods["contrast"].scores == pytest.approx({0: 0.82, 1: 0.83, 2: 0.81, 3: 0.84})
+    assert joined.seeds == (0, 1, 2, 3)
+    with pytest.raises(SystemExit, match=r"contrast, seed 1: 0\.83 on record, 0\.82"):
+        gains.joined(known, _comparison((0.02, 0.01), first=1))
+
+
+def _comparison(gains: tuple[float, ...], first: int = 0):
     def trials(scores):
-        return [Trial(seed, score, {"accuracy": score}, 1.0) for seed, score in enumerate(scores)]
+        return [Trial(seed, score, {"accuracy": score}, 1.0) for seed, score in enumerate(scores, first)]
 
     return build_comparison(
         {"cross-entropy": trials([0.8] * len(gains)), "contrast": trials([0.8 + gain for gain in gains])},
