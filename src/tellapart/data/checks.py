@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import asdict, dataclass
 from itertools import chain, combinations, islice
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from tellapart.data.batches.encodings import encodings, is_plain_fast
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.data.label_spelling import shown_name, similar_names
 from tellapart.data.learnable import classes_without_text, has_one_text
@@ -326,18 +326,24 @@ def _lengths(splits: Iterable[TextSplit], tokenizer: PreTrainedTokenizerBase, ma
     )
 
 
-def _token_counts(split: TextSplit, tokenizer: Any, chunk: int = 10_000) -> np.ndarray:
+def _token_counts(split: TextSplit, tokenizer: Any, chunk: int = 1024) -> np.ndarray:
     """Returns the tokens of each row, int (N,); with several tokenisers, the maximum."""
     parts = getattr(tokenizer, "parts", [tokenizer])
-    counts: list[int] = []
+    counts = np.zeros(len(split), dtype=np.int64)
     for start in range(0, len(split), chunk):
-        rows = slice(start, start + chunk)
-        columns = [column[rows] for column in split.columns]
-        encoded = [
-            part(*columns, truncation=False, return_attention_mask=False, verbose=False) for part in parts
-        ]
-        counts += map(max, *(map(len, part["input_ids"]) for part in encoded), itertools.repeat(0))
-    return np.array(counts)
+        rows = split.select(range(start, min(start + chunk, len(split))))
+        for part in parts:
+            its = [*map(len, _encoded(rows, part))]
+            counts[start : start + chunk] = np.maximum(counts[start : start + chunk], its)
+    return counts
+
+
+def _encoded(split: TextSplit, tokenizer: Any) -> Sequence[Sized]:
+    """Returns the tokens of each row, in any form that has a length."""
+    if is_plain_fast(tokenizer):
+        return encodings(split, tokenizer)
+    encoded = tokenizer(*split.columns, truncation=False, return_attention_mask=False, verbose=False)
+    return encoded["input_ids"]
 
 
 def _class_counts(split: TextSplit, names: Sequence[str]) -> dict[str, int]:

@@ -9,11 +9,10 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
-from transformers.tokenization_utils_base import TruncationStrategy
-from transformers.utils import PaddingStrategy
+from transformers import PreTrainedTokenizerFast
 
 from tellapart.data.batches.batching import JointDataset, TokenisedDataset, part_suffix
+from tellapart.data.batches.encodings import encodings, is_plain_fast
 from tellapart.data.batches.token_cache import keep_tokens, kept_tokens, tokens_key
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError, TellapartWarning
@@ -174,7 +173,7 @@ def _tokens(split: TextSplit, tokenizer: Any, max_length: int) -> _Tokens:
     kept = None if key is None else kept_tokens(key)
     if kept is not None:
         return _Tokens(kept, kept.pop("lengths"), kept.pop("cut"))
-    encode = _encode_fast if _is_plain_fast(tokenizer) else _encode
+    encode = _encode_fast if is_plain_fast(tokenizer) else _encode
     pieces = [encode(piece, tokenizer, max_length) for piece in _pieces(split)]
     tokens = _Tokens(
         {name: _concatenated(piece.columns[name] for piece in pieces) for name in pieces[0].columns},
@@ -195,33 +194,10 @@ def _pieces(split: TextSplit) -> Iterator[TextSplit]:
         )
 
 
-def _is_plain_fast(tokenizer: Any) -> bool:
-    """Whether the tokenizers library alone gives the same ids, so that Transformers' Python code can be skipped."""
-    kind = type(tokenizer)
-    return (
-        isinstance(tokenizer, PreTrainedTokenizerFast)
-        and kind._encode_plus is PreTrainedTokenizerFast._encode_plus
-        and kind.__call__ is PreTrainedTokenizerBase.__call__
-    )
-
-
 def _encode_fast(split: TextSplit, tokenizer: PreTrainedTokenizerFast, max_length: int) -> _Tokens:
-    tokenizer.set_truncation_and_padding(
-        padding_strategy=PaddingStrategy.DO_NOT_PAD,
-        truncation_strategy=TruncationStrategy.LONGEST_FIRST,
-        max_length=max_length,
-        stride=0,
-        pad_to_multiple_of=None,
-        padding_side=None,
-    )
-    backend = tokenizer.backend_tokenizer
-    backend.encode_special_tokens = tokenizer.split_special_tokens
-    pairs = split.text_pairs
-    rows = backend.encode_batch_fast(
-        list(split.texts) if pairs is None else list(zip(split.texts, pairs, strict=True))
-    )
+    rows = encodings(split, tokenizer, max_length)
     ragged = {"input_ids": [row.ids for row in rows]}
-    if pairs is not None and "token_type_ids" in tokenizer.model_input_names:
+    if split.text_pairs is not None and "token_type_ids" in tokenizer.model_input_names:
         ragged["token_type_ids"] = [row.type_ids for row in rows]
     cut = np.fromiter((bool(row.overflowing) for row in rows), dtype=bool, count=len(rows))
     return _flat(ragged, cut)
