@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from tellapart.objectives import Objective
 from tellapart.recipes import DecisionRecipe, Recipe
 from tellapart.training.defaults import REFIT_SHARE
 from tellapart.training.progress import part_of_run
+
+Train = Callable[..., Fitted]
+"""`fit` with its other options: takes a recipe, splits and a folder, and `targets`, `weights` and `until`."""
 
 
 def check_refit(recipe: Recipe, objectives: Sequence[Objective], data: TextData | None = None) -> None:
@@ -87,42 +91,60 @@ def with_validation_rows(data: TextData) -> TextData:
     return replace(data, train=data.train.joined(data.validation), validation=None)
 
 
-def fit_twice(
-    recipe: Recipe,
-    data: TextData,
-    rows: TextData,
-    folder: Path,
-    train: Callable[..., Fitted],
-    targets: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
-) -> Fitted:
-    """Trains, then trains again from the start with the validation rows among the training rows.
+@dataclass(frozen=True)
+class Lesson:
+    """What a classifier is trained on.
 
     Args:
         recipe: The run.
-        data: The splits.
-        rows: The same with the rows that are trained on: the label texts, if there are no training rows.
+        data: The splits that `fit` gets.
+        targets: Target probabilities of the training rows (N, K), in place of their labels; or None.
+        weights: Weights of the training rows (N,); None if all are 1.
+        label_texts: The splits in which label texts are the training rows, if `data` has none; else None.
+    """
+
+    recipe: Recipe
+    data: TextData
+    targets: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    label_texts: TextData | None = None
+
+    @property
+    def rows(self) -> TextData:
+        """The splits with the rows that are trained on."""
+        return self.data if self.label_texts is None else self.label_texts
+
+    def taught(self, train: Train, folder: Path, **options: Any) -> Fitted:
+        """Trains the classifier, without the validation rows where `validation_in_training` is not set."""
+        return train(self.recipe, self.data, folder, targets=self.targets, weights=self.weights, **options)
+
+    def with_validation_rows(self, recipe: Recipe) -> Lesson:
+        """Returns the lesson with the validation rows behind the training rows, and another recipe."""
+        rows, targets, weights = self.rows, self.targets, self.weights
+        assert rows.validation is not None
+        if targets is not None:
+            targets = np.concatenate([targets, certain_targets(rows.validation, rows.labels)])
+        if weights is not None:
+            weights = np.append(weights, np.ones(len(rows.validation)))
+        return Lesson(recipe, with_validation_rows(rows), targets, weights)
+
+
+def fit_twice(lesson: Lesson, folder: Path, train: Train) -> Fitted:
+    """Trains, then trains again from the start with the validation rows among the training rows.
+
+    Args:
+        lesson: The recipe and the rows.
         folder: For checkpoints.
         train: `fit` with its other options.
-        targets: Target probabilities of the training rows (N, K), or None.
-        weights: Weights of the training rows (N,), or None.
     """
-    first = first_training(recipe, data, rows, folder, train, targets, weights)
-    return second_training(first, recipe, rows, folder, train, targets, weights)
+    return second_training(first_training(lesson, folder, train), lesson, folder, train)
 
 
-def first_training(
-    recipe: Recipe,
-    data: TextData,
-    rows: TextData,
-    folder: Path,
-    train: Callable[..., Fitted],
-    targets: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
-) -> Fitted:
+def first_training(lesson: Lesson, folder: Path, train: Train) -> Fitted:
     """Trains without the validation rows, and keeps the logits of these. The arguments are those of `fit_twice`."""
+    rows = lesson.rows
     assert rows.validation is not None
-    first = train(without_refit(recipe), data, folder, targets=targets, weights=weights)
+    first = replace(lesson, recipe=without_refit(lesson.recipe)).taught(train, folder)
     outside = rows.out_of_scope.get("validation")
     return replace(
         first,
@@ -131,21 +153,14 @@ def first_training(
     )
 
 
-def second_training(
-    first: Fitted,
-    recipe: Recipe,
-    rows: TextData,
-    folder: Path,
-    train: Callable[..., Fitted],
-    targets: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
-) -> Fitted:
+def second_training(first: Fitted, lesson: Lesson, folder: Path, train: Train) -> Fitted:
     """Trains again as `first_training` decided, with the validation rows; the arguments are those of `fit_twice`."""
     assert first.recipe is not None
+    again = lesson.with_validation_rows(refit_recipe(first.recipe))
     with part_of_run("refit with the validation rows"):
-        second = _with_all_rows(first.recipe, rows, folder, train, targets, weights, until=first.shares)
-    first = replace(first, recipe=first.recipe.model_copy(update={"data": recipe.data}))
-    return refitted(first, second, rows)
+        second = again.taught(train, folder / "refit", until=first.shares)
+    first = replace(first, recipe=first.recipe.model_copy(update={"data": lesson.recipe.data}))
+    return refitted(first, second, lesson.rows)
 
 
 def selects_nothing(recipe: Recipe) -> bool:
@@ -156,60 +171,28 @@ def selects_nothing(recipe: Recipe) -> bool:
     return weights and recipe.decision == DecisionRecipe()
 
 
-def fit_once(
-    recipe: Recipe,
-    rows: TextData,
-    folder: Path,
-    train: Callable[..., Fitted],
-    targets: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
-) -> Fitted:
+def fit_once(lesson: Lesson, folder: Path, train: Train) -> Fitted:
     """Trains on the training and validation rows at once: the second training of `fit_twice` without the first.
 
     The model is the same if the first training selects nothing; nothing is known of the validation rows.
 
     Args:
-        recipe: The run, for which `selects_nothing` holds.
-        rows: The splits.
+        lesson: The rows, and a recipe for which `selects_nothing` holds.
         folder: For checkpoints.
         train: `fit` with its other options.
-        targets: Target probabilities of the training rows (N, K), or None.
-        weights: Weights of the training rows (N,), or None.
     """
+    recipe = lesson.recipe
     scratch = recipe.encoder.name in FROM_SCRATCH
     stages = [
-        stage.model_copy(update={"epochs": decided_epochs(stage, len(rows.train), from_scratch=scratch)})
+        stage.model_copy(
+            update={"epochs": decided_epochs(stage, len(lesson.rows.train), from_scratch=scratch)}
+        )
         for stage in recipe.stages
     ]
-    decided = recipe.model_copy(update={"stages": stages})
-    fitted = _with_all_rows(decided, rows, folder, train, targets, weights)
+    decided = refit_recipe(recipe.model_copy(update={"stages": stages}))
+    fitted = lesson.with_validation_rows(decided).taught(train, folder / "refit", until=())
     assert fitted.recipe is not None
     return replace(fitted, recipe=fitted.recipe.model_copy(update={"data": recipe.data}))
-
-
-def _with_all_rows(
-    first: Recipe,
-    rows: TextData,
-    folder: Path,
-    train: Callable[..., Fitted],
-    targets: np.ndarray | None,
-    weights: np.ndarray | None,
-    until: Sequence[float] = (),
-) -> Fitted:
-    """Trains on the training and validation rows with the values that the first training decided."""
-    assert rows.validation is not None
-    if targets is not None:
-        targets = np.concatenate([targets, certain_targets(rows.validation, rows.labels)])
-    if weights is not None:
-        weights = np.append(weights, np.ones(len(rows.validation)))
-    return train(
-        refit_recipe(first),
-        with_validation_rows(rows),
-        folder / "refit",
-        targets=targets,
-        weights=weights,
-        until=until,
-    )
 
 
 def without_refit(recipe: Recipe) -> Recipe:

@@ -23,6 +23,7 @@ from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.propagation import certain_targets, propagated_logits
 from tellapart.fitting.pseudo_labels import PseudoLabels, pseudo_labelled
 from tellapart.fitting.refit import (
+    Lesson,
     first_training,
     second_training,
     selects_nothing,
@@ -191,16 +192,19 @@ def self_train(
     elif not recipe.data.validation_in_training:
         lesson, report["rounds"] = rounds(recipe, folder)
         with part_of_run(_LAST):
-            fitted = lesson.taught(train, place)
+            fitted = lesson.taught(train, place, validated=False)
     else:
         first = None
         if validated or not selects_nothing(recipe):
             lesson, report["rounds_before_refit"] = rounds(without_refit(recipe), folder)
             with part_of_run(_LAST):
-                first = lesson.before_refit(train, place)
+                first = first_training(lesson, place, train)
         lesson, report["rounds"] = rounds(recipe, folder / "refit")
         with part_of_run(_LAST):
-            fitted = lesson.taught(train, place) if first is None else lesson.refitted(first, train, place)
+            if first is None:
+                fitted = lesson.taught(train, place, validated=False)
+            else:
+                fitted = second_training(first, lesson, place, train)
     assert fitted.recipe is not None
     return replace(
         fitted,
@@ -210,41 +214,17 @@ def self_train(
     )
 
 
-@dataclass(frozen=True)
-class _Lesson:
-    """What one classifier is trained on: a recipe and rows, whose targets and weights may differ."""
-
-    recipe: Recipe
-    data: TextData
-    targets: np.ndarray | None = None
-    weights: np.ndarray | None = None
-
-    def taught(self, train: Training, folder: Path) -> Fitted:
-        """Trains the classifier; what it would predict for the validation rows is not kept."""
-        return train(
-            self.recipe, self.data, folder, targets=self.targets, weights=self.weights, validated=False
-        )
-
-    def before_refit(self, train: Training, folder: Path) -> Fitted:
-        """Trains the classifier that has not seen the validation rows."""
-        return first_training(self.recipe, self.data, self.data, folder, train, self.targets, self.weights)
-
-    def refitted(self, first: Fitted, train: Training, folder: Path) -> Fitted:
-        """Trains the classifier with the validation rows, as `first` decided."""
-        return second_training(first, self.recipe, self.data, folder, train, self.targets, self.weights)
-
-
 def _rounds(
     recipe: Recipe, folder: Path, *, data: TextData, train: Training, resume: bool, resumable: bool
-) -> tuple[_Lesson, list[dict[str, Any]]]:
+) -> tuple[Lesson, list[dict[str, Any]]]:
     """Trains the teachers of all rounds; returns what the last student is to learn, and a report of each round."""
-    lesson, reports = _Lesson(recipe, data), []
+    lesson, reports = Lesson(recipe, data), []
     for number in range(recipe.self_training.rounds):
         place = folder / f"round-{number}"
         scored = _read(place) if resume else None
         if scored is None:
             with part_of_run(f"self-training, teacher {number + 1} of {recipe.self_training.rounds}"):
-                scored = _scored(lesson.taught(train, place), data)
+                scored = _scored(lesson.taught(train, place, validated=False), data)
             if resumable:
                 _keep(scored, place)
                 scored = _read(place) or scored  # of the main process: all select the same texts
@@ -256,12 +236,12 @@ def _rounds(
     return lesson, reports
 
 
-def _lesson(recipe: Recipe, data: TextData, pseudo: PseudoLabels) -> _Lesson:
+def _lesson(recipe: Recipe, data: TextData, pseudo: PseudoLabels) -> Lesson:
     """The labelled rows, then the selected texts."""
     settings, weights = recipe.self_training, None
     if settings.weight != 1.0:
         weights = np.repeat([1.0, settings.weight], [len(data.train), len(pseudo.split)])
-    return _Lesson(
+    return Lesson(
         _student_recipe(recipe),
         replace(data, train=data.train.joined(pseudo.split)),
         _targets(data, pseudo) if settings.soft and recipe.encoder.name != "tfidf" else None,
