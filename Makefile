@@ -59,7 +59,7 @@ contracts: install
 	$(BIN)/deptry src
 
 pytest: install
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --durations=20
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 docs: install
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d build/doctrees . site

@@ -107,6 +107,13 @@ BENCHMARKS = (
         resumes=False,
         device=False,
     ),
+    Benchmark(
+        "comparison_overhead.py",
+        "comparison_overhead-trec6.json",
+        quick=("--few-shot=2", "--trials=1"),
+        resumes=False,
+        device=False,
+    ),
     Benchmark("growth.py", "growth.json", quick=("--quick", "--pairs=1")),
 )
 
