@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.encoders.pooling import set_pooling
-from tellapart.encoders.precision import bf16_copy, default_device, use_bf16
+from tellapart.encoders.precision import bf16_copy, default_device, use_bf16, widened
 from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import final_linear
 
@@ -78,3 +79,12 @@ def test_the_device_is_cuda_else_mps_else_the_processor(cuda, mps, expected, mon
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert default_device() == expected
+
+
+def test_sums_are_in_float64_except_on_apple_gpus_which_have_none():
+    numbers = torch.tensor([0.1, 0.2], dtype=torch.bfloat16)
+    assert widened(numbers).dtype == widened(torch.tensor(3)).dtype == torch.float64
+    assert torch.equal(widened(numbers), numbers.double())
+    with FakeTensorMode():  # shapes and types without the device
+        assert widened(torch.ones(2, dtype=torch.bfloat16, device="mps")).dtype == torch.float32
+        assert widened(torch.ones(2, dtype=torch.int64, device="mps")).dtype == torch.int64

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import TrainerCallback
 
 from tellapart.errors import RecipeError, TellapartError
 from tellapart.pretraining.checkpoints import last_checkpoint
 from tellapart.pretraining.electra import ReplacedTokenDetection
 from tellapart.pretraining.mlm import MaskedLanguageModelling
-from tellapart.pretraining.terms import Corrections, PretrainingModel
-from tellapart.pretraining.trainer import PretrainingTrainer
+from tellapart.pretraining.terms import Corrections, PretrainingModel, _masked_over_kept
+from tellapart.pretraining.trainer import PretrainingTrainer, _same_random_numbers
 
 from .test_mlm import table_of
 
@@ -139,6 +141,39 @@ def test_positions_are_counted_with_the_random_numbers_of_the_step(electra_pair,
         run.training_step(model, batch, items)
     assert 0 < items["kept"] < items["masked"]
     assert items["kept"] == float(run._sums["kept"])
+
+
+class _NoFloat64(TorchDispatchMode):
+    """Refuses float64 tensors on Apple GPUs, as these do."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        output = function(*args, **(kwargs or {}))
+        for value in output if isinstance(output, tuple | list) else [output]:
+            if isinstance(value, torch.Tensor) and value.device.type == "mps":
+                assert value.dtype != torch.float64, function
+        return output
+
+
+def test_apple_gpus_need_no_float64(trainer):
+    run = trainer(_KnownLosses())
+    with FakeTensorMode(allow_non_fake_inputs=True), _NoFloat64():  # shapes and types without the device
+        kept = torch.ones(3, dtype=torch.bool, device="mps")
+        outputs = {"mlm": torch.ones(3, device="mps").sum() * _masked_over_kept(kept), "kept": kept.sum()}
+        for _ in range(2):
+            run.compute_loss(lambda: outputs, {}, num_items_in_batch={"masked": 3.0, "tokens": 6.0})
+    assert {name: value.dtype for name, value in run._sums.items()} == {
+        "mlm": torch.float32,
+        "kept": torch.int64,
+    }
+
+
+def test_random_numbers_of_apple_gpus_are_drawn_twice_alike(monkeypatch):
+    restored = []
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda _: torch.ones(1))
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda state, device: restored.append(device.type))
+    with _same_random_numbers(torch.device("mps")):
+        assert restored == []
+    assert restored == ["mps"]
 
 
 def test_a_step_is_the_gradient_of_the_mean_over_the_step(language_model, trainer, sequences):

@@ -21,6 +21,16 @@ def default_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def widened(value: Tensor) -> Tensor:
+    """Returns numbers for sums over many batches: in float64, except on Apple GPUs, which have no float64.
+
+    There integers stay integers, whose sums are exact, and other numbers become float32.
+    """
+    if value.device.type != "mps":
+        return value.double()
+    return value.float() if value.is_floating_point() else value
+
+
 def gains_from_bf16(device: torch.device | str) -> bool:
     """Returns whether the device has native bf16 matrix multiplication.
 

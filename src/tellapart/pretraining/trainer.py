@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tellapart.encoders.dropout import use_fast_dropout
+from tellapart.encoders.precision import widened
 from tellapart.errors import RecipeError, TellapartError
 from tellapart.pretraining.batches import MaskedSequences, Position, StepSampler, step_loader
 from tellapart.pretraining.checkpoints import (
@@ -153,8 +155,7 @@ class PretrainingTrainer(transformers.Trainer):
         device, counts = self.args.device, self._module.rates.counts
         kept = torch.zeros((), dtype=torch.int64, device=device)
         unscaled = torch.ones((), device=device)
-        cuda = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda), torch.no_grad(), self.compute_loss_context_manager():
+        with _same_random_numbers(device), torch.no_grad(), self.compute_loss_context_manager():
             for batch in batches:
                 kept += model(**self._prepare_inputs(batch), masked_over_kept=unscaled)[KEPT]
         self._module.rates.counts = counts  # each batch is counted when it is trained on
@@ -179,7 +180,7 @@ class PretrainingTrainer(transformers.Trainer):
         for name, term in self._module.terms.items():
             loss = loss + outputs[name] * (term.weight * ranks / num_items_in_batch[term.over])
         for name, value in outputs.items():
-            value = value.detach().double()
+            value = widened(value.detach())
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         return (loss, outputs) if return_outputs else loss
 
@@ -199,11 +200,9 @@ class PretrainingTrainer(transformers.Trainer):
     def _watched(self) -> dict[str, float]:
         rates = self._module.rates
         names = list(self._sums)
-        sums = torch.stack(
-            [*(self._sums[name] for name in names), *rates.counts.to(self.args.device).double()]
-        )
+        sums = torch.stack([value.cpu().double() for value in (*self._sums.values(), *rates.counts)])
         if self.args.world_size > 1:
-            sums = self.accelerator.reduce(sums.float()).double()
+            sums = self.accelerator.reduce(sums.float().to(self.args.device)).double()
         rates.counts = sums[len(names) :].long().cpu()
         values = dict(zip(names, sums.tolist(), strict=False))
         masked, tokens = max(self._counts[MASKED], 1.0), max(self._counts[TOKENS], 1.0)
@@ -279,6 +278,12 @@ class PretrainingTrainer(transformers.Trainer):
     @property
     def _random_file(self) -> str:
         return f"random_state_{self.args.process_index}.safetensors"
+
+
+def _same_random_numbers(device: torch.device) -> AbstractContextManager[None]:
+    """Restores the random state of CPU and device when the block ends."""
+    gpus = [] if device.type == "cpu" else [device]
+    return torch.random.fork_rng(devices=gpus, device_type=device.type)
 
 
 def _refuse(args: transformers.TrainingArguments) -> None:
