@@ -323,6 +323,21 @@ def test_the_gradient_is_clipped_as_transformers_does(language_model, trainer):
         torch.testing.assert_close(value, found[1][name])
 
 
+def test_the_gradient_of_an_fp16_run_is_clipped_without_the_scale_of_the_loss(trainer, monkeypatch):
+    """The gradient 2 is below the limit and stays; multiplied by the scale, it would be cut to a fraction."""
+    run = trainer(_KnownLosses(), max_grad_norm=10.0)
+    weight = torch.nn.Parameter(torch.ones(()))
+    model = torch.nn.ParameterList([weight])
+    optimizer, scaler = torch.optim.SGD([weight], lr=0.25), torch.amp.GradScaler("cpu")
+    monkeypatch.setattr(type(run.accelerator), "mixed_precision", "fp16")
+    run.accelerator.native_amp, run.accelerator.scaler = True, scaler
+    run.accelerator._optimizers = [optimizer]
+    scaler.scale(2 * weight).backward()
+    assert float(run._clip_grad_norm(model)) == 2.0
+    scaler.step(optimizer)
+    assert float(weight.detach()) == 0.5
+
+
 def test_a_run_that_diverges_stops_with_advice(language_model, trainer):
     model = language_model()
     model.cls.predictions.bias.data.fill_(float("nan"))

@@ -226,6 +226,7 @@ class PretrainingTrainer(transformers.Trainer):
 
     def _clip_grad_norm(self, model: Any) -> Tensor:
         """Clips gradients like Transformers, but rescales them only if the norm is too large."""
+        self.accelerator.unscale_gradients()  # under fp16 they are multiplied by the scale of the loss
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if not norm <= self.args.max_grad_norm:
