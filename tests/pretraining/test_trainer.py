@@ -35,7 +35,6 @@ def _arguments(folder: Path, **options: Any) -> transformers.TrainingArguments:
             "disable_tqdm": True,
             "save_strategy": "no",
             "logging_steps": 2,
-            "logging_nan_inf_filter": False,
         }
         | options,
     )

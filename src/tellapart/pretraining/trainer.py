@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 from torch import Tensor
@@ -15,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.precision import widened
-from tellapart.errors import RecipeError, TellapartError
+from tellapart.errors import RecipeError
 from tellapart.pretraining.batches import MaskedSequences, Position, StepSampler, step_loader
 from tellapart.pretraining.checkpoints import (
     load_optimizer,
@@ -27,6 +26,7 @@ from tellapart.pretraining.checkpoints import (
     staged,
 )
 from tellapart.pretraining.terms import KEPT, MASKED, TOKENS, PretrainingModel
+from tellapart.training.optimising import check_loss
 
 
 class PretrainingTrainer(transformers.Trainer):
@@ -67,6 +67,7 @@ class PretrainingTrainer(transformers.Trainer):
     ) -> None:
         _refuse(args)
         args.remove_unused_columns = False
+        args.logging_nan_inf_filter = False  # as in tellapart.Trainer
         super().__init__(model=model, args=args, train_dataset=sequences, callbacks=callbacks)
         if args.device.type == "cpu" and fast_dropout:
             for part in model.modules():
@@ -186,12 +187,8 @@ class PretrainingTrainer(transformers.Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs unweighted terms, accuracies, correction rates and speed; stops diverged runs."""
+        check_loss(logs, self.state.global_step, "precision")
         if "loss" in logs and self._sums:
-            if not np.isfinite(logs["loss"]):
-                raise TellapartError(
-                    f"the loss is {logs['loss']} at step {self.state.global_step}",
-                    "lower the learning rate, or train with --set precision=fp32",
-                )
             logs |= self._watched()
         # Transformers counts the whole run as one epoch.
         self.state.epoch = self.state.global_step / self._epoch_steps
