@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import TrainerCallback
 
-from tellapart.errors import RecipeError, TellapartError
+from tellapart.errors import RecipeError, TellapartError, TellapartWarning
 from tellapart.pretraining.checkpoints import last_checkpoint
 from tellapart.pretraining.electra import ReplacedTokenDetection
 from tellapart.pretraining.mlm import MaskedLanguageModelling
@@ -203,6 +203,20 @@ class _Stop(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step == self.step:
             raise KeyboardInterrupt
+
+
+def test_a_run_resumed_with_more_devices_says_once_which_have_no_random_state(
+    language_model, trainer, tmp_path, monkeypatch
+):
+    run = trainer(MaskedLanguageModelling(language_model()))
+    run._save_rng_state(str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(type(run.args), "world_size", 2)
+    with pytest.warns(TellapartWarning, match="no random state of cuda:0, rank 1: random numbers begin anew"):
+        run._load_rng_state(str(tmp_path))
+    monkeypatch.setattr(type(run.args), "process_index", 1)
+    run._load_rng_state(str(tmp_path))  # without a warning: the first process has said it
 
 
 @pytest.mark.parametrize(

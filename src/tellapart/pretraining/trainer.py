@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.precision import widened
-from tellapart.errors import RecipeError
+from tellapart.errors import RecipeError, TellapartWarning
 from tellapart.pretraining.batches import MaskedSequences, Position, StepSampler, step_loader
 from tellapart.pretraining.checkpoints import (
     load_optimizer,
@@ -267,15 +268,26 @@ class PretrainingTrainer(transformers.Trainer):
 
     def _save_rng_state(self, output_dir: str) -> None:
         Path(output_dir).mkdir(parents=True, exist_ok=True)
-        save_random_state(Path(output_dir) / self._random_file)
+        save_random_state(_random_file(output_dir, self.args.process_index))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is not None and (Path(checkpoint) / self._random_file).is_file():
-            load_random_state(Path(checkpoint) / self._random_file)
+        if checkpoint is None:
+            return
+        file = _random_file(checkpoint, self.args.process_index)
+        missing = load_random_state(file) if file.is_file() else []
+        ranks = range(self.args.world_size)
+        missing += [f"rank {rank}" for rank in ranks if not _random_file(checkpoint, rank).is_file()]
+        if missing and self.args.process_index == 0:
+            warnings.warn(
+                f"The checkpoint has no random state of {', '.join(missing)}: random numbers begin anew there, so "
+                "that the result is not exactly that of a run without interruption.",
+                TellapartWarning,
+                stacklevel=2,
+            )
 
-    @property
-    def _random_file(self) -> str:
-        return f"random_state_{self.args.process_index}.safetensors"
+
+def _random_file(checkpoint: str, rank: int) -> Path:
+    return Path(checkpoint) / f"random_state_{rank}.safetensors"
 
 
 def _same_random_numbers(device: torch.device) -> AbstractContextManager[None]:
