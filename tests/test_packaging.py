@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
 import yaml
+from packaging.requirements import Requirement
 
 import tellapart
 
@@ -127,6 +129,20 @@ def test_the_source_distribution_can_be_read_tested_and_documented(sdist: Path) 
 def test_the_version_is_one_number() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert PROJECT["version"] == tellapart.__version__ == citation["version"]
+
+
+def test_transformers_before_5_19_are_refused_and_the_page_says_so() -> None:
+    """They have no `loss_is_scaled_for_ga`: `training_step` divides a loss that is scaled already once more."""
+    allowed = next(one for one in map(Requirement, PROJECT["dependencies"]) if one.name == "transformers")
+    assert [allowed.specifier.contains(one) for one in ("5.18.0", "5.19.0", "5.24.0", "6.0")] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    page = (ROOT / "docs" / "reference" / "platforms.md").read_text(encoding="utf-8")
+    assert "Transformers before 5.19 are not supported" in " ".join(page.split())
+    assert hasattr(transformers.Trainer, "loss_is_scaled_for_ga")
 
 
 @pytest.fixture(scope="module")

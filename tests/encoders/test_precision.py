@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.encoders.pooling import set_pooling
-from tellapart.encoders.precision import bf16_copy, default_device, use_bf16
+from tellapart.encoders.precision import bf16_copy, default_device, use_bf16, widened
 from tellapart.encoders.scoring import score
 from tellapart.encoders.transformer import final_linear
 
@@ -53,6 +54,33 @@ def test_the_last_layer_stays_in_float32_as_it_was_and_the_model_too(make_model)
     assert not torch.equal(logits, logits.bfloat16().float())  # not rounded to 8 bits
 
 
+def test_frequencies_of_rotary_positions_are_not_rounded(make_model):
+    model = make_model("modernbert", max_position_embeddings=600)
+    half = bf16_copy(model)
+    assert half is not model
+    kept = dict(half.named_buffers())
+    frequencies = {name: value for name, value in model.named_buffers() if name.endswith("inv_freq")}
+    assert frequencies
+    for name, value in frequencies.items():
+        assert not torch.equal(value, value.bfloat16().float())
+        torch.testing.assert_close(kept[name], value, rtol=0, atol=0)
+        assert kept[name] is not value
+    assert set(half.state_dict()) == set(model.state_dict())
+
+
+def test_a_model_with_other_numbers_in_buffers_computes_with_bf16_weights(make_model, rows):
+    """A mask that is added to hidden states makes them float32 if it stays float32."""
+    model = make_model("bert")
+    embeddings = model.bert.embeddings
+    embeddings.register_buffer("shift", torch.full((16,), 0.3), persistent=False)
+    embeddings.register_forward_hook(lambda module, _, hidden: hidden + module.shift)
+    half = bf16_copy(model)
+    assert half is not model
+    assert half.bert.embeddings.shift.dtype == torch.bfloat16
+    wanted, found = score(model, rows), score(half, rows)
+    assert 0 < np.abs(found - wanted).max() < 0.03 * np.abs(wanted).max()
+
+
 def test_a_family_that_does_not_compute_with_bf16_weights_stays_as_it_is(make_model):
     model = make_model("bert")
     model.register_forward_pre_hook(lambda module, _: _refuse(module))
@@ -78,3 +106,12 @@ def test_the_device_is_cuda_else_mps_else_the_processor(cuda, mps, expected, mon
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert default_device() == expected
+
+
+def test_sums_are_in_float64_except_on_apple_gpus_which_have_none():
+    numbers = torch.tensor([0.1, 0.2], dtype=torch.bfloat16)
+    assert widened(numbers).dtype == widened(torch.tensor(3)).dtype == torch.float64
+    assert torch.equal(widened(numbers), numbers.double())
+    with FakeTensorMode():  # shapes and types without the device
+        assert widened(torch.ones(2, dtype=torch.bfloat16, device="mps")).dtype == torch.float32
+        assert widened(torch.ones(2, dtype=torch.int64, device="mps")).dtype == torch.int64

@@ -93,3 +93,50 @@ def test_soft_targets_leave_the_auxiliary_outputs_without_probability(make_batch
     loss = prepared(AuxiliaryLabels(4))(replace(batch, targets=targets))["auxiliary_labels"]
     logs = batch.logits.log_softmax(dim=1)[:, :2]
     assert loss.item() == pytest.approx(-(targets * logs).sum().item() / 2)
+
+
+def _implied_targets(objective, batch):
+    """The targets t of a mean loss whose gradient is (prediction − t) / B."""
+    (gradient,) = torch.autograd.grad(objective(batch)["auxiliary_labels"], batch.logits)
+    predicted = batch.logits.sigmoid() if batch.multi_label else batch.logits.softmax(dim=1)
+    return predicted.detach() - gradient * len(gradient)
+
+
+def test_label_smoothing_gives_auxiliary_labels_no_probability(make_batch, prepared):
+    batch = make_batch([0, 1], logits=torch.randn(2, 4).requires_grad_())
+    objective = prepared(AuxiliaryLabels(4, label_smoothing=0.2))
+    by_hand = torch.tensor([[0.9, 0.1, 0, 0], [0.1, 0.9, 0, 0]])
+    torch.testing.assert_close(_implied_targets(objective, batch), by_hand)
+    soft = replace(batch, targets=torch.tensor([[0.5, 0.5], [0.0, 1.0]]))
+    by_hand = torch.tensor([[0.5, 0.5, 0, 0], [0.1, 0.9, 0, 0]])
+    torch.testing.assert_close(_implied_targets(objective, soft), by_hand)
+
+
+def test_label_smoothing_gives_no_text_an_auxiliary_label(make_batch, prepared):
+    batch = make_batch([[1, 0], [0, 0]], logits=torch.randn(2, 4).requires_grad_())
+    objective = prepared(AuxiliaryLabels(4, label_smoothing=0.2))
+    by_hand = torch.tensor([[0.9, 0.1, 0, 0], [0.1, 0.1, 0, 0]])
+    torch.testing.assert_close(_implied_targets(objective, batch), by_hand)
+
+
+def test_smoothed_losses_have_the_weights_and_focal_factors_of_the_classes(make_batch, prepared):
+    logits = torch.randn(3, 4)
+    options = {"label_smoothing": 0.2, "class_weight": [2.0, 0.5], "focal_gamma": 1.5}
+    found = prepared(AuxiliaryLabels(4, **options))(make_batch([0, 1, 1], logits=logits))["auxiliary_labels"]
+    expected = 0.0
+    for row, gold in zip(logits.log_softmax(1).tolist(), (0, 1, 1), strict=True):
+        target = [0.9 if label == gold else 0.1 for label in (0, 1)]
+        loss = -2.0 * target[0] * row[0] - 0.5 * target[1] * row[1]
+        expected += loss * (1 - math.exp(row[gold])) ** 1.5 / 3
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_smoothing_as_many_outputs_as_classes_is_that_of_cross_entropy(make_batch, prepared):
+    batch = make_batch([0, 2, 1], logits=torch.randn(3, 3))
+    found = prepared(AuxiliaryLabels(3, label_smoothing=0.1), num_labels=3)(batch)["auxiliary_labels"]
+    torch.testing.assert_close(found, CrossEntropy(label_smoothing=0.1)(batch)["cross_entropy"])
+
+
+def test_smoothing_needs_the_number_of_classes(make_batch):
+    with pytest.raises(RecipeError, match="the number of classes is not known: call prepare first"):
+        AuxiliaryLabels(4, label_smoothing=0.1)(make_batch([0], logits=torch.zeros(1, 4)))

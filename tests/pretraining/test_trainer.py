@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import TrainerCallback
 
-from tellapart.errors import RecipeError, TellapartError
+from tellapart.errors import RecipeError, TellapartError, TellapartWarning
 from tellapart.pretraining.checkpoints import last_checkpoint
 from tellapart.pretraining.electra import ReplacedTokenDetection
 from tellapart.pretraining.mlm import MaskedLanguageModelling
-from tellapart.pretraining.terms import Corrections, PretrainingModel
-from tellapart.pretraining.trainer import PretrainingTrainer
+from tellapart.pretraining.terms import Corrections, PretrainingModel, _masked_over_kept
+from tellapart.pretraining.trainer import PretrainingTrainer, _same_random_numbers
 
 from .test_mlm import table_of
 
@@ -33,7 +35,6 @@ def _arguments(folder: Path, **options: Any) -> transformers.TrainingArguments:
             "disable_tqdm": True,
             "save_strategy": "no",
             "logging_steps": 2,
-            "logging_nan_inf_filter": False,
         }
         | options,
     )
@@ -141,6 +142,39 @@ def test_positions_are_counted_with_the_random_numbers_of_the_step(electra_pair,
     assert items["kept"] == float(run._sums["kept"])
 
 
+class _NoFloat64(TorchDispatchMode):
+    """Refuses float64 tensors on Apple GPUs, as these do."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        output = function(*args, **(kwargs or {}))
+        for value in output if isinstance(output, tuple | list) else [output]:
+            if isinstance(value, torch.Tensor) and value.device.type == "mps":
+                assert value.dtype != torch.float64, function
+        return output
+
+
+def test_apple_gpus_need_no_float64(trainer):
+    run = trainer(_KnownLosses())
+    with FakeTensorMode(allow_non_fake_inputs=True), _NoFloat64():  # shapes and types without the device
+        kept = torch.ones(3, dtype=torch.bool, device="mps")
+        outputs = {"mlm": torch.ones(3, device="mps").sum() * _masked_over_kept(kept), "kept": kept.sum()}
+        for _ in range(2):
+            run.compute_loss(lambda: outputs, {}, num_items_in_batch={"masked": 3.0, "tokens": 6.0})
+    assert {name: value.dtype for name, value in run._sums.items()} == {
+        "mlm": torch.float32,
+        "kept": torch.int64,
+    }
+
+
+def test_random_numbers_of_apple_gpus_are_drawn_twice_alike(monkeypatch):
+    restored = []
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda _: torch.ones(1))
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda state, device: restored.append(device.type))
+    with _same_random_numbers(torch.device("mps")):
+        assert restored == []
+    assert restored == ["mps"]
+
+
 def test_a_step_is_the_gradient_of_the_mean_over_the_step(language_model, trainer, sequences):
     model = MaskedLanguageModelling(language_model())
     by_hand = copy.deepcopy(model.model)
@@ -169,6 +203,20 @@ class _Stop(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step == self.step:
             raise KeyboardInterrupt
+
+
+def test_a_run_resumed_with_more_devices_says_once_which_have_no_random_state(
+    language_model, trainer, tmp_path, monkeypatch
+):
+    run = trainer(MaskedLanguageModelling(language_model()))
+    run._save_rng_state(str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(type(run.args), "world_size", 2)
+    with pytest.warns(TellapartWarning, match="no random state of cuda:0, rank 1: random numbers begin anew"):
+        run._load_rng_state(str(tmp_path))
+    monkeypatch.setattr(type(run.args), "process_index", 1)
+    run._load_rng_state(str(tmp_path))  # without a warning: the first process has said it
 
 
 @pytest.mark.parametrize(
@@ -286,6 +334,21 @@ def test_the_gradient_is_clipped_as_transformers_does(language_model, trainer):
         found.append(_weights(model))
     for name, value in found[0].items():
         torch.testing.assert_close(value, found[1][name])
+
+
+def test_the_gradient_of_an_fp16_run_is_clipped_without_the_scale_of_the_loss(trainer, monkeypatch):
+    """The gradient 2 is below the limit and stays; multiplied by the scale, it would be cut to a fraction."""
+    run = trainer(_KnownLosses(), max_grad_norm=10.0)
+    weight = torch.nn.Parameter(torch.ones(()))
+    model = torch.nn.ParameterList([weight])
+    optimizer, scaler = torch.optim.SGD([weight], lr=0.25), torch.amp.GradScaler("cpu")
+    monkeypatch.setattr(type(run.accelerator), "mixed_precision", "fp16")
+    run.accelerator.native_amp, run.accelerator.scaler = True, scaler
+    run.accelerator._optimizers = [optimizer]
+    scaler.scale(2 * weight).backward()
+    assert float(run._clip_grad_norm(model)) == 2.0
+    scaler.step(optimizer)
+    assert float(weight.detach()) == 0.5
 
 
 def test_a_run_that_diverges_stops_with_advice(language_model, trainer):

@@ -79,6 +79,20 @@ def test_a_part_of_a_word_points_to_the_tokens_that_hold_it(tokenizer):
     assert end[1] >= 11
 
 
+@pytest.mark.parametrize("answer", ["expired in", "expired in ", " expired in", " expired in "])
+def test_white_space_around_an_answer_changes_nothing(tokenizer, answer):
+    windows = qa_windows([_example(answer)], tokenizer, max_length=64, stride=4, with_answers=True)
+    batch, spans = windows.batch([0]), windows.offsets[windows.tokens(0)]
+    start, end = spans[int(batch["start_positions"]), 0], spans[int(batch["end_positions"]), 1]
+    assert CONTEXT[start:end] == "expired in"
+
+
+def test_an_answer_of_white_space_is_none(tokenizer):
+    windows = qa_windows([_example(" ")], tokenizer, max_length=64, stride=4, with_answers=True)
+    batch = windows.batch([0])
+    assert (int(batch["start_positions"]), int(batch["end_positions"])) == (0, 0)
+
+
 def test_a_long_question_is_cut_and_the_text_is_not(tokenizer):
     windows = qa_windows([_example(question="was " * 200)], tokenizer, max_length=40, stride=4)
     ids = windows.batch([0])["input_ids"][0].tolist()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tellapart.errors import RecipeError
 from tellapart.objectives import (
@@ -16,7 +17,7 @@ from tellapart.objectives import (
     SupervisedContrastive,
 )
 from tellapart.training.arguments import TrainingArguments
-from tellapart.training.gradient_cache import chunks
+from tellapart.training.gradient_cache import _RandomState, chunks
 from tellapart.training.module import joined
 from tellapart.training.trainer import Trainer
 
@@ -240,3 +241,16 @@ def test_chunks_that_gain_nothing_are_refused(tiny_model, rows, tmp_path, texts)
     )
     with pytest.raises(RecipeError, match="would save no memory"):
         Trainer(tiny_model(), arguments, train_dataset=rows())
+
+
+def test_the_random_state_of_an_apple_gpu_is_restored(monkeypatch):
+    restored = []
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: torch.ones(1))
+    monkeypatch.setattr(torch.mps, "set_rng_state", restored.append)
+    with FakeTensorMode():  # a shape without the device
+        inputs = {"input_ids": torch.ones(2, 3, dtype=torch.int64, device="mps")}
+    state = _RandomState(inputs)
+    numbers = torch.rand(3)
+    state.restore()
+    assert torch.equal(torch.rand(3), numbers)
+    assert restored == [torch.ones(1)]

@@ -259,8 +259,20 @@ def test_settings_that_would_do_something_else_are_refused(tiny_model, rows, tmp
 def test_a_diverging_run_stops_with_a_sentence(tiny_model, rows, tmp_path):
     model = tiny_model()
     torch.nn.init.constant_(model.classifier.weight, float("nan"))
-    trainer = Trainer(model, _arguments(tmp_path, logging_nan_inf_filter=False), train_dataset=rows())
-    with pytest.raises(TellapartError, match="lower the learning rate"):
+    trainer = Trainer(model, _arguments(tmp_path), train_dataset=rows())
+    with pytest.raises(TellapartError, match="the loss is nan at step 1: lower the learning rate"):
+        trainer.train()
+
+
+@pytest.mark.parametrize("kind", [TrainingArguments, transformers.TrainingArguments])
+def test_a_diverged_run_that_logged_no_loss_before_its_end_does_not_pass_for_trained(
+    tiny_model, rows, tmp_path, kind
+):
+    """With default arguments, which log every 500 steps."""
+    model = tiny_model()
+    torch.nn.init.constant_(model.classifier.weight, float("nan"))
+    trainer = Trainer(model, kind(output_dir=str(tmp_path), use_cpu=True), train_dataset=rows())
+    with pytest.raises(TellapartError, match="the loss is nan at step 24: lower the learning rate"):
         trainer.train()
 
 

@@ -21,6 +21,16 @@ def default_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def widened(value: Tensor) -> Tensor:
+    """Returns numbers for sums over many batches: in float64, except on Apple GPUs, which have no float64.
+
+    There integers stay integers, whose sums are exact, and other numbers become float32.
+    """
+    if value.device.type != "mps":
+        return value.double()
+    return value.float() if value.is_floating_point() else value
+
+
 def gains_from_bf16(device: torch.device | str) -> bool:
     """Returns whether the device has native bf16 matrix multiplication.
 
@@ -44,7 +54,8 @@ def bf16_copy(model: Any) -> Any:
 
     The weights are cast once, whereas autocast casts them in every pass. Sums in matrix products, softmax and layer
     norms are float32 as under autocast; mean pooling and the last linear layer are float32 throughout, so that
-    logits are not rounded to the 8 bits of bf16.
+    logits are not rounded to the 8 bits of bf16. So are the frequencies of rotary position embeddings: the angle of a
+    position is a multiple of them, whose error would grow along the text.
 
     Args:
         model: A sequence classifier in training form; not modified.
@@ -58,7 +69,20 @@ def bf16_copy(model: Any) -> Any:
         for own, exact in zip(last.parameters(), final_linear(model).parameters(), strict=True):
             own.copy_(exact)
     last.register_forward_pre_hook(_in_float32)
+    _restore_frequencies(half, model)
     return half if _runs(half) else model
+
+
+def _restore_frequencies(half: nn.Module, exact: nn.Module) -> None:
+    """Copies rotary frequencies unrounded, as Transformers keeps them in a model loaded in bf16.
+
+    Their modules convert what they compute to the type of the hidden states; with other buffers in float32 a model
+    may not run, or compute in float32 from there on.
+    """
+    for name, buffer in exact.named_buffers():
+        owner, _, own = name.rpartition(".")
+        if own.endswith("inv_freq") and buffer.is_floating_point():
+            setattr(half.get_submodule(owner), own, buffer.clone())
 
 
 def _in_float32(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

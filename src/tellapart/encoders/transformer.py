@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers.utils import logging as transformers_logging
 
 from tellapart.data.examples import LabelSpace
@@ -127,21 +128,50 @@ class RepresentationTap:
 
     Args:
         model: A sequence classifier, to which hooks are added until `remove`.
+        waiting: Whether forward passes are ignored outside of `listening`.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, waiting: bool = False) -> None:
+        self._waiting, self._active = waiting, not waiting
         self._undropped: list[tuple[Tensor, Tensor]] = []
         self._seen: tuple[Tensor, Tensor] | None = None
+        self._handles: list[RemovableHandle] = []
+        self._attach(model)
+
+    @classmethod
+    def waiting(cls, model: Any) -> RepresentationTap:
+        """Returns the waiting tap of a model, so that it has one however often it is trained."""
+        hooks = [hook for module in model.modules() for hook in module._forward_pre_hooks.values()]
+        for owner in (getattr(hook, "__self__", None) for hook in hooks):
+            if isinstance(owner, cls) and owner._waiting:
+                owner._attach(model)  # again: layers may have been replaced
+                return owner
+        return cls(model, waiting=True)
+
+    def _attach(self, model: Any) -> None:
+        self.remove()
         self._handles = [final_linear(model).register_forward_pre_hook(self._see)]
         self._handles += [module.register_forward_hook(self._undrop) for module in head_dropouts(model)]
 
     def _undrop(self, _: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        self._undropped.append((output, args[0]))
+        if self._active:
+            self._undropped.append((output, args[0]))
 
     def _see(self, _: nn.Module, args: tuple[Tensor, ...]) -> None:
-        before = [source for output, source in self._undropped if output is args[0]]
-        self._seen = (before[-1] if before else args[0], args[0])
-        self._undropped.clear()
+        if self._active:
+            before = [source for output, source in self._undropped if output is args[0]]
+            self._seen = (before[-1] if before else args[0], args[0])
+            self._undropped.clear()
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Captures the forward pass inside the block, which takes v; afterwards nothing of the pass is kept."""
+        self._active = True
+        try:
+            yield
+        finally:
+            self._active, self._seen = not self._waiting, None
+            self._undropped.clear()
 
     def take(self) -> Tensor:
         """Returns v (B, d) of the last forward pass, once."""

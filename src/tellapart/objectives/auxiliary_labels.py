@@ -34,6 +34,7 @@ class AuxiliaryLabels(CrossEntropy):
     Args:
         total: K + j, the number of outputs (the paper's N_a); K is plain cross entropy.
         options: As for `CrossEntropy`; class weights are given for the K classes, auxiliary labels have weight 1.
+            Label smoothing spreads over the K classes: the target of auxiliary labels stays 0.
 
     Raises:
         RecipeError: `total` is below 1, or, from `prepare`, below the number of classes.
@@ -52,6 +53,7 @@ class AuxiliaryLabels(CrossEntropy):
         super().__init__(**options)
         ClassificationOptions.checked(total=total)
         self.total_outputs = total
+        self._classes: int | None = None
 
     @property
     def requirements(self) -> Requirements:
@@ -62,6 +64,7 @@ class AuxiliaryLabels(CrossEntropy):
         """Checks the number of outputs and computes the class weights."""
         check_total(self.total_outputs, run.num_labels)
         super().prepare(run)
+        self._classes = run.num_labels
         auxiliary = self.total_outputs - run.num_labels
         for name in ("class_weights", "positive_weights"):
             weights = getattr(self, name)
@@ -76,6 +79,27 @@ class AuxiliaryLabels(CrossEntropy):
         if targets is not None:
             targets = functional.pad(targets, (0, batch.logits.shape[1] - targets.shape[1]))
         return super().forward(replace(batch, labels=labels, targets=targets))
+
+    def _softmax_targets(self, batch: EncodedBatch) -> tuple[Tensor, float]:
+        targets, smoothing = super()._softmax_targets(batch)
+        if not smoothing:
+            return targets, smoothing
+        if targets.dim() == 1:
+            targets = functional.one_hot(targets, batch.logits.shape[1]).to(batch.logits.dtype)
+        return self._among_classes(targets * (1 - smoothing) + smoothing / self._class_count()), 0.0
+
+    def _binary_targets(self, batch: EncodedBatch) -> Tensor:
+        targets = super()._binary_targets(batch)
+        return self._among_classes(targets) if self.label_smoothing else targets
+
+    def _among_classes(self, targets: Tensor) -> Tensor:
+        """Returns targets (B, K + j) that are 0 for the auxiliary labels."""
+        return targets.where(torch.arange(targets.shape[1], device=targets.device) < self._class_count(), 0.0)
+
+    def _class_count(self) -> int:
+        if self._classes is None:
+            raise RecipeError("the number of classes is not known", "call prepare first")
+        return self._classes
 
 
 def check_total(total: int, classes: int) -> None:

@@ -94,11 +94,12 @@ class CrossEntropy(Objective):
         return {self.name: batch.mean(losses, both_views=self.both_views)}
 
     def _softmax_losses(self, batch: EncodedBatch) -> Tensor:
+        targets, smoothing = self._softmax_targets(batch)
         losses = functional.cross_entropy(
             batch.logits,
-            batch.labels if batch.targets is None else batch.targets.to(batch.logits.dtype),
+            targets,
             weight=self._weights_like(batch.logits, self.class_weights),
-            label_smoothing=self.label_smoothing,
+            label_smoothing=smoothing,
             reduction="none",
         )
         if self.focal_gamma:
@@ -106,18 +107,27 @@ class CrossEntropy(Objective):
             losses = losses * self._focal_factor(log_truth.squeeze(1))
         return losses
 
+    def _softmax_targets(self, batch: EncodedBatch) -> tuple[Tensor, float]:
+        """Returns class ids (B,) or probabilities (B, K), and the share of them to spread over all outputs."""
+        targets = batch.labels if batch.targets is None else batch.targets.to(batch.logits.dtype)
+        return targets, self.label_smoothing
+
     def _binary_losses(self, batch: EncodedBatch) -> Tensor:
         labels = batch.labels.to(batch.logits.dtype)
-        targets = labels if batch.targets is None else batch.targets.to(batch.logits.dtype)
         losses = functional.binary_cross_entropy_with_logits(
             batch.logits,
-            targets * (1 - self.label_smoothing) + self.label_smoothing / 2,
+            self._binary_targets(batch),
             pos_weight=self._weights_like(batch.logits, self.positive_weights),
             reduction="none",
         )
         if self.focal_gamma:
             losses = losses * self._focal_factor(functional.logsigmoid(batch.logits * (2 * labels - 1)))
         return losses.sum(dim=1)
+
+    def _binary_targets(self, batch: EncodedBatch) -> Tensor:
+        """Returns the smoothed probabilities of the labels, (B, K)."""
+        targets = batch.labels if batch.targets is None else batch.targets
+        return targets.to(batch.logits.dtype) * (1 - self.label_smoothing) + self.label_smoothing / 2
 
     def _focal_factor(self, log_truth: Tensor) -> Tensor:
         # The derivative of the power at 0 is infinite for exponents below 1, hence the floor.

@@ -130,12 +130,19 @@ def save_random_state(file: Path) -> None:
     }
     if torch.cuda.is_available():
         tensors |= {f"cuda.{index}": state for index, state in enumerate(torch.cuda.get_rng_state_all())}
+    if torch.backends.mps.is_available():
+        tensors["mps"] = torch.mps.get_rng_state()
     rest = {"numpy": [position, has_gauss, cached], "python": [version, gauss]}
     save_file(tensors, file, metadata={"rest": json.dumps(rest)})
 
 
-def load_random_state(file: Path) -> None:
-    """Restores the states written by `save_random_state`."""
+def load_random_state(file: Path) -> list[str]:
+    """Restores the states written by `save_random_state`.
+
+    Returns:
+        The devices of this machine whose state the file does not have, as that of a run with fewer GPUs; their
+        generators stay as they are.
+    """
     from safetensors import safe_open
 
     tensors = load_file(file)
@@ -146,6 +153,15 @@ def load_random_state(file: Path) -> None:
     np.random.set_state(("MT19937", words, *rest["numpy"]))  # noqa: NPY002
     version, gauss = rest["python"]
     random.setstate((version, tuple(tensors["python"].tolist()), gauss))
-    if torch.cuda.is_available():
-        states = [tensors[f"cuda.{index}"] for index in range(torch.cuda.device_count())]
-        torch.cuda.set_rng_state_all(states)
+    missing = []
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        if (state := tensors.get(f"cuda.{index}")) is None:
+            missing.append(f"cuda:{index}")
+        else:
+            torch.cuda.set_rng_state(state, index)
+    if torch.backends.mps.is_available():
+        if "mps" in tensors:
+            torch.mps.set_rng_state(tensors["mps"])
+        else:
+            missing.append("mps")
+    return missing

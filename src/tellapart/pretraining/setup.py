@@ -68,9 +68,9 @@ def prepare(
     Tokens and a new tokeniser are kept beside the checkpoints in the run folder; `resumed` requires that the corpus
     is that of the interrupted run.
     """
-    use_cpu = default_device() == "cpu"
+    device = default_device()
     notes = list(source.notes)
-    processes = PartialState(cpu=use_cpu)
+    processes = PartialState(cpu=device == "cpu")
     transformers.set_seed(recipe.seed)
     if recipe.encoder == NEW:
         recipe = _described(recipe)
@@ -112,7 +112,7 @@ def prepare(
         **({"masked": 0.85, "random": 0.0} if recipe.objective == "electra" else {}),
     )
     sequences = MaskedSequences(corpus, masking, loaded.tokenizer.pad_token_id or 0)
-    module.to("cpu" if use_cpu else "cuda")
+    module.to(device)
     return Prepared(recipe, sequences, loaded.tokenizer, module, (*notes, *more))
 
 

@@ -158,7 +158,8 @@ class PretrainingModel(nn.Module):
                 factor = _masked_over_kept(kept) if masked_over_kept is None else masked_over_kept
                 sums = {"mlm": torch.where(kept, losses, 0.0).sum() * factor, KEPT: kept.sum()}
             if self.corrections.soft:
-                sparse = tied and not torch.compiler.is_compiling()  # which does not support sparse gradients
+                # Neither the compiler nor PyTorch before 2.9 on Apple GPUs supports sparse gradients.
+                sparse = tied and not torch.compiler.is_compiling() and losses.device.type != "mps"
                 mean = soft_regularisation(embeddings, labels, predictions, sparse=sparse)
                 sums["soft"] = mean * len(labels)
         return sums
@@ -197,11 +198,11 @@ class PretrainingModel(nn.Module):
 
 def _masked_over_kept(kept: Tensor) -> Tensor:
     """Returns masked over kept positions of a batch on all ranks, a float32 scalar."""
-    counts = torch.stack([kept.sum(), torch.tensor(len(kept), device=kept.device)]).double()
+    counts = torch.stack([kept.sum(), torch.tensor(len(kept), device=kept.device)])
     if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
         distributed.all_reduce(counts)
     left, masked = counts
-    return (masked / left.clamp(min=1)).float()
+    return masked / left.clamp(min=1)
 
 
 def filled(input_ids: Tensor, positions: Tensor, tokens: Tensor) -> Tensor:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+import warnings
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tellapart.encoders.dropout import use_fast_dropout
-from tellapart.errors import RecipeError, TellapartError
+from tellapart.encoders.precision import widened
+from tellapart.errors import RecipeError, TellapartWarning
 from tellapart.pretraining.batches import MaskedSequences, Position, StepSampler, step_loader
 from tellapart.pretraining.checkpoints import (
     load_optimizer,
@@ -25,6 +27,7 @@ from tellapart.pretraining.checkpoints import (
     staged,
 )
 from tellapart.pretraining.terms import KEPT, MASKED, TOKENS, PretrainingModel
+from tellapart.training.optimising import check_loss
 
 
 class PretrainingTrainer(transformers.Trainer):
@@ -65,6 +68,7 @@ class PretrainingTrainer(transformers.Trainer):
     ) -> None:
         _refuse(args)
         args.remove_unused_columns = False
+        args.logging_nan_inf_filter = False  # as in tellapart.Trainer
         super().__init__(model=model, args=args, train_dataset=sequences, callbacks=callbacks)
         if args.device.type == "cpu" and fast_dropout:
             for part in model.modules():
@@ -153,8 +157,7 @@ class PretrainingTrainer(transformers.Trainer):
         device, counts = self.args.device, self._module.rates.counts
         kept = torch.zeros((), dtype=torch.int64, device=device)
         unscaled = torch.ones((), device=device)
-        cuda = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda), torch.no_grad(), self.compute_loss_context_manager():
+        with _same_random_numbers(device), torch.no_grad(), self.compute_loss_context_manager():
             for batch in batches:
                 kept += model(**self._prepare_inputs(batch), masked_over_kept=unscaled)[KEPT]
         self._module.rates.counts = counts  # each batch is counted when it is trained on
@@ -179,18 +182,14 @@ class PretrainingTrainer(transformers.Trainer):
         for name, term in self._module.terms.items():
             loss = loss + outputs[name] * (term.weight * ranks / num_items_in_batch[term.over])
         for name, value in outputs.items():
-            value = value.detach().double()
+            value = widened(value.detach())
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs unweighted terms, accuracies, correction rates and speed; stops diverged runs."""
+        check_loss(logs, self.state.global_step, "precision")
         if "loss" in logs and self._sums:
-            if not np.isfinite(logs["loss"]):
-                raise TellapartError(
-                    f"the loss is {logs['loss']} at step {self.state.global_step}",
-                    "lower the learning rate, or train with --set precision=fp32",
-                )
             logs |= self._watched()
         # Transformers counts the whole run as one epoch.
         self.state.epoch = self.state.global_step / self._epoch_steps
@@ -199,11 +198,9 @@ class PretrainingTrainer(transformers.Trainer):
     def _watched(self) -> dict[str, float]:
         rates = self._module.rates
         names = list(self._sums)
-        sums = torch.stack(
-            [*(self._sums[name] for name in names), *rates.counts.to(self.args.device).double()]
-        )
+        sums = torch.stack([value.cpu().double() for value in (*self._sums.values(), *rates.counts)])
         if self.args.world_size > 1:
-            sums = self.accelerator.reduce(sums.float()).double()
+            sums = self.accelerator.reduce(sums.float().to(self.args.device)).double()
         rates.counts = sums[len(names) :].long().cpu()
         values = dict(zip(names, sums.tolist(), strict=False))
         masked, tokens = max(self._counts[MASKED], 1.0), max(self._counts[TOKENS], 1.0)
@@ -227,6 +224,7 @@ class PretrainingTrainer(transformers.Trainer):
 
     def _clip_grad_norm(self, model: Any) -> Tensor:
         """Clips gradients like Transformers, but rescales them only if the norm is too large."""
+        self.accelerator.unscale_gradients()  # under fp16 they are multiplied by the scale of the loss
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if not norm <= self.args.max_grad_norm:
@@ -270,15 +268,32 @@ class PretrainingTrainer(transformers.Trainer):
 
     def _save_rng_state(self, output_dir: str) -> None:
         Path(output_dir).mkdir(parents=True, exist_ok=True)
-        save_random_state(Path(output_dir) / self._random_file)
+        save_random_state(_random_file(output_dir, self.args.process_index))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is not None and (Path(checkpoint) / self._random_file).is_file():
-            load_random_state(Path(checkpoint) / self._random_file)
+        if checkpoint is None:
+            return
+        file = _random_file(checkpoint, self.args.process_index)
+        missing = load_random_state(file) if file.is_file() else []
+        ranks = range(self.args.world_size)
+        missing += [f"rank {rank}" for rank in ranks if not _random_file(checkpoint, rank).is_file()]
+        if missing and self.args.process_index == 0:
+            warnings.warn(
+                f"The checkpoint has no random state of {', '.join(missing)}: random numbers begin anew there, so "
+                "that the result is not exactly that of a run without interruption.",
+                TellapartWarning,
+                stacklevel=2,
+            )
 
-    @property
-    def _random_file(self) -> str:
-        return f"random_state_{self.args.process_index}.safetensors"
+
+def _random_file(checkpoint: str, rank: int) -> Path:
+    return Path(checkpoint) / f"random_state_{rank}.safetensors"
+
+
+def _same_random_numbers(device: torch.device) -> AbstractContextManager[None]:
+    """Restores the random state of CPU and device when the block ends."""
+    gpus = [] if device.type == "cpu" else [device]
+    return torch.random.fork_rng(devices=gpus, device_type=device.type)
 
 
 def _refuse(args: transformers.TrainingArguments) -> None:

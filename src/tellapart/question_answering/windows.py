@@ -137,8 +137,12 @@ def _positions(example: SquadExample, offsets: np.ndarray, no_answer: int) -> tu
     """First and last token of the answer, or twice the "no answer" token."""
     if not example.answers:
         return no_answer, no_answer
-    answer = example.answers[0]
-    start, end = answer.start, answer.start + len(answer.text)
+    text = example.answers[0].text
+    # White space around an answer belongs to no token.
+    start = example.answers[0].start + len(text) - len(text.lstrip())
+    end = start + len(text.strip())
+    if start == end:
+        return no_answer, no_answer
     of_text = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
     first = [place for place in of_text if offsets[place, 0] <= start < offsets[place, 1]]
     last = [place for place in of_text if offsets[place, 0] < end <= offsets[place, 1]]

@@ -33,9 +33,10 @@ def distributed_logits(
         return logits
     width = model.config.num_labels
     padded = np.zeros((-(-rows // ranks), width), dtype=np.float32)
-    padded[: len(logits)] = logits
+    if len(logits):  # a rank without rows does not know the width of the others' logits
+        padded[: len(logits)] = logits
     shares = accelerator.gather(torch.from_numpy(padded).to(accelerator.device)).cpu().numpy()
-    return shares.reshape(ranks, -1, width).transpose(1, 0, 2).reshape(-1, width)[:rows]
+    return shares.reshape(ranks, len(padded), width).transpose(1, 0, 2).reshape(-1, width)[:rows]
 
 
 def evaluation_loss(logits: Tensor, gold: Tensor) -> float:

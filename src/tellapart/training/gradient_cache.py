@@ -103,12 +103,17 @@ class _RandomState:
     def __init__(self, inputs: dict[str, Tensor]) -> None:
         self.device_type = next(iter(inputs.values())).device.type
         self.cpu = torch.get_rng_state()
-        self.devices = get_device_states(*inputs.values())
+        # PyTorch's functions choose a device by number, of which torch.mps has one and no such choice.
+        self.mps = torch.mps.get_rng_state() if self.device_type == "mps" else None
+        self.devices = get_device_states(*inputs.values()) if self.mps is None else ([], [])
 
     def restore(self) -> None:
         """Resets the generators to this state."""
         torch.set_rng_state(self.cpu)
-        set_device_states(*self.devices, device_type=self.device_type)
+        if self.mps is None:
+            set_device_states(*self.devices, device_type=self.device_type)
+        else:
+            torch.mps.set_rng_state(self.mps)
 
 
 def chunks(inputs: dict[str, Tensor], texts: int) -> list[dict[str, Tensor]]:

@@ -58,7 +58,7 @@ class ObjectiveModel(nn.Module):
         self._late = LateViews(model, views_from_layer) if views_from_layer else None
         self.objective = objective
         self.auxiliary = _auxiliary_layer(model, objective.requirements.outputs)
-        self._tap = RepresentationTap(model)
+        self._tap = RepresentationTap.waiting(model)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -143,9 +143,10 @@ class ObjectiveModel(nn.Module):
 
         if views > 1 and self._late is None:
             inputs = {name: in_views(value) for name, value in inputs.items()}
-        with nullcontext() if self._late is None else self._late.parting(in_views, len(labels)):
+        parting = nullcontext() if self._late is None else self._late.parting(in_views, len(labels))
+        with parting, self._tap.listening():
             logits = all_logits = self.model(**inputs).logits
-        representation, classifier_input = self._tap.take_both()
+            representation, classifier_input = self._tap.take_both()
         if self.auxiliary is not None:
             all_logits = torch.cat([logits, self.auxiliary(classifier_input).to(logits.dtype)], dim=1)
         return logits, EncodedBatch(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 import transformers
 from torch import nn
+
+from tellapart.errors import TellapartError
 
 
 def set_head_rate(optimizer: torch.optim.Optimizer, encoder: Iterable[nn.Parameter], rate: float) -> None:
@@ -25,6 +28,25 @@ def set_head_rate(optimizer: torch.optim.Optimizer, encoder: Iterable[nn.Paramet
         if head:
             rest = {key: value for key, value in group.items() if key not in ("params", "lr")}
             optimizer.add_param_group({**rest, "params": head, "lr": rate})
+
+
+def check_loss(logs: Mapping[str, float], step: int, precision: str) -> None:
+    """Stops a run that diverged, when its loss is logged: that of some steps, or at the end that of all.
+
+    Args:
+        logs: What a trainer logs.
+        step: The optimiser step.
+        precision: Path of the setting that the error names.
+
+    Raises:
+        TellapartError: The loss is not finite.
+    """
+    loss = logs.get("loss", logs.get("train_loss", 0.0))
+    if not math.isfinite(loss):
+        raise TellapartError(
+            f"the loss is {loss} at step {step}",
+            f"lower the learning rate, or train with --set {precision}=fp32",
+        )
 
 
 class ConstrainWeights(transformers.TrainerCallback):

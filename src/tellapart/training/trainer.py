@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 from torch import Tensor
@@ -21,7 +20,7 @@ from tellapart.data.batches.label_rows import anchor_count, with_anchors, with_l
 from tellapart.data.batches.tokenising import tokenised_rows
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.transformer import final_linear
-from tellapart.errors import RecipeError, TellapartError
+from tellapart.errors import RecipeError
 from tellapart.objectives.base import Objective, RunFacts
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.averaging import WeightAverage, averaged_weights
@@ -29,7 +28,13 @@ from tellapart.training.checkpoints import OBJECTIVE_FILE
 from tellapart.training.evaluating import confusion_counts, distributed_logits, evaluation_loss
 from tellapart.training.gradient_cache import GradientCache
 from tellapart.training.module import ObjectiveModel
-from tellapart.training.optimising import AverageWeights, ConstrainWeights, set_head_rate, wins_tie
+from tellapart.training.optimising import (
+    AverageWeights,
+    ConstrainWeights,
+    check_loss,
+    set_head_rate,
+    wins_tie,
+)
 from tellapart.training.perturbation import embedding_perturbation
 from tellapart.training.requirements import (
     check_anchors,
@@ -125,6 +130,7 @@ class Trainer(transformers.Trainer):
             check_anchors(objective)
             rows = with_anchors(rows, label_rows)
         args.remove_unused_columns = False
+        args.logging_nan_inf_filter = False  # it would log the mean of the other steps: `log` stops at them
         args.label_names = ["labels"]
         super().__init__(
             model=ObjectiveModel(model, objective, args.views_from_layer),
@@ -303,11 +309,7 @@ class Trainer(transformers.Trainer):
             for name, total in self._terms.items():
                 logs[f"loss_{name}"] = float(total) / self._term_batches
             self._terms, self._term_batches = {}, 0
-            if not np.isfinite(logs["loss"]):
-                raise TellapartError(
-                    f"the loss is {logs['loss']} at step {self.state.global_step}",
-                    "lower the learning rate, or train with --set stages.0.precision=fp32",
-                )
+        check_loss(logs, self.state.global_step, "stages.0.precision")
         super().log(logs, start_time)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +28,14 @@ def test_a_batch_is_padded_to_its_longest_row():
     assert batch["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
     assert batch["labels"].tolist() == [2, 0]
     assert dataset.batch([1])["input_ids"].tolist() == [[4]]
+
+
+@pytest.mark.parametrize("labels", [[0.5, 2.0, 1.0], [[0.0, 1.0], [1.0, 1.0], [1.0, 0.0]]])
+def test_numbers_of_rows_are_float32_in_a_batch(labels):
+    """Apple GPUs have no float64; the data set keeps the labels as they are, for metrics."""
+    rows = TokenisedDataset({"input_ids": np.arange(5, 9)}, np.array([1, 2, 1]), np.array(labels))
+    assert rows.batch([0, 2])["labels"].dtype == torch.float32
+    assert rows.labels.dtype == torch.float64
 
 
 def test_padding_goes_left_when_the_tokeniser_wants_it():

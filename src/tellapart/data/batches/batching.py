@@ -129,11 +129,16 @@ class TokenisedDataset(Dataset):
             "weights": self.weights,
             "anchors": self.anchors,
         }
-        return {name: column[chosen] for name, column in columns.items() if column is not None}
+        return {name: _narrow(column[chosen]) for name, column in columns.items() if column is not None}
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns the lengths and columns by name, without labels, for fingerprints of the rows."""
         return {"lengths": self.lengths, **self.columns}
+
+
+def _narrow(values: Tensor) -> Tensor:
+    """Returns float32 for float64, which Apple GPUs do not have; losses are computed in float32."""
+    return values.float() if values.dtype == torch.float64 else values
 
 
 def part_suffix(number: int) -> str:
