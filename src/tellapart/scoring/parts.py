@@ -14,6 +14,7 @@ import pyarrow.parquet
 
 from tellapart.data.reading.columns import ColumnNames, Columns, find_model_columns
 from tellapart.encoders.precision import Precision
+from tellapart.encoders.resolve import pinned
 from tellapart.errors import UserError
 from tellapart.execution.places import Place
 from tellapart.fitting.environment import is_main_process
@@ -159,7 +160,8 @@ class PartsRun:
     def for_workers(self) -> WorkerRequest:
         """Returns what other processes need to score units of the run; this one no longer keeps the model."""
         self.__dict__.pop("scorer", None)
-        return WorkerRequest(str(self.request.model), self.options, self.index.weights, str(Path.cwd()))
+        model = pinned(str(self.request.model))
+        return WorkerRequest(model, self.options, self.index.weights, str(Path.cwd()))
 
     def finish(self) -> PartsIndex:
         """Marks the index as finished, after all parts are written.
