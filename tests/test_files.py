@@ -1,13 +1,24 @@
 from __future__ import annotations
 
+import errno
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tellapart.errors import OutputError, TellapartWarning
-from tellapart.files import file_stem, path_component, read_kept, replacing, write_json, write_text
+from tellapart.files import (
+    file_stem,
+    left_by_a_kill,
+    path_component,
+    read_kept,
+    replacing,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_appears_whole_and_takes_the_place_of_the_old_one(tmp_path):
@@ -45,6 +56,66 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         half_written(OSError(28, "No space left on device"))
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def _write_folder(target: Path) -> None:
+    with replacing(target) as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    (tmp_path / "model" / "old").mkdir(parents=True)
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("place", ["the earlier folder", "the new folder"])
+def test_a_folder_that_cannot_be_replaced_stays(earlier, monkeypatch, place):
+    rename = Path.rename
+
+    def busy(self, target):
+        if (self == earlier) == (place == "the earlier folder") and not self.name.endswith(".old"):
+            raise OSError(errno.EBUSY, "Device or resource busy")  # as of a mount point
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", busy)
+    with pytest.raises(OutputError, match=r"\(Device or resource busy\): choose a folder or file in it"):
+        _write_folder(earlier)
+    assert [path.name for path in earlier.iterdir()] == ["old"]
+    assert list(earlier.parent.iterdir()) == [earlier]
+
+
+def test_an_earlier_folder_that_cannot_be_deleted_is_named(earlier, monkeypatch):
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # as for a folder in it without permission
+    with pytest.warns(
+        TellapartWarning, match=r"\.model\.\d+\.old, the earlier content of .*delete it by hand"
+    ):
+        _write_folder(earlier)
+    assert [path.name for path in earlier.iterdir()] == ["new"]
+    (left,) = (path.name for path in earlier.parent.iterdir() if path != earlier)
+    assert left_by_a_kill(left) == "model"
+
+
+def test_what_a_killed_process_leaves_is_known_by_its_name(earlier, monkeypatch):
+    left = []
+
+    def killed(self, target):
+        rename(self, target)
+        left.extend(path.name for path in earlier.parent.iterdir())
+        raise KeyboardInterrupt
+
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        _write_folder(earlier)
+    assert {left_by_a_kill(name) for name in left[:2]} == {"model"}
+    assert [left_by_a_kill(name) for name in ("model", ".model.tmp", "model.1.tmp", ".a.b.12.tmp")] == [
+        None,
+        None,
+        None,
+        "a.b",
+    ]
 
 
 @pytest.mark.parametrize("name", ["cross-entropy", "my recipe (2)", "größe", "a.b_c+d"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -15,35 +16,83 @@ from typing import Any
 
 from tellapart.errors import DataError, OutputError, TellapartWarning
 
+_LEFT = re.compile(r"\.(.+)\.\d+\.(?:tmp|old)")
+
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Writes a file or folder atomically: yields a temporary path, which replaces `path` when the block ends.
 
-    A symbolic link stays, and the file or folder that it points to is replaced.
+    A symbolic link stays, and the file or folder that it points to is replaced. An earlier folder is renamed, and
+    deleted when the new one has its name. A process that is killed leaves hidden files or folders, see
+    `left_by_a_kill`: the new one, and between the two renamings the earlier one.
 
     Raises:
-        OutputError: In place of an OSError. No temporary files remain.
+        OutputError: In place of an OSError. The earlier file or folder is as it was, and no temporary files remain.
     """
     target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = _hidden(target, "tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if target.is_dir() and temporary.is_dir():
-            shutil.rmtree(target)
-        temporary.replace(target)
+            _replace_folder(target, temporary)
+        else:
+            temporary.replace(target)
     except OSError as error:
         raise OutputError(
             f"{target} could not be written ({error.strerror or error})",
-            "free some disk space, or choose another place",
+            _REMEDIES.get(error.errno or 0, "free some disk space, or choose another place"),
         ) from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        _delete(temporary)
+
+
+_REMEDIES = {
+    errno.EBUSY: "choose a folder or file in it if it is a mount point, or end what uses it",
+    errno.EACCES: "change its permissions or those of its folder, or choose another place",
+    errno.EPERM: "change its permissions or those of its folder, or choose another place",
+    errno.EROFS: "choose another place",
+}
+
+
+def left_by_a_kill(name: str) -> str | None:
+    """Returns the name that a process was replacing when it was killed, for what it left; None for other names."""
+    found = _LEFT.fullmatch(name)
+    return found and found.group(1)
+
+
+def _hidden(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.{suffix}")
+
+
+def _replace_folder(target: Path, new: Path) -> None:
+    """Puts a new folder into the place of an earlier one, which stays there if that fails."""
+    earlier = _hidden(target, "old")
+    _delete(earlier)
+    try:
+        target.rename(earlier)
+        new.rename(target)
+    except BaseException:
+        if not target.exists() and earlier.exists():
+            earlier.rename(target)
+        raise
+    _delete(earlier)
+    if earlier.exists():
+        warnings.warn(
+            f"{earlier}, the earlier content of {target}, cannot be deleted: delete it by hand.",
+            TellapartWarning,
+            stacklevel=5,
+        )
+
+
+def _delete(path: Path) -> None:
+    """Deletes a file or folder if it is there and that is allowed."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def user_path(written: str | Path) -> Path:
