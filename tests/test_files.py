@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
+import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from tellapart.errors import OutputError, TellapartWarning
 from tellapart.files import (
@@ -116,6 +120,58 @@ def test_what_a_killed_process_leaves_is_known_by_its_name(earlier, monkeypatch)
         None,
         "a.b",
     ]
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o666])
+def test_a_file_keeps_its_permissions(tmp_path, mode):
+    target = tmp_path / "private.csv"
+    target.write_text("old")
+    target.chmod(mode)
+    with replacing(target) as temporary:
+        temporary.write_text("new")
+        assert _mode(temporary) & ~mode & ~stat.S_IWUSR == 0
+    assert (_mode(target), target.read_text()) == (mode, "new")
+
+
+@posix
+def test_a_folder_keeps_its_permissions(earlier):
+    earlier.chmod(0o700)
+    _write_folder(earlier)
+    assert _mode(earlier) == 0o700
+
+
+@posix
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_weights_have_the_permissions_of_other_new_files(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        with replacing(tmp_path / "model") as temporary:
+            temporary.mkdir()
+            save_file({"a": np.zeros(1)}, temporary / "model.safetensors")
+            (temporary / "config.json").touch()
+        with replacing(tmp_path / "tokens.safetensors") as temporary:
+            save_file({"a": np.zeros(1)}, temporary)
+    finally:
+        assert os.umask(before) == umask
+    wanted = _mode(tmp_path / "model" / "config.json")
+    assert _mode(tmp_path / "model" / "model.safetensors") == wanted == 0o666 & ~umask
+    assert _mode(tmp_path / "tokens.safetensors") == wanted
+
+
+def test_what_a_killed_process_with_the_same_number_left_is_no_obstacle(tmp_path):
+    left = tmp_path / f".model.{os.getpid()}.tmp"
+    left.mkdir()
+    (left / "old").touch()
+    _write_folder(tmp_path / "model")
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["new"]
 
 
 @pytest.mark.parametrize("name", ["cross-entropy", "my recipe (2)", "größe", "a.b_c+d"])

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +24,9 @@ _LEFT = re.compile(r"\.(.+)\.\d+\.(?:tmp|old)")
 def replacing(path: str | Path) -> Iterator[Path]:
     """Writes a file or folder atomically: yields a temporary path, which replaces `path` when the block ends.
 
-    A symbolic link stays, and the file or folder that it points to is replaced. An earlier folder is renamed, and
-    deleted when the new one has its name. A process that is killed leaves hidden files or folders, see
-    `left_by_a_kill`: the new one, and between the two renamings the earlier one.
+    A symbolic link stays, and the file or folder that it points to is replaced, by one of the same permissions. An
+    earlier folder is renamed, and deleted when the new one has its name. A process that is killed leaves hidden files
+    or folders, see `left_by_a_kill`: the new one, and between the two renamings the earlier one.
 
     Raises:
         OutputError: In place of an OSError. The earlier file or folder is as it was, and no temporary files remain.
@@ -34,7 +35,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = _hidden(target, "tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _delete(temporary)  # of a killed process with this number, which containers often give again
+        if target.is_file():  # meanwhile, too, only those read the new content who may read the earlier one
+            temporary.touch(mode=target.stat().st_mode & 0o666 | stat.S_IWUSR)
         yield temporary
+        if not target.is_file():
+            share_weights(temporary)
+        _keep_permissions(target, temporary)
         if target.is_dir() and temporary.is_dir():
             _replace_folder(target, temporary)
         else:
@@ -48,12 +55,36 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _delete(temporary)
 
 
+_NOT_PERMITTED = "change its permissions or those of its folder, or choose another place"
 _REMEDIES = {
     errno.EBUSY: "choose a folder or file in it if it is a mount point, or end what uses it",
-    errno.EACCES: "change its permissions or those of its folder, or choose another place",
-    errno.EPERM: "change its permissions or those of its folder, or choose another place",
+    errno.EACCES: _NOT_PERMITTED,
+    errno.EPERM: _NOT_PERMITTED,
     errno.EROFS: "choose another place",
 }
+
+
+def share_weights(path: Path) -> None:
+    """Gives weights the permissions of other new files; safetensors lets only their owner read them.
+
+    Args:
+        path: A file that may be of safetensors, or a folder with such files.
+    """
+    umask = os.umask(0o077)
+    os.umask(umask)
+    for file in path.glob("*.safetensors") if path.is_dir() else [path]:
+        with contextlib.suppress(OSError):  # a file system without permissions
+            file.chmod(0o666 & ~umask)
+
+
+def unreadable_file(folder: str | Path) -> Path | None:
+    """Returns the first file of a model that this process has no permission to read; None if there is none."""
+    for place in (Path(folder), Path(folder) / "model"):
+        with contextlib.suppress(OSError):
+            for file in sorted(place.iterdir()):
+                if file.is_file() and not os.access(file, os.R_OK):
+                    return file
+    return None
 
 
 def left_by_a_kill(name: str) -> str | None:
@@ -64,6 +95,15 @@ def left_by_a_kill(name: str) -> str | None:
 
 def _hidden(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.{suffix}")
+
+
+def _keep_permissions(target: Path, new: Path) -> None:
+    """Gives a new file or folder the permissions of the one that it replaces."""
+    if not target.exists():
+        return
+    before, now = target.stat().st_mode, new.stat().st_mode
+    if stat.S_IFMT(before) == stat.S_IFMT(now) and (before ^ now) & 0o777:
+        new.chmod(stat.S_IMODE(now) & ~0o777 | before & 0o777)
 
 
 def _replace_folder(target: Path, new: Path) -> None:

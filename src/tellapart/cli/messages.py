@@ -104,7 +104,9 @@ def _explained(error: Exception) -> tuple[str, int]:
     if getattr(error, "errno", None) == errno.ENOSPC or "no space left on device" in text:
         return "the disk is full: free some space, or write elsewhere with --output.", 2
     if isinstance(error, OSError) and error.filename is not None and error.errno in _NO_PLACE:
-        return f"{error.filename} cannot be read or written ({error.strerror}): choose another place.", 2
+        permitted = error.errno not in (errno.EACCES, errno.EPERM)
+        remedy = "choose another place" if permitted else "change its permissions, or choose another place"
+        return f"{error.filename} cannot be read or written ({error.strerror}): {remedy}.", 2
     if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
         return "out of memory: lower --batch-size or --max-length.", 1
     return f"{type(error).__name__}: {error}: run again with --debug for the traceback.", 1
