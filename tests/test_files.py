@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from tellapart.errors import OutputError, TellapartWarning
 from tellapart.files import (
     file_stem,
+    finite_json,
     left_by_a_kill,
     path_component,
     read_kept,
@@ -264,6 +265,11 @@ def test_a_link_to_a_folder_stays_and_the_folder_is_replaced(tmp_path):
         (temporary / "new").touch()
     assert (tmp_path / "link").is_symlink()
     assert [path.name for path in (tmp_path / "target").iterdir()] == ["new"]
+
+
+def test_json_has_null_for_numbers_that_it_lacks():
+    content = {"a": [1, float("nan"), (float("-inf"), 0.5)], "b": {"c": float("inf"), "d": "NaN", "e": None}}
+    assert finite_json(content) == {"a": [1, None, [None, 0.5]], "b": {"c": None, "d": "NaN", "e": None}}
 
 
 def test_what_an_earlier_run_kept_is_read_or_named_as_damaged(tmp_path):

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -159,6 +160,15 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes a UTF-8 text file atomically, with equal bytes everywhere; raises `OutputError` as `replacing` does."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def finite_json(content: Any) -> Any:
+    """Returns content of JSON with null in place of NaN and infinities, which JSON lacks."""
+    if isinstance(content, dict):
+        return {key: finite_json(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite_json(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def write_json(path: str | Path, content: Any) -> None:

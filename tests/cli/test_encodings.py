@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tellapart.cli import main
 from tellapart.cli.encodings import has_all_characters, print_in_every_encoding
-from tellapart.cli.tables import print_json, show_table
+from tellapart.cli.tables import print_json, show_metrics, show_table
 
 ENCODINGS = ["ascii", "cp1252", "cp437", "latin-1", "gbk", "shift_jis", "utf-8", "utf-16"]
 # All characters, lone surrogates too, as in the names of files that are not UTF-8.
@@ -58,7 +58,7 @@ def test_every_text_and_every_table_can_be_printed(stdout, encoding, text):
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @EVERY_TEXT
-@given(content=st.dictionaries(TEXTS, TEXTS | st.floats(allow_nan=False), max_size=3))
+@given(content=st.dictionaries(TEXTS, TEXTS | st.floats(allow_nan=False, allow_infinity=False), max_size=3))
 def test_json_means_the_same_in_every_encoding(stdout, encoding, content):
     printed = stdout(encoding)
     print_in_every_encoding()
@@ -107,3 +107,11 @@ def test_a_process_without_utf8_prints_what_it_can(variables):
     done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(b"error: there is no method")
+
+
+def test_metrics_that_are_no_numbers_are_null_and_a_dash(capsys):
+    print_json({"test": {"accuracy": float("nan")}})
+    assert json.loads(capsys.readouterr().out) == {"test": {"accuracy": None}}
+    show_metrics({"test": {"accuracy": None, "macro_f1": 0.5}})
+    shown = [line.split()[-1] for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert shown[2:] == ["–", "50.00"]

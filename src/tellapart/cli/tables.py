@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tellapart.cli.encodings import has_all_characters
 from tellapart.cli.layout import show_table
 from tellapart.cli.messages import print_notes
+from tellapart.files import finite_json
 
 if TYPE_CHECKING:
     from tellapart.data.benchmarks.base import BenchmarkSet
@@ -35,7 +36,7 @@ _METHODS_BESIDE_EACH_OTHER = 4  # fits a terminal; the page and the JSON have al
 
 def print_json(content: Any) -> None:
     """Prints a JSON document; characters that the encoding of standard output lacks as JSON's own escapes."""
-    print(json.dumps(content, indent=2, ensure_ascii=not has_all_characters(sys.stdout)))
+    print(json.dumps(finite_json(content), indent=2, ensure_ascii=not has_all_characters(sys.stdout)))
 
 
 def report_run(
@@ -139,7 +140,8 @@ def show_metrics(splits: Mapping[str, Mapping[str, float]]) -> None:
         if metric is None:  # times and counts in metrics.json
             continue
         unit = " (%)" if metric.percentage else ""
-        shown = (metric.display(split[name]) if name in split else "–" for split in splits.values())
+        values = (split.get(name) for split in splits.values())
+        shown = ("–" if value is None else metric.display(value) for value in values)
         rows.append([name.replace("_", " ") + unit, *shown])
     show_table(rows)
 
