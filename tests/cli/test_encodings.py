@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -115,3 +116,31 @@ def test_metrics_that_are_no_numbers_are_null_and_a_dash(capsys):
     show_metrics({"test": {"accuracy": None, "macro_f1": 0.5}})
     shown = [line.split()[-1] for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert shown[2:] == ["–", "50.00"]
+
+
+_ESCAPES = "card \x1b]0;title\x07\x1b[2J\x9b1m\r"
+
+
+def test_no_text_of_the_data_reaches_the_terminal_as_an_escape_sequence(tellapart, tmp_path):
+    file = tmp_path / "data.jsonl"
+    labels = ["a", "b", "c\x1b[31m"] * 4
+    rows = [{"text": f"{_ESCAPES} {number // 2}", "label": label} for number, label in enumerate(labels)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    checked = tellapart("check", file)
+    assert "\\x1b]0;title\\x07\\x1b[2J" in checked.out
+    as_json = tellapart("check", file, "--json")
+    examples = [text for finding in json.loads(as_json.out)["findings"] for text in finding["examples"]]
+    assert any("\x1b]0;title\x07\x1b[2J\x9b1m" in text for text in examples)
+    refused = tellapart("check", file, "--label", "c\x1b[31m")
+    assert refused.code == 2
+    renamed = tmp_path / "names.jsonl"
+    renamed.write_text(json.dumps({"text": "a", _ESCAPES: "b"}) + "\n")
+    named = tellapart("check", renamed, "--label", "missing")
+    assert (named.code, "\\x1b]0;title" in named.err) == (2, True)
+    for printed in (checked, as_json, refused, named):
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", printed.out + printed.err)
+
+
+def test_tables_show_control_characters(capsys):
+    show_table([["class", "f1"], ["\x1b[31mred", "1.0"]])
+    assert "\\x1b[31mred" in capsys.readouterr().out

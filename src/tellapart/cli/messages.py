@@ -8,8 +8,9 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator
+from typing import TextIO
 
-from tellapart.errors import MOST_CHARACTERS, TellapartError, TellapartWarning, readable
+from tellapart.errors import MOST_CHARACTERS, TellapartError, TellapartWarning, readable, visible
 
 INTERRUPTED = 130
 
@@ -76,6 +77,11 @@ def print_notes(notes: Iterable[str]) -> None:
         print("note: " + _one_line(note), file=sys.stderr)
 
 
+def echo(text: object = "", *, end: str = "\n", file: TextIO | None = None, flush: bool = False) -> None:
+    """Prints a text as `print` does, with control characters, which data may have, as visible escapes."""
+    print(visible(str(text)), end=end, file=file, flush=flush)
+
+
 class NotesOnce:
     """Prints notes as they become known, each of them once.
 
@@ -113,4 +119,4 @@ def _explained(error: Exception) -> tuple[str, int]:
 
 
 def _one_line(text: str) -> str:
-    return readable(" ".join(text.split()), 2 * MOST_CHARACTERS + 50)  # a cause and a remedy
+    return visible(readable(" ".join(text.split()), 2 * MOST_CHARACTERS + 50))  # a cause and a remedy
