@@ -74,8 +74,10 @@ def share_weights(path: Path) -> None:
     umask = os.umask(0o077)
     os.umask(umask)
     for file in path.glob("*.safetensors") if path.is_dir() else [path]:
+        # Other files may have permissions of an access control list of their folder.
         with contextlib.suppress(OSError):  # a file system without permissions
-            file.chmod(0o666 & ~umask)
+            if not file.stat().st_mode & 0o077:
+                file.chmod(0o666 & ~umask)
 
 
 def unreadable_file(folder: str | Path) -> Path | None:
