@@ -109,6 +109,17 @@ def readable(message: str, most: int = MOST_CHARACTERS) -> str:
     return f"{message[: most * 2 // 3]} […] {message[-most // 3 :]}"
 
 
+def visible(text: str) -> str:
+    r"""Returns a text with control characters other than line ends and tabs as escapes such as `\x1b`.
+
+    Terminals obey them: a text of the data could set the title of the window, clear it, or hide other lines.
+    """
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
 def shortened(value: object, length: int = 80) -> str:
     """Returns `str(value)`, with dots in place of what follows the first characters."""
     text = str(value)

@@ -10,7 +10,7 @@ import pytest
 from tellapart.data.batches.balancing import check_balanced
 from tellapart.data.benchmarks.registry import SETS
 from tellapart.data.checks import check_data
-from tellapart.data.examples import SCORE, LabelSpace
+from tellapart.data.examples import LARGEST_TARGET, SCORE, LabelSpace
 from tellapart.data.reading.rows import MOST_FRACTIONS, is_regression_set, read_data
 from tellapart.data.splits import prepare_splits
 from tellapart.errors import DataError, RecipeError
@@ -47,11 +47,19 @@ def test_whole_numbers_are_classes_unless_scores_are_asked_for():
         ([[1.0], [2.0]], "one target per row"),
         ([True, False], "not a number"),
         ([3.0, 3.0], "the same target, 3.0"),
+        (["1", "4e38"], "row 2 of the train rows has the target 4e38, which is beyond 3.4e"),
+        ([-1e300, 1.0], "row 1 of the train rows has the target"),
     ],
 )
 def test_values_that_are_no_scores_are_named(values, message):
     with pytest.raises(DataError, match=message):
         read_data({"text": ["a", "b"], "score": values}, regression=True)
+
+
+def test_the_largest_targets_are_those_of_float32():
+    assert SCORES.encode([-LARGEST_TARGET, LARGEST_TARGET]).tolist() == [-LARGEST_TARGET, LARGEST_TARGET]
+    with pytest.raises(DataError, match="row 2 has the target"):
+        SCORES.encode([1.0, 4e38])
 
 
 def test_scores_and_several_labels_do_not_go_together():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tellapart.encoders import resolve
-from tellapart.encoders.resolve import resolve_encoder
+from tellapart.encoders.resolve import pinned, resolve_encoder
 from tellapart.errors import MissingDependencyError, ModelError
 
 
@@ -35,3 +35,25 @@ def test_hub_names_pass_and_typos_are_caught():
         resolve_encoder("minlm")
     with pytest.raises(ModelError, match="no model folder at"):
         resolve_encoder("./nowhere")
+
+
+def test_a_folder_that_is_gone_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "tickets"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    assert resolve_encoder("runs/tickets") == "runs/tickets"
+    absolute = pinned("runs/tickets")
+    (folder / "config.json").unlink()
+    folder.rmdir()
+    for name in ("runs/tickets", absolute):
+        with pytest.raises(ModelError, match="there is no model folder at"):
+            resolve_encoder(name)
+
+
+def test_a_pinned_name_keeps_links_and_names_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "first").mkdir()
+    (tmp_path / "current").symlink_to("first")
+    assert pinned("current") == str(tmp_path / "current")
+    assert pinned("org/name") == "org/name"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
@@ -111,6 +112,21 @@ def test_a_folder_without_a_model_and_a_broken_config_are_one_sentence(tmp_path)
     (tmp_path / "config.json").write_text("{not json")
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_encoder(str(tmp_path), LABELS)
+
+
+def test_files_without_permission_are_named(make_model, tmp_path, monkeypatch):
+    make_model("bert").save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(b"")  # safetensors calls a file without permission missing
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != weights and may(path, mode))
+    with pytest.raises(
+        ModelError, match=r"no permission to read .*model\.safetensors: change its permissions"
+    ):
+        load_encoder(str(tmp_path), LABELS)
+    weights.write_bytes(content)
+    load_encoder(str(tmp_path), LABELS)
 
 
 def test_code_in_a_checkpoint_is_never_run(make_model, tmp_path):

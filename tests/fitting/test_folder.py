@@ -74,6 +74,7 @@ def test_a_folder_with_the_half_written_file_of_a_killed_run_is_overwritten(tmp_
     ):
         (tmp_path / "run" / name).touch()
     (tmp_path / "run" / ".model.123.tmp").mkdir()
+    (tmp_path / "run" / ".model.123.old").mkdir()
     (tmp_path / "run" / ".notes.txt.123.tmp").touch()
     with pytest.raises(UserError, match="not written by a run"), claimed(tmp_path / "run", overwrite=True):
         pytest.fail("the folder was claimed")

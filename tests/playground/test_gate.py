@@ -53,6 +53,9 @@ def test_other_sites_neither_read_the_page_nor_send_to_it():
 def test_bodies_have_a_length_within_the_limit():
     client = _client()
     assert client.post(JOIN, content=iter([b"{}"])).status_code == 411
+    both = {"content-length": "2", "transfer-encoding": "chunked"}
+    for ask in (client.post, client.put, client.get):
+        assert ask(JOIN, headers=both).status_code == 411
     too_long = {"content-length": str(MOST_BODY_BYTES + 1)}
     assert client.post(JOIN, content=b"{}", headers=too_long).status_code == 413
 

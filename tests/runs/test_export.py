@@ -56,6 +56,13 @@ def test_an_export_stands_beside_the_model_and_is_replaced_only_when_asked(model
     assert (done.folder / "mine.txt").is_file()
 
 
+def test_a_mount_point_is_refused_before_the_work(model, seen, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.path.ismount", lambda folder: folder == tmp_path)
+    with pytest.raises(UserError, match=r"is a mount point.*give a folder in it"):
+        export(model, tmp_path)
+    assert not seen
+
+
 def test_texts_to_compare_on_come_from_the_file_the_run_or_the_vocabulary(model, seen, tmp_path):
     export(model, tmp_path / "a")
     assert 1 < len(seen["rows"]) <= 256

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import logging
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from tellapart.serving import app, schemas
 from tellapart.serving.batching import ClosedError, QueueFullError
 from tellapart.serving.gate import OPEN_PATHS
 from tellapart.serving.logs import NAME, JsonLines
@@ -69,6 +72,43 @@ def test_sizes_are_limited(client):
     assert "2000 bytes" in refused(classify(service, texts="x" * 2000), 413)
     streamed = service.post("/v1/classify", content=(b"x" * 500 for _ in range(9)), headers=JSON)
     assert "2000 bytes" in refused(streamed, 413)
+
+
+def test_the_classes_of_all_answers_together_are_limited(client, monkeypatch):
+    monkeypatch.setattr(schemas, "MOST_TOP_CLASSES", 8)
+    service = client()
+    assert classify(service, texts=["a", "b"], top_k=99).status_code == 200  # the model has three classes
+    assert classify(service, texts=list("abcd"), top_k=2).status_code == 200
+    assert "list 9 classes, and 8" in refused(classify(service, texts=list("abc"), top_k=3), 413)
+
+
+def test_large_answers_are_written_beside_other_requests(client, monkeypatch):
+    texts = ["lost", 'a "quoted" text', "漢字"]
+    small = classify(client(), texts=texts, top_k=2)
+    threads = []
+    run = asyncio.to_thread
+    monkeypatch.setattr(
+        app.asyncio, "to_thread", lambda call, *given: threads.append(call) or run(call, *given)
+    )
+    monkeypatch.setattr(app, "_LARGE", 2)
+    large = classify(client(), texts=texts, top_k=2)
+    assert app._answered in threads
+    assert large.content == small.content
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"texts": [1] * 1000},
+        {"texts": "a", "text_pairs": [None] * 1000},
+        {"texts": "a"} | {f"key{number}": 1 for number in range(1000)},
+    ],
+)
+def test_a_body_with_many_errors_is_refused_for_the_first(client, body):
+    with pytest.raises(ValidationError) as raised:
+        schemas.ClassifyRequest.model_validate(body)
+    assert raised.value.error_count() <= 2  # "texts" is no text, and its first element is none
+    refused(classify(client(), **body), 422)
 
 
 _values = st.recursive(

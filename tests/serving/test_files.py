@@ -42,6 +42,12 @@ def test_stamps_change_with_every_file_of_the_model_and_with_nothing_else(tmp_pa
     assert file_stamps("a/name-of-the-hub") == ()
 
 
+def test_metrics_that_are_no_numbers_are_null(tmp_path):
+    run = write_run(tmp_path / "run", float("inf"))
+    assert "Infinity" in (run / "metrics.json").read_text()
+    assert read_report(run) == {"test": {"accuracy": None}}
+
+
 @links
 @pytest.mark.parametrize("inside", ["", "model"])
 def test_metrics_and_name_behind_a_link_are_those_of_its_target(inside, tmp_path):

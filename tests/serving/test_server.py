@@ -19,6 +19,7 @@ import pytest
 httpx = pytest.importorskip("httpx2")
 
 from tellapart.cli import main  # noqa: E402
+from tellapart.errors import ModelError  # noqa: E402
 from tellapart.serving import model, server  # noqa: E402
 from tellapart.serving.server import serve  # noqa: E402
 from tellapart.serving.settings import ServeSettings  # noqa: E402
@@ -167,6 +168,32 @@ def test_a_signal_while_the_model_is_loaded_ends_the_program(
     with pytest.raises(SystemExit) as end:
         serve(ServeSettings(str(run_folder), port=0), lambda url: pytest.fail("was announced"))
     assert end.value.code == 0
+
+
+class _Ended:
+    """A server that ends at once."""
+
+    def stop(self, *_: Any) -> None: ...
+
+    def run(self) -> None: ...
+
+
+def test_a_relative_folder_that_is_gone_later_is_not_looked_for_on_the_hub(
+    write_model, in_this_process, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    folder = write_model(tmp_path / "runs" / "tickets")
+    started: list[ServeSettings] = []
+
+    def server_of(settings: ServeSettings, _: Any) -> _Ended:
+        started.append(settings)
+        return _Ended()
+
+    monkeypatch.setattr(server, "_server", server_of)
+    serve(ServeSettings("runs/tickets", port=0))
+    folder.rename(tmp_path / "away")
+    with pytest.raises(ModelError, match="there is no model folder at"):  # in place of the Hub's runs/tickets
+        model.load_model(started[0].model)
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,14 @@ def test_second_texts_count():
     assert TfidfClassifier.fit(split, LabelSpace(("x", "y"))).scores(split).argmax(1).tolist() == [0, 1] * 3
 
 
-def test_texts_without_words_and_broken_files_are_one_sentence(tmp_path):
+def test_texts_without_words_and_broken_files_are_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="no words"):
         TfidfClassifier.fit(TextSplit(["!", "?"], labels=["x", "y"]), LabelSpace(("x", "y")))
     (tmp_path / "tfidf.json").write_text("{}")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(ModelError, match=r"no permission to read .*tfidf\.json"):
+        TfidfClassifier.load(tmp_path)
+    monkeypatch.undo()
     with pytest.raises(ModelError, match="train it again"):
         TfidfClassifier.load(tmp_path)
 

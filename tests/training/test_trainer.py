@@ -69,6 +69,8 @@ def test_every_objective_learns_and_leaves_a_plain_checkpoint(tiny_model, rows, 
     assert trainer.evaluate()["eval_loss"] < 0.5 * before
     trainer.save_model(str(tmp_path / "model"))
     assert not list((tmp_path / "model").glob("*.bin"))
+    config, weights = ((tmp_path / "model" / name).stat() for name in ("config.json", "model.safetensors"))
+    assert weights.st_mode == config.st_mode
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
     batch = data.batch(range(len(data)))
     batch.pop("labels")

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from tellapart.cli.encodings import print_in_every_encoding
-from tellapart.cli.messages import failures_in_one_line, notes_on_stderr
+from tellapart.cli.messages import echo, failures_in_one_line, notes_on_stderr
 from tellapart.cli.verbs import Verbs
 
 _VERBS = (
@@ -40,7 +40,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from tellapart.cli.version import full_version  # starts git: not needed otherwise
 
-        print(f"tellapart {full_version()}")
+        echo(f"tellapart {full_version()}")
         raise typer.Exit
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from tellapart.cli import options as o
-from tellapart.cli.messages import print_notes
+from tellapart.cli.messages import echo, print_notes
 
 _PANEL = "Explanation"
 
@@ -86,4 +86,4 @@ def explain(
         return
     show_word_effects(effects)
     if output is not None:
-        print(f"written to {output}")
+        echo(f"written to {output}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from tellapart.cli import options as o
-from tellapart.cli.messages import print_notes
+from tellapart.cli.messages import echo, print_notes
 
 
 def export(
@@ -63,9 +63,9 @@ def export(
         print_json({"folder": str(done.folder), **asdict(done.manifest)})
         return
     for name, found in done.manifest.agreement.items():
-        print(
+        echo(
             f"{name}: {100 * found.equal_labels:.2f} % of {found.texts} texts get the label of PyTorch, "
             f"logits differ by {found.largest_difference:.2g} at most"
         )
-    print(f"written to {done.folder}")
-    print(f"next: tellapart predict {shlex.quote(str(done.folder))} FILE --output predictions.csv")
+    echo(f"written to {done.folder}")
+    echo(f"next: tellapart predict {shlex.quote(str(done.folder))} FILE --output predictions.csv")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tellapart.errors import visible
 from tellapart.inspection.page import abbreviate
 
 _PIPED_WIDTH = 160
@@ -31,6 +32,7 @@ def show_table(rows: Sequence[Sequence[str]], numbers: slice = slice(1, None)) -
         rows: The header, then the rows.
         numbers: The columns to align right.
     """
+    rows = [[visible(cell) for cell in row] for row in rows]
     console = Console(highlight=False)
     if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         console.width = _PIPED_WIDTH  # a pipe has no edge to wrap at

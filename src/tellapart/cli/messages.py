@@ -8,8 +8,9 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator
+from typing import TextIO
 
-from tellapart.errors import MOST_CHARACTERS, TellapartError, TellapartWarning, readable
+from tellapart.errors import MOST_CHARACTERS, TellapartError, TellapartWarning, readable, visible
 
 INTERRUPTED = 130
 
@@ -76,6 +77,11 @@ def print_notes(notes: Iterable[str]) -> None:
         print("note: " + _one_line(note), file=sys.stderr)
 
 
+def echo(text: object = "", *, end: str = "\n", file: TextIO | None = None, flush: bool = False) -> None:
+    """Prints a text as `print` does, with control characters, which data may have, as visible escapes."""
+    print(visible(str(text)), end=end, file=file, flush=flush)
+
+
 class NotesOnce:
     """Prints notes as they become known, each of them once.
 
@@ -104,11 +110,13 @@ def _explained(error: Exception) -> tuple[str, int]:
     if getattr(error, "errno", None) == errno.ENOSPC or "no space left on device" in text:
         return "the disk is full: free some space, or write elsewhere with --output.", 2
     if isinstance(error, OSError) and error.filename is not None and error.errno in _NO_PLACE:
-        return f"{error.filename} cannot be read or written ({error.strerror}): choose another place.", 2
+        permitted = error.errno not in (errno.EACCES, errno.EPERM)
+        remedy = "choose another place" if permitted else "change its permissions, or choose another place"
+        return f"{error.filename} cannot be read or written ({error.strerror}): {remedy}.", 2
     if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
         return "out of memory: lower --batch-size or --max-length.", 1
     return f"{type(error).__name__}: {error}: run again with --debug for the traceback.", 1
 
 
 def _one_line(text: str) -> str:
-    return readable(" ".join(text.split()), 2 * MOST_CHARACTERS + 50)  # a cause and a remedy
+    return visible(readable(" ".join(text.split()), 2 * MOST_CHARACTERS + 50))  # a cause and a remedy

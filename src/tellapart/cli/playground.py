@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import echo
 
 _ADDRESS, _PAGE = "Address", "Page"
 
@@ -65,4 +66,4 @@ def playground(
         max_text_characters=max_text_characters,
     )
     named = model if other_model is None else f"{model} and {other_model}"
-    run(settings, lambda url: print(f"{named}: open {url} in a browser; Ctrl-C ends it", flush=True))
+    run(settings, lambda url: echo(f"{named}: open {url} in a browser; Ctrl-C ends it", flush=True))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tellapart.cli import options as o
 from tellapart.cli.imports import without_collections
-from tellapart.cli.messages import print_notes
+from tellapart.cli.messages import echo, print_notes
 
 
 def predict(
@@ -95,6 +95,6 @@ def predict(
     if json:
         print_json(summary)
     elif "parts" in summary:
-        print(f"{rows} rows of {summary['files']} file(s) written to {output} in {summary['parts']} part(s)")
+        echo(f"{rows} rows of {summary['files']} file(s) written to {output} in {summary['parts']} part(s)")
     else:
-        print(f"{rows} rows written to {output}")
+        echo(f"{rows} rows written to {output}")

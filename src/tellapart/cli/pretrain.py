@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tellapart.cli import options as o
-from tellapart.cli.messages import NotesOnce
+from tellapart.cli.messages import NotesOnce, echo
 from tellapart.errors import RecipeError
 from tellapart.pretraining.recipe import PretrainRecipe, load_pretraining_recipe, with_pretraining_values
 
@@ -111,7 +111,7 @@ def pretrain_stats(
         percentages = [f"{100 * share:.2f}" for share in shares]
         rows.append([one.checkpoint, *percentages, f"{counts.loss:.3f}", f"{counts.masked:,}"])
     show_table(rows)
-    print("sequences and predictions: shares with a wrong word that is a synonym of the correct one.")
+    echo("sequences and predictions: shares with a wrong word that is a synonym of the correct one.")
 
 
 def recipe_from(parameters: Mapping[str, Any]) -> PretrainRecipe:
@@ -144,5 +144,5 @@ def _show(result: PretrainResult) -> None:
         rows.append(["wrong predictions that are synonyms (%)", f"{100 * counts['prediction_level']:.2f}"])
         rows.append(["sequences with one (%)", f"{100 * counts['iteration_level']:.2f}"])
     show_table([["", "value"], *rows])
-    print(f"written to {result.folder}")
-    print(f"next: tellapart train DATA --encoder {shlex.quote(str(result.folder))}")
+    echo(f"written to {result.folder}")
+    echo(f"next: tellapart train DATA --encoder {shlex.quote(str(result.folder))}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tellapart.cli import options as o
-from tellapart.cli.messages import print_notes
+from tellapart.cli.messages import echo, print_notes
 
 _SHOWN = 20  # files that are left out
 
@@ -51,10 +51,10 @@ def push(
 
     upload = prepare_upload(model, include)
     visibility = "public" if public else "private"
-    print(f"to {repository} ({visibility}), from {upload.folder}:", file=sys.stderr)
+    echo(f"to {repository} ({visibility}), from {upload.folder}:", file=sys.stderr)
     for name, file in upload.files.items():
-        print(f"  {file.stat().st_size:>13,} bytes  {name}", file=sys.stderr)
-    print(f"  {upload.size:>13,} bytes in {len(upload.files)} files", file=sys.stderr)
+        echo(f"  {file.stat().st_size:>13,} bytes  {name}", file=sys.stderr)
+    echo(f"  {upload.size:>13,} bytes in {len(upload.files)} files", file=sys.stderr)
     left_out = [f"{name} {reason}" for name, reason in upload.left_out.items()]
     more = [f"and {len(left_out) - _SHOWN} more files"] if len(left_out) > _SHOWN else []
     print_notes([f"Left out: {one}." for one in [*left_out[:_SHOWN], *more]])
@@ -73,4 +73,4 @@ def push(
         files = {"files": list(upload.files), "left_out": upload.left_out}
         print_json({"url": url, **files, "bytes": upload.size})
         return
-    print(f"written to {url}")
+    echo(f"written to {url}")

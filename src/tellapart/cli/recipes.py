@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import echo
 from tellapart.cli.verbs import Verbs
 
 app = Verbs(invoke_without_command=True)
@@ -45,4 +46,4 @@ def show_recipe(
     if json:
         print_json(recipe.model_dump(mode="json"))
     else:
-        print(recipe.to_yaml(), end="")
+        echo(recipe.to_yaml(), end="")

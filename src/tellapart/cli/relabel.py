@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import echo
 
 
 def relabel(
@@ -52,5 +53,5 @@ def relabel(
         counts = {"changed": len(done.changes), "kept": done.kept}
         print_json({"output": str(done.output), "log": str(done.log), **counts})
         return
-    print(f"{len(done.changes)} labels changed, {done.kept} suspects kept theirs")
-    print(f"written to {done.output}; every change is in {done.log}")
+    echo(f"{len(done.changes)} labels changed, {done.kept} suspects kept theirs")
+    echo(f"written to {done.output}; every change is in {done.log}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tellapart.cli import options as o
-from tellapart.cli.messages import print_notes
+from tellapart.cli.messages import echo, print_notes
 
 _PANEL = "Attack"
 
@@ -87,5 +87,5 @@ def robustness(
         print_json(result.to_dict())
         return
     show_table(robustness_rows(result))
-    print(robustness_sentence(result))
-    print(f"written to {folder}: robustness.html, robustness.json")
+    echo(robustness_sentence(result))
+    echo(f"written to {folder}: robustness.html, robustness.json")

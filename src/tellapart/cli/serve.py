@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import echo
 
 _ADDRESS, _BATCHES, _LIMITS, _EXPLANATIONS = "Address", "Batches", "Limits", "Explanations"
 
@@ -103,4 +104,4 @@ def serve(
         max_explain_characters=max_explain_characters,
         max_explain_requests=max_explain_requests,
     )
-    run(settings, lambda url: print(f"serving {model} at {url} (documentation: {url}/docs)", flush=True))
+    run(settings, lambda url: echo(f"serving {model} at {url} (documentation: {url}/docs)", flush=True))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import echo
 from tellapart.cli.verbs import Verbs
 
 app = Verbs(no_args_is_help=True, help="Extractive question answering (SQuAD format).")
@@ -66,8 +67,8 @@ def train(
         return
     if "validation" in metrics:
         _show(metrics["validation"])
-    print(f"written to {folder}")
-    print(f"next: tellapart spans predict {shlex.quote(str(folder))} FILE --output predictions.json")
+    echo(f"written to {folder}")
+    echo(f"next: tellapart spans predict {shlex.quote(str(folder))} FILE --output predictions.json")
 
 
 @app.command("predict")
@@ -90,7 +91,7 @@ def predict(
     if json:
         print_json({"output": str(output), "questions": len(predictions)})
     else:
-        print(f"{len(predictions)} answers written to {output}")
+        echo(f"{len(predictions)} answers written to {output}")
 
 
 @app.command("evaluate")

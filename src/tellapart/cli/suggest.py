@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tellapart.cli import options as o
-from tellapart.cli.messages import print_notes
+from tellapart.cli.messages import echo, print_notes
 
 if TYPE_CHECKING:
     from tellapart.fitting.pool import Suggestions
@@ -65,17 +65,17 @@ def suggest(
         print_json({"output": str(output), **counts, "pairs": found.pairs})
         return
     left_out = ", ".join(f"{count} {reason}" for reason, count in found.left_out.items())
-    print(
+    echo(
         f"{rows} of {found.new_rows} new texts written to {output}"
         + (f"; left out: {left_out}" if left_out else "")
     )
     if rows < number:
-        print(f"the pool has no more than {rows} different new texts, {number} were asked for")
+        echo(f"the pool has no more than {rows} different new texts, {number} were asked for")
     for pair, count in list(found.pairs.items())[:_SHOWN_PAIRS]:
-        print(f"  {count:4}  {pair}")
+        echo(f"  {count:4}  {pair}")
     if len(found.pairs) > _SHOWN_PAIRS:
-        print(f"        and {len(found.pairs) - _SHOWN_PAIRS} more pairs")
-    print(f"next: {_next_step(found, output, format)}")
+        echo(f"        and {len(found.pairs) - _SHOWN_PAIRS} more pairs")
+    echo(f"next: {_next_step(found, output, format)}")
 
 
 def _next_step(found: Suggestions, output: Path, format: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from tellapart.cli import options as o
+from tellapart.cli.messages import echo
 from tellapart.cli.verbs import Verbs
 
 app = Verbs(no_args_is_help=True, help="Build and inspect synonym tables for pre-training.")
@@ -68,7 +69,7 @@ def build_table(
 
         print_json({"file": str(output), "source": table.source, **table.stats()})
     else:
-        print(f"{table.source}: {len(table):,} pairs, written to {output}")
+        echo(f"{table.source}: {len(table):,} pairs, written to {output}")
 
 
 @app.command("inspect")
@@ -97,9 +98,9 @@ def inspect_table(
         )
         return
     for one in found:
-        print(one.word)
-        print(f"  synonyms:   {', '.join(one.synonyms) or '–'}")
-        print(f"  synonym of: {', '.join(one.synonym_of) or '–'}")
+        echo(one.word)
+        echo(f"  synonyms:   {', '.join(one.synonyms) or '–'}")
+        echo(f"  synonym of: {', '.join(one.synonym_of) or '–'}")
 
 
 @app.command("stats")

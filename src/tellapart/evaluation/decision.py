@@ -147,9 +147,15 @@ def read_decision(path: str | Path, labels: LabelSpace) -> tuple[Decision, Label
         raise ModelError(f"{path} does not fit the model: {error.cause}", error.remedy) from error
     except KeyError as error:
         raise ModelError(f"{path} cannot be read (it has no {error})", _REMEDY) from error
-    except (OSError, ValueError, OverflowError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except (ValueError, OverflowError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} cannot be read ({error})", _REMEDY) from error
     return decision, labels
+
+
+def _unreadable(path: str | Path, error: OSError) -> ModelError:
+    return ModelError(f"{path} cannot be read ({error.strerror or error})", "check its permissions")
 
 
 def _abstention(content: Mapping[str, Any] | None) -> Abstention | None:
@@ -204,7 +210,9 @@ def read_columns(path: str | Path) -> ColumnNames | None:
         written = [*(names.label_names or ()), *vars(replace(names, label_names=None)).values()]
         if not all(isinstance(name, str | None) for name in written):
             raise ValueError("the columns are not names")
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{path} cannot be read ({error})", "delete it to find columns by their usual names"
         ) from error

@@ -23,7 +23,7 @@ from tellapart.evaluation.calibration import ReliabilityBin, reliability_bins
 from tellapart.evaluation.metrics import confidences, finite_logits, per_class, predicted_ids
 from tellapart.evaluation.predictions import prediction_table, wrong_rows
 from tellapart.evaluation.task import seen_note
-from tellapart.files import user_path, write_json, write_text
+from tellapart.files import finite_json, left_by_a_kill, user_path, write_json, write_text
 from tellapart.fitting.card import write_card
 from tellapart.fitting.environment import is_main_process
 from tellapart.fitting.fingerprints import FINGERPRINT, add_resolved
@@ -217,12 +217,10 @@ def _output_errors(folder: Path) -> Iterator[None]:
 
 def _is_run_folder(folder: Path) -> bool:
     """Whether all files have names that runs write, so that --overwrite never deletes anything else."""
-    # A process that was killed while it wrote a file leaves it under the name of `tellapart.files.replacing`.
-    names = {_UNFINISHED.sub(r"\1", path.name) for path in _content(folder)}
+    names = {left_by_a_kill(path.name) or path.name for path in _content(folder)}
     return all(name in RUN_FILES or _NUMBERED.match(name) is not None for name in names)
 
 
-_UNFINISHED = re.compile(r"^\.(.+)\.\d+\.tmp$")
 _NUMBERED = re.compile(r"confusion-|label-distance-|part-\d+-\d+\.parquet$")
 
 RUN_FILES = {
@@ -295,7 +293,7 @@ def write_run(
         table = prediction_table(fitted.labels, split, logits[shown], fitted.decision)
         write_table(table, folder / "predictions.parquet")
         _write_report(folder, fitted, data, split, logits[shown], metrics, shown, explain_seconds)
-    write_json(folder / "metrics.json", metrics)
+    write_json(folder / "metrics.json", finite_json(metrics))
 
 
 def _write_report(

@@ -83,9 +83,11 @@ class Gate:
             return PlainTextResponse("Give an access token as the password.", 401, asked)
         if not _PATHS.fullmatch(path):
             return PlainTextResponse("There is no such page.", 404)
+        if "transfer-encoding" in headers:  # the length of the body is then not that of the other header
+            return PlainTextResponse("The length of the body is missing.", 411)
         if method not in ("GET", "HEAD"):
             length = headers.get("content-length", "")
-            if not length.isdigit():
+            if not length.isdecimal():
                 return PlainTextResponse("The length of the body is missing.", 411)
             if len(length) > len(str(MOST_BODY_BYTES)) or int(length) > MOST_BODY_BYTES:
                 return PlainTextResponse("The body is too large.", 413)

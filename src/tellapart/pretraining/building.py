@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tellapart.errors import DataError, TellapartError
 from tellapart.execution.local import end_with_parent
-from tellapart.files import replacing, write_json
+from tellapart.files import left_by_a_kill, replacing, write_json
 from tellapart.pretraining.sequences import SequenceMaker
 from tellapart.pretraining.shard_writer import PartFacts, ShardFormat, write_part
 from tellapart.pretraining.shards import check_files, read_model
@@ -125,8 +125,9 @@ def _prepare(folder: Path, plan: _Plan) -> None:
     if before != plan:
         shutil.rmtree(folder, ignore_errors=True)
         write_json(folder / _PLAN_FILE, plan.model_dump())
-    for left in folder.glob(".*.tmp"):
-        shutil.rmtree(left, ignore_errors=True)
+    for path in folder.iterdir():
+        if left_by_a_kill(path.name):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _finished(folder: Path, name: str) -> PartFacts | None:

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tellapart.files import share_weights
 from tellapart.pretraining.batches import Position
 
 OPTIMIZER_TENSORS, OPTIMIZER_JSON = "optimizer.safetensors", "optimizer.json"
@@ -43,6 +44,7 @@ def staged(folder: Path, name: str, *, main: bool, wait: Any, keep: int | None) 
         yield staging
         wait()
         if main:
+            share_weights(staging / name)
             target = folder / name
             if target.is_dir():
                 _remove(target)

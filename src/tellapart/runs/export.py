@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +125,10 @@ def _claimed(model: str | Path, output: str | Path | None, overwrite: bool) -> P
         raise UserError(f"{model} is not a local folder, so there is no default output", "give --output")
     if target.is_file():
         raise UserError(f"the output {target} is a file", "give a folder")
+    if os.path.ismount(target):
+        raise UserError(
+            f"the output folder {target} is a mount point, which cannot be replaced", "give a folder in it"
+        )
     if target.is_dir() and any(target.iterdir()):
         if not (target / MANIFEST_FILE).is_file():
             raise UserError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,8 +13,10 @@ import pyarrow.parquet
 
 from tellapart.data.reading.columns import ColumnNames, Columns, find_model_columns
 from tellapart.encoders.precision import Precision
+from tellapart.encoders.resolve import pinned
 from tellapart.errors import UserError
 from tellapart.execution.places import Place
+from tellapart.files import left_by_a_kill
 from tellapart.fitting.environment import is_main_process
 from tellapart.fitting.fingerprints import Fingerprint, model_contents
 from tellapart.fitting.folder import LOCK, claim_folder, claimed
@@ -39,10 +40,6 @@ from tellapart.scoring.workers import WorkerRequest, scored_by_workers
 from tellapart.training.progress import rows_bar
 
 Announce = Callable[[Sequence[str]], None]
-
-_UNFINISHED = re.compile(
-    rf"\.({PART_NAME.pattern}|{re.escape(INDEX)})\.\d+\.tmp"
-)  # as of tellapart.files.replacing
 
 
 @dataclass(frozen=True)
@@ -159,7 +156,8 @@ class PartsRun:
     def for_workers(self) -> WorkerRequest:
         """Returns what other processes need to score units of the run; this one no longer keeps the model."""
         self.__dict__.pop("scorer", None)
-        return WorkerRequest(str(self.request.model), self.options, self.index.weights, str(Path.cwd()))
+        model = pinned(str(self.request.model))
+        return WorkerRequest(model, self.options, self.index.weights, str(Path.cwd()))
 
     def finish(self) -> PartsIndex:
         """Marks the index as finished, after all parts are written.
@@ -359,7 +357,7 @@ def _earlier_index(folder: Path) -> PartsIndex | None:
     """
     others = []
     for path in folder.iterdir():
-        if _UNFINISHED.fullmatch(path.name):
+        if _is_part(left_by_a_kill(path.name) or ""):
             path.unlink()
         elif path.name != LOCK:
             others.append(path.name)
@@ -370,6 +368,10 @@ def _earlier_index(folder: Path) -> PartsIndex | None:
             "choose another --output",
         )
     return index
+
+
+def _is_part(name: str) -> bool:
+    return name == INDEX or PART_NAME.fullmatch(name) is not None
 
 
 def _check_only_parts_of(run: PartsRun) -> None:

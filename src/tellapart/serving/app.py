@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -38,7 +38,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         400: "The body cannot be read.",
         401: "The access token is missing or wrong.",
         408: "The body did not arrive in time.",
-        413: "The body is too large, or has too many texts.",
+        413: "The body is too large, has too many texts, or asks for too many classes.",
         421: "Without access tokens: the request is for another host name than localhost.",
         422: "The body is not a request as described, or a text is too long.",
         429: "Too many texts wait; `Retry-After` says in how many seconds to try again.",
@@ -48,6 +48,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         504: "The answer took longer than the timeout of the service.",
     }.items()
 }
+
+_LARGE = 1000
 
 
 def create_app(settings: ServeSettings, model: ServedModel, seconds: float = 1.0) -> FastAPI:
@@ -94,7 +96,10 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
     @app.post("/v1/classify", response_model=ClassifyResponse, responses=_ERRORS, tags=["model"])
     async def classify(body: ClassifyRequest, request: Request) -> Response:
         """Classify one text or several."""
-        return _json(await service.classify(body, request.state.details))
+        content = await service.classify(body, request.state.details)
+        if _is_large(content["answers"]):
+            return await asyncio.to_thread(_answered, content)
+        return _answered(content)
 
     @app.get(
         "/v1/model",
@@ -138,8 +143,23 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:
-    body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Response(body.encode(), status, media_type="application/json")
+    return Response(_dumped(content).encode(), status, media_type="application/json")
+
+
+def _dumped(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _answered(content: dict[str, Any]) -> Response:
+    """Returns the response to texts. Answers are written one by one, between which other threads have their turn."""
+    head = _dumped({"model": content["model"], "answers": []}).removesuffix("]}")
+    body = f"{head}{','.join(map(_dumped, content['answers']))}]}}"
+    return Response(body.encode(), media_type="application/json")
+
+
+def _is_large(answers: Sequence[dict[str, Any]]) -> bool:
+    """Whether writing answers as JSON would keep other requests waiting for milliseconds."""
+    return len(answers) + sum(len(answer.get("top", ())) for answer in answers) > _LARGE
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ from typing import Any
 from tellapart.deployment.manifest import MANIFEST_FILE, file_checksum
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.errors import ModelError
+from tellapart.files import finite_json
 from tellapart.training.tfidf import CONFIG_FILE as TFIDF_CONFIG
 
 _METRICS_FILE = "metrics.json"
@@ -74,7 +75,7 @@ def read_report(folder: Path) -> dict[str, Any]:
         except (OSError, ValueError):
             continue
         if isinstance(content, dict):
-            return content
+            return dict(finite_json(content))  # earlier versions wrote NaN and Infinity
     return {}
 
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from tellapart.data.examples import TextSplit
 from tellapart.encoders.precision import Precision
-from tellapart.evaluation.predictions import added_columns
+from tellapart.evaluation.metrics import probabilities
+from tellapart.evaluation.predictions import added_columns, most_probable
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.loading import load_fitted
@@ -88,14 +90,13 @@ class ServedModel:
         asking = [] if labels.regression else [number for number, row in enumerate(rows) if row.top_k]
         if asking:
             most = min(len(labels), max(rows[number].top_k for number in asking))
-            ranked = pa.table(dict(added_columns(labels, logits[asking], decision, top_k=most))).to_pylist()
-            for number, columns in zip(asking, ranked, strict=True):
+            order = most_probable(logits[asking], most)
+            highest = np.take_along_axis(probabilities(labels, logits[asking]), order, axis=1)
+            for number, ids, chances in zip(asking, order, highest, strict=True):
+                asked = rows[number].top_k  # of other requests in the batch, which may ask for many
                 answers[number]["top"] = [
-                    {
-                        "label": columns[f"top_{place}_label"],
-                        "probability": columns[f"top_{place}_probability"],
-                    }
-                    for place in range(1, min(most, rows[number].top_k) + 1)
+                    {"label": labels.names[label], "probability": chance}
+                    for label, chance in zip(ids[:asked].tolist(), chances[:asked].tolist(), strict=True)
                 ]
         return answers
 

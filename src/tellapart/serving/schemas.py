@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tellapart.errors import key_path
 from tellapart.serving.model import ServedModel, Text
 from tellapart.serving.settings import ServeSettings
+
+MOST_TOP_CLASSES = 100_000
+"""Most classes that the answers to a request list in `top`, over all of its texts."""
+
+# The first wrong text is enough to refuse a request: a body of a megabyte has room for half a million.
+_Texts = str | Annotated[list[str], Field(fail_fast=True)]
 
 
 class RequestError(Exception):
@@ -36,21 +42,31 @@ class ClassifyRequest(BaseModel):
         json_schema_extra={"examples": [{"texts": ["my card was stolen", "my card is missing"], "top_k": 2}]},
     )
 
-    texts: str | list[str] = Field(description="One text, or a list of texts.")
-    text_pairs: str | list[str] | None = Field(
+    texts: _Texts = Field(description="One text, or a list of texts.")
+    text_pairs: _Texts | None = Field(
         None, description="For models of pairs: the second text, or a list of one second text per text."
     )
     top_k: int = Field(
         0,
         ge=0,
         le=100_000,
-        description="Number of the most probable classes to return with each answer, with their probabilities.",
+        description="Number of the most probable classes to return with each answer, with their probabilities. The "
+        f"answers to a request list at most {MOST_TOP_CLASSES:,} classes.",
     )
     explain: bool = Field(
         False,
         description="Whether to return with each answer which words decide for it. It takes longer, and only a few "
         "short texts a request are explained.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_unknown_key(cls, body: Any) -> Any:
+        """Keeps one of the unknown keys, for which the request is refused, as of wrong texts."""
+        if not isinstance(body, dict) or len(body) <= len(cls.model_fields) + 1:
+            return body
+        unknown = next(key for key in body if key not in cls.model_fields)
+        return {key: value for key, value in body.items() if key in cls.model_fields or key == unknown}
 
 
 class ClassProbability(BaseModel):
@@ -185,7 +201,7 @@ def texts_of(request: ClassifyRequest, model: ServedModel, settings: ServeSettin
 
     Raises:
         RequestError: There are no texts or too many, one is too long, the pairs do not fit them, or there are no
-            classes to list.
+            classes to list or too many.
     """
     texts = _listed(request.texts)
     pairs = None if request.text_pairs is None else _listed(request.text_pairs)
@@ -219,6 +235,13 @@ def texts_of(request: ClassifyRequest, model: ServedModel, settings: ServeSettin
         _check_explained(texts, pairs, settings)
     if request.top_k and model.fitted.labels.regression:
         raise RequestError(422, "top_k needs classes, and the model predicts numbers", "leave out top_k")
+    top_classes = len(texts) * min(request.top_k, len(model.fitted.labels))
+    if top_classes > MOST_TOP_CLASSES:
+        raise RequestError(
+            413,
+            f"the answers would list {top_classes:,} classes, and {MOST_TOP_CLASSES:,} is the maximum",
+            "send fewer texts at once, or a smaller top_k",
+        )
     seconds: Sequence[str | None] = [None] * len(texts) if pairs is None else pairs
     return [Text(text, pair, request.top_k) for text, pair in zip(texts, seconds, strict=True)]
 

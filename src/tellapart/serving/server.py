@@ -13,12 +13,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import FrameType
 from typing import Any, Protocol
 
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
 
+from tellapart.encoders.resolve import pinned
 from tellapart.errors import TellapartError
 from tellapart.listening import bound_socket, ended_by_signals, url_of
 from tellapart.serving.logs import CONFIG, log
@@ -50,6 +52,7 @@ def serve(settings: ServeSettings, announce: Callable[[str], None] | None = None
         MissingDependencyError: It is an export, and ONNX Runtime is not installed.
     """
     settings.tokens()
+    settings = replace(settings, model=pinned(settings.model))  # it is loaded again, also by new workers
     with (
         ended_by_signals(ignored=["SIGHUP"]) as handle,
         _metrics_folder(settings),

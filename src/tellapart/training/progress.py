@@ -16,6 +16,8 @@ from rich.table import Column
 from tqdm.asyncio import tqdm as console_tqdm
 from tqdm.auto import tqdm
 
+from tellapart.errors import visible
+
 Progress = Callable[[int], Any] | None
 """Called with the number of rows done; None for no reports."""
 
@@ -75,7 +77,7 @@ class RunsBar:
         self.done += runs
         self._bar.advance(self._task, runs)
         if not self.quiet:
-            print(f"{self.done}/{self.total} {outcome}", file=sys.stderr, flush=True)
+            print(visible(f"{self.done}/{self.total} {outcome}"), file=sys.stderr, flush=True)
 
 
 _runs: ContextVar[RunsBar | None] = ContextVar("runs", default=None)
@@ -97,7 +99,7 @@ def show_phase(phase: str, *, quiet: bool) -> None:
     runs = _runs.get()
     if quiet:
         return
-    phase = ": ".join((*_parts.get(), phase))
+    phase = visible(": ".join((*_parts.get(), phase)))
     if runs is None:
         print(phase, file=sys.stderr, flush=True)
     else:

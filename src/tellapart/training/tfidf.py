@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError, ModelError, TellapartWarning, UserError
+from tellapart.files import unreadable_file
 from tellapart.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -196,6 +197,11 @@ class TfidfClassifier:
                 labels, content["analyser"], vocabulary, arrays["idf"], arrays["weight"], arrays["bias"]
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
+            file = unreadable_file(source)  # safetensors calls such a file missing
+            if file is not None:
+                raise ModelError(
+                    f"there is no permission to read {file}", "change its permissions, such as chmod a+r"
+                ) from error
             raise ModelError(f"{folder} holds no readable TF-IDF model", "train it again") from error
 
 

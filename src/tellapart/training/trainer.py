@@ -21,6 +21,7 @@ from tellapart.data.batches.tokenising import tokenised_rows
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.transformer import final_linear
 from tellapart.errors import RecipeError
+from tellapart.files import share_weights
 from tellapart.objectives.base import Objective, RunFacts
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.averaging import WeightAverage, averaged_weights
@@ -383,6 +384,7 @@ class Trainer(transformers.Trainer):
         self._module.save(folder, self.processing_class)
         if self.average is not None:
             self.average.save(folder)
+        share_weights(folder)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Writes a plain checkpoint, without the objective's state, which only training checkpoints have."""

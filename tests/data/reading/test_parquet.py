@@ -24,14 +24,27 @@ def test_a_small_file_of_endless_texts_is_refused_before_it_fills_the_memory(
     options = {"use_dictionary": dictionary, "compression": "zstd"}
     pq.write_table(pa.table({"text": texts}), tmp_path / "bomb.parquet", **options)
     assert (tmp_path / "bomb.parquet").stat().st_size < 100_000
-    with pytest.raises(DataError, match="expands to more than 100 times its size"):
-        read_table(tmp_path / "bomb.parquet")
+    for read in (read_table, lambda path: list(parquet.parquet_blocks(path, 8192))):
+        with pytest.raises(DataError, match="expands to more than 100 times its size"):
+            read(tmp_path / "bomb.parquet")
 
 
 def test_repetitive_files_below_the_limit_are_read_whole(tmp_path):
     texts = ["x" * 2000] * 5000
     pq.write_table(pa.table({"text": texts}), tmp_path / "rows.parquet")
     assert read_table(tmp_path / "rows.parquet")["text"].to_pylist() == texts
+
+
+@pytest.mark.parametrize("rows", [1, 100, 128, 300, 1024])
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int32(), pa.string())])
+def test_blocks_have_at_most_the_number_of_rows_that_is_asked_for(tmp_path, rows, kind):
+    table = pa.table({"text": pa.array([f"text {number % 7}" for number in range(1000)]).cast(kind)})
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=270)
+    for group in (0, 2):
+        blocks = list(parquet.parquet_blocks(tmp_path / "rows.parquet", rows, group))
+        assert max(block.num_rows for block in blocks) <= rows
+        found = [text for block in blocks for text in block["text"].to_pylist()]
+        assert found == table["text"].to_pylist()[group * 270 :]
 
 
 def test_damaged_bytes_are_read_or_refused_in_one_sentence(tmp_path):

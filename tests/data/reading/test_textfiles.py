@@ -71,6 +71,14 @@ def test_json_nested_too_deep_is_refused(tmp_path: Path, name: str, levels: int,
 
 
 @pytest.mark.parametrize("levels", DEEP[1:])
+@pytest.mark.parametrize("opened", ['{"a":\n', '{"a":  \r\n', '{"a":\n\n'])
+def test_json_nested_too_deep_over_many_lines_is_refused(tmp_path: Path, levels: int, opened: str) -> None:
+    row = f'{{"text": "a", "label": "x", "meta":\n{opened * levels}1{"}" * levels}}}\n'
+    path = written(tmp_path, "a.jsonl", f"{ROW}\n" * 3 + row)
+    assert f"nested more than {jsontext.MOST_NESTING} levels deep" in refusal(path)
+
+
+@pytest.mark.parametrize("levels", DEEP[1:])
 def test_deep_nesting_in_cells_questions_and_label_texts_is_refused(tmp_path: Path, levels: int) -> None:
     deep = nested(levels)
     cells = {"text": ["a", "b"], "labels": [deep, "[]"]}

@@ -11,7 +11,7 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tellapart.data.examples import TextSplit
+from tellapart.data.examples import LARGEST_TARGET, TextSplit, too_large_target
 from tellapart.data.reading.columns import Columns, written_columns, written_name
 from tellapart.data.reading.features import class_names
 from tellapart.data.reading.jsontext import parse_json
@@ -185,6 +185,8 @@ def _scores(table: pa.Table, name: str, where: str) -> list[float]:
                 f'row {row} of {where} has "{written[row - 1]}" in column "{name}", which is not a number',
                 "correct it, name another column with --label, or leave out --regression to predict classes",
             )
+        if abs(score) > LARGEST_TARGET:
+            raise too_large_target(written[row - 1], f"row {row} of {where}")
     return [score for score in scores if score is not None]
 
 
