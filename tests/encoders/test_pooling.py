@@ -139,4 +139,5 @@ def test_gradients_of_a_folded_mpnet_are_not_those_of_its_additional_layer(make_
     added = [norm for name, norm in norms.items() if ".layer.2.attention.attn." in name]
     others = [norm for name, norm in norms.items() if ".layer.2." not in name]
     assert len(added) == 8
-    assert max(added) < 10 * sum(norm**2 for norm in others) ** 0.5
+    # With a query of 2^16 in place of 1 they would be tens of thousands of times as large.
+    assert max(added) < 100 * sum(norm**2 for norm in others) ** 0.5
