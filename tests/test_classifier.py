@@ -170,6 +170,35 @@ def test_a_saved_estimator_comes_back_with_the_same_predictions(fitted, texts, t
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    "kinds", [("tfidf", "frozen"), ("frozen", "tfidf"), ("fused", "frozen"), ("frozen", "fused")]
+)
+def test_a_saved_estimator_replaces_one_of_another_kind(make, texts, labels, tmp_path, tiny_encoder, kinds):
+    parameters = {"fused": {"method": "frozen", "settings": {"encoder.second": tiny_encoder}}}
+    earlier, later = (
+        make(epochs=1, **parameters.get(kind, {"method": kind})).fit(texts, labels) for kind in kinds
+    )
+    earlier.save(tmp_path / "twice")
+    (tmp_path / "twice" / "notes.txt").write_text("mine")
+    later.save(tmp_path / "twice")
+    later.save(tmp_path / "twice")
+    later.save(tmp_path / "once")
+    names = {path.name for path in (tmp_path / "twice").iterdir()}
+    assert names == {"notes.txt", *(path.name for path in (tmp_path / "once").iterdir())}
+    loaded = TextClassifier.load(tmp_path / "twice")
+    assert type(loaded._fitted.scorer) is type(later._fitted.scorer)
+    np.testing.assert_allclose(loaded.decision_function(texts), later.decision_function(texts), atol=1e-5)
+
+
+def test_an_estimator_saved_into_a_run_folder_is_not_taken_for_its_model(make, texts, labels, tmp_path):
+    make("tfidf").fit(texts, labels).save(tmp_path / "model")
+    (tmp_path / "model" / "tellapart.json").write_text('{"temperature": 9.0}')
+    later = make("frozen", epochs=1).fit(texts, labels)
+    later.save(tmp_path)
+    loaded = TextClassifier.load(tmp_path)
+    np.testing.assert_allclose(loaded.decision_function(texts), later.decision_function(texts), atol=1e-5)
+
+
 def test_a_saved_estimator_is_a_plain_checkpoint(fitted, texts, tmp_path):
     import transformers
 
@@ -184,6 +213,12 @@ def test_a_saved_estimator_is_a_plain_checkpoint(fitted, texts, tmp_path):
 def test_a_pickled_estimator_comes_back_with_the_same_predictions(fitted, texts):
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_allclose(again.predict_proba(texts), fitted.predict_proba(texts), atol=1e-5)
+
+
+def test_a_pickled_estimator_of_two_encoders_comes_back(make, texts, labels, tiny_encoder):
+    fused = make("frozen", epochs=1, settings={"encoder.second": tiny_encoder}).fit(texts, labels)
+    again = pickle.loads(pickle.dumps(fused))
+    np.testing.assert_allclose(again.predict_proba(texts), fused.predict_proba(texts), atol=1e-5)
 
 
 def test_a_clone_is_not_fitted(fitted, texts):

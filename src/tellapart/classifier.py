@@ -22,11 +22,9 @@ from tellapart.data.examples import TextData, TextSplit
 from tellapart.data.splits import complete_splits
 from tellapart.data.unlabelled import unlabelled_rows
 from tellapart.errors import DataError, ModelError, OutputError, RecipeError, did_you_mean
-from tellapart.evaluation.decision import DECISION_FILE
 from tellapart.recipes import DataRecipe, Recipe, method_recipe, validated, with_values
 from tellapart.recipes.reading import assignment
 
-_DESCRIPTION = "estimator.json"
 _DATA_KEYS = {"validation_share", "validation_in_training", "label_texts", "order", "hierarchy_separator"}
 
 ESTIMATOR_PLACES = {
@@ -220,12 +218,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         """Writes a plain Transformers checkpoint with a model card, and the state of the estimator beside it.
 
         Args:
-            folder: Created if missing; files of the same names are replaced.
+            folder: Created if missing; a model that it holds is replaced, and other files stay.
 
         Raises:
             DataError: The classes are of a type that JSON cannot hold.
             OutputError: The folder cannot be written.
         """
+        from tellapart.deployment.model_files import ESTIMATOR_FILE, SAVING, replace_model
         from tellapart.fitting.card import write_card
 
         check_is_fitted(self, "classes_")
@@ -247,14 +246,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         target = Path(folder)
         try:
             target.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as temporary:
+            with tempfile.TemporaryDirectory(dir=target, prefix=SAVING) as temporary:
                 checkpoint = Path(temporary) / "model"
                 self._fitted.save(checkpoint)
                 write_card(checkpoint, replace(self._fitted, recipe=self.recipe_))
-                (checkpoint / _DESCRIPTION).write_text(content, encoding="utf-8")
-                (target / DECISION_FILE).unlink(missing_ok=True)  # an earlier estimator's
-                for file in checkpoint.iterdir():
-                    file.replace(target / file.name)
+                (checkpoint / ESTIMATOR_FILE).write_text(content, encoding="utf-8")
+                replace_model(target, checkpoint)
         except OutputError:
             raise
         except OSError as error:
@@ -270,10 +267,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ModelError: The folder holds no saved estimator.
         """
+        from tellapart.deployment.model_files import ESTIMATOR_FILE
         from tellapart.fitting.loading import load_fitted
 
         try:
-            description = json.loads((Path(folder) / _DESCRIPTION).read_text(encoding="utf-8"))
+            description = json.loads((Path(folder) / ESTIMATOR_FILE).read_text(encoding="utf-8"))
             estimator = cls(**description["parameters"])
             estimator._target = Target.from_dict(description["target"])
             estimator._pairs = description["pairs"]
@@ -282,7 +280,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             estimator.self_training_ = description.get("self_training")  # files of 0.1 have none
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
-                f"{folder} holds no saved TextClassifier (no readable {_DESCRIPTION})",
+                f"{folder} holds no saved TextClassifier (no readable {ESTIMATOR_FILE})",
                 "give a folder that TextClassifier.save wrote; "
                 "tellapart predict reads what tellapart train wrote",
             ) from error
@@ -373,7 +371,9 @@ def _plain(value: Any) -> Any:
 def _files(fitted: Any) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         fitted.save(Path(folder) / "model")
-        return {file.name: file.read_bytes() for file in (Path(folder) / "model").iterdir()}
+        model = Path(folder) / "model"
+        files = (file for file in model.rglob("*") if file.is_file())
+        return {file.relative_to(model).as_posix(): file.read_bytes() for file in files}
 
 
 def _from_files(files: dict[str, bytes]) -> Any:
@@ -381,5 +381,7 @@ def _from_files(files: dict[str, bytes]) -> Any:
 
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
-            (Path(folder) / Path(name).name).write_bytes(content)
+            file = Path(folder) / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(content)
         return load_fitted(folder)
