@@ -14,6 +14,7 @@ from sklearn.utils import estimator_checks
 
 from tellapart import TextClassifier
 from tellapart.errors import DataError, ModelError, RecipeError
+from tellapart.fitting.fit import fit
 
 # scikit-learn's checks that feed no numbers to fit; check_estimator leaves out text estimators altogether.
 CHECKS = [
@@ -151,6 +152,21 @@ def test_settings_reach_the_recipe_and_win_over_parameters(make, texts, labels):
     assert classifier.recipe_.stages[0].objective.tau == 3
     assert classifier.recipe_.encoder.max_length == 16
     assert classifier.history_
+
+
+@pytest.mark.parametrize(("parameter", "setting", "rows"), [(0.25, 0.5, 96), (0, 0.5, 96), (0.25, None, 48)])
+def test_the_share_of_validation_rows_that_is_set_wins(
+    make, texts, labels, monkeypatch, parameter, setting, rows
+):
+    seen = []
+    monkeypatch.setattr(
+        "tellapart.fitting.fit.fit",
+        lambda recipe, data, *_, fit=fit, **options: seen.append(data) or fit(recipe, data, *_, **options),
+    )
+    settings = None if setting is None else {"data.validation_share": setting}
+    classifier = make("tfidf", validation_share=parameter, settings=settings).fit(texts, labels)
+    assert len(seen[0].validation) == rows
+    assert classifier.recipe_.data.validation_share == (setting or parameter)
 
 
 def test_given_validation_rows_are_used_instead_of_a_share(make, texts, labels):

@@ -63,7 +63,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             `none`. By default what the method has: `auto` for `contrast`, `none` for the others.
         random_state: Seed of all randomness: an int, a `RandomState`, or None for a new seed each time.
         settings: Any other key of a recipe by its path, as for `--set`: `{"stages.0.objective.tau": 3}`; of `data`
-            only `order`, `hierarchy_separator` and `validation_in_training`.
+            only `order`, `hierarchy_separator` and `validation_in_training`. They win over the other parameters.
         verbose: Whether to show progress.
 
     Attributes:
@@ -147,7 +147,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         train = replace(train, weights=weights_of(sample_weight, len(train)))
         data = complete_splits(
             TextData(train, validation, None, target.labels),
-            validation_share=self.validation_share or 0.0,
+            validation_share=self._share(recipe),
             test_share=0.0,
             seed=recipe.seed,
         )
@@ -326,6 +326,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return with_values(
             method_recipe(self.method), [assignment(path, value) for path, value in given.items()]
         )
+
+    def _share(self, recipe: Recipe) -> float:
+        """Returns the share of the rows to validate on; 0, which no recipe has, if only the parameter is given so."""
+        given = self.validation_share or "data.validation_share" in (self.settings or {})
+        return recipe.data.validation_share if given else 0.0
 
     def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "classes_")
