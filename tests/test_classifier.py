@@ -134,6 +134,28 @@ def test_pairs_are_learned_from_and_single_texts_then_refused(make, texts, label
         classifier.predict(texts)
 
 
+@pytest.mark.parametrize(
+    ("paired", "other", "message"),
+    [
+        (True, "single", "holds single texts: give pairs, as in X"),
+        (False, "pairs", "holds pairs of texts: give single texts, as in X"),
+    ],
+)
+@pytest.mark.parametrize("role", ["validation_data", "unlabelled"])
+def test_pairs_and_single_texts_are_not_mixed(make, texts, labels, role, paired, other, message):
+    forms = {"single": texts, "pairs": list(zip(texts, texts[::-1], strict=True))}
+    X, more = forms["pairs" if paired else "single"], forms[other]
+    given = {role: (more, labels) if role == "validation_data" else more}
+    with pytest.raises(DataError, match=f"{role} {message}"):
+        make("tfidf").fit(X, labels, **given)
+
+
+@pytest.mark.parametrize("given", [(["a"], ["lost"], [1.0]), 3, (["a"],)])
+def test_validation_data_that_are_no_pair_are_refused(make, texts, labels, given):
+    with pytest.raises(DataError, match=r"validation_data is no pair .* give the tuple \(X, y\)"):
+        make("tfidf").fit(texts, labels, validation_data=given)
+
+
 def test_it_works_in_cross_validation_grid_search_and_a_pipeline(make, texts, labels):
     pipeline = Pipeline(
         [("lower", FunctionTransformer(lambda X: [text.lower() for text in X])), ("classify", make("frozen"))]

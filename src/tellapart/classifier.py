@@ -17,7 +17,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from tellapart import __version__
-from tellapart.arrays import Target, texts_of, weights_of
+from tellapart.arrays import Target, labelled_split, texts_of, validation_split, weights_of
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.data.splits import complete_splits
 from tellapart.data.unlabelled import unlabelled_rows
@@ -133,8 +133,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             The estimator.
 
         Raises:
-            DataError: X or y is empty, has missing values, differs in length, or has one class only; or the texts of
-                X, or those of a class, say nothing. A subclass of ValueError.
+            DataError: X or y is empty, has missing values, differs in length, or has one class only; the texts of X,
+                or those of a class, say nothing; or `validation_data` or `unlabelled` has another form than X and y.
+                A subclass of ValueError.
             RecipeError: A parameter has a value that is not allowed. A subclass of ValueError.
         """
         from tellapart.fitting.fit import fit
@@ -142,8 +143,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         recipe = self._recipe()
         _check_data_keys(recipe)
         target = Target.of(y)
-        validation = None if validation_data is None else _split(*validation_data, target)
-        train = _split(X, y, target)
+        train = labelled_split(X, y, target)
+        pairs = train.text_pairs is not None
+        validation = (
+            None if validation_data is None else validation_split(validation_data, target, pairs=pairs)
+        )
         train = replace(train, weights=weights_of(sample_weight, len(train)))
         data = complete_splits(
             TextData(train, validation, None, target.labels),
@@ -152,13 +156,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             seed=recipe.seed,
         )
         if unlabelled is not None:
-            texts, _ = unlabelled_rows(
-                TextSplit(*texts_of(unlabelled)), data.train, data.validation, test=None
-            )
+            more = TextSplit(*texts_of(unlabelled, "unlabelled", pairs=pairs, like="X"))
+            texts, _ = unlabelled_rows(more, data.train, data.validation, test=None)
             data = replace(data, unlabelled=texts)
         with tempfile.TemporaryDirectory() as folder:
             self._fitted = fit(recipe, data, folder, quiet=not self.verbose)
-        self._target, self._pairs = target, data.train.text_pairs is not None
+        self._target, self._pairs = target, pairs
         self.recipe_: Recipe = self._fitted.recipe or recipe
         self.history_ = self._fitted.history
         self.self_training_ = self._fitted.self_training
@@ -334,13 +337,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "classes_")
-        texts, text_pairs = texts_of(X)
-        if (text_pairs is not None) != self._pairs:
-            raise DataError(
-                "X holds " + ("single texts" if self._pairs else "pairs of texts"),
-                "give " + ("pairs" if self._pairs else "single texts") + ", as in fit",
-            )
-        return np.asarray(self._fitted.scores(TextSplit(texts, text_pairs)))
+        return np.asarray(self._fitted.scores(TextSplit(*texts_of(X, pairs=self._pairs))))
 
 
 def _check_data_keys(recipe: Recipe) -> None:
@@ -356,14 +353,6 @@ def _check_data_keys(recipe: Recipe) -> None:
                 f"TextClassifier does not use data.{name}, since its rows are those of X and y",
                 "leave it out of settings, or use tellapart.train (tellapart train), which reads rows",
             )
-
-
-def _split(X: Any, y: Any, target: Target) -> TextSplit:
-    texts, text_pairs = texts_of(X)
-    labels = target.names(y)
-    if len(labels) != len(texts):
-        raise DataError(f"X has {len(texts)} rows and y has {len(labels)}", "give one label for each text")
-    return TextSplit(texts, text_pairs, labels)
 
 
 def _plain(value: Any) -> Any:

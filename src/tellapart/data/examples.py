@@ -202,7 +202,15 @@ class TextSplit:
         return [single[name] for name in self.labels]
 
     def joined(self, other: TextSplit) -> TextSplit:
-        """Returns the rows of both splits, which have the same columns; those of `other` come last."""
+        """Returns the rows of both splits, which have the same columns; those of `other` come last.
+
+        Raises:
+            DataError: One has pairs of texts, the other single texts.
+        """
+        if (self.text_pairs is None) != (other.text_pairs is None):
+            raise DataError(
+                "one split has pairs of texts and another single texts", "give the same columns in all splits"
+            )
 
         def both(column: list | None, more: list | None) -> list | None:
             return None if column is None or more is None else [*column, *more]
