@@ -285,7 +285,29 @@ def _from_json(cell: str, row: int, what: str) -> list[str]:
             f"{what} holds no JSON list in row {row}",
             'write lists such as ["a", "b"], or give the separator of the labels with --label-delimiter',
         )
+    refuse_non_labels(items, row, what)
     return _distinct(item.strip() if isinstance(item, str) else json.dumps(item) for item in items)
+
+
+def refuse_non_labels(items: Iterable[object], row: int, what: str, remedy: str = "") -> None:
+    """Refuses a list of labels with an item that is missing, a list or an object.
+
+    Args:
+        items: The list.
+        row: Its row, from 1.
+        what: The column in messages.
+        remedy: Ends the remedy.
+
+    Raises:
+        DataError: It has such an item.
+    """
+    for item in items:
+        missing = item is None or item != item
+        if missing or not isinstance(item, str | int | float):
+            raise DataError(
+                f"the list in row {row} of {what} has {'a missing label' if missing else kind_of(item)}",
+                f"write labels as texts or numbers{remedy}",
+            )
 
 
 def _distinct(names: Iterable[str | None]) -> list[str]:
