@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from tellapart.data.examples import TextSplit
 from tellapart.data.reading.columns import Columns, written_columns, written_name
+from tellapart.data.reading.fasttext import has_one_label
 from tellapart.data.reading.features import class_names
 from tellapart.data.reading.jsontext import parse_json
 from tellapart.data.reading.textfiles import kind_of
@@ -270,6 +271,8 @@ def _label_lists(table: pa.Table, name: str, delimiter: str | None, where: str) 
             f"{what} holds {column.type} values, not lists of labels", "write lists, or give a delimiter"
         )
     cells = column.fill_null("").to_pylist()
+    if delimiter is None and has_one_label(table.schema.field(name)):
+        return [[label] for label in cells]
     if delimiter is None:
         return [_from_json(cell, row, what) for row, cell in enumerate(cells, start=1)]
     return [_distinct(part.strip() for part in cell.split(delimiter)) for cell in cells]
