@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -351,6 +352,19 @@ def test_settings_of_rows_that_an_estimator_does_not_read_are_refused(make, text
         RecipeError, match=f"does not use {name}, since its rows are those of X and y: leave it"
     ):
         make("tfidf", settings=setting).fit(texts, labels)
+
+
+@pytest.mark.parametrize("kind", [np.int64, bool])
+def test_label_texts_by_class_and_paths_are_saved(texts, tiny_encoder, tmp_path, kind):
+    y = [kind(len(text) % 2) for text in texts]
+    parameters = {"encoder": Path(tiny_encoder), "max_length": 24, "epochs": 1}
+    given = {kind(0): "even", kind(1): ["odd", "not even"]}
+    classifier = TextClassifier("frozen", label_texts=given, **parameters).fit(texts, y)
+    classifier.save(tmp_path / "saved")
+    loaded = TextClassifier.load(tmp_path / "saved")
+    assert loaded.encoder == tiny_encoder
+    np.testing.assert_array_equal(loaded.predict(texts), classifier.predict(texts))
+    assert loaded.fit(texts, y).recipe_ == classifier.recipe_
 
 
 def test_an_estimator_with_label_texts_comes_back_from_disk(make, texts, labels, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,7 +34,8 @@ class Target:
         """Returns the form and the classes of the training labels.
 
         Raises:
-            DataError: y is empty, has missing values, has one class only, or a class whose name is no Unicode text.
+            DataError: y is empty, has missing values, texts among other labels, no label, one class only, or a class
+                whose name is no Unicode text.
             ValueError: y has continuous values, which are not classes.
         """
         form, rows = _form(y)
@@ -46,14 +47,14 @@ class Target:
                 check_classification_targets(cells)
             classes = np.unique(cells)
         except TypeError:
-            raise DataError(
-                "the labels in y are of several types", "give all of them the same type"
-            ) from None
+            raise _several_types() from None
         if len(classes) < 2 and form == "classes":
             raise DataError(
                 f"y has one class only ({classes[0]})" if len(classes) else "y is empty",
                 "give texts of at least two classes",
             )
+        if not len(classes):
+            raise DataError("there are no labels in y", "give labels to some of the rows")
         _refuse_surrogates(map(str, classes), "class {} of y")
         return cls(form, classes)
 
@@ -222,7 +223,7 @@ def _form(y: Any) -> tuple[Form, Any]:
     """Returns the form of y, and its rows: an array, or a list of lists.
 
     Raises:
-        DataError: y is None or has missing values.
+        DataError: y is None, has missing values, or texts among other labels.
     """
     if y is None:
         raise DataError("requires y to be passed, but the target y is None", "give a label for each text")
@@ -234,14 +235,20 @@ def _form(y: Any) -> tuple[Form, Any]:
     flat = not isinstance(rows, np.ndarray) or rows.ndim == 1
     if flat and len(rows) and all(isinstance(row, list | tuple | set | frozenset) for row in rows):
         lists = [list(row) for row in rows]
-        _refuse_missing([label for row in lists for label in row])
+        _check_labels([label for row in lists for label in row])
         return "lists", lists
     if flat:
-        _refuse_missing(rows)  # before NumPy turns a NaN among strings into "nan"
+        _check_labels(rows)  # before NumPy turns a NaN or a number among strings into one
     return "classes", column_or_1d(np.asarray(rows), warn=True)
 
 
-def _refuse_missing(labels: Iterable[Any]) -> None:
+def _check_labels(labels: Sequence[Any] | np.ndarray) -> None:
     for number, label in enumerate(labels):
         if label is None or type(label).__name__ == "NAType" or label != label:
             raise DataError(f"label {number} of y is missing ({label})", "fill it in, or drop the row")
+    if len({isinstance(label, str) for label in labels}) > 1:
+        raise _several_types()
+
+
+def _several_types() -> DataError:
+    return DataError("the labels in y are of several types", "give all of them the same type")

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Self
 
 import numpy as np
@@ -233,7 +233,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "classes_")
         description = {
             "tellapart_version": __version__,
-            "parameters": self.get_params() | {"random_state": self.recipe_.seed},
+            "parameters": self._parameters(),
             "target": self._target.to_dict(),
             "pairs": self._pairs,
             "recipe": self.recipe_.model_dump(mode="json"),
@@ -262,6 +262,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 f"{target} could not be written ({error.strerror or error})",
                 "free some disk space, or choose another folder",
             ) from error
+
+    def _parameters(self) -> dict[str, Any]:
+        """Returns the parameters as JSON can hold them, with the seed that was drawn."""
+        parameters = self.get_params() | {"random_state": self.recipe_.seed}
+        if isinstance(self.label_texts, Mapping):
+            parameters["label_texts"] = {str(label): texts for label, texts in self.label_texts.items()}
+        return parameters
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -356,9 +363,11 @@ def _check_data_keys(recipe: Recipe) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Converts a NumPy value for JSON."""
+    """Converts a NumPy value or a path for JSON."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
+    if isinstance(value, PurePath):
+        return str(value)
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
