@@ -189,6 +189,23 @@ def test_the_next_command_reads_the_columns_that_settings_name(tellapart, swappe
     assert changed == {"queue"}
 
 
+def test_suspects_beside_out_of_scope_rows_have_their_numbers_in_the_file(
+    tellapart, swapped_file, deep, tmp_path
+):
+    rows = [[*row.values()] for row in read_table(swapped_file[0]).to_pylist()]
+    mixed = [each for number, row in enumerate(rows) for each in ([f"hello {number}", "other"], row)]
+    data = write(tmp_path / "mixed.csv", mixed)
+    setting = ("--set", "data.out_of_scope=other")
+    shown = tellapart("check", data, *setting, *deep, tmp_path / "audit", "--quiet")
+    for row in read_table(tmp_path / "audit" / "suspects.csv").to_pylist():
+        assert mixed[int(row["row"]) - 1] == [row["text"], row["label"]]
+    (command,) = [line for line in shown.out.splitlines() if line.startswith("tellapart relabel")]
+    cleaned = tmp_path / "cleaned.csv"
+    done = tellapart(*shlex.split(command.replace("CLEANED", str(cleaned)))[1:])
+    assert done.code == 0, done.err
+    assert len(read_table(cleaned)) == len(mixed)
+
+
 @pytest.mark.parametrize("setting", ["seed=1", "encoder.max_length=24", "data.few_shot=3"])
 def test_relabel_refuses_settings_that_it_does_not_use(tellapart, swapped_file, tmp_path, setting):
     key = setting.partition("=")[0]
