@@ -43,6 +43,7 @@ def test_files_that_a_command_reads_are_kept(tellapart, folder, ticket_file, wor
         (("train", "missing.csv", "--method", "tfidf"), "there is no file missing.csv"),
         (("train", "{data}", "--encoder", "./missing"), "there is no model folder at ./missing"),
         (("train", "{data}", "--method", "tfidf", "--few-shot", "0"), "there are no labelled training rows"),
+        (("compare", "{data}", "--methods", "tfidf,frozen", "--encoder", "./missing"), "there is no model"),
         (("check", "{data}", "--deep", "--encoder", "./missing"), "there is no model folder at ./missing"),
         (("explain", "{model}", "lost card", "--against", "found"), '"found"'),
         (("explain", "{model}", "lost card", "--attribution", "coefficients"), "only a tfidf model"),
