@@ -33,9 +33,10 @@ def test_the_files_of_an_earlier_model_go_and_others_stay(tmp_path, earlier, lat
     assert all((folder / name).read_text().endswith("of model") for name in later)
 
 
-def test_files_named_as_those_of_a_model_stay_where_there_is_no_model(tmp_path):
-    folder = _written(tmp_path / "mine", "vocab.txt", "dict.txt")
-    replace_model(folder, _written(folder / f"{SAVING}1" / "model", *TFIDF))
+def test_files_named_as_those_of_a_model_stay_where_there_is_no_model(tmp_path, monkeypatch):
+    folder = _written(tmp_path / "mine", "vocab.txt", "dict.txt", "tellapart.json")
+    monkeypatch.chdir(tmp_path)
+    replace_model(Path("mine"), _written(folder / f"{SAVING}1" / "model", *TFIDF))
     assert _names(folder) == {*TFIDF, "vocab.txt", "dict.txt"}
 
 

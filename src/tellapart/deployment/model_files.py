@@ -101,7 +101,7 @@ def replace_model(folder: Path, new: Path) -> None:
     Raises:
         OSError: A file cannot be removed or moved.
     """
-    for path in sorted(_earlier_model(folder, new.parent), key=lambda path: _removal_rank(path.name)):
+    for path in sorted(_earlier_model(folder, new.parent.name), key=lambda path: _removal_rank(path.name)):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
@@ -110,18 +110,17 @@ def replace_model(folder: Path, new: Path) -> None:
         path.replace(folder / path.name)
 
 
-def _earlier_model(folder: Path, temporary: Path) -> list[Path]:
-    """The files of a model in a folder; none if there is no model, whose files could then be anything."""
-    paths = [path for path in folder.iterdir() if path != temporary]
+def _earlier_model(folder: Path, temporary: str) -> list[Path]:
+    """The files of a model in a folder; without a model, files such as `vocab.txt` could be anything else's."""
+    paths = [path for path in folder.iterdir() if path.name != temporary]
     # The hidden folder of a process that was killed: it may have moved some of the files.
-    if not any(path.name in _FOUND_BY or path.name.startswith(SAVING) for path in paths):
-        return []
+    held = any(path.name in _FOUND_BY or path.name.startswith(SAVING) for path in paths)
     return [
         path
         for path in paths
-        if path.name == ESTIMATOR_FILE
-        or (_is_named_as_model(path.name) and path.name not in _DOCUMENTS)
-        or (_PART.fullmatch(path.name) and path.is_dir())
+        if path.name in (ESTIMATOR_FILE, DECISION_FILE)
+        or (held and _is_named_as_model(path.name) and path.name not in _DOCUMENTS)
+        or (held and _PART.fullmatch(path.name) and path.is_dir())
     ]
 
 
