@@ -56,6 +56,8 @@ def test_what_holds_no_texts_is_refused(X, message):
         [2, 1],
         [10, 9],
         [True, False],
+        [1, 2.0],
+        [np.str_("b"), "a"],
         np.array(["b", "a"]),
         pd.Series(["b", "a"]),
         np.array([[2], [1]]),
@@ -100,6 +102,12 @@ def test_lists_of_labels_come_back_sorted(sets):
         (pd.Series(["a", pd.NA]), "label 1 of y is missing"),
         (np.array([1.0, np.nan]), "label 1 of y is missing"),
         (np.array(["a", 1], dtype=object), "several types"),
+        (["a", 1], "several types"),
+        ([1, "2", "1", 2], "several types"),
+        ((True, "True"), "several types"),
+        ([["a", 1], ["b"]], "several types"),
+        ([["1"], [1]], "several types"),
+        ([[]] * 3, "there are no labels in y"),
     ],
 )
 def test_labels_that_cannot_be_learned_from_are_refused(y, message):

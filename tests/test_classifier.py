@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from sklearn.utils import estimator_checks
 
 from tellapart import TextClassifier
 from tellapart.errors import DataError, ModelError, RecipeError
+from tellapart.fitting.fit import fit
 
 # scikit-learn's checks that feed no numbers to fit; check_estimator leaves out text estimators altogether.
 CHECKS = [
@@ -133,6 +135,28 @@ def test_pairs_are_learned_from_and_single_texts_then_refused(make, texts, label
         classifier.predict(texts)
 
 
+@pytest.mark.parametrize(
+    ("paired", "other", "message"),
+    [
+        (True, "single", "holds single texts: give pairs, as in X"),
+        (False, "pairs", "holds pairs of texts: give single texts, as in X"),
+    ],
+)
+@pytest.mark.parametrize("role", ["validation_data", "unlabelled"])
+def test_pairs_and_single_texts_are_not_mixed(make, texts, labels, role, paired, other, message):
+    forms = {"single": texts, "pairs": list(zip(texts, texts[::-1], strict=True))}
+    X, more = forms["pairs" if paired else "single"], forms[other]
+    given = {role: (more, labels) if role == "validation_data" else more}
+    with pytest.raises(DataError, match=f"{role} {message}"):
+        make("tfidf").fit(X, labels, **given)
+
+
+@pytest.mark.parametrize("given", [(["a"], ["lost"], [1.0]), 3, (["a"],)])
+def test_validation_data_that_are_no_pair_are_refused(make, texts, labels, given):
+    with pytest.raises(DataError, match=r"validation_data is no pair .* give the tuple \(X, y\)"):
+        make("tfidf").fit(texts, labels, validation_data=given)
+
+
 def test_it_works_in_cross_validation_grid_search_and_a_pipeline(make, texts, labels):
     pipeline = Pipeline(
         [("lower", FunctionTransformer(lambda X: [text.lower() for text in X])), ("classify", make("frozen"))]
@@ -153,6 +177,21 @@ def test_settings_reach_the_recipe_and_win_over_parameters(make, texts, labels):
     assert classifier.history_
 
 
+@pytest.mark.parametrize(("parameter", "setting", "rows"), [(0.25, 0.5, 96), (0, 0.5, 96), (0.25, None, 48)])
+def test_the_share_of_validation_rows_that_is_set_wins(
+    make, texts, labels, monkeypatch, parameter, setting, rows
+):
+    seen = []
+    monkeypatch.setattr(
+        "tellapart.fitting.fit.fit",
+        lambda recipe, data, *_, fit=fit, **options: seen.append(data) or fit(recipe, data, *_, **options),
+    )
+    settings = None if setting is None else {"data.validation_share": setting}
+    classifier = make("tfidf", validation_share=parameter, settings=settings).fit(texts, labels)
+    assert len(seen[0].validation) == rows
+    assert classifier.recipe_.data.validation_share == (setting or parameter)
+
+
 def test_given_validation_rows_are_used_instead_of_a_share(make, texts, labels):
     with pytest.raises(DataError, match="do not occur in the training rows"):
         make().fit(texts, labels, validation_data=(["a text"], ["unknown"]))
@@ -170,6 +209,35 @@ def test_a_saved_estimator_comes_back_with_the_same_predictions(fitted, texts, t
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    "kinds", [("tfidf", "frozen"), ("frozen", "tfidf"), ("fused", "frozen"), ("frozen", "fused")]
+)
+def test_a_saved_estimator_replaces_one_of_another_kind(make, texts, labels, tmp_path, tiny_encoder, kinds):
+    parameters = {"fused": {"method": "frozen", "settings": {"encoder.second": tiny_encoder}}}
+    earlier, later = (
+        make(epochs=1, **parameters.get(kind, {"method": kind})).fit(texts, labels) for kind in kinds
+    )
+    earlier.save(tmp_path / "twice")
+    (tmp_path / "twice" / "notes.txt").write_text("mine")
+    later.save(tmp_path / "twice")
+    later.save(tmp_path / "twice")
+    later.save(tmp_path / "once")
+    names = {path.name for path in (tmp_path / "twice").iterdir()}
+    assert names == {"notes.txt", *(path.name for path in (tmp_path / "once").iterdir())}
+    loaded = TextClassifier.load(tmp_path / "twice")
+    assert type(loaded._fitted.scorer) is type(later._fitted.scorer)
+    np.testing.assert_allclose(loaded.decision_function(texts), later.decision_function(texts), atol=1e-5)
+
+
+def test_an_estimator_saved_into_a_run_folder_is_not_taken_for_its_model(make, texts, labels, tmp_path):
+    make("tfidf").fit(texts, labels).save(tmp_path / "model")
+    (tmp_path / "model" / "tellapart.json").write_text('{"temperature": 9.0}')
+    later = make("frozen", epochs=1).fit(texts, labels)
+    later.save(tmp_path)
+    loaded = TextClassifier.load(tmp_path)
+    np.testing.assert_allclose(loaded.decision_function(texts), later.decision_function(texts), atol=1e-5)
+
+
 def test_a_saved_estimator_is_a_plain_checkpoint(fitted, texts, tmp_path):
     import transformers
 
@@ -184,6 +252,12 @@ def test_a_saved_estimator_is_a_plain_checkpoint(fitted, texts, tmp_path):
 def test_a_pickled_estimator_comes_back_with_the_same_predictions(fitted, texts):
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_allclose(again.predict_proba(texts), fitted.predict_proba(texts), atol=1e-5)
+
+
+def test_a_pickled_estimator_of_two_encoders_comes_back(make, texts, labels, tiny_encoder):
+    fused = make("frozen", epochs=1, settings={"encoder.second": tiny_encoder}).fit(texts, labels)
+    again = pickle.loads(pickle.dumps(fused))
+    np.testing.assert_allclose(again.predict_proba(texts), fused.predict_proba(texts), atol=1e-5)
 
 
 def test_a_clone_is_not_fitted(fitted, texts):
@@ -278,6 +352,19 @@ def test_settings_of_rows_that_an_estimator_does_not_read_are_refused(make, text
         RecipeError, match=f"does not use {name}, since its rows are those of X and y: leave it"
     ):
         make("tfidf", settings=setting).fit(texts, labels)
+
+
+@pytest.mark.parametrize("kind", [np.int64, bool])
+def test_label_texts_by_class_and_paths_are_saved(texts, tiny_encoder, tmp_path, kind):
+    y = [kind(len(text) % 2) for text in texts]
+    parameters = {"encoder": Path(tiny_encoder), "max_length": 24, "epochs": 1}
+    given = {kind(0): "even", kind(1): ["odd", "not even"]}
+    classifier = TextClassifier("frozen", label_texts=given, **parameters).fit(texts, y)
+    classifier.save(tmp_path / "saved")
+    loaded = TextClassifier.load(tmp_path / "saved")
+    assert loaded.encoder == tiny_encoder
+    np.testing.assert_array_equal(loaded.predict(texts), classifier.predict(texts))
+    assert loaded.fit(texts, y).recipe_ == classifier.recipe_
 
 
 def test_an_estimator_with_label_texts_comes_back_from_disk(make, texts, labels, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, is_multilabel
 
-from tellapart.data.examples import LabelSpace
+from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError
 
 Form = Literal["classes", "indicator", "lists"]
@@ -34,7 +34,8 @@ class Target:
         """Returns the form and the classes of the training labels.
 
         Raises:
-            DataError: y is empty, has missing values, has one class only, or a class whose name is no Unicode text.
+            DataError: y is empty, has missing values, texts among other labels, no label, one class only, or a class
+                whose name is no Unicode text.
             ValueError: y has continuous values, which are not classes.
         """
         form, rows = _form(y)
@@ -46,14 +47,14 @@ class Target:
                 check_classification_targets(cells)
             classes = np.unique(cells)
         except TypeError:
-            raise DataError(
-                "the labels in y are of several types", "give all of them the same type"
-            ) from None
+            raise _several_types() from None
         if len(classes) < 2 and form == "classes":
             raise DataError(
                 f"y has one class only ({classes[0]})" if len(classes) else "y is empty",
                 "give texts of at least two classes",
             )
+        if not len(classes):
+            raise DataError("there are no labels in y", "give labels to some of the rows")
         _refuse_surrogates(map(str, classes), "class {} of y")
         return cls(form, classes)
 
@@ -98,37 +99,82 @@ class Target:
         return cls(content["form"], np.array(content["classes"], dtype=np.dtype(content["dtype"])))
 
 
-def texts_of(X: Any) -> tuple[list[str], list[str] | None]:
+def texts_of(
+    X: Any, name: str = "X", *, pairs: bool | None = None, like: str = "fit"
+) -> tuple[list[str], list[str] | None]:
     """Splits X into texts and second texts.
 
     Args:
         X: N texts as a list, an array or a Series; or N pairs as a list of pairs or an array or DataFrame (N, 2).
+        name: Its name in messages.
+        pairs: Whether there must be second texts; None for either.
+        like: What they are compared with, in messages.
 
     Raises:
-        DataError: X is empty, or has a value that is not a string or no Unicode text (with a lone surrogate).
+        DataError: X is empty, holds pairs where single texts are needed or the reverse, or has a value that is not a
+            string or no Unicode text (with a lone surrogate).
     """
     if isinstance(X, str):
-        raise DataError("X is a single text", "give a list of texts")
+        raise DataError(f"{name} is a single text", "give a list of texts")
     rows = np.asarray(X, dtype=object).tolist() if hasattr(X, "__array__") else list(X)
     if not rows:
-        raise DataError("X has no rows", "give at least one text")
+        raise DataError(f"{name} has no rows", "give at least one text")
     columns = [rows]
     if all(isinstance(row, list | tuple) for row in rows):
         if len({len(row) for row in rows}) > 1 or len(rows[0]) not in (1, 2):
             raise DataError(
-                "the rows of X are neither texts nor pairs of texts", "give one or two texts per row"
+                f"the rows of {name} are neither texts nor pairs of texts", "give one or two texts per row"
             )
         columns = [list(column) for column in zip(*rows, strict=True)]
     for column in columns:
         for number, text in enumerate(column):
             if not isinstance(text, str):
                 raise DataError(
-                    f"row {number} of X is not a text but {text!r}",
+                    f"row {number} of {name} is not a text but {text!r}",
                     "drop such rows, or turn them into strings",
                 )
-        _refuse_surrogates(column, "row {} of X")
-    texts, *pairs = columns
-    return texts, pairs[0] if pairs else None
+        _refuse_surrogates(column, f"row {{}} of {name}")
+    if pairs is not None and pairs != (len(columns) == 2):
+        given, needed = ("single texts", "pairs") if pairs else ("pairs of texts", "single texts")
+        raise DataError(f"{name} holds {given}", f"give {needed}, as in {like}")
+    return columns[0], columns[1] if len(columns) == 2 else None
+
+
+def labelled_split(
+    X: Any, y: Any, target: Target, *, name: str = "X", pairs: bool | None = None
+) -> TextSplit:
+    """Returns X and y as rows.
+
+    Args:
+        X: As for `texts_of`.
+        y: N labels in the form of `target`.
+        target: Form and classes of the labels.
+        name: The name of X in messages.
+        pairs: As for `texts_of`.
+
+    Raises:
+        DataError: X or y has another form than needed, or they differ in length.
+    """
+    texts, text_pairs = texts_of(X, name, pairs=pairs, like="X")
+    labels = target.names(y)
+    if len(labels) != len(texts):
+        raise DataError(
+            f"{name} has {len(texts)} rows and y has {len(labels)}", "give one label for each text"
+        )
+    return TextSplit(texts, text_pairs, labels)
+
+
+def validation_split(data: Any, target: Target, *, pairs: bool) -> TextSplit:
+    """Returns the argument `validation_data`, a pair of X and y, as rows; see `labelled_split`.
+
+    Raises:
+        DataError: It is no pair, or X or y has another form than needed.
+    """
+    try:
+        X, y = data
+    except (TypeError, ValueError):
+        raise DataError("validation_data is no pair of texts and labels", "give the tuple (X, y)") from None
+    return labelled_split(X, y, target, name="X of validation_data", pairs=pairs)
 
 
 def weights_of(sample_weight: Any, rows: int) -> list[float] | None:
@@ -177,7 +223,7 @@ def _form(y: Any) -> tuple[Form, Any]:
     """Returns the form of y, and its rows: an array, or a list of lists.
 
     Raises:
-        DataError: y is None or has missing values.
+        DataError: y is None, has missing values, or texts among other labels.
     """
     if y is None:
         raise DataError("requires y to be passed, but the target y is None", "give a label for each text")
@@ -189,14 +235,20 @@ def _form(y: Any) -> tuple[Form, Any]:
     flat = not isinstance(rows, np.ndarray) or rows.ndim == 1
     if flat and len(rows) and all(isinstance(row, list | tuple | set | frozenset) for row in rows):
         lists = [list(row) for row in rows]
-        _refuse_missing([label for row in lists for label in row])
+        _check_labels([label for row in lists for label in row])
         return "lists", lists
     if flat:
-        _refuse_missing(rows)  # before NumPy turns a NaN among strings into "nan"
+        _check_labels(rows)  # before NumPy turns a NaN or a number among strings into one
     return "classes", column_or_1d(np.asarray(rows), warn=True)
 
 
-def _refuse_missing(labels: Iterable[Any]) -> None:
+def _check_labels(labels: Sequence[Any] | np.ndarray) -> None:
     for number, label in enumerate(labels):
         if label is None or type(label).__name__ == "NAType" or label != label:
             raise DataError(f"label {number} of y is missing ({label})", "fill it in, or drop the row")
+    if len({isinstance(label, str) for label in labels}) > 1:
+        raise _several_types()
+
+
+def _several_types() -> DataError:
+    return DataError("the labels in y are of several types", "give all of them the same type")

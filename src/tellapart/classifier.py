@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Self
 
 import numpy as np
@@ -17,16 +17,14 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from tellapart import __version__
-from tellapart.arrays import Target, texts_of, weights_of
+from tellapart.arrays import Target, labelled_split, texts_of, validation_split, weights_of
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.data.splits import complete_splits
 from tellapart.data.unlabelled import unlabelled_rows
 from tellapart.errors import DataError, ModelError, OutputError, RecipeError, did_you_mean
-from tellapart.evaluation.decision import DECISION_FILE
 from tellapart.recipes import DataRecipe, Recipe, method_recipe, validated, with_values
 from tellapart.recipes.reading import assignment
 
-_DESCRIPTION = "estimator.json"
 _DATA_KEYS = {"validation_share", "validation_in_training", "label_texts", "order", "hierarchy_separator"}
 
 ESTIMATOR_PLACES = {
@@ -65,7 +63,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             `none`. By default what the method has: `auto` for `contrast`, `none` for the others.
         random_state: Seed of all randomness: an int, a `RandomState`, or None for a new seed each time.
         settings: Any other key of a recipe by its path, as for `--set`: `{"stages.0.objective.tau": 3}`; of `data`
-            only `order`, `hierarchy_separator` and `validation_in_training`.
+            only `order`, `hierarchy_separator` and `validation_in_training`. They win over the other parameters.
         verbose: Whether to show progress.
 
     Attributes:
@@ -135,8 +133,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             The estimator.
 
         Raises:
-            DataError: X or y is empty, has missing values, differs in length, or has one class only; or the texts of
-                X, or those of a class, say nothing. A subclass of ValueError.
+            DataError: X or y is empty, has missing values, differs in length, or has one class only; the texts of X,
+                or those of a class, say nothing; or `validation_data` or `unlabelled` has another form than X and y.
+                A subclass of ValueError.
             RecipeError: A parameter has a value that is not allowed. A subclass of ValueError.
         """
         from tellapart.fitting.fit import fit
@@ -144,23 +143,25 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         recipe = self._recipe()
         _check_data_keys(recipe)
         target = Target.of(y)
-        validation = None if validation_data is None else _split(*validation_data, target)
-        train = _split(X, y, target)
+        train = labelled_split(X, y, target)
+        pairs = train.text_pairs is not None
+        validation = (
+            None if validation_data is None else validation_split(validation_data, target, pairs=pairs)
+        )
         train = replace(train, weights=weights_of(sample_weight, len(train)))
         data = complete_splits(
             TextData(train, validation, None, target.labels),
-            validation_share=self.validation_share or 0.0,
+            validation_share=self._share(recipe),
             test_share=0.0,
             seed=recipe.seed,
         )
         if unlabelled is not None:
-            texts, _ = unlabelled_rows(
-                TextSplit(*texts_of(unlabelled)), data.train, data.validation, test=None
-            )
+            more = TextSplit(*texts_of(unlabelled, "unlabelled", pairs=pairs, like="X"))
+            texts, _ = unlabelled_rows(more, data.train, data.validation, test=None)
             data = replace(data, unlabelled=texts)
         with tempfile.TemporaryDirectory() as folder:
             self._fitted = fit(recipe, data, folder, quiet=not self.verbose)
-        self._target, self._pairs = target, data.train.text_pairs is not None
+        self._target, self._pairs = target, pairs
         self.recipe_: Recipe = self._fitted.recipe or recipe
         self.history_ = self._fitted.history
         self.self_training_ = self._fitted.self_training
@@ -220,18 +221,19 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         """Writes a plain Transformers checkpoint with a model card, and the state of the estimator beside it.
 
         Args:
-            folder: Created if missing; files of the same names are replaced.
+            folder: Created if missing; a model that it holds is replaced, and other files stay.
 
         Raises:
             DataError: The classes are of a type that JSON cannot hold.
             OutputError: The folder cannot be written.
         """
+        from tellapart.deployment.model_files import ESTIMATOR_FILE, SAVING, replace_model
         from tellapart.fitting.card import write_card
 
         check_is_fitted(self, "classes_")
         description = {
             "tellapart_version": __version__,
-            "parameters": self.get_params() | {"random_state": self.recipe_.seed},
+            "parameters": self._parameters(),
             "target": self._target.to_dict(),
             "pairs": self._pairs,
             "recipe": self.recipe_.model_dump(mode="json"),
@@ -247,14 +249,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         target = Path(folder)
         try:
             target.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=target, prefix=".saving-") as temporary:
+            with tempfile.TemporaryDirectory(dir=target, prefix=SAVING) as temporary:
                 checkpoint = Path(temporary) / "model"
                 self._fitted.save(checkpoint)
                 write_card(checkpoint, replace(self._fitted, recipe=self.recipe_))
-                (checkpoint / _DESCRIPTION).write_text(content, encoding="utf-8")
-                (target / DECISION_FILE).unlink(missing_ok=True)  # an earlier estimator's
-                for file in checkpoint.iterdir():
-                    file.replace(target / file.name)
+                (checkpoint / ESTIMATOR_FILE).write_text(content, encoding="utf-8")
+                replace_model(target, checkpoint)
         except OutputError:
             raise
         except OSError as error:
@@ -263,6 +263,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
                 "free some disk space, or choose another folder",
             ) from error
 
+    def _parameters(self) -> dict[str, Any]:
+        """Returns the parameters as JSON can hold them, with the seed that was drawn."""
+        parameters = self.get_params() | {"random_state": self.recipe_.seed}
+        if isinstance(self.label_texts, Mapping):
+            parameters["label_texts"] = {str(label): texts for label, texts in self.label_texts.items()}
+        return parameters
+
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Reads an estimator that `save` wrote.
@@ -270,10 +277,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ModelError: The folder holds no saved estimator.
         """
+        from tellapart.deployment.model_files import ESTIMATOR_FILE
         from tellapart.fitting.loading import load_fitted
 
         try:
-            description = json.loads((Path(folder) / _DESCRIPTION).read_text(encoding="utf-8"))
+            description = json.loads((Path(folder) / ESTIMATOR_FILE).read_text(encoding="utf-8"))
             estimator = cls(**description["parameters"])
             estimator._target = Target.from_dict(description["target"])
             estimator._pairs = description["pairs"]
@@ -282,7 +290,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             estimator.self_training_ = description.get("self_training")  # files of 0.1 have none
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
-                f"{folder} holds no saved TextClassifier (no readable {_DESCRIPTION})",
+                f"{folder} holds no saved TextClassifier (no readable {ESTIMATOR_FILE})",
                 "give a folder that TextClassifier.save wrote; "
                 "tellapart predict reads what tellapart train wrote",
             ) from error
@@ -329,15 +337,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             method_recipe(self.method), [assignment(path, value) for path, value in given.items()]
         )
 
+    def _share(self, recipe: Recipe) -> float:
+        """Returns the share of the rows to validate on; 0, which no recipe has, if only the parameter is given so."""
+        given = self.validation_share or "data.validation_share" in (self.settings or {})
+        return recipe.data.validation_share if given else 0.0
+
     def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "classes_")
-        texts, text_pairs = texts_of(X)
-        if (text_pairs is not None) != self._pairs:
-            raise DataError(
-                "X holds " + ("single texts" if self._pairs else "pairs of texts"),
-                "give " + ("pairs" if self._pairs else "single texts") + ", as in fit",
-            )
-        return np.asarray(self._fitted.scores(TextSplit(texts, text_pairs)))
+        return np.asarray(self._fitted.scores(TextSplit(*texts_of(X, pairs=self._pairs))))
 
 
 def _check_data_keys(recipe: Recipe) -> None:
@@ -355,25 +362,21 @@ def _check_data_keys(recipe: Recipe) -> None:
             )
 
 
-def _split(X: Any, y: Any, target: Target) -> TextSplit:
-    texts, text_pairs = texts_of(X)
-    labels = target.names(y)
-    if len(labels) != len(texts):
-        raise DataError(f"X has {len(texts)} rows and y has {len(labels)}", "give one label for each text")
-    return TextSplit(texts, text_pairs, labels)
-
-
 def _plain(value: Any) -> Any:
-    """Converts a NumPy value for JSON."""
+    """Converts a NumPy value or a path for JSON."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
+    if isinstance(value, PurePath):
+        return str(value)
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 def _files(fitted: Any) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         fitted.save(Path(folder) / "model")
-        return {file.name: file.read_bytes() for file in (Path(folder) / "model").iterdir()}
+        model = Path(folder) / "model"
+        files = (file for file in model.rglob("*") if file.is_file())
+        return {file.relative_to(model).as_posix(): file.read_bytes() for file in files}
 
 
 def _from_files(files: dict[str, bytes]) -> Any:
@@ -381,5 +384,7 @@ def _from_files(files: dict[str, bytes]) -> Any:
 
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
-            (Path(folder) / Path(name).name).write_bytes(content)
+            file = Path(folder) / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(content)
         return load_fitted(folder)

@@ -100,6 +100,10 @@ def test_evaluate_knows_the_label_of_the_training_and_takes_a_file(
     assert "selective risk (%)" in table
     wrong = tellapart("evaluate", run_folder, marked_file, "--out-of-scope", "oss")
     assert (wrong.code, 'no row has the label "oss"' in wrong.err) == (2, True)
+    unknown = tmp_path / "unknown.csv"
+    unknown.write_text("text,label\nhello,oos\nmy card was lost,lost\nwhat,gone\n", encoding="utf-8")
+    refused = tellapart("evaluate", run_folder, unknown)
+    assert (refused.code, 'the first is "gone" in row 3' in refused.err) == (2, True)
 
 
 def test_predict_adds_what_the_model_decides_and_what_is_asked(tellapart, run_folder, marked_file, tmp_path):

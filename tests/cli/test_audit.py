@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 
 import numpy as np
 import pyarrow.parquet
@@ -170,3 +171,46 @@ def test_relabel_overwrites_nothing(tellapart, ticket_file, tickets, tmp_path, k
     finished = tellapart("relabel", ticket_file, edited, "--output", output)
     assert (finished.code, "exists" in finished.err) == (2, True)
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_next_command_reads_the_columns_that_settings_name(tellapart, swapped_file, deep, tmp_path):
+    rows = [[*row.values(), "card"] for row in read_table(swapped_file[0]).to_pylist()]
+    data = write(tmp_path / "queues.csv", rows, ("body", "queue", "label"))
+    settings = ("--set", "data.text=body", "--set", "data.label=queue", "--set", "seed=1")
+    shown = tellapart("check", data, *settings, *deep, tmp_path / "audit", "--quiet")
+    (command,) = [line for line in shown.out.splitlines() if line.startswith("tellapart relabel")]
+    assert "seed" not in command
+    cleaned = tmp_path / "cleaned.csv"
+    words = shlex.split(command.replace("CLEANED", str(cleaned)))
+    done = tellapart(*words[1:])
+    assert done.code == 0, done.err
+    before, after = read_table(data).to_pylist(), read_table(cleaned).to_pylist()
+    changed = {name for old, new in zip(before, after, strict=True) for name in old if old[name] != new[name]}
+    assert changed == {"queue"}
+
+
+def test_suspects_beside_out_of_scope_rows_have_their_numbers_in_the_file(
+    tellapart, swapped_file, deep, tmp_path
+):
+    rows = [[*row.values()] for row in read_table(swapped_file[0]).to_pylist()]
+    mixed = [each for number, row in enumerate(rows) for each in ([f"hello {number}", "other"], row)]
+    data = write(tmp_path / "mixed.csv", mixed)
+    setting = ("--set", "data.out_of_scope=other")
+    shown = tellapart("check", data, *setting, *deep, tmp_path / "audit", "--quiet")
+    for row in read_table(tmp_path / "audit" / "suspects.csv").to_pylist():
+        assert mixed[int(row["row"]) - 1] == [row["text"], row["label"]]
+    (command,) = [line for line in shown.out.splitlines() if line.startswith("tellapart relabel")]
+    cleaned = tmp_path / "cleaned.csv"
+    done = tellapart(*shlex.split(command.replace("CLEANED", str(cleaned)))[1:])
+    assert done.code == 0, done.err
+    assert len(read_table(cleaned)) == len(mixed)
+
+
+@pytest.mark.parametrize("setting", ["seed=1", "encoder.max_length=24", "data.few_shot=3"])
+def test_relabel_refuses_settings_that_it_does_not_use(tellapart, swapped_file, tmp_path, setting):
+    key = setting.partition("=")[0]
+    refused = tellapart(
+        "relabel", swapped_file[0], "suspects.csv", "--output", tmp_path / "out.csv", "--set", setting
+    )
+    assert (refused.code, f"relabel does not use {key}" in refused.err) == (2, True)
+    assert not (tmp_path / "out.csv").exists()

@@ -35,3 +35,45 @@ def test_files_that_a_command_reads_are_kept(tellapart, folder, ticket_file, wor
     assert "lies in the output folder" in finished.err
     assert "which --overwrite would empty: choose another --output" in finished.err
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (("train", "missing.csv", "--method", "tfidf"), "there is no file missing.csv"),
+        (("train", "{data}", "--encoder", "./missing"), "there is no model folder at ./missing"),
+        (("train", "{data}", "--method", "tfidf", "--few-shot", "0"), "there are no labelled training rows"),
+        (("compare", "{data}", "--methods", "tfidf,frozen", "--encoder", "./missing"), "there is no model"),
+        (("check", "{data}", "--deep", "--encoder", "./missing"), "there is no model folder at ./missing"),
+        (("explain", "{model}", "lost card", "--against", "found"), '"found"'),
+        (("explain", "{model}", "lost card", "--attribution", "coefficients"), "only a tfidf model"),
+        (("pretrain", "missing.txt"), "there is no file missing.txt"),
+        (("pretrain", "{data}", "--encoder", "./missing"), "there is no model folder at ./missing"),
+    ],
+)
+def test_an_earlier_run_is_kept_until_the_command_can_start(
+    tellapart, trained, folder, ticket_file, words, fault
+):
+    before = sorted(path.name for path in folder.iterdir())
+    given = [word.format(model=trained, data=ticket_file) for word in words]
+    finished = tellapart(*given, "--output", folder, "--overwrite")
+    assert finished.code == 2
+    assert fault in " ".join(finished.err.split())
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        (("train", "{data}", "--method", "tfidf", "--quiet"), "metrics.json"),
+        (("explain", "{model}", "lost card", "--attribution", "occlusion"), "word-effects.json"),
+    ],
+)
+def test_nothing_of_an_earlier_run_stays_beside_the_new_one(
+    tellapart, trained, folder, ticket_file, words, written
+):
+    given = [word.format(model=trained, data=ticket_file) for word in words]
+    finished = tellapart(*given, "--output", folder, "--overwrite")
+    assert finished.code == 0, finished.err
+    assert (folder / written).is_file()
+    assert not (folder / "suspects.csv").exists()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tellapart.data.examples import LabelSpace
+from tellapart.data.examples import LabelSpace, TextSplit
 from tellapart.errors import DataError
 
 STARS = LabelSpace(("bad", "fair", "good"))
@@ -37,3 +37,11 @@ def test_a_hierarchy_needs_names_that_are_paths():
     for separator in (".", ""):
         with pytest.raises(DataError, match="no class name contains"):
             STARS.in_hierarchy(separator)
+
+
+def test_pairs_and_single_texts_are_not_joined():
+    single, pairs = TextSplit(["a"], None, ["x"]), TextSplit(["b"], ["c"], ["y"])
+    assert pairs.joined(pairs).text_pairs == ["c", "c"]
+    for one, other in ((single, pairs), (pairs, single)):
+        with pytest.raises(DataError, match="one split has pairs of texts and another single texts"):
+            one.joined(other)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tellapart.data.checks import check_data
 from tellapart.data.examples import TextSplit
 from tellapart.data.out_of_scope import shared_out, without_label
 from tellapart.data.reading.columns import ColumnNames
@@ -24,6 +25,25 @@ def test_marked_rows_leave_their_splits_and_are_no_class():
         "test": (["f"], None),
     }
     assert data.columns.out_of_scope == "oos"
+
+
+def test_messages_name_rows_by_their_numbers_in_the_source():
+    unknown = ROWS | {"test": {"text": ["f", "g", "h"], "label": ["oos", "x", "z"]}}
+    with pytest.raises(DataError, match='the first is "z" in row 3'):
+        read_task(unknown, ColumnNames(out_of_scope="oos"))
+    data = read_task(ROWS, ColumnNames(out_of_scope="oos"))
+    assert data.train.numbers == [1, 3]
+    assert data.out_of_scope["train"].numbers == [2, 4, 5]
+    assert data.train.select([1]).number(0) == 3
+    assert data.train.joined(data.test).numbers is None
+    shared = ROWS | {"test": {"text": ["f", "c", "", "c"], "label": ["oos", "x", "x", "y"]}}
+    findings = {
+        found.kind: found.examples
+        for found in check_data(read_task(shared, ColumnNames(out_of_scope="oos"))).findings
+    }
+    assert findings["shared_texts"][0] == '"c": test row 2, train row 3'
+    assert findings["empty_texts"] == ("test row 3",)
+    assert findings["duplicate_texts"] == ('"c": test rows 2 and 4',)
 
 
 def test_splits_without_any_get_rows_of_train_as_frequent_as_there():

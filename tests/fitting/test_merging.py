@@ -180,3 +180,22 @@ def test_what_cannot_be_merged_is_refused_before_anything_is_written(
     with pytest.raises(RecipeError, match=message):
         train(chosen, tmp_path / "run", quiet=True, **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_without_labelled_rows_the_label_texts_are_distilled_on(quick, tmp_path, fits):
+    chosen = with_values(quick, ["data.few_shot=0", "data.label_texts=names"])
+    data = load_data(chosen)
+    merged = fit_merged(chosen, data, tmp_path, members=2, merge="distil", quiet=True)
+    *members, last = fits
+    chances = [probabilities(data.labels, call["fitted"].scores(data.label_texts)) for call in members]
+    np.testing.assert_allclose(last["targets"], np.mean(chances, axis=0), atol=1e-6)
+    assert len(last["targets"]) == len(data.label_texts) == len(data.labels)
+    assert merged.fitted.labels == data.labels
+
+
+def test_a_stage_that_cannot_be_distilled_is_refused_before_training(quick, tmp_path, fits):
+    settings = ["data.few_shot=0", "data.label_texts=names", "stages.0.label_text_weight=0"]
+    chosen = with_values(method_recipe("auxiliary-labels", quick), settings)
+    with pytest.raises(RecipeError, match="there are no labelled training rows"):
+        fit_merged(chosen, load_data(chosen), tmp_path, members=2, merge="distil", quiet=True)
+    assert fits == []

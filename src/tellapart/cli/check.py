@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from tellapart.cli import options as o
+from tellapart.cli.relabel import used_settings
 
 
 def check(
@@ -76,7 +77,7 @@ def check(
 
 
 def _reading(given: Mapping[str, Any]) -> list[str]:
-    """The options of a command that reads the same rows."""
+    """The options by which `relabel` reads the same rows."""
     named = {name: given[name] for name in ("text", "text_pair", "label", "label_delimiter")}
     named["label_names"] = given["label_names"] and ",".join(given["label_names"])
     options = [
@@ -85,4 +86,4 @@ def _reading(given: Mapping[str, Any]) -> list[str]:
         if value is not None
         for word in ("--" + name.replace("_", "-"), value)
     ]
-    return options + [word for setting in given["settings"] for word in ("--set", setting)]
+    return options + [word for setting in used_settings(given["settings"]) for word in ("--set", setting)]

@@ -190,8 +190,8 @@ def _shared_texts(data: TextData, keys: dict[str, list[str]]) -> Iterator[Findin
                 len(shared),
                 f"{rows} have a text that is also in {first}.",
                 _examples(
-                    f"{_quoted(data.splits[second], row)}: {second} row {row + 1}, "
-                    f"{first} row {rows_of_first[keys[second][row]] + 1}"
+                    f"{_quoted(data.splits[second], row)}: {second} row {data.splits[second].number(row)}, "
+                    f"{first} row {data.splits[first].number(rows_of_first[keys[second][row]])}"
                     for row in shared
                 ),
             )
@@ -229,7 +229,7 @@ def _empty_texts(data: TextData) -> Iterator[Finding]:
                 "warning",
                 len(rows),
                 f"{len(rows)} row(s) of {name} have an empty text.",
-                _examples(f"{name} row {row + 1}" for row in rows),
+                _examples(f"{name} row {split.number(row)}" for row in rows),
             )
 
 
@@ -245,7 +245,8 @@ def _duplicate_texts(data: TextData) -> Iterator[Finding]:
                 len(repeated),
                 f"{len(repeated)} of {len(split)} {name} rows repeat the text of another {name} row.",
                 _examples(
-                    f"{_quoted(split, row)}: {name} rows {first_rows[texts[row]] + 1} and {row + 1}"
+                    f"{_quoted(split, row)}: {name} rows {split.number(first_rows[texts[row]])} and "
+                    f"{split.number(row)}"
                     for row in repeated
                 ),
             )

@@ -189,6 +189,7 @@ class TextSplit:
         labels: For each row a name, a list of names (multi-label) or a number (regression); None if unlabelled.
         question_ids: The question of each row in ranking tasks, else None.
         weights: Weight of each training row in losses that are means over rows; None if all are 1.
+        numbers: Number of each row in its source, from 1; None if it is its place in the split.
     """
 
     texts: list[str]
@@ -196,9 +197,14 @@ class TextSplit:
     labels: list[str] | list[list[str]] | list[float] | None = None
     question_ids: list[str] | None = None
     weights: list[float] | None = None
+    numbers: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def number(self, row: int) -> int:
+        """Returns the number of a row for messages: that in its source, from 1, where it is known."""
+        return row + 1 if self.numbers is None else self.numbers[row]
 
     @property
     def columns(self) -> list[list[str]]:
@@ -222,7 +228,15 @@ class TextSplit:
         return [single[name] for name in self.labels]
 
     def joined(self, other: TextSplit) -> TextSplit:
-        """Returns the rows of both splits, which have the same columns; those of `other` come last."""
+        """Returns the rows of both splits, which have the same columns; those of `other` come last.
+
+        Raises:
+            DataError: One has pairs of texts, the other single texts.
+        """
+        if (self.text_pairs is None) != (other.text_pairs is None):
+            raise DataError(
+                "one split has pairs of texts and another single texts", "give the same columns in all splits"
+            )
 
         def both(column: list | None, more: list | None) -> list | None:
             return None if column is None or more is None else [*column, *more]
@@ -251,6 +265,7 @@ class TextSplit:
             labels=pick(self.labels),
             question_ids=pick(self.question_ids),
             weights=pick(self.weights),
+            numbers=pick(self.numbers),
         )
 
 

@@ -62,7 +62,7 @@ def known_labels(split: TextSplit, labels: LabelSpace, where: str, owner: str) -
         return split
     spelled = _spelled(split, labels)
     known = labels.label2id.keys()
-    unknown = [(row, names - known) for row, names in enumerate(spelled.label_sets(), start=1)]
+    unknown = [(spelled.number(row), names - known) for row, names in enumerate(spelled.label_sets())]
     rows = [(row, min(names)) for row, names in unknown if names]
     if rows:
         first, name = rows[0]

@@ -23,7 +23,8 @@ def without_label(
         label: The label of the out-of-scope rows.
 
     Returns:
-        The other rows, and the out-of-scope rows without their label; splits without any row are left out.
+        The other rows, and the out-of-scope rows without their label, with their numbers in the splits; splits
+        without any row are left out.
 
     Raises:
         DataError: The rows have several labels or numbers.
@@ -38,6 +39,7 @@ def without_label(
             )
         marked = np.array([one == label for one in labels], dtype=bool)
         rows = {True: np.flatnonzero(marked), False: np.flatnonzero(~marked)}
+        split = replace(split, numbers=[split.number(row) for row in range(len(split))])
         if len(rows[False]):
             kept[name] = split.select(rows[False])
         if len(rows[True]):

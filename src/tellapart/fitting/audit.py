@@ -138,7 +138,7 @@ class _Rows:
     def __init__(self, data: TextData) -> None:
         self.split: TextSplit = reduce(TextSplit.joined, data.splits.values())
         self.splits = [name for name, split in data.splits.items() for _ in range(len(split))]
-        self.numbers = [number for split in data.splits.values() for number in range(1, len(split) + 1)]
+        self.numbers = [split.number(row) for split in data.splits.values() for row in range(len(split))]
 
     def at(self, row: int) -> AuditedRow:
         """Returns one row."""

@@ -83,7 +83,7 @@ def fit(
     Raises:
         UserError: The recipe does not fit the data or the encoder.
     """
-    run = _with_training_rows(resolve(recipe, data))
+    run = with_training_rows(resolve(recipe, data))
     recipe = run.recipe
     again = partial(
         _again,
@@ -210,8 +210,8 @@ def _with_decision(fitted: Fitted, run: ResolvedRun) -> Fitted:
     return replace(fitted, decision=decision, columns=run.data.columns)
 
 
-def _with_training_rows(run: ResolvedRun) -> ResolvedRun:
-    """Without labelled rows, as in a zero-shot draw, the label texts are the training rows."""
+def with_training_rows(run: ResolvedRun) -> ResolvedRun:
+    """Returns the run; without labelled rows, as in a zero-shot draw, its label texts are the training rows."""
     if len(run.data.train):
         return run
     assert run.data.label_texts is not None

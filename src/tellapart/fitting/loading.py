@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tellapart.data.reading.columns import ColumnNames
+from tellapart.deployment.manifest import MANIFEST_FILE
 from tellapart.deployment.onnx_scoring import is_exported, load_exported
 from tellapart.encoders.loading import load_classifier
 from tellapart.encoders.precision import default_device
@@ -77,18 +78,26 @@ def trained_columns(folder: str | Path) -> ColumnNames | None:
 
 
 def _decision_file(folder: str | Path) -> Path | None:
-    files = (Path(folder) / DECISION_FILE, Path(folder) / "model" / DECISION_FILE)
-    return next((file for file in files if file.is_file()), None)
+    file = _model_folder(Path(folder)) / DECISION_FILE
+    return file if file.is_file() else None
+
+
+def _model_folder(folder: Path) -> Path:
+    """Returns the folder of the model's files: `model` for a run folder, unless files of a model lie beside it."""
+    names = (MANIFEST_FILE, TFIDF_CONFIG, "config.json")
+    inner = folder / "model"
+    held = any((folder / name).is_file() for name in names)
+    return inner if not held and inner.is_dir() else folder
 
 
 def _load(folder: Path) -> Fitted:
     if is_exported(folder):
         exported = load_exported(folder)
         return Fitted(exported, labels_of(exported.model))
-    for candidate in (folder, folder / "model"):
-        if (candidate / TFIDF_CONFIG).is_file():
-            tfidf = TfidfClassifier.load(candidate)
-            return Fitted(tfidf, tfidf.labels)
+    place = _model_folder(folder)
+    if (place / TFIDF_CONFIG).is_file():
+        tfidf = TfidfClassifier.load(place)
+        return Fitted(tfidf, tfidf.labels)
     model, tokenizer = load_classifier(folder)
     model.to(default_device())
     max_length = min(tokenizer.model_max_length, position_limit(model.config))

@@ -18,7 +18,7 @@ from tellapart.errors import RecipeError
 from tellapart.evaluation.metrics import METRICS, metric_label, probabilities
 from tellapart.evaluation.task import task_metrics
 from tellapart.fitting.decisions import decide
-from tellapart.fitting.fit import Announce, fit
+from tellapart.fitting.fit import Announce, fit, with_training_rows
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.refit import without_refit
 from tellapart.fitting.resolve import resolve
@@ -114,6 +114,7 @@ def fit_merged(
     The members have the same rows, the same initial weights and the same initial classifier; a seed each decides row
     order and dropout. `soup` is the mean of their weights (uniform soup), `distil` a further training from the same
     start, in one stage, on the mean of the members' probabilities of the training rows in place of the labels.
+    Without labelled rows these are the label texts, see `with_training_rows`.
 
     Args:
         recipe: The run; the seeds of the members count up from its `seed`.
@@ -141,6 +142,9 @@ def fit_merged(
             "distillation needs probabilities of classes, but the labels are numeric targets",
             "use --merge soup",
         )
+    if merge == "distil":
+        resolve(_distilling(run.recipe), data)  # refuses before anything is trained
+    rows = with_training_rows(run).data.train
     # Thresholds and a temperature belong to the merged model.
     plain = run.recipe.model_copy(update={"decision": DecisionRecipe()})
     options: dict[str, Any] = {
@@ -164,7 +168,7 @@ def fit_merged(
         if merge == "soup":
             soup.add(member.model)
         else:
-            chances.append(probabilities(member.labels, member.scores(data.train)))
+            chances.append(probabilities(member.labels, member.scores(rows)))
     assert resolved is not None
     kept = resolved.model_copy(update={"decision": run.recipe.decision})
     if merge == "soup":

@@ -11,6 +11,7 @@ from tellapart.data.learnable import check_learnable
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.errors import RecipeError, UserError
 from tellapart.fitting.decisions import check_decision
+from tellapart.fitting.loading import check_model
 from tellapart.fitting.objectives import build_objective
 from tellapart.fitting.refit import check_refit, decided_refit
 from tellapart.fitting.rows import resolve_method, with_label_texts
@@ -78,6 +79,27 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
         _check_tfidf(recipe)
         return ResolvedRun(recipe.model_copy(update={"stages": recipe.stages[-1:]}), data, ())
     return ResolvedRun(_with_random_start(recipe), data, objectives)
+
+
+def check_start(recipe: Recipe, data: TextData) -> ResolvedRun:
+    """Checks, before an earlier run is deleted, that a recipe fits the data and that its encoders are there.
+
+    Args:
+        recipe: As for `resolve`.
+        data: The splits.
+
+    Returns:
+        The resolved run.
+
+    Raises:
+        UserError: As of `resolve`.
+        ModelError: There is no encoder of this name.
+    """
+    run = resolve(recipe, data)
+    for name in (run.recipe.encoder.name, run.recipe.encoder.second):
+        if name not in (None, "tfidf", *FROM_SCRATCH):
+            check_model(name)
+    return run
 
 
 def _with_random_start(recipe: Recipe) -> Recipe:

@@ -27,7 +27,8 @@ from tellapart.fitting.fingerprints import (
     check_resumed,
     model_contents,
 )
-from tellapart.fitting.folder import CHECKPOINTS, claimed
+from tellapart.fitting.folder import CHECKPOINTS, claim_folder, claimed
+from tellapart.fitting.loading import check_model
 from tellapart.fitting.trainer_options import check_trainer_options, trainer_options
 from tellapart.inspection.drawing import new_figure, save_png, svg
 from tellapart.inspection.figures import curves_figure
@@ -36,7 +37,7 @@ from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.checkpoints import has_position, last_checkpoint
 from tellapart.pretraining.corpus import ShardedSequences, stamped
 from tellapart.pretraining.masked_statistics import MaskedStatistics, masked_statistics, sampled_rows
-from tellapart.pretraining.recipe import PretrainRecipe
+from tellapart.pretraining.recipe import NEW, PretrainRecipe
 from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
 from tellapart.pretraining.texts import TextSource, open_texts
 from tellapart.pretraining.trainer import PretrainingTrainer
@@ -127,10 +128,14 @@ def pretrain(
         raise RecipeError("no texts were given", "give a file or a folder as the first argument")
     connect()  # before one of them reads all texts: the others do not wait for long
     check_trainer_options(recipe.trainer, transformers.TrainingArguments, _OWN_ARGUMENTS)
-    with claimed(
-        output, resume=resume, overwrite=overwrite, inputs=(recipe.texts, recipe.encoder, recipe.generator)
-    ) as folder:
-        source = stamped(open_texts(recipe.texts, text=recipe.text), folder / CORPUS)
+    inputs = (recipe.texts, recipe.encoder, recipe.generator)
+    with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs, emptied=False) as folder:
+        source = open_texts(recipe.texts, text=recipe.text)
+        if overwrite:
+            _check_models(recipe)
+        if is_main_process():
+            claim_folder(folder, resume=resume, overwrite=overwrite)
+        source = stamped(source, folder / CORPUS)
         if is_main_process():
             check_resumed(folder, _fingerprint(recipe, source), resume=resume, recipe=recipe)
         if resume and (metrics := read_kept(folder / "metrics.json")) is not None:
@@ -155,6 +160,13 @@ def pretrain(
         if is_main_process():
             metrics = _finish(prepared, trainer, folder, seconds, quiet=quiet)
         return PretrainResult(folder, metrics, prepared.recipe, prepared.notes)
+
+
+def _check_models(recipe: PretrainRecipe) -> None:
+    """Checks, before an earlier run is deleted, that the encoder and the generator are there."""
+    for name in (recipe.encoder, recipe.generator):
+        if name not in (None, NEW):
+            check_model(name)
 
 
 def _check_order(checkpoint: str | None, corpus: ShardedSequences, folder: Path) -> None:

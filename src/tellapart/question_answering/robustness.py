@@ -10,7 +10,7 @@ import numpy as np
 
 from tellapart.errors import RecipeError, did_you_mean
 from tellapart.evaluation.robustness import ATTACKS, Answers, Attack, Robustness, compare_answers
-from tellapart.fitting.folder import claimed
+from tellapart.fitting.folder import claim_folder, claimed
 from tellapart.question_answering.attacks import attacked_examples
 from tellapart.question_answering.metrics import exact_match, qa_metrics
 from tellapart.question_answering.runs import answer, load_qa_model
@@ -70,7 +70,7 @@ def qa_robustness(
         texts = [f"{row.question} ⏎ {row.context}" for row in rows]
         return Answers(texts, list(given.values()), np.array(correct), qa_metrics(rows, given))
 
-    with claimed(output, overwrite=overwrite, inputs=(model, source)) as folder:
+    with claimed(output, overwrite=overwrite, inputs=(model, source), emptied=False) as folder:
         result = compare_answers(
             answers(examples),
             answers(attacked.examples),
@@ -82,5 +82,6 @@ def qa_robustness(
             model=str(model),
             source=source_name(source),
         )
+        claim_folder(folder, resume=None, overwrite=overwrite)
         write_robustness(folder, result)
         return result

@@ -11,7 +11,7 @@ from tellapart.data.reading.tables import write_table
 from tellapart.evaluation.audit import Audit, suspects_table
 from tellapart.files import write_json
 from tellapart.fitting.audit import audit_data
-from tellapart.fitting.folder import claimed
+from tellapart.fitting.folder import claim_folder, claimed
 from tellapart.inspection.audit_page import write_audit_page
 from tellapart.runs.check import read_checked
 
@@ -72,8 +72,9 @@ def audit(
         max_length=max_length,
         seed=seed,
     )
-    with claimed(output, overwrite=overwrite, inputs=(source, recipe.encoder.name)) as folder:
+    with claimed(output, overwrite=overwrite, inputs=(source, recipe.encoder.name), emptied=False) as folder:
         vectors = folder / "vectors"
+        shutil.rmtree(vectors, ignore_errors=True)  # of a process that was killed
         try:
             result = audit_data(
                 data,
@@ -85,6 +86,7 @@ def audit(
             )
         finally:
             shutil.rmtree(vectors, ignore_errors=True)
+        claim_folder(folder, resume=None, overwrite=overwrite)
         write_table(suspects_table(result), folder / "suspects.csv")
         write_audit_page(folder / "audit.html", result)
         write_json(folder / "audit.json", result.to_dict())

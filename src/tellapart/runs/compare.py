@@ -22,7 +22,7 @@ from tellapart.fitting.folder import claimed, inputs_of
 from tellapart.fitting.nearest import add_nearest
 from tellapart.fitting.paired_rows import PairedRows
 from tellapart.fitting.refit import refit_note
-from tellapart.fitting.resolve import resolve
+from tellapart.fitting.resolve import check_start, resolve
 from tellapart.fitting.rows import resolve_method
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.tracking import check_tracker
@@ -102,8 +102,9 @@ def compare(
         or main_metric(data.labels, is_ranking(data.labels, data.train))
     )
     resolved = {}
+    prepared = check_start if overwrite and place.on is None else resolve  # a cluster has encoders of its own
     for method, its_recipe in recipes.items():  # refuses what cannot run, before anything is trained
-        run = resolve(its_recipe, rows.of(its_recipe, recipe.seed))
+        run = prepared(its_recipe, rows.of(its_recipe, recipe.seed))
         find_metric(run.data.labels, metric, is_ranking(run.data.labels, run.data.train))
         resolved[method] = run.recipe
     uneven = refit_note(resolved)

@@ -14,7 +14,7 @@ from tellapart.data.reading.columns import ColumnNames, find_model_columns
 from tellapart.data.reading.streams import first_examples, open_rows
 from tellapart.data.reading.tables import file_format
 from tellapart.errors import DataError, TellapartWarning
-from tellapart.fitting.folder import claimed
+from tellapart.fitting.folder import claim_folder, claimed
 from tellapart.fitting.loading import load_fitted, trained_columns
 from tellapart.inspection.word_effects import AttributionName, WordEffects, word_effects
 from tellapart.inspection.word_files import is_explanation_file, write_explanation
@@ -82,17 +82,15 @@ def explain(
         split = _rows(texts)
     fitted = load_fitted(model)
     other = None if other_model is None else load_fitted(other_model)
-    in_folder = output is not None and not is_explanation_file(output)
-    inputs = (model, other_model, file)
-    claim = (
-        claimed(output, overwrite=overwrite, inputs=inputs)
-        if output and in_folder
-        else contextlib.nullcontext()
-    )
-    with claim, rows_bar(len(split), quiet=quiet or len(split) == 1) as progress:
+    claim: contextlib.AbstractContextManager[Path | None] = contextlib.nullcontext()
+    if output is not None and not is_explanation_file(output):
+        claim = claimed(output, overwrite=overwrite, inputs=(model, other_model, file), emptied=False)
+    with claim as folder, rows_bar(len(split), quiet=quiet or len(split) == 1) as progress:
         effects = word_effects(
             fitted, split, other, against=against, label=label, attribution=attribution, progress=progress
         )
+        if folder is not None:
+            claim_folder(folder, resume=None, overwrite=overwrite)
         if output is not None:
             write_explanation(output, effects, str(model), "" if other_model is None else str(other_model))
     return effects

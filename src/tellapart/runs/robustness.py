@@ -19,7 +19,7 @@ from tellapart.evaluation.synonym_swaps import SynonymSwaps, label_words
 from tellapart.evaluation.task import task_metrics
 from tellapart.files import write_json
 from tellapart.fitting.fitted import Fitted
-from tellapart.fitting.folder import claimed
+from tellapart.fitting.folder import claim_folder, claimed
 from tellapart.fitting.loading import load_fitted
 from tellapart.inspection.robustness_page import write_robustness_report
 from tellapart.runs.evaluate import read_labelled
@@ -81,7 +81,7 @@ def robustness(
     split = read_labelled(source, fitted, names, announce)
     protected = {*label_words(fitted.labels.names), *protect}
     swap = SynonymSwaps(WordNet(wordnet), share=share, seed=seed, protected=protected)
-    with claimed(output, overwrite=overwrite, inputs=(model, source)) as folder:
+    with claimed(output, overwrite=overwrite, inputs=(model, source), emptied=False) as folder:
         result = _swap_synonyms(
             fitted,
             split,
@@ -91,6 +91,7 @@ def robustness(
             model=str(model),
             source=source_name(source),
         )
+        claim_folder(folder, resume=None, overwrite=overwrite)
         write_robustness(folder, result)
         return result
 

@@ -18,9 +18,10 @@ from tellapart.fitting.decisions import decision_metrics
 from tellapart.fitting.environment import connect, environment, is_main_process, process_count
 from tellapart.fitting.fingerprints import check_resumed, recipe_fingerprint
 from tellapart.fitting.fit import Announce, fit
-from tellapart.fitting.folder import CHECKPOINTS, claimed, inputs_of, write_run
+from tellapart.fitting.folder import CHECKPOINTS, claim_folder, claimed, inputs_of, write_run
 from tellapart.fitting.merging import Merge, check_merge, fit_merged
 from tellapart.fitting.refit import trained_rows
+from tellapart.fitting.resolve import check_start
 from tellapart.fitting.rows import load_data
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.tracking import TRACKING, Tracker, check_tracker, log_run, tracked
@@ -88,16 +89,18 @@ def train(
     check_tracker(track)
     check_merge(recipe, trials, merge)
     connect()
-    with claimed(
-        output, resume=resume, overwrite=overwrite, inputs=(recipe_file, *inputs_of(recipe))
-    ) as folder:
+    inputs = (recipe_file, *inputs_of(recipe))
+    with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs, emptied=False) as folder:
         data = load_data(recipe)
+        if overwrite:
+            check_start(recipe, data)
         if is_main_process():
             merged = {} if merge is None else {"merge": merge, "trials": trials}
             processes = process_count() if process_count() > 1 else None
             fingerprint = recipe_fingerprint(
                 "train", recipe, data.fingerprints, processes=processes, **merged
             )
+            claim_folder(folder, resume=resume, overwrite=overwrite)
             check_resumed(folder, fingerprint, resume=resume, recipe=recipe)
         if resume and (metrics := read_kept(folder / "metrics.json")) is not None:
             return RunResult(folder, metrics, recipe, ("the run was finished already",))

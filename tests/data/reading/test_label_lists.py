@@ -159,3 +159,42 @@ def test_texts_that_are_no_lists_stay_classes(labels):
     data = read_data({"text": TEXTS, "label": labels * 2})
     assert data.train.labels == labels * 2
     assert not data.labels.multi_label
+
+
+@pytest.mark.parametrize("multi_label", [None, True])
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        ('["a", null]', "a missing label"),
+        ("['a', None]", "a missing label"),
+        ('["a", NaN]', "a missing label"),
+        ('["a", ["b"]]', "a list"),
+        ('[{"name": "a"}]', "an object"),
+    ],
+)
+def test_a_list_with_something_that_is_no_label_is_refused_and_names_the_row(cell, found, multi_label):
+    rows = {"text": TEXTS, "labels": ['["a"]', '["b"]', cell, "[]"]}
+    with pytest.raises(
+        DataError, match=f'the list in row 3 of the column "labels" of the train rows has {found}: write'
+    ):
+        read_data(rows, multi_label=multi_label)
+
+
+def test_a_long_written_list_has_no_missing_label_either():
+    long = '["a", null, "' + "b" * 10_000 + '"]'
+    with pytest.raises(DataError, match=r"the list in row 2 of .* has a missing label"):
+        read_data({"text": TEXTS, "labels": ['["a"]', long, '["b"]', "[]"]}, multi_label=True)
+
+
+def test_a_separator_that_no_cell_contains_is_a_note():
+    rows = {"text": TEXTS, "labels": ["a,b", "a", "b", "c"]}
+    wrong = read_data(rows, label_delimiter=";")
+    note = 'No cell of the column "labels" contains the separator ";": each row has one label.'
+    assert note in wrong.notes
+    assert note not in read_data(rows, label_delimiter=",").notes
+    test = {"text": TEXTS, "labels": ["a", "b"] * 2}
+    assert not any(
+        "separator" in one for one in read_data({"train": rows, "test": test}, label_delimiter=",").notes
+    )
+    lists = {"text": TEXTS, "labels": [["a"], ["b"], ["a", "b"], []]}
+    assert not any("separator" in one for one in read_data(lists, label_delimiter=";").notes)

@@ -285,6 +285,20 @@ def test_several_labels_in_a_line_of_fasttext_are_a_list(tmp_path: Path) -> None
     assert data.train.labels == [["a", "b"], ["b"]]
 
 
+def test_lines_of_one_label_in_another_split_are_lists_where_the_training_rows_have_several(
+    tmp_path: Path,
+) -> None:
+    written(tmp_path, "train.txt", "__label__a __label__b both\n__label__b one\n__label__a other\n")
+    written(tmp_path, "test.txt", "__label__b one\n__label__a none\n")
+    data = read_data(str(tmp_path))
+    assert data.train.labels == [["a", "b"], ["b"], ["a"]]
+    assert data.test is not None
+    assert data.test.labels == [["b"], ["a"]]
+    single = written(tmp_path, "single.txt", "__label__a one\n__label__b other\n")
+    assert read_data(str(single), multi_label=True).train.labels == [["a"], ["b"]]
+    assert read_data(str(single)).train.labels == ["a", "b"]
+
+
 def test_a_line_of_fasttext_without_a_label_is_named(tmp_path: Path) -> None:
     assert "line 2 of" in refusal(written(tmp_path, "a.txt", "__label__a one\ntwo\n"))
     with pytest.raises(DataError, match="unknown"):

@@ -16,6 +16,7 @@ PREFIX = "__label__"
 SUFFIXES = (".txt", ".ft", ".train", ".valid", ".test")
 """Suffixes of files that are read so if their first line that is not blank begins with `PREFIX`."""
 
+_ONE_LABEL = {b"tellapart": b"one label"}  # metadata of a column
 _LABEL = re.compile(rf"(?<!\S){PREFIX}(\S+)\s?")
 _BEGINNING = 1 << 16
 
@@ -31,7 +32,7 @@ def is_fasttext(path: Path) -> bool:
 def read_fasttext(path: Path) -> pa.Table:
     """Reads a file as the columns `text` and `label`; blank lines are skipped.
 
-    `label` holds lists if any line has several labels.
+    `label` holds lists if any line has several labels; else it is marked for `has_one_label`.
 
     Raises:
         DataError: A line has no label; the message names the line.
@@ -52,4 +53,11 @@ def read_fasttext(path: Path) -> pa.Table:
             labels.append(found)
     if any(len(found) > 1 for found in labels):
         return pa.table({"text": texts, "label": pa.array(labels, pa.list_(pa.string()))})
-    return pa.table({"text": texts, "label": [name for (name,) in labels]})
+    single = pa.field("label", pa.string(), metadata=_ONE_LABEL)
+    schema = pa.schema([pa.field("text", pa.string()), single])
+    return pa.table([texts, [name for (name,) in labels]], schema=schema)
+
+
+def has_one_label(field: pa.Field) -> bool:
+    """Whether each cell of a column is one label of a fastText file: in a multi-label task, a list of one label."""
+    return (field.metadata or {}).items() >= _ONE_LABEL.items()

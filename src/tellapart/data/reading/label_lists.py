@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from tellapart.data.reading.columns import ColumnNames, match_column, written_name
 from tellapart.data.reading.features import class_names
 from tellapart.data.reading.types import is_list, is_string, plain_column
+from tellapart.data.reading.values import refuse_non_labels
 from tellapart.errors import DataError
 
 _LONGEST_CELL = 10_000  # characters of a written list: beyond, parsing it may take the memory of the process
@@ -104,7 +105,11 @@ def _is_named(table: pa.Table, label: str, where: str) -> bool:
 
 
 def _lists(table: pa.Table, label: str, where: str) -> list[list[Any] | None] | None:
-    """Returns the lists of a column of numbers or of written lists; None for other columns."""
+    """Returns the lists of a column of numbers or of written lists; None for other columns.
+
+    Raises:
+        DataError: All texts are lists, and one holds something that is no label.
+    """
     column = plain_column(table, label, where)
     if is_list(column.type):
         kind = column.type.value_type
@@ -116,11 +121,20 @@ def _lists(table: pa.Table, label: str, where: str) -> list[list[Any] | None] | 
     if not any(cells) or any(cell and (cell[0], cell[-1]) != ("[", "]") for cell in cells):
         return None
     lists = [_parsed(cell) if cell else [] for cell in cells]
-    return None if any(items is None for items in lists) else lists
+    if any(items is None for items in lists):
+        return None
+    for row, items in enumerate(lists, start=1):
+        refuse_non_labels(
+            items or [],
+            row,
+            f'the column "{label}" of {where}',
+            ", or set data.multi_label=false for one class",
+        )
+    return lists
 
 
 def _parsed(cell: str) -> list[Any] | None:
-    """Parses a JSON or Python list of texts, numbers or truth values; None if it is none."""
+    """Parses a JSON or Python list; None if it is none."""
     if len(cell) > _LONGEST_CELL or re.search(r"""['"]\s+['"]""", cell):  # as NumPy prints them: 'a' 'b'
         return None
     for parse in (json.loads, ast.literal_eval):
@@ -128,7 +142,7 @@ def _parsed(cell: str) -> list[Any] | None:
             items = parse(cell)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-        return items if all(isinstance(item, str | int | float) for item in items) else None
+        return items
     return None
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tellapart.data.benchmarks.base import BenchmarkSet
 from tellapart.data.benchmarks.registry import local_folder, named_tables, registered
@@ -21,6 +22,7 @@ from tellapart.data.reading.hub import hub_tables
 from tellapart.data.reading.label_lists import named_lists, one_label_column
 from tellapart.data.reading.sources import SPLIT_NAMES, as_table, folder_tables, split_tables
 from tellapart.data.reading.tables import file_format, read_table
+from tellapart.data.reading.types import is_string, plain_column
 from tellapart.data.reading.values import fractional_numbers, has_label_lists, is_unlabelled, read_examples
 from tellapart.errors import DataError, did_you_mean
 from tellapart.files import user_path
@@ -128,6 +130,8 @@ def read_task(
             where=where,
         )
     notes += _empty_texts(splits)
+    if lists and delimiter is not None:
+        notes += _unused_delimiter(found.tables.values(), str(columns.label), delimiter)
     outside: dict[str, TextSplit] = {}
     if names.out_of_scope is not None:
         splits, outside = without_label(splits, names.out_of_scope)
@@ -304,6 +308,15 @@ def _refuse_fractions(table: pa.Table, label: str, where: str) -> None:
 def _empty_texts(splits: Mapping[str, TextSplit]) -> list[str]:
     empty = {name: sum(not text.strip() for text in split.texts) for name, split in splits.items()}
     return [f"{count} text(s) of {name} are empty." for name, count in empty.items() if count]
+
+
+def _unused_delimiter(tables: Iterable[pa.Table], label: str, delimiter: str) -> list[str]:
+    named = [(table, written_name(table.schema, label)) for table in tables]
+    columns = [plain_column(table, name, "the data") for table, name in named if name is not None]
+    cells = [column for column in columns if is_string(column.type)]
+    if not cells or any(pc.any(pc.match_substring(column, delimiter)).as_py() for column in cells):
+        return []
+    return [f'No cell of the column "{label}" contains the separator "{delimiter}": each row has one label.']
 
 
 def _label_counts(split: TextSplit) -> Counter[str]:

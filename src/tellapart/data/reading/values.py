@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from tellapart.data.examples import LARGEST_TARGET, TextSplit, too_large_target
 from tellapart.data.reading.columns import Columns, written_columns, written_name
+from tellapart.data.reading.fasttext import has_one_label
 from tellapart.data.reading.features import class_names
 from tellapart.data.reading.jsontext import parse_json
 from tellapart.data.reading.textfiles import kind_of
@@ -272,6 +273,8 @@ def _label_lists(table: pa.Table, name: str, delimiter: str | None, where: str) 
             f"{what} holds {column.type} values, not lists of labels", "write lists, or give a delimiter"
         )
     cells = column.fill_null("").to_pylist()
+    if delimiter is None and has_one_label(table.schema.field(name)):
+        return [[label] for label in cells]
     if delimiter is None:
         return [_from_json(cell, row, what) for row, cell in enumerate(cells, start=1)]
     return [_distinct(part.strip() for part in cell.split(delimiter)) for cell in cells]
@@ -287,7 +290,29 @@ def _from_json(cell: str, row: int, what: str) -> list[str]:
             f"{what} holds no JSON list in row {row}",
             'write lists such as ["a", "b"], or give the separator of the labels with --label-delimiter',
         )
+    refuse_non_labels(items, row, what)
     return _distinct(item.strip() if isinstance(item, str) else json.dumps(item) for item in items)
+
+
+def refuse_non_labels(items: Iterable[object], row: int, what: str, remedy: str = "") -> None:
+    """Refuses a list of labels with an item that is missing, a list or an object.
+
+    Args:
+        items: The list.
+        row: Its row, from 1.
+        what: The column in messages.
+        remedy: Ends the remedy.
+
+    Raises:
+        DataError: It has such an item.
+    """
+    for item in items:
+        missing = item is None or item != item
+        if missing or not isinstance(item, str | int | float):
+            raise DataError(
+                f"the list in row {row} of {what} has {'a missing label' if missing else kind_of(item)}",
+                f"write labels as texts or numbers{remedy}",
+            )
 
 
 def _distinct(names: Iterable[str | None]) -> list[str]:
