@@ -73,10 +73,8 @@ def predict(
     """
     given = ColumnNames(text, text_pair)
     if writes_parts(file, output):
-        from tellapart.scoring.parts import (
-            PartsRequest,
-            predict_parts,
-        )  # its folders need more than scoring does
+        # Imported here: its folders need more than scoring does.
+        from tellapart.scoring.parts import PartsRequest, predict_parts
 
         most = ROWS_PER_PART if rows_per_part is None else rows_per_part
         asked = PartsRequest(model, file, output, given, prefix, margin, top_k, precision, most)

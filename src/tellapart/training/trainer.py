@@ -320,8 +320,7 @@ class Trainer(transformers.Trainer):
         optimizer = super().create_optimizer(model)
         if self._trimmed is not None:
             follow_weight_decay(optimizer, self._trimmed)
-        rate = self.args.head_learning_rate
-        if rate is not None:
+        if (rate := self.args.head_learning_rate) is not None:
             set_head_rate(optimizer, self.classifier.base_model.parameters(), rate)
         return optimizer
 
