@@ -71,9 +71,9 @@ def draw_rows(path: Path) -> None:
 
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     axes = figure.subplots(1, 2)
-    for axis, key, scale, label in (
-        (axes[0], "cpu_seconds", 1, "seconds of processor time"),
-        (axes[1], "peak_bytes", 2**30, "peak memory (GiB)"),
+    for axis, key, scale, label, base in (
+        (axes[0], "cpu_seconds", 1, "seconds of processor time", 10),
+        (axes[1], "peak_bytes", 2**30, "peak memory (GiB)", 2),
     ):
         for part, words in _COMMANDS.items():
             runs = [run for run in _result()["runs"] if run["part"] == part and key in run]
@@ -87,7 +87,7 @@ def draw_rows(path: Path) -> None:
                 label=words.replace("`", ""),
             )
         axis.set_xscale("log")
-        axis.set_yscale("log")
+        axis.set_yscale("log", base=base)
         axis.set_xlabel("rows")
         axis.set_ylabel(label)
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

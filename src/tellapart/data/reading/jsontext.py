@@ -129,7 +129,8 @@ def _check_values(written: str, line: int, path: Path) -> None:
         try:
             value, place = _DECODER.raw_decode(written, place)
         except json.JSONDecodeError as error:
-            at = line + written.count("\n", counted, min(error.pos, len(written.rstrip())))
+            # What is missing before the first character of a line is missing at the end of the one before.
+            at = line + written.count("\n", place, max(place, len(written[: error.pos].rstrip())))
             raise DataError(
                 f"line {at} of {path} is not JSON ({error.msg})", "write one object per line"
             ) from None
