@@ -42,8 +42,9 @@ def rows_page() -> str:
             "memory, with about 250 MiB for Python and its libraries, 500 MiB with PyTorch.",
             f"![Processor time and peak memory over the number of rows]({ROWS_FIGURE.name})",
             markdown_table([header, *map(_row, result["runs"])]),
-            "`predict` reads, scores and writes in blocks, so that its memory does not grow. `train` and `check` "
-            "hold all rows in memory: they split them, and look for equal texts.",
+            "`predict` reads, scores and writes in blocks: its memory stays the same from 64 MiB of text on, below "
+            "which a file is read at once. `train` and `check` hold all rows in memory: they split them, and look "
+            "for equal texts.",
             f"Measured once, on a machine with other work (load {min(loads):.0f} to {max(loads):.0f} on 2 cores): "
             "the processor time says more than the seconds.",
             "```bash\nOMP_NUM_THREADS=1 python benchmarks/rows.py\n```",
