@@ -33,13 +33,12 @@ def classes_page() -> str:
             "its resident memory, with about 400 MiB for Python and its libraries. A full matrix of the confusions "
             "of 20,000 classes would alone take 3,052 MiB.",
             markdown_table([header, *(_row(run) for run in runs)]),
-            f"Measured once (rounds: {result['rounds']}), on a machine with much other work (load {min(loads):.0f} "
-            f"to {max(loads):.0f} on 2 cores): the processor time says more than the seconds.",
-            "What is not in the table, or given up, was not measured: the time on that machine did not suffice.",
+            f"Measured once, with one thread, beside one other process (load {min(loads):.0f} to {max(loads):.0f} on "
+            "2 cores). What is not in the table was not measured.",
             "`tfidf` trains one SVM per class on all texts, so that its time grows with classes × texts, here with "
             "the square of the classes. With more than 1,000 classes its terms are limited, see "
             "[many classes](../how-to/many-classes.md).",
-            "```bash\npython benchmarks/classes.py\n```",
+            "```bash\nOMP_NUM_THREADS=1 python benchmarks/classes.py\n```",
             f"{environment_sentence(result['environment'])} JSON: `benchmarks/results/classes.json`.",
         ]
     )
