@@ -1,4 +1,4 @@
-"""Where the time of a comparison goes: training steps, evaluations, and what is around them.
+"""Processor time of a comparison: training steps, evaluations, and the overhead of all else.
 
     OMP_NUM_THREADS=1 python benchmarks/comparison_overhead.py
     OMP_NUM_THREADS=1 python benchmarks/comparison_overhead.py --data banking77 --few-shot 5 --trials 1

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from classes_pages import cost_cells
 from evidence import RESULTS, ROOT
 from speed_pages import digest
 from tellapart.inspection.page import markdown_table
@@ -33,13 +34,13 @@ def rows_page() -> str:
     """Returns the page as Markdown."""
     result = _result()
     loads = [run["load"] for run in result["runs"] if "load" in run]
-    header = ["command", "rows", "seconds", "of processor time", "rows per second of it", "peak MiB"]
+    header = ["command", "rows", "seconds", "of processor time", "peak MiB", "rows per processor second"]
     return "\n\n".join(
         [
             f"# {TITLE}",
             "Short synthetic texts of seven words and eight classes in one CSV file. Each line is one command in a "
             "process of its own with one thread, from the file to the files that it writes; the peak is its resident "
-            "memory, with about 250 MiB for Python and its libraries, 500 MiB with PyTorch.",
+            "memory, Python and its libraries included.",
             f"![Processor time and peak memory over the number of rows]({ROWS_FIGURE.name})",
             markdown_table([header, *map(_row, result["runs"])]),
             "`predict` reads, scores and writes in blocks: its memory stays the same from 64 MiB of text on, below "
@@ -54,16 +55,8 @@ def rows_page() -> str:
 
 
 def _row(run: Mapping[str, Any]) -> list[str]:
-    start = [_COMMANDS[run["part"]], f"{run['rows']:,}"]
-    if "given_up_after" in run:
-        return [*start, f"given up after {run['given_up_after']:,}", "", "", ""]
-    return [
-        *start,
-        f"{run['seconds']:,.0f}",
-        f"{run['cpu_seconds']:,.1f}",
-        f"{run['rows'] / run['cpu_seconds']:,.0f}",
-        f"{run['peak_bytes'] / 2**20:,.0f}",
-    ]
+    speed = f"{run['rows'] / run['cpu_seconds']:,.0f}" if "cpu_seconds" in run else ""
+    return [_COMMANDS[run["part"]], f"{run['rows']:,}", *cost_cells(run), speed]
 
 
 def draw_rows(path: Path) -> None:

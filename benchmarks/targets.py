@@ -310,8 +310,8 @@ TARGETS = (
         unit="%",
     ),
     Target(
-        "what surrounds training steps and evaluations in a comparison of 5 methods, TREC, 20 per class",
-        "the processor time of these",
+        "overhead of a comparison of 5 methods, TREC, 20 per class",
+        "its training steps and evaluations",
         0.15,
         "comparison_overhead-trec6.json",
         _overhead,

@@ -22,7 +22,7 @@ from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.fitting.heads import fit_tfidf, start_at_frequencies
 from tellapart.fitting.models import input_length, load_model, windows_in_use
-from tellapart.fitting.refit import Lesson, fit_once, fit_twice, selects_nothing
+from tellapart.fitting.refit import FitArguments, fit_once, fit_twice, selects_nothing
 from tellapart.fitting.resolve import ResolvedRun, resolve
 from tellapart.fitting.self_training import Pretrainer, self_train
 from tellapart.fitting.stages import (
@@ -108,9 +108,9 @@ def fit(
             validated=validated,
         )
     if recipe.data.validation_in_training:
-        lesson = Lesson(recipe, data, targets, weights, label_texts=run.data)
+        arguments = FitArguments(recipe, data, targets, weights, prepared=run.data)
         refit = fit_once if not validated and selects_nothing(recipe) else fit_twice
-        return refit(lesson, Path(folder), again)
+        return refit(arguments, Path(folder), again)
     weights = _row_weights(run.data.train, weights)
     if recipe.encoder.name == "tfidf":
         show_phase(f"training tfidf, seed {recipe.seed}", quiet=quiet)

@@ -92,59 +92,60 @@ def with_validation_rows(data: TextData) -> TextData:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What a classifier is trained on.
+class FitArguments:
+    """The arguments of one training.
 
     Args:
         recipe: The run.
         data: The splits that `fit` gets.
         targets: Target probabilities of the training rows (N, K), in place of their labels; or None.
         weights: Weights of the training rows (N,); None if all are 1.
-        label_texts: The splits in which label texts are the training rows, if `data` has none; else None.
+        prepared: The splits as `resolve` prepared them, in which label texts are the training rows if `data` has
+            none; None if they are `data`.
     """
 
     recipe: Recipe
     data: TextData
     targets: np.ndarray | None = None
     weights: np.ndarray | None = None
-    label_texts: TextData | None = None
+    prepared: TextData | None = None
 
     @property
     def rows(self) -> TextData:
         """The splits with the rows that are trained on."""
-        return self.data if self.label_texts is None else self.label_texts
+        return self.data if self.prepared is None else self.prepared
 
-    def taught(self, train: Train, folder: Path, **options: Any) -> Fitted:
+    def fitted_by(self, train: Train, folder: Path, **options: Any) -> Fitted:
         """Trains the classifier, without the validation rows where `validation_in_training` is not set."""
         return train(self.recipe, self.data, folder, targets=self.targets, weights=self.weights, **options)
 
-    def with_validation_rows(self, recipe: Recipe) -> Lesson:
-        """Returns the lesson with the validation rows behind the training rows, and another recipe."""
+    def with_validation_rows(self, recipe: Recipe) -> FitArguments:
+        """Returns them with the validation rows behind the training rows, and another recipe."""
         rows, targets, weights = self.rows, self.targets, self.weights
         assert rows.validation is not None
         if targets is not None:
             targets = np.concatenate([targets, certain_targets(rows.validation, rows.labels)])
         if weights is not None:
             weights = np.append(weights, np.ones(len(rows.validation)))
-        return Lesson(recipe, with_validation_rows(rows), targets, weights)
+        return FitArguments(recipe, with_validation_rows(rows), targets, weights)
 
 
-def fit_twice(lesson: Lesson, folder: Path, train: Train) -> Fitted:
+def fit_twice(arguments: FitArguments, folder: Path, train: Train) -> Fitted:
     """Trains, then trains again from the start with the validation rows among the training rows.
 
     Args:
-        lesson: The recipe and the rows.
+        arguments: The recipe and the rows.
         folder: For checkpoints.
         train: `fit` with its other options.
     """
-    return second_training(first_training(lesson, folder, train), lesson, folder, train)
+    return second_training(first_training(arguments, folder, train), arguments, folder, train)
 
 
-def first_training(lesson: Lesson, folder: Path, train: Train) -> Fitted:
+def first_training(arguments: FitArguments, folder: Path, train: Train) -> Fitted:
     """Trains without the validation rows, and keeps the logits of these. The arguments are those of `fit_twice`."""
-    rows = lesson.rows
+    rows = arguments.rows
     assert rows.validation is not None
-    first = replace(lesson, recipe=without_refit(lesson.recipe)).taught(train, folder)
+    first = replace(arguments, recipe=without_refit(arguments.recipe)).fitted_by(train, folder)
     outside = rows.out_of_scope.get("validation")
     return replace(
         first,
@@ -153,14 +154,14 @@ def first_training(lesson: Lesson, folder: Path, train: Train) -> Fitted:
     )
 
 
-def second_training(first: Fitted, lesson: Lesson, folder: Path, train: Train) -> Fitted:
+def second_training(first: Fitted, arguments: FitArguments, folder: Path, train: Train) -> Fitted:
     """Trains again as `first_training` decided, with the validation rows; the arguments are those of `fit_twice`."""
     assert first.recipe is not None
-    again = lesson.with_validation_rows(refit_recipe(first.recipe))
+    again = arguments.with_validation_rows(refit_recipe(first.recipe))
     with part_of_run("refit with the validation rows"):
-        second = again.taught(train, folder / "refit", until=first.shares)
-    first = replace(first, recipe=first.recipe.model_copy(update={"data": lesson.recipe.data}))
-    return refitted(first, second, lesson.rows)
+        second = again.fitted_by(train, folder / "refit", until=first.shares)
+    first = replace(first, recipe=first.recipe.model_copy(update={"data": arguments.recipe.data}))
+    return refitted(first, second, arguments.rows)
 
 
 def selects_nothing(recipe: Recipe) -> bool:
@@ -171,26 +172,26 @@ def selects_nothing(recipe: Recipe) -> bool:
     return weights and recipe.decision == DecisionRecipe()
 
 
-def fit_once(lesson: Lesson, folder: Path, train: Train) -> Fitted:
+def fit_once(arguments: FitArguments, folder: Path, train: Train) -> Fitted:
     """Trains on the training and validation rows at once: the second training of `fit_twice` without the first.
 
     The model is the same if the first training selects nothing; nothing is known of the validation rows.
 
     Args:
-        lesson: The rows, and a recipe for which `selects_nothing` holds.
+        arguments: The rows, and a recipe for which `selects_nothing` holds.
         folder: For checkpoints.
         train: `fit` with its other options.
     """
-    recipe = lesson.recipe
+    recipe = arguments.recipe
     scratch = recipe.encoder.name in FROM_SCRATCH
     stages = [
         stage.model_copy(
-            update={"epochs": decided_epochs(stage, len(lesson.rows.train), from_scratch=scratch)}
+            update={"epochs": decided_epochs(stage, len(arguments.rows.train), from_scratch=scratch)}
         )
         for stage in recipe.stages
     ]
     decided = refit_recipe(recipe.model_copy(update={"stages": stages}))
-    fitted = lesson.with_validation_rows(decided).taught(train, folder / "refit", until=())
+    fitted = arguments.with_validation_rows(decided).fitted_by(train, folder / "refit", until=())
     assert fitted.recipe is not None
     return replace(fitted, recipe=fitted.recipe.model_copy(update={"data": recipe.data}))
 

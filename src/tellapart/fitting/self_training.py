@@ -23,7 +23,7 @@ from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.propagation import certain_targets, propagated_logits
 from tellapart.fitting.pseudo_labels import PseudoLabels, pseudo_labelled
 from tellapart.fitting.refit import (
-    Lesson,
+    FitArguments,
     first_training,
     second_training,
     selects_nothing,
@@ -190,21 +190,21 @@ def self_train(
     if not settings.rounds:
         report["rounds"], fitted = [], train(recipe, data, place)
     elif not recipe.data.validation_in_training:
-        lesson, report["rounds"] = rounds(recipe, folder)
+        arguments, report["rounds"] = rounds(recipe, folder)
         with part_of_run(_LAST):
-            fitted = lesson.taught(train, place, validated=False)
+            fitted = arguments.fitted_by(train, place, validated=False)
     else:
         first = None
         if validated or not selects_nothing(recipe):
-            lesson, report["rounds_before_refit"] = rounds(without_refit(recipe), folder)
+            arguments, report["rounds_before_refit"] = rounds(without_refit(recipe), folder)
             with part_of_run(_LAST):
-                first = first_training(lesson, place, train)
-        lesson, report["rounds"] = rounds(recipe, folder / "refit")
+                first = first_training(arguments, place, train)
+        arguments, report["rounds"] = rounds(recipe, folder / "refit")
         with part_of_run(_LAST):
             if first is None:
-                fitted = lesson.taught(train, place, validated=False)
+                fitted = arguments.fitted_by(train, place, validated=False)
             else:
-                fitted = second_training(first, lesson, place, train)
+                fitted = second_training(first, arguments, place, train)
     assert fitted.recipe is not None
     return replace(
         fitted,
@@ -216,15 +216,15 @@ def self_train(
 
 def _rounds(
     recipe: Recipe, folder: Path, *, data: TextData, train: Training, resume: bool, resumable: bool
-) -> tuple[Lesson, list[dict[str, Any]]]:
+) -> tuple[FitArguments, list[dict[str, Any]]]:
     """Trains the teachers of all rounds; returns what the last student is to learn, and a report of each round."""
-    lesson, reports = Lesson(recipe, data), []
+    arguments, reports = FitArguments(recipe, data), []
     for number in range(recipe.self_training.rounds):
         place = folder / f"round-{number}"
         scored = _read(place) if resume else None
         if scored is None:
             with part_of_run(f"self-training, teacher {number + 1} of {recipe.self_training.rounds}"):
-                scored = _scored(lesson.taught(train, place, validated=False), data)
+                scored = _scored(arguments.fitted_by(train, place, validated=False), data)
             if resumable:
                 _keep(scored, place)
                 scored = _read(place) or scored  # of the main process: all select the same texts
@@ -232,16 +232,16 @@ def _rounds(
                 shutil.rmtree(place, ignore_errors=True)
         pseudo = _selected(scored, recipe, data)
         reports.append(pseudo.report)
-        lesson = _lesson(recipe, data, pseudo)
-    return lesson, reports
+        arguments = _student_arguments(recipe, data, pseudo)
+    return arguments, reports
 
 
-def _lesson(recipe: Recipe, data: TextData, pseudo: PseudoLabels) -> Lesson:
+def _student_arguments(recipe: Recipe, data: TextData, pseudo: PseudoLabels) -> FitArguments:
     """The labelled rows, then the selected texts."""
     settings, weights = recipe.self_training, None
     if settings.weight != 1.0:
         weights = np.repeat([1.0, settings.weight], [len(data.train), len(pseudo.split)])
-    return Lesson(
+    return FitArguments(
         _student_recipe(recipe),
         replace(data, train=data.train.joined(pseudo.split)),
         _targets(data, pseudo) if settings.soft and recipe.encoder.name != "tfidf" else None,

@@ -158,7 +158,7 @@ def _answered(content: dict[str, Any]) -> Response:
 
 
 def _is_large(answers: Sequence[dict[str, Any]]) -> bool:
-    """Whether writing answers as JSON would keep other requests waiting for milliseconds."""
+    """Whether answers are so many that they are serialised in another thread, beside other requests."""
     return len(answers) + sum(len(answer.get("top", ())) for answer in answers) > _LARGE
 
 

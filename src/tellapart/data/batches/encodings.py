@@ -12,7 +12,7 @@ from tellapart.data.examples import TextSplit
 
 
 def is_plain_fast(tokenizer: Any) -> bool:
-    """Whether the tokenizers library alone gives the ids of a tokeniser, so that `encodings` can be used."""
+    """Whether a tokeniser has the ids of the tokenizers library unchanged, as `encodings` needs."""
     kind = type(tokenizer)
     return (
         isinstance(tokenizer, PreTrainedTokenizerFast)

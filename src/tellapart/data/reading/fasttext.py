@@ -59,5 +59,5 @@ def read_fasttext(path: Path) -> pa.Table:
 
 
 def has_one_label(field: pa.Field) -> bool:
-    """Whether each cell of a column is one label of a fastText file: in a multi-label task, a list of one label."""
+    """Whether a column holds the labels of a fastText file with one label in each line."""
     return (field.metadata or {}).items() >= _ONE_LABEL.items()

@@ -113,7 +113,7 @@ def line_blocks(path: Path, block_bytes: int) -> Iterator[bytes]:
 
 
 def _is_uncertain(block: bytes) -> bool:
-    # Counting is ten times faster than the search, and enough for most files.
+    # Counting is faster than the search, and enough for most files.
     closed = block.count(b"}\n") + block.count(b"}\r\n")
     if closed < block.count(b"\n") and _OPEN_END.search(block):
         return True

@@ -12,7 +12,7 @@ from tellapart.data.reading.types import check_names
 from tellapart.errors import DataError
 
 BATCH_ROWS = 128
-"""Rows that are decompressed at once, before their size is known; fewer would take twice the time."""
+"""Rows that are decompressed at once, before their size is known."""
 
 BOMB_BYTES, BOMB_RATIO = 1 << 30, 1000
 """A file that expands to more than this many bytes (1 GiB), and to more than this many times its size, is refused."""
