@@ -17,6 +17,7 @@ from active_learning_pages import TITLE as ACTIVE_LEARNING
 from active_learning_pages import active_learning_page
 from audit_pages import TITLE as AUDIT
 from audit_pages import audit_page
+from choices_pages import choices_section
 from classes_pages import TITLE as CLASSES
 from classes_pages import classes_page
 from cluster_pages import TITLE as CLUSTER
@@ -237,6 +238,7 @@ def defaults_page() -> str:
         + " and ".join(sorted({cell["processor"] for cell in result["cells"]}))
         + f"; the last cells used torch {result['environment']['torch']} and transformers "
         f"{result['environment']['transformers']}. JSON: `benchmarks/results/defaults.json`.",
+        *choices_section(),
         *threads_section(),
     ]
     return "\n\n".join(parts)

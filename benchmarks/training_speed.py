@@ -6,10 +6,11 @@
     python benchmarks/training_speed.py --data r8 --rows 1024 --pairs 5 --arms stock,tellapart,slow-dropout
 
 Arms: `stock` is `transformers.Trainer` with its defaults (rows in random order, padded to the batch's longest, the
-model's own pooler, float32); `tellapart` is `tellapart.Trainer` with the defaults of `tellapart train`; the others
-disable one optimisation. Every arm starts from the same encoder, uses the same rows and batch size and is evaluated
-on the same test rows. Only the training loop is timed. Results go to benchmarks/results/training_speed-<data>.json
-after every pair; `--resume` adds pairs to existing ones.
+model's own pooler, float32); `expert` is the same with bf16 and batches of similar length; `tellapart` is
+`tellapart.Trainer` with the defaults of `tellapart train`; the others disable one optimisation. Every arm starts from
+the same encoder, uses the same rows and batch size and is evaluated on the same test rows. Only the training loop is
+timed. Results go to benchmarks/results/training_speed-<data>.json after every pair; `--resume` adds pairs
+to existing ones.
 """
 
 from __future__ import annotations
@@ -71,35 +72,41 @@ def padding_share(dataset: TokenisedDataset, batches: Iterable[Sequence[int]]) -
     return 1 - real / total
 
 
-def stock(task: Task, device: str, seed: int) -> tuple[float, float]:
-    """`transformers.Trainer` as in its documentation."""
-    transformers.set_seed(seed)
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(
-        resolve_encoder(task.encoder), num_labels=len(task.labels)
-    )
-    assert task.train.labels is not None
-    rows = datasets.Dataset.from_dict(
-        {"text": task.train.texts, "label": task.labels.encode(task.train.labels)}
-    )
-    rows = rows.map(
-        lambda batch: task.tokenizer(batch["text"], truncation=True, max_length=task.max_length), batched=True
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = transformers.Trainer(
-            model,
-            transformers.TrainingArguments(
-                output_dir=folder,
-                per_device_train_batch_size=task.batch_size,
-                num_train_epochs=1,
-                save_strategy="no",
-                use_cpu=device == "cpu",
-                disable_tqdm=True,
-                seed=seed,
-            ),
-            train_dataset=rows,
-            processing_class=task.tokenizer,
+def stock(**options: Any) -> Callable[[Task, str, int], tuple[float, float]]:
+    """`transformers.Trainer` as in its documentation, with further options."""
+
+    def arm(task: Task, device: str, seed: int) -> tuple[float, float]:
+        transformers.set_seed(seed)
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+            resolve_encoder(task.encoder), num_labels=len(task.labels)
         )
-        return _timed(trainer), task.accuracy(model)
+        assert task.train.labels is not None
+        rows = datasets.Dataset.from_dict(
+            {"text": task.train.texts, "label": task.labels.encode(task.train.labels)}
+        )
+        rows = rows.map(
+            lambda batch: task.tokenizer(batch["text"], truncation=True, max_length=task.max_length),
+            batched=True,
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = transformers.Trainer(
+                model,
+                transformers.TrainingArguments(
+                    output_dir=folder,
+                    per_device_train_batch_size=task.batch_size,
+                    num_train_epochs=1,
+                    save_strategy="no",
+                    use_cpu=device == "cpu",
+                    disable_tqdm=True,
+                    seed=seed,
+                    **options,
+                ),
+                train_dataset=rows,
+                processing_class=task.tokenizer,
+            )
+            return _timed(trainer), task.accuracy(model)
+
+    return arm
 
 
 def ours(**changes: Any) -> Callable[[Task, str, int], tuple[float, float]]:
@@ -132,7 +139,8 @@ def ours(**changes: Any) -> Callable[[Task, str, int], tuple[float, float]]:
 
 
 ARMS: dict[str, Callable[[Task, str, int], tuple[float, float]]] = {
-    "stock": stock,
+    "stock": stock(),
+    "expert": stock(bf16=True, train_sampling_strategy="group_by_length"),
     "tellapart": ours(),
     "slow-dropout": ours(fast_dropout=False),
     "random-order": ours(bucket_window=1),
@@ -146,6 +154,14 @@ def _timed(trainer: transformers.Trainer) -> float:
     start = now(device)
     trainer.train()
     return now(device) - start
+
+
+def ratios_to(measured: dict[str, list[dict[str, float]]], other: str) -> list[float]:
+    """Seconds of another arm divided by ours, for each pair."""
+    return [
+        theirs["seconds"] / own["seconds"]
+        for theirs, own in zip(measured[other], measured["tellapart"], strict=True)
+    ]
 
 
 def padding(rows: TokenisedDataset, batch_size: int) -> dict[str, float]:
@@ -201,10 +217,8 @@ def main() -> None:
                 f"pair {pair}: {arm:>13} {len(train) / seconds:8.1f} texts/s, accuracy {accuracy:.4f}",
                 flush=True,
             )
-        ratios = [
-            first["seconds"] / own["seconds"]
-            for first, own in zip(measured[arms[0]], measured["tellapart"], strict=True)
-        ]
+        ratios = ratios_to(measured, arms[0])
+        others = {arm: statistics.median(ratios_to(measured, arm)) for arm in arms[1:] if arm != "tellapart"}
         result = {
             "command": command | {"pairs": len(ratios)},
             "environment": environment(),
@@ -213,6 +227,7 @@ def main() -> None:
             "arms": measured,
             "ratios": ratios,
             "median_ratio": statistics.median(ratios),
+            "median_ratios_of_others": others,
         }
         write(target, result)
         print(f"tellapart against {arms[0]}: {statistics.median(ratios):.2f}x (median of {len(ratios)})")
