@@ -452,6 +452,32 @@ def test_a_folder_in_use_is_refused_and_overwriting_leaves_what_is_not_of_the_ta
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            {"columns": ["tickets"], "encoders": {"bert": "./gone"}},
+            "probe on tickets .* no model folder at ./gone",
+        ),
+        ({"columns": ["tickets"], "settings": ["data.source=gone.csv"]}, "there is no file gone.csv"),
+        ({"columns": ["missing"]}, "svm on missing cannot be run, because there is no file"),
+    ],
+)
+def test_overwriting_keeps_results_that_cannot_be_computed_again(table, tmp_path, options, message):
+    run(table, tmp_path / "out", columns=["tickets"], trials=1)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=message):
+        run(table, tmp_path / "out", overwrite=True, **options)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_overwriting_goes_on_beside_cells_that_never_ran(table, tmp_path):
+    for overwrite in (False, True):
+        result = run(table, tmp_path / "out", rows=["svm"], trials=1, overwrite=overwrite)
+        assert "there is no file" in figures(result, "missing", "svm").missing[0]
+        assert set(figures(result, "tickets", "svm").scores) == {0}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
         ({"rows": ["prob"]}, 'did you mean "probe"'),
         ({"columns": ["ticket"]}, 'did you mean "tickets"'),
         ({"encoders": {"brt": "x"}}, 'did you mean "bert"'),

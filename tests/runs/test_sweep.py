@@ -14,6 +14,7 @@ from tellapart.fitting import sweep_trials
 from tellapart.fitting.fit import fit
 from tellapart.fitting.pruning import PruningCallback
 from tellapart.fitting.rows import load_data
+from tellapart.fitting.sweep_start import baseline_recipe
 from tellapart.recipes import load_recipe, method_recipe, with_values
 from tellapart.runs import sweep as module
 from tellapart.runs.sweep import sweep
@@ -246,7 +247,7 @@ def test_a_full_disk_is_no_fault_of_the_values(frozen, tmp_path, pretended):
     ],
 )
 def test_the_baseline_is_cross_entropy_unless_asked_otherwise(recipe, method, asked, expected):
-    made = module._baseline_recipe(method_recipe(method, recipe), asked)
+    made = baseline_recipe(method_recipe(method, recipe), asked)
     assert (made and made.method) == expected
 
 
@@ -260,11 +261,11 @@ def test_the_baseline_shares_the_schedule_and_the_main_loss_but_nothing_of_the_m
             "encoder.pooling=cls",
         ],
     )
-    made = module._baseline_recipe(searched, None)
+    made = baseline_recipe(searched, None)
     assert made.stages[0].objective.model_dump(exclude_defaults=True) == {"label_smoothing": 0.1}
     assert (made.stages[0].epochs, made.encoder, made.data) == (3, searched.encoder, searched.data)
     for method in ("frozen", "tfidf"):
-        made = module._baseline_recipe(method_recipe(method, recipe), None)
+        made = baseline_recipe(method_recipe(method, recipe), None)
         assert (made.stages[0].learns, made.stages[0].epochs) == ("all", recipe.stages[0].epochs)
         assert made.encoder.name != "tfidf"
 

@@ -44,6 +44,7 @@ from tellapart.fitting.pruning import STEPS_A_SEED, PruningCallback, report
 from tellapart.fitting.rows import resolve_method
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.study import OpenTrial, SweepStudy, import_optuna, open_study
+from tellapart.fitting.sweep_start import baseline_recipe, check_sweep
 from tellapart.fitting.sweep_trials import (
     SweepRows,
     SweepScores,
@@ -56,7 +57,7 @@ from tellapart.fitting.tracking import TRACKING, check_tracker
 from tellapart.fitting.trial_tasks import Failure, check_none_failed, lost_task
 from tellapart.inspection.report import write_sweep_report
 from tellapart.inspection.sweep_figure import save_sweep_plot
-from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
+from tellapart.recipes import Recipe
 from tellapart.recipes.spaces import SearchSpace, parse_spaces, with_parameters
 from tellapart.training.progress import RunsBar
 
@@ -64,11 +65,7 @@ if TYPE_CHECKING:
     import optuna
 
 AT_ONCE = "Trials run in other processes: none is stopped early."
-BASELINE = "cross-entropy"
 CONFIDENCE = 0.95
-# Keys that belong to the method; the rest, the schedule, is shared with the baseline.
-_OF_THE_METHOD = ("objective", "learns", "solver", "perturbation", "perturbation_size")
-_OF_THE_MAIN_LOSS = ("class_weight", "label_smoothing", "focal_gamma")
 
 
 def sweep(
@@ -133,10 +130,12 @@ def sweep(
             raise RecipeError(f"there cannot be {number} {name}", f"use --{name} 1 or more")
     recipe = resolve_method(recipe)
     searched = parse_spaces(recipe, spaces)
-    baseline_recipe = _baseline_recipe(recipe, baseline)
+    compared = baseline_recipe(recipe, baseline)
     import_optuna()
     rows = SweepRows(recipe)
-    fingerprint = _fingerprint(recipe, baseline_recipe, rows, searched, seeds, prune)
+    fingerprint = _fingerprint(recipe, compared, rows, searched, seeds, prune)
+    if overwrite:
+        check_sweep(recipe, compared, searched, rows, encoders=place.on is None)  # a cluster has its own
     inputs = (recipe_file, *inputs_of(recipe))
     with (
         place.engine() as engine,
@@ -156,10 +155,10 @@ def sweep(
             folder / "study.db", greater_is_better=runs.metric.greater_is_better, prune=prune
         ) as study:
             search = SweepStudy(study, searched, trials, recipe.seed)
-            with runs.bar(search, baseline_recipe, quiet) as bar:
+            with runs.bar(search, compared, quiet) as bar:
                 if engine.isolated:
-                    runs.elsewhere(engine, search, baseline_recipe, bar)
-                held_against = None if baseline_recipe is None else runs.baseline(baseline_recipe, study, bar)
+                    runs.elsewhere(engine, search, compared, bar)
+                held_against = None if compared is None else runs.baseline(compared, study, bar)
                 for trial in search.open_trials():
                     runs.trial(trial, search, bar)
             search.check_any_complete()
@@ -369,25 +368,6 @@ class _Runs:
             bar.finish(f"baseline {recipe.method}", len(self.seeds))
         shutil.rmtree(checkpoints, ignore_errors=True)
         check_none_failed(failures, runs)
-
-
-def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
-    """The baseline with the recipe's data, encoder, schedule and options of the main loss; None for no baseline."""
-    usual = BASELINE if resolve_method(Recipe(data=recipe.data)).method == BASELINE else REGRESSION_METHOD
-    if method == "none" or (method is None and recipe.method == usual):
-        return None
-    content = recipe.model_dump(exclude_unset=True)
-    first = (content.get("stages") or [{}])[0]
-    schedule = {key: value for key, value in first.items() if key not in _OF_THE_METHOD}
-    encoder = dict(content.get("encoder", {}))
-    if recipe.encoder.name == "tfidf":
-        del encoder["name"]  # other methods need an encoder: the default one
-    shared = validated(content | {"encoder": encoder, "stages": [schedule]})
-    options = first.get("objective", {})
-    return with_parameters(
-        resolve_method(method_recipe(method or usual, shared)),
-        {f"stages.0.objective.{key}": options[key] for key in _OF_THE_MAIN_LOSS if key in options},
-    )
 
 
 def _write(folder: Path, result: SweepResult, recipe: Recipe) -> None:
