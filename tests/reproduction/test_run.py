@@ -10,7 +10,7 @@ from tellapart.errors import OutputError, RecipeError, TellapartWarning, UserErr
 from tellapart.execution.places import Place
 from tellapart.recipes import Recipe, with_values
 from tellapart.reproduction import cells as cells_module
-from tellapart.reproduction.cells import CellResult
+from tellapart.reproduction.cells import CellResult, run_cell, table_cells
 from tellapart.reproduction.figures import Reproduction
 from tellapart.reproduction.measures import classification as module
 from tellapart.reproduction.pages import reproduction_markdown
@@ -434,6 +434,18 @@ def test_a_machine_that_does_not_see_the_folder_says_so_in_its_cells(table, tmp_
     monkeypatch.setattr(cells_module, "LOCK", ".of-another-disk")
     result = run(table, tmp_path / "other", rows=["svm"], columns=["tickets"])
     assert "use an --output that all nodes share" in figures(result, "tickets", "svm").missing[0]
+
+
+def test_an_encoder_that_is_a_folder_of_another_machine_fails_its_cells(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "mlm").mkdir(parents=True)
+    asked = request(
+        table, rows=["svm", "probe"], columns=["tickets"], encoders={"bert": "runs/mlm"}, trials=1
+    )
+    cells = {cell.row: cell for cell in table_cells(asked, tmp_path / "out", quiet=True)}
+    assert [cells[row].model_folders for row in ("svm", "probe")] == [(), ("runs/mlm",)]
+    (tmp_path / "runs" / "mlm").rmdir()
+    assert "has no folder runs/mlm, in which" in run_cell(cells["probe"]).error
 
 
 def test_a_folder_in_use_is_refused_and_overwriting_leaves_what_is_not_of_the_table(table, tmp_path):

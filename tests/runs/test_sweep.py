@@ -409,6 +409,7 @@ def test_trials_elsewhere_have_the_scores_of_trials_here(pretended, elsewhere, f
     begun = elsewhere(slots=2)
     there = sweep(frozen, GRID, tmp_path / "there", seeds=2, quiet=True)
     assert len(begun) == 5  # the baseline, and four trials over both seeds
+    assert {task.folders for (task,) in begun} == {(frozen.encoder.name,)}
     assert sorted(_table(there), key=lambda row: row[1][RATE]) == [
         (position, *rest[1:]) for position, rest in zip(_numbers(there), _by_value(here), strict=True)
     ]

@@ -54,7 +54,7 @@ from tellapart.fitting.sweep_trials import (
     seed_score,
 )
 from tellapart.fitting.tracking import TRACKING, check_tracker
-from tellapart.fitting.trial_tasks import Failure, check_none_failed, lost_task
+from tellapart.fitting.trial_tasks import Failure, check_none_failed, encoder_folders, lost_task
 from tellapart.inspection.report import write_sweep_report
 from tellapart.inspection.sweep_figure import save_sweep_plot
 from tellapart.recipes import Recipe
@@ -339,6 +339,7 @@ class _Runs:
                 metric=self.rows.metric,
                 folder=self.folder.resolve() if engine.shares_files else None,
                 directory=str(Path.cwd()),
+                folders=encoder_folders(recipe),
                 pretrainer=self.options["pretrainer"],
                 track=self.track,
             )
