@@ -7,9 +7,16 @@ import pytest
 import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-from tellapart.errors import DataError, ModelError, RecipeError, UserError
+from tellapart.errors import DataError, ModelError, RecipeError, TellapartError, UserError
+from tellapart.question_answering import runs as module
 from tellapart.question_answering.metrics import qa_metrics
-from tellapart.question_answering.runs import evaluate_qa, load_qa_model, predict_qa, train_qa
+from tellapart.question_answering.runs import (
+    evaluate_qa,
+    load_qa_encoder,
+    load_qa_model,
+    predict_qa,
+    train_qa,
+)
 from tellapart.question_answering.squad import read_squad
 from tellapart.question_answering.trainer import token_logits
 from tellapart.question_answering.windows import qa_windows
@@ -101,4 +108,18 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(squad_file, tiny
         train_qa(squad_file, tmp_path / "run", encoder=tiny_encoder, max_length=128, quiet=True)
     with pytest.raises(DataError, match="there is no file"):
         train_qa(tmp_path / "no.json", tmp_path / "run", encoder=tiny_encoder)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_diverged_run_does_not_pass_for_trained(squad_file, tiny_encoder, tmp_path, monkeypatch):
+    """Also one that is too short to log its loss before its end."""
+
+    def broken(encoder):
+        model, tokenizer = load_qa_encoder(encoder)
+        torch.nn.init.constant_(model.qa_outputs.weight, float("nan"))
+        return model, tokenizer
+
+    monkeypatch.setattr(module, "load_qa_encoder", broken)
+    with pytest.raises(TellapartError, match=r"the loss is nan at step 2: lower the learning rate\."):
+        train_qa(squad_file, tmp_path / "run", encoder=tiny_encoder, epochs=0.1, **QUICK)
     assert not (tmp_path / "run").exists()

@@ -132,6 +132,7 @@ def train_qa(
         DataError: A file cannot be read, or has no usable training question.
         ModelError: The encoder cannot be used.
         RecipeError: The windows are too long for the encoder.
+        TellapartError: The loss is no longer finite.
         UserError: The folder is in use.
     """
     examples = [example for example in read_squad(source, split="train") if _well_placed(example)]
@@ -175,9 +176,13 @@ def train_qa(
         trainer = QATrainer(model, arguments, windows, callbacks=callbacks)
         trainer.remove_callback(PrinterCallback)
         start = time.perf_counter()
-        trainer.train()
+        try:
+            trainer.train()
+        finally:
+            shutil.rmtree(
+                folder / CHECKPOINTS, ignore_errors=True
+            )  # the Trainer creates it but writes nothing
         seconds = time.perf_counter() - start
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # the Trainer creates it but writes nothing
         with replacing(folder / "model") as temporary, without_reports():
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
