@@ -404,6 +404,19 @@ def test_progress_is_a_line_a_trial_on_standard_error_and_nothing_when_quiet(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_values_that_are_drawn_again_count_on_the_bar(frozen, tmp_path, pretended, elsewhere, capsys, there):
+    if there:
+        elsewhere()
+    options = {"seeds": 2, "baseline": "none", "prune": False}
+    for trials in (2, 9):  # more trials than values, which are known only when the sweep goes on
+        result = sweep(frozen, [f"{RATE}=1..3:1"], tmp_path, trials=trials, resume=trials == 9, **options)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "/18 " in line]
+    assert [line.split()[0] for line in lines] == [f"{done}/18" for done in range(6, 19, 2)]
+    again = [line for line in lines if "values drawn again: stages.0.regularisation=" in line]
+    assert len(again) == 9 - len(result.trials) >= 6
+
+
 def test_trials_elsewhere_have_the_scores_of_trials_here(pretended, elsewhere, frozen, tmp_path):
     here = sweep(frozen, GRID, tmp_path / "here", seeds=2, prune=False, quiet=True)
     begun = elsewhere(slots=2)

@@ -159,7 +159,7 @@ def sweep(
                 if engine.isolated:
                     runs.elsewhere(engine, search, compared, bar)
                 held_against = None if compared is None else runs.baseline(compared, study, bar)
-                for trial in search.open_trials():
+                for trial in search.open_trials(repeated=lambda values: runs.repeat(values, bar)):
                     runs.trial(trial, search, bar)
             search.check_any_complete()
             found = search.results(CONFIDENCE, rows.metric)
@@ -274,10 +274,13 @@ class _Runs:
         told = f"failed: {error}" if error else self.metric.display(search.complete(trial, scores, seconds))
         self._show(trial, told, search, bar)
 
+    def repeat(self, parameters: dict[str, Any], bar: RunsBar) -> None:
+        """Counts values that are drawn again and not run again."""
+        bar.finish(f"values drawn again: {_listed(parameters)}", len(self.seeds))
+
     def _show(self, trial: OpenTrial, outcome: str, search: SweepStudy, bar: RunsBar) -> None:
-        values = ", ".join(f"{path}={value_text(value)}" for path, value in trial.parameters.items())
         number = f"trial {trial.number + 1} of at most {search.trials}"
-        bar.finish(f"{number}: {values}: {outcome}", len(self.seeds))
+        bar.finish(f"{number}: {_listed(trial.parameters)}: {outcome}", len(self.seeds))
 
     def _score_seeds(self, trial: OpenTrial, scores: dict[int, float]) -> None:
         """Fills in the score of each seed; raises TrialPruned if the trial should stop."""
@@ -325,7 +328,7 @@ class _Runs:
         def left() -> Iterator[tuple[OpenTrial | None, Recipe]]:
             if baseline is not None and len(self._scored_seeds(search.study)) < len(self.seeds):
                 yield None, baseline
-            for trial in search.open_trials(at_once=True):
+            for trial in search.open_trials(at_once=True, repeated=lambda values: self.repeat(values, bar)):
                 try:
                     yield trial, with_parameters(self.recipe, trial.parameters)
                 except RecipeError as error:
@@ -369,6 +372,10 @@ class _Runs:
             bar.finish(f"baseline {recipe.method}", len(self.seeds))
         shutil.rmtree(checkpoints, ignore_errors=True)
         check_none_failed(failures, runs)
+
+
+def _listed(parameters: dict[str, Any]) -> str:
+    return ", ".join(f"{path}={value_text(value)}" for path, value in parameters.items())
 
 
 def _write(folder: Path, result: SweepResult, recipe: Recipe) -> None:
