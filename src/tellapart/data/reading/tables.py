@@ -18,6 +18,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from tellapart.data.reading.fasttext import is_fasttext, read_fasttext
+from tellapart.data.reading.integers import exact_types, written_numbers
 from tellapart.data.reading.jsontext import MOST_NESTING, check_json_lines, is_deep, parse_json
 from tellapart.data.reading.parquet import read_parquet
 from tellapart.data.reading.textfiles import explain, find_dialect, kind_of
@@ -219,9 +220,14 @@ def _check_width(columns: int, path: Path) -> None:
 def _read_json_lines(path: Path) -> pa.Table:
     check_json_lines(path, BLOCK_BYTES)
     table = _parse_json_file(path)
-    as_written = schema_as_written(table.schema)
+    exact = exact_types(path, table.schema, BLOCK_BYTES)
+    as_written = schema_as_written(table.schema, exact.unsigned)
     # pyarrow parses strings such as "2024-01-01" as dates: then the file is read again with an explicit schema
-    return table if as_written == table.schema else _parse_json_file(path, as_written)
+    if as_written != table.schema:
+        table = _parse_json_file(path, as_written)
+    for name, column in written_numbers(path, exact.texts, BLOCK_BYTES).items():
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    return table
 
 
 def _parse_json_file(path: Path, schema: pa.Schema | None = None) -> pa.Table:
@@ -238,9 +244,10 @@ def parse_json_lines(stream: Any, schema: pa.Schema | None = None) -> pa.Table:
     )
 
 
-def schema_as_written(schema: pa.Schema) -> pa.Schema:
-    """Returns an inferred schema with strings in place of timestamps."""
-    return pa.schema([field.with_type(_without_dates(field.type)) for field in schema])
+def schema_as_written(schema: pa.Schema, types: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
+    """Returns an inferred schema with strings in place of timestamps, and with the types of some columns replaced."""
+    known = types or {}
+    return pa.schema([field.with_type(known.get(field.name, _without_dates(field.type))) for field in schema])
 
 
 def _without_dates(kind: pa.DataType) -> pa.DataType:
