@@ -166,6 +166,11 @@ def test_integers_of_json_lines_are_never_rounded(
     assert table.column_names == ["text", "id"]
 
 
+def test_the_first_integer_that_json_cannot_hold_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.json", f'[{{"id": 5}}, {{"id": {2**63}}}]')
+    assert "has an integer that 64 bits with a sign do not hold, the first in row 2" in refusal(path)
+
+
 def test_a_label_is_the_integer_that_is_written_beside_a_fraction(tmp_path: Path) -> None:
     path = written(tmp_path, "a.jsonl", '{"t": "a", "y": 9007199254740993}\n{"t": "b", "y": 1.5}\n')
     rows = read_examples(read_table(path), Columns("t", label="y", question_id="y"))

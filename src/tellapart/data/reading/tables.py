@@ -308,7 +308,7 @@ def _array(values: Any, name: str, where: str) -> pa.Array | pa.ChunkedArray:
     except OverflowError as error:
         big = (row for row, value in enumerate(values, start=1) if _is_big(value))
         raise DataError(
-            f"{column} has an integer that 64 bits do not hold, the first in row {next(big, 1)}",
+            f"{column} has an integer that 64 bits with a sign do not hold, the first in row {next(big, 1)}",
             "write such numbers as texts",
         ) from error
     except (pa.ArrowException, TypeError, ValueError) as error:
@@ -333,9 +333,9 @@ def _refuse_deep(values: Sequence[Any], column: str) -> None:
 
 
 def _is_big(value: Any) -> bool:
-    """Whether a value is, or a list of values has, an integer beyond 64 bits."""
+    """Whether a value is, or a list of values has, an integer beyond 64 bits with a sign."""
     items = value if isinstance(value, list | tuple) else [value]
-    return any(isinstance(item, int) and not -(2**63) <= item < 2**64 for item in items)
+    return any(isinstance(item, int) and not -(2**63) <= item < 2**63 for item in items)
 
 
 def _as_cells(table: pa.Table) -> pa.Table:
