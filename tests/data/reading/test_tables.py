@@ -150,20 +150,24 @@ def test_json_lines_under_the_name_of_json_are_read(tmp_path: Path) -> None:
     [
         (["9007199254740993", "1.50", "null", "2e3"], ["9007199254740993", "1.50", None, "2e3"]),
         (["-9223372036854775809", "7"], ["-9223372036854775809", "7"]),
-        (["[9007199254740993, 2]", "[1.5]", "[]"], [["9007199254740993", "2"], ["1.5"], []]),
+        (["[2, 9007199254740993]", "[1.5]", "[]"], [["2", "9007199254740993"], ["1.5"], []]),
+        (["[9007199254740993]", "null", "[1.5 , 2]"], [["9007199254740993"], None, ["1.5", "2"]]),
+        (["[[9007199254740993]]", "[[1.5]]"], [[[9007199254740992.0]], [[1.5]]]),
         (["18446744073709551615", "3", "null"], [18446744073709551615, 3, None]),
         (["9007199254740992", "1.5"], [9007199254740992.0, 1.5]),
         (["-9007199254740993", "null"], [-9007199254740993, None]),
         (["0.12345678901234567", "1"], [0.12345678901234567, 1.0]),
     ],
 )
+@pytest.mark.parametrize("name", ["id", "n°", 'a"b'])
 def test_integers_of_json_lines_are_never_rounded(
-    tmp_path: Path, numbers: list[str], read: list[object]
+    tmp_path: Path, numbers: list[str], read: list[object], name: str
 ) -> None:
-    lines = [f'{{"text": "pay 1234567890123456 now", "id": {number}}}\n' for number in numbers]
+    key = json.dumps(name)
+    lines = [f'{{"text": "pay 1234567890123456 now", {key} : {number}}}\n' for number in numbers]
     table = read_table(written(tmp_path, "a.jsonl", "".join(lines)))
-    assert table["id"].to_pylist() == read
-    assert table.column_names == ["text", "id"]
+    assert table[name].to_pylist() == read
+    assert table.column_names == ["text", name]
 
 
 def test_the_first_integer_that_json_cannot_hold_is_named(tmp_path: Path) -> None:
