@@ -123,3 +123,18 @@ def test_a_diverged_run_does_not_pass_for_trained(squad_file, tiny_encoder, tmp_
     with pytest.raises(TellapartError, match=r"the loss is nan at step 2: lower the learning rate\."):
         train_qa(squad_file, tmp_path / "run", encoder=tiny_encoder, epochs=0.1, **QUICK)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        ({"batch_size": 0}, "the batch size cannot be 0"),
+        ({"epochs": -1.0}, "the number of epochs cannot be -1:"),
+        ({"learning_rate": float("nan")}, "the learning rate cannot be nan"),
+    ],
+)
+def test_a_number_that_cannot_be_costs_no_earlier_run(squad_file, tiny_encoder, tmp_path, number, message):
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(RecipeError, match=message):
+        train_qa(squad_file, tmp_path, encoder=tiny_encoder, overwrite=True, **{**QUICK, **number})
+    assert (tmp_path / "metrics.json").exists()
