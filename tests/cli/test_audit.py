@@ -9,6 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from tellapart.data.reading.tables import read_table
+from tellapart.runs import check as module
 
 
 def write(path, rows, header=("text", "label")):
@@ -33,6 +34,13 @@ def swapped_file(tickets, tmp_path_factory):
 def deep(tiny_encoder):
     """The options of an audit; the folder to write comes next."""
     return ("--deep", "--encoder", tiny_encoder, "--max-length", 24, "--output")
+
+
+def test_the_rows_of_an_audit_are_read_once(tellapart, ticket_file, deep, tmp_path, monkeypatch):
+    calls, real = [], module.read_task
+    monkeypatch.setattr(module, "read_task", lambda *a, **k: calls.append(a) or real(*a, **k))
+    assert tellapart("check", ticket_file, *deep, tmp_path / "audit", "--quiet").code == 0
+    assert len(calls) == 1
 
 
 def test_an_audit_finds_swapped_labels_and_relabel_puts_them_right(

@@ -6,6 +6,10 @@ import shutil
 
 import pytest
 
+_VECTORS = ("--set", "encoder.embeddings=missing.vec")
+_ABSTAIN_BY = ("--set", "decision.abstain_by=margin")
+_SEARCH = ("--method", "frozen", "--over", "stages.0.regularisation=1,2", "--quiet")
+
 
 @pytest.fixture
 def folder(trained, ticket_file, tmp_path):
@@ -44,6 +48,21 @@ def test_files_that_a_command_reads_are_kept(tellapart, folder, ticket_file, wor
         (("train", "{data}", "--encoder", "./missing"), "there is no model folder at ./missing"),
         (("train", "{data}", "--method", "tfidf", "--few-shot", "0"), "there are no labelled training rows"),
         (("compare", "{data}", "--methods", "tfidf,frozen", "--encoder", "./missing"), "there is no model"),
+        (("train", "{data}", "--encoder", "textcnn", *_VECTORS), "there is no file of word vectors"),
+        (("sweep", "missing.csv", *_SEARCH), "there is no file missing.csv"),
+        (("sweep", "{data}", *_SEARCH, "--encoder", "./missing"), "there is no model folder at ./missing"),
+        (
+            ("sweep", "{data}", *_SEARCH, "--baseline", "none", "--encoder", "./missing"),
+            "there is no model folder",
+        ),
+        (
+            ("sweep", "{data}", *_SEARCH, "--baseline", "none", "--over", "encoder.name=./a,./b"),
+            "model folder at ./a",
+        ),
+        (
+            ("sweep", "{data}", *_SEARCH, "--baseline", "none", *_ABSTAIN_BY),
+            "but the model is not to abstain",
+        ),
         (("check", "{data}", "--deep", "--encoder", "./missing"), "there is no model folder at ./missing"),
         (("explain", "{model}", "lost card", "--against", "found"), '"found"'),
         (("explain", "{model}", "lost card", "--attribution", "coefficients"), "only a tfidf model"),

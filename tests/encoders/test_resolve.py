@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tellapart.encoders import resolve
-from tellapart.encoders.resolve import pinned, resolve_encoder
+from tellapart.encoders.resolve import check_folders, model_folders, pinned, resolve_encoder
 from tellapart.errors import MissingDependencyError, ModelError
 
 
@@ -49,6 +49,18 @@ def test_a_folder_that_is_gone_is_not_looked_for_on_the_hub(tmp_path, monkeypatc
     for name in ("runs/tickets", absolute):
         with pytest.raises(ModelError, match="there is no model folder at"):
             resolve_encoder(name)
+
+
+def test_a_folder_of_another_machine_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "mlm").mkdir(parents=True)
+    (tmp_path / "minilm").mkdir()
+    found = model_folders(["runs/mlm", None, "minilm", "org/name", "runs/mlm", str(tmp_path)])
+    assert found == ("runs/mlm", str(tmp_path))
+    check_folders(found)
+    (tmp_path / "runs" / "mlm").rmdir()
+    with pytest.raises(ModelError, match=r"has no folder runs/mlm, .* on a file system that all nodes share"):
+        check_folders(found)
 
 
 def test_a_pinned_name_keeps_links_and_names_of_the_hub(tmp_path, monkeypatch):

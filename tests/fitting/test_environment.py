@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tellapart.errors import TellapartWarning, UserError
-from tellapart.fitting.environment import connect
+from tellapart.fitting.environment import connect, environment
 from tellapart.recipes import validated
 from tellapart.runs.train import train
 
@@ -30,6 +30,16 @@ def refused(monkeypatch):
 def started(monkeypatch):
     """The variables that torchrun gives to a process, as of a call."""
     return lambda values: [monkeypatch.setenv(name, value) for name, value in values.items()]
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "named"), [(False, False, "cpu"), (False, True, "mps"), (True, True, "H200")]
+)
+def test_the_environment_names_the_device_that_is_used(monkeypatch, cuda, mps, named):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "H200")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert environment()["device"] == named
 
 
 def test_a_single_process_connects_to_nobody(refused):

@@ -8,7 +8,7 @@ import pytest
 
 from tellapart.errors import DataError, RecipeError
 from tellapart.fitting.resolve import resolve
-from tellapart.fitting.rows import load_data
+from tellapart.fitting.rows import load_data, read_rows
 from tellapart.recipes import method_recipe, with_values
 
 
@@ -74,6 +74,27 @@ def test_unlabelled_texts_that_are_out_of_scope_are_left_out(write, source):
     assert keys == {"lost text 90", "unknown"}
     assert any("1 text(s) of" in note and 'labelled "oos"' in note for note in data.notes)
     assert any("1 equal out-of-scope rows" in note for note in data.notes)
+
+
+def test_second_texts_that_the_training_rows_do_not_have_are_named(write, tmp_path):
+    file = write("tickets.csv", [*_rows(20, "lost"), *_rows(20, "stolen")])
+    more = tmp_path / "more.csv"
+    more.write_text("text,text_pair\nmy card,the weather\na cat,two cats\n")
+    recipe = _recipe(file, f"data.unlabelled={more}")
+    notes = read_rows(recipe).notes
+    assert f"The second texts of {more} are not used: the labelled rows are single texts." in notes
+    more.write_text("text,other\nmy card,1\na cat,2\n")
+    assert not any("second texts" in note for note in read_rows(recipe).notes)
+
+
+@pytest.mark.parametrize("key", ["unlabelled", "out_of_scope"])
+def test_single_texts_beside_training_rows_of_pairs_are_refused(tmp_path, key):
+    file, more = tmp_path / "pairs.csv", tmp_path / "more.txt"
+    lines = [f"text {number},other {number},{'yes' if number % 2 else 'no'}" for number in range(20)]
+    file.write_text("\n".join(["text,text_pair,label", *lines]))
+    more.write_text("my card\na cat\n")
+    with pytest.raises(DataError, match=r"rows are pairs of texts, and .*more.txt has one text per row"):
+        read_rows(_recipe(str(file), f"data.{key}={more}"))
 
 
 def test_a_file_for_a_task_without_one_class_per_text_is_refused(write, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from tellapart.errors import RecipeError
 from tellapart.fitting.fingerprints import recipe_fingerprint
 from tellapart.fitting.stages import check_trainer_sections
-from tellapart.fitting.trainer_options import trainer_options
+from tellapart.fitting.trainer_options import checkpoints_activations, trainer_options
 from tellapart.recipes import Recipe, with_values
 from tellapart.recipes.private_options import refuse_private
 from tellapart.recipes.spaces import parse_spaces
@@ -98,3 +98,24 @@ def test_pre_training_which_has_no_trackers_reports_to_files_alone(reports):
         trainer_options({"report_to": reports}, TrainingArguments, {})
     for local in ("none", "tensorboard", ["tensorboard"]):
         assert trainer_options({"report_to": local}, TrainingArguments, {}) == {"report_to": local}
+
+
+@pytest.mark.parametrize("name", ["gradient_checkpointing", "activation_checkpointing"])
+def test_computing_activations_again_has_the_name_of_the_installed_transformers(name, recwarn):
+    _check(f"{name}=true")
+    (known,) = trainer_options({name: True}, TrainingArguments, {})
+    fields = {field.name for field in dataclasses.fields(TrainingArguments)}
+    assert known == "activation_checkpointing" if "activation_checkpointing" in fields else known in fields
+    assert checkpoints_activations({name: True})
+    assert not checkpoints_activations({name: False})
+    assert not [warning for warning in recwarn if "deprecated" in str(warning.message)]
+
+
+def test_an_option_of_transformers_under_its_earlier_name_is_given_to_earlier_versions():
+    @dataclasses.dataclass
+    class Earlier:
+        gradient_checkpointing: bool = False
+
+    assert trainer_options({"activation_checkpointing": True}, Earlier, {}) == {
+        "gradient_checkpointing": True
+    }

@@ -7,9 +7,16 @@ import pytest
 import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-from tellapart.errors import DataError, ModelError, RecipeError, UserError
+from tellapart.errors import DataError, ModelError, RecipeError, TellapartError, UserError
+from tellapart.question_answering import runs as module
 from tellapart.question_answering.metrics import qa_metrics
-from tellapart.question_answering.runs import evaluate_qa, load_qa_model, predict_qa, train_qa
+from tellapart.question_answering.runs import (
+    evaluate_qa,
+    load_qa_encoder,
+    load_qa_model,
+    predict_qa,
+    train_qa,
+)
 from tellapart.question_answering.squad import read_squad
 from tellapart.question_answering.trainer import token_logits
 from tellapart.question_answering.windows import qa_windows
@@ -102,3 +109,32 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(squad_file, tiny
     with pytest.raises(DataError, match="there is no file"):
         train_qa(tmp_path / "no.json", tmp_path / "run", encoder=tiny_encoder)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_diverged_run_does_not_pass_for_trained(squad_file, tiny_encoder, tmp_path, monkeypatch):
+    """Also one that is too short to log its loss before its end."""
+
+    def broken(encoder):
+        model, tokenizer = load_qa_encoder(encoder)
+        torch.nn.init.constant_(model.qa_outputs.weight, float("nan"))
+        return model, tokenizer
+
+    monkeypatch.setattr(module, "load_qa_encoder", broken)
+    with pytest.raises(TellapartError, match=r"the loss is nan at step 2: lower the learning rate\."):
+        train_qa(squad_file, tmp_path / "run", encoder=tiny_encoder, epochs=0.1, **QUICK)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        ({"batch_size": 0}, "the batch size cannot be 0"),
+        ({"epochs": -1.0}, "the number of epochs cannot be -1:"),
+        ({"learning_rate": float("nan")}, "the learning rate cannot be nan"),
+    ],
+)
+def test_a_number_that_cannot_be_costs_no_earlier_run(squad_file, tiny_encoder, tmp_path, number, message):
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(RecipeError, match=message):
+        train_qa(squad_file, tmp_path, encoder=tiny_encoder, overwrite=True, **{**QUICK, **number})
+    assert (tmp_path / "metrics.json").exists()

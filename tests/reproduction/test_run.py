@@ -10,7 +10,7 @@ from tellapart.errors import OutputError, RecipeError, TellapartWarning, UserErr
 from tellapart.execution.places import Place
 from tellapart.recipes import Recipe, with_values
 from tellapart.reproduction import cells as cells_module
-from tellapart.reproduction.cells import CellResult
+from tellapart.reproduction.cells import CellResult, run_cell, table_cells
 from tellapart.reproduction.figures import Reproduction
 from tellapart.reproduction.measures import classification as module
 from tellapart.reproduction.pages import reproduction_markdown
@@ -436,6 +436,18 @@ def test_a_machine_that_does_not_see_the_folder_says_so_in_its_cells(table, tmp_
     assert "use an --output that all nodes share" in figures(result, "tickets", "svm").missing[0]
 
 
+def test_an_encoder_that_is_a_folder_of_another_machine_fails_its_cells(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "mlm").mkdir(parents=True)
+    asked = request(
+        table, rows=["svm", "probe"], columns=["tickets"], encoders={"bert": "runs/mlm"}, trials=1
+    )
+    cells = {cell.row: cell for cell in table_cells(asked, tmp_path / "out", quiet=True)}
+    assert [cells[row].model_folders for row in ("svm", "probe")] == [(), ("runs/mlm",)]
+    (tmp_path / "runs" / "mlm").rmdir()
+    assert "has no folder runs/mlm, in which" in run_cell(cells["probe"]).error
+
+
 def test_a_folder_in_use_is_refused_and_overwriting_leaves_what_is_not_of_the_table(table, tmp_path):
     run(table, tmp_path / "out", rows=["svm"], columns=["tickets"])
     with pytest.raises(UserError, match="--resume"):
@@ -447,6 +459,32 @@ def test_a_folder_in_use_is_refused_and_overwriting_leaves_what_is_not_of_the_ta
     (tmp_path / "out" / "tickets" / "thesis.doc").write_text("mine")
     with pytest.raises(UserError, match="not written by a run"):
         run(table, tmp_path / "out", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"columns": ["tickets"], "encoders": {"bert": "./gone"}},
+            "probe on tickets .* no model folder at ./gone",
+        ),
+        ({"columns": ["tickets"], "settings": ["data.source=gone.csv"]}, "there is no file gone.csv"),
+        ({"columns": ["missing"]}, "svm on missing cannot be run, because there is no file"),
+    ],
+)
+def test_overwriting_keeps_results_that_cannot_be_computed_again(table, tmp_path, options, message):
+    run(table, tmp_path / "out", columns=["tickets"], trials=1)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=message):
+        run(table, tmp_path / "out", overwrite=True, **options)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_overwriting_goes_on_beside_cells_that_never_ran(table, tmp_path):
+    for overwrite in (False, True):
+        result = run(table, tmp_path / "out", rows=["svm"], trials=1, overwrite=overwrite)
+        assert "there is no file" in figures(result, "missing", "svm").missing[0]
+        assert set(figures(result, "tickets", "svm").scores) == {0}
 
 
 @pytest.mark.parametrize(

@@ -384,6 +384,7 @@ def test_a_comparison_elsewhere_equals_one_here_and_names_what_failed(
             ("tfidf", 1),
             ("frozen", 1),
         ]
+        assert {task.folders for (task,) in begun} == {(), (recipe.encoder.name,)}
         for method in methods:
             assert there.methods[method].scores == here.methods[method].scores
     # The last folder: one run is gone, and fails when it is repeated.

@@ -14,6 +14,7 @@ from tellapart.fitting import sweep_trials
 from tellapart.fitting.fit import fit
 from tellapart.fitting.pruning import PruningCallback
 from tellapart.fitting.rows import load_data
+from tellapart.fitting.sweep_start import baseline_recipe
 from tellapart.recipes import load_recipe, method_recipe, with_values
 from tellapart.runs import sweep as module
 from tellapart.runs.sweep import sweep
@@ -246,7 +247,7 @@ def test_a_full_disk_is_no_fault_of_the_values(frozen, tmp_path, pretended):
     ],
 )
 def test_the_baseline_is_cross_entropy_unless_asked_otherwise(recipe, method, asked, expected):
-    made = module._baseline_recipe(method_recipe(method, recipe), asked)
+    made = baseline_recipe(method_recipe(method, recipe), asked)
     assert (made and made.method) == expected
 
 
@@ -260,11 +261,11 @@ def test_the_baseline_shares_the_schedule_and_the_main_loss_but_nothing_of_the_m
             "encoder.pooling=cls",
         ],
     )
-    made = module._baseline_recipe(searched, None)
+    made = baseline_recipe(searched, None)
     assert made.stages[0].objective.model_dump(exclude_defaults=True) == {"label_smoothing": 0.1}
     assert (made.stages[0].epochs, made.encoder, made.data) == (3, searched.encoder, searched.data)
     for method in ("frozen", "tfidf"):
-        made = module._baseline_recipe(method_recipe(method, recipe), None)
+        made = baseline_recipe(method_recipe(method, recipe), None)
         assert (made.stages[0].learns, made.stages[0].epochs) == ("all", recipe.stages[0].epochs)
         assert made.encoder.name != "tfidf"
 
@@ -403,11 +404,25 @@ def test_progress_is_a_line_a_trial_on_standard_error_and_nothing_when_quiet(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_values_that_are_drawn_again_count_on_the_bar(frozen, tmp_path, pretended, elsewhere, capsys, there):
+    if there:
+        elsewhere()
+    options = {"seeds": 2, "baseline": "none", "prune": False}
+    for trials in (2, 9):  # more trials than values, which are known only when the sweep goes on
+        result = sweep(frozen, [f"{RATE}=1..3:1"], tmp_path, trials=trials, resume=trials == 9, **options)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "/18 " in line]
+    assert [line.split()[0] for line in lines] == [f"{done}/18" for done in range(6, 19, 2)]
+    again = [line for line in lines if "values drawn again: stages.0.regularisation=" in line]
+    assert len(again) == 9 - len(result.trials) >= 6
+
+
 def test_trials_elsewhere_have_the_scores_of_trials_here(pretended, elsewhere, frozen, tmp_path):
     here = sweep(frozen, GRID, tmp_path / "here", seeds=2, prune=False, quiet=True)
     begun = elsewhere(slots=2)
     there = sweep(frozen, GRID, tmp_path / "there", seeds=2, quiet=True)
     assert len(begun) == 5  # the baseline, and four trials over both seeds
+    assert {task.folders for (task,) in begun} == {(frozen.encoder.name,)}
     assert sorted(_table(there), key=lambda row: row[1][RATE]) == [
         (position, *rest[1:]) for position, rest in zip(_numbers(there), _by_value(here), strict=True)
     ]

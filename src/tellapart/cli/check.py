@@ -47,6 +47,7 @@ def check(
     from tellapart.cli.tables import print_json, show_audit, show_report
     from tellapart.errors import UserError
     from tellapart.runs.check import check as run
+    from tellapart.runs.check import read_checked
 
     if not deep and (output is not None or overwrite):
         raise UserError("only an audit of the labels writes files", "add --deep, or leave out --output")
@@ -61,13 +62,13 @@ def check(
         "max_length": max_length,
         "settings": settings,
     }
-    found = None
+    found, read = None, read_checked(data, **given)
     if deep:  # first: what cannot be audited ends before anything is printed
         from tellapart.runs.audit import audit
 
         output = output or o.default_output(str(data), "audit")
-        found = audit(data, output, **given, overwrite=overwrite, quiet=quiet)
-    report = run(data, **given)
+        found = audit(data, output, **given, overwrite=overwrite, quiet=quiet, read=read)
+    report = run(data, **given, read=read)
     if json:
         print_json(report.to_dict() | ({} if found is None else {"audit": found.to_dict()}))
         return

@@ -311,6 +311,30 @@ class TextData:
         return {name: split for name, split in named.items() if split is not None}
 
 
+def check_second_texts(texts: TextSplit, rows: TextSplit, where: str) -> tuple[str, ...]:
+    """Checks that further texts are pairs if the labelled rows are.
+
+    Args:
+        texts: The further texts.
+        rows: Labelled rows.
+        where: Name of the further texts in messages.
+
+    Returns:
+        A note if only the further texts are pairs, whose second texts are not used.
+
+    Raises:
+        DataError: Only the labelled rows are pairs.
+    """
+    if rows.text_pairs is not None and texts.text_pairs is None:
+        raise DataError(
+            f"the training rows are pairs of texts, and {where} has one text per row",
+            "add the second texts, in a column named as that of the training rows",
+        )
+    if rows.text_pairs is None and texts.text_pairs is not None:
+        return (f"The second texts of {where} are not used: the labelled rows are single texts.",)
+    return ()
+
+
 def _listed(names: Sequence[str], most: int = 8) -> str:
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

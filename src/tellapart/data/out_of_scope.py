@@ -103,20 +103,6 @@ def distinct_texts(texts: TextSplit, where: str) -> tuple[TextSplit, tuple[str, 
     return texts.select(first.values()), (note,) if counts else ()
 
 
-def in_the_form_of(texts: TextSplit, train: TextSplit, where: str) -> TextSplit:
-    """Returns out-of-scope texts with the columns of the training rows.
-
-    Raises:
-        DataError: The training rows are pairs, and the texts are not.
-    """
-    if train.text_pairs is not None and texts.text_pairs is None:
-        raise DataError(
-            f"the training rows are pairs of texts, and {where} has one text per row",
-            "add the second texts, in a column named as that of the training rows",
-        )
-    return TextSplit(texts.texts, None if train.text_pairs is None else texts.text_pairs)
-
-
 def shared_out(
     outside: Mapping[str, TextSplit],
     train_rows: int,

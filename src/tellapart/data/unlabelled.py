@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 
-from tellapart.data.examples import TextSplit
+from tellapart.data.examples import TextSplit, check_second_texts
 from tellapart.errors import DataError
 
 REST = "rest"
@@ -119,11 +119,7 @@ def known_classes(texts: TextSplit, names: Iterable[str]) -> np.ndarray:
 
 def _in_the_form_of(texts: TextSplit, train: TextSplit, where: str) -> TextSplit:
     """The texts with the columns of the training rows, and their own labels."""
-    if train.text_pairs is not None and texts.text_pairs is None:
-        raise DataError(
-            f"the training rows are pairs of texts, and {where} has one text per row",
-            "add the second texts, in a column named as that of the training rows",
-        )
+    check_second_texts(texts, train, where)
     if train.question_ids is not None and texts.question_ids is None:
         raise DataError(
             f"the training rows have question ids, and {where} has none",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 from tellapart.encoders.mpnet_packages import mpnet_folder
@@ -78,6 +80,34 @@ def pinned(name: str) -> str:
     """
     folder = user_path(name)
     return str(folder.absolute()) if folder.exists() else name
+
+
+def model_folders(names: Iterable[str | None]) -> tuple[str, ...]:
+    """Returns which models are folders of this machine, for `check_folders` where they are loaded.
+
+    Args:
+        names: Names of encoders or models; None for none.
+    """
+    found = (name for name in names if name is not None and name not in NAMED_ENCODERS)
+    return tuple(dict.fromkeys(name for name in found if user_path(name).is_dir()))
+
+
+def check_folders(names: Iterable[str]) -> None:
+    """Checks that models that were folders where a run was planned are folders here as well.
+
+    Args:
+        names: From `model_folders`.
+
+    Raises:
+        ModelError: One is not. Most relative paths are also names on the Hub, whose model would take its place.
+    """
+    for name in names:
+        if not user_path(name).is_dir():
+            raise ModelError(
+                f"{socket.gethostname()} has no folder {name}, in which the command found a model",
+                "give the absolute path of a folder on a file system that all nodes share, or put the folder on each "
+                "node",
+            )
 
 
 def _minilm_folder() -> Path:

@@ -15,7 +15,7 @@ from tellapart.encoders.han import HANConfig, sentence_layout
 from tellapart.encoders.pretrained import build_model
 from tellapart.encoders.textcnn import TextCNNConfig
 from tellapart.encoders.transformer import set_classifier_dropout
-from tellapart.encoders.vectors import WordVectors, cbow_table, read_vectors
+from tellapart.encoders.vectors import TRAINED, WordVectors, cbow_table, read_vectors
 from tellapart.encoders.words import MINIMUM_COUNT, SPECIAL_TOKENS, TokensName, add_words, build_tokenizer
 from tellapart.errors import ModelError
 
@@ -77,7 +77,7 @@ def build_encoder(
     """
     if name not in CONFIGS:
         raise ModelError(f'"{name}" does not learn from texts alone', "choose from " + ", ".join(CONFIGS))
-    vectors = None if embeddings in ("random", "cbow") else _read(embeddings, embedding_size)
+    vectors = None if embeddings in TRAINED else _read(embeddings, embedding_size)
     # With word vectors, words that occur once are useful too.
     tokenizer = build_tokenizer(
         name,

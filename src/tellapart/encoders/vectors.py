@@ -12,6 +12,9 @@ import numpy as np
 
 from tellapart.errors import MissingDependencyError, ModelError
 
+TRAINED = ("random", "cbow")
+"""Initial embeddings that are read from no file."""
+
 RANDOM_RANGE = 0.25
 """Random embeddings are uniform in ± `RANDOM_RANGE` (Kim 2014, §3.1)."""
 
@@ -70,6 +73,20 @@ class WordVectors:
         return table, found
 
 
+def vectors_file(path: str | Path) -> Path:
+    """Returns the path of a file of word vectors.
+
+    Raises:
+        ModelError: There is no such file.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ModelError(
+            f"there is no file of word vectors at {path}", "check the path, or use random or cbow"
+        )
+    return file
+
+
 def read_vectors(path: str | Path) -> WordVectors:
     """Reads word vectors in the format of word2vec or GloVe: text or binary, with or without a header line.
 
@@ -80,11 +97,7 @@ def read_vectors(path: str | Path) -> WordVectors:
         ModelError: The file does not exist or contains no word vectors.
         MissingDependencyError: gensim is not installed.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise ModelError(
-            f"there is no file of word vectors at {path}", "check the path, or use random or cbow"
-        )
+    file = vectors_file(path)
     _need_gensim("reading word vectors")
     from gensim import utils
     from gensim.models import KeyedVectors

@@ -15,6 +15,7 @@ import torch
 import transformers
 
 import tellapart
+from tellapart.encoders.precision import default_device
 from tellapart.errors import TellapartWarning, UserError, shortened
 
 # What torchrun, with its addresses kept over restarts, needs to be told: see `connect`.
@@ -23,6 +24,7 @@ _FRESH_ADDRESSES = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"
 
 def environment() -> dict[str, Any]:
     """Returns versions, processor, threads and device, for the JSON file of a result."""
+    device = default_device()
     return {
         "tellapart": tellapart.__version__,
         "torch": torch.__version__,
@@ -32,7 +34,7 @@ def environment() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
+        "device": torch.cuda.get_device_name(0) if device == "cuda" else device,
     }
 
 
@@ -90,8 +92,6 @@ def connect() -> None:
     if process_count() == 1:
         return
     from accelerate import PartialState  # slow to import; scoring does without
-
-    from tellapart.encoders.precision import default_device
 
     shares = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0"))

@@ -9,6 +9,7 @@ from tellapart.data.examples import TextData
 from tellapart.data.label_texts import decided
 from tellapart.data.learnable import check_learnable
 from tellapart.encoders.resolve import FROM_SCRATCH
+from tellapart.encoders.vectors import TRAINED, vectors_file
 from tellapart.errors import RecipeError, UserError
 from tellapart.fitting.decisions import check_decision
 from tellapart.fitting.loading import check_model
@@ -96,10 +97,21 @@ def check_start(recipe: Recipe, data: TextData) -> ResolvedRun:
         ModelError: There is no encoder of this name.
     """
     run = resolve(recipe, data)
-    for name in (run.recipe.encoder.name, run.recipe.encoder.second):
+    check_encoders(run.recipe)
+    return run
+
+
+def check_encoders(recipe: Recipe) -> None:
+    """Checks that a recipe's encoders are there, and the file of its word vectors, without reading their weights.
+
+    Raises:
+        ModelError: There is no encoder of this name, or no such file.
+    """
+    for name in (recipe.encoder.name, recipe.encoder.second):
         if name not in (None, "tfidf", *FROM_SCRATCH):
             check_model(name)
-    return run
+    if recipe.encoder.name in FROM_SCRATCH and recipe.encoder.embeddings not in TRAINED:
+        vectors_file(recipe.encoder.embeddings)
 
 
 def _with_random_start(recipe: Recipe) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tellapart.data.examples import TextData
+from tellapart.data.examples import TextData, check_second_texts
 from tellapart.data.fingerprints import column_fingerprints
 from tellapart.data.label_texts import NONE, label_text_note, read_label_texts
 from tellapart.data.out_of_scope import out_of_scope_note, shared_out
@@ -45,6 +45,7 @@ def read_rows(recipe: Recipe) -> TextData:
         data = dataclasses.replace(data, notes=(*data.notes, text_note))
     if given.unlabelled is not None and given.unlabelled != REST:
         texts, notes = read_unlabelled(given.unlabelled, names, multi_label=data.labels.multi_label)
+        notes += check_second_texts(texts, data.train, given.unlabelled)
         data = dataclasses.replace(data, unlabelled=texts, notes=(*data.notes, *notes))
     if given.out_of_scope is not None and names.out_of_scope is None:
         outside, notes = read_out_of_scope(

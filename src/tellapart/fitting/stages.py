@@ -24,7 +24,7 @@ from tellapart.fitting.environment import process_count
 from tellapart.fitting.heads import HEAD_EPOCHS, check_head_stage, fit_start, train_fresh_head
 from tellapart.fitting.objectives import total_outputs
 from tellapart.fitting.tasks import Task
-from tellapart.fitting.trainer_options import check_trainer_options, trainer_options
+from tellapart.fitting.trainer_options import check_trainer_options, checkpoints_activations, trainer_options
 from tellapart.objectives import Objective
 from tellapart.objectives.options import ClassificationOptions
 from tellapart.recipes import StageRecipe
@@ -123,7 +123,7 @@ def check_stages(
         check_gradient_cache(stage.gradient_cache, stage.batch_size)
         with encoder_dropout(model, stage.views_dropout):
             check_objective(objective, model, task.train)
-        checkpointing = bool(stage.trainer.get("gradient_checkpointing"))
+        checkpointing = checkpoints_activations(stage.trainer)
         check_late_views(stage.views_from_layer, objective, model, checkpointing=checkpointing)
         if stage.batches == "balanced":
             assert task.train.labels is not None

@@ -8,7 +8,7 @@ import json
 import math
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,16 +76,22 @@ class SweepStudy:
         """The number of combinations that are not left."""
         return min(self.trials, len(self._places()))
 
-    def open_trials(self, *, at_once: bool = False) -> Iterator[OpenTrial]:
+    def open_trials(
+        self, *, at_once: bool = False, repeated: Callable[[dict[str, Any]], None] | None = None
+    ) -> Iterator[OpenTrial]:
         """Yields the remaining combinations.
 
         Args:
             at_once: Whether several run at the same time; else each must be finished before the next is requested.
                 The draws then depend on which are finished.
+            repeated: Called with values that are drawn again: they count as a trial and have the score of the first.
         """
         while len(places := [*self._places(), *self._running()]) < self.trials:
             handle = self._ask(places, at_once)
-            if not self._repeated(handle):
+            if self._repeated(handle):
+                if repeated is not None:
+                    repeated(self._values(handle.params))
+            else:
                 number = sum("repeats" not in place.user_attrs for place in places)
                 yield OpenTrial(number, self._values(handle.params), handle)
 

@@ -130,6 +130,7 @@ class SweepTask:
         metric: Name in `METRICS`.
         folder: The folder of the sweep; None where the other process does not see it.
         directory: The working directory of the command.
+        folders: From `encoder_folders`.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
         track: Experiment tracker.
     """
@@ -139,6 +140,7 @@ class SweepTask:
     metric: str
     folder: Path | None
     directory: str
+    folders: tuple[str, ...] = ()
     pretrainer: Pretrainer | None = None
     track: str | None = None
 
@@ -178,4 +180,4 @@ def run_sweep_task(task: SweepTask) -> Outcome[SweepScores]:
             found.seconds[recipe.seed] = time.perf_counter() - start
         return found
 
-    return outcome_of(run, task.directory)
+    return outcome_of(run, task.directory, task.folders)

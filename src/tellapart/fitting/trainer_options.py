@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, get_type_hints
 
 import torch
@@ -35,6 +35,25 @@ _RANGES: dict[str, tuple[int, float]] = {
     "save_total_limit": (1, math.inf),
 }
 
+# Names of Transformers 5.24 for those before; it warns of the latter, which version 6 does not have.
+_RENAMED = {
+    "gradient_checkpointing": "activation_checkpointing",
+    "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
+}
+
+
+def checkpoints_activations(given: Mapping[str, Any]) -> bool:
+    """Whether a recipe's `trainer` section has activations computed again in the backward pass, by either name."""
+    return bool(given.get("activation_checkpointing", given.get("gradient_checkpointing")))
+
+
+def _current_name(name: str, fields: Collection[str]) -> str:
+    """Returns the name that the installed Transformers has for an option that was renamed."""
+    for old, new in _RENAMED.items():
+        if name in (old, new):
+            return new if new in fields else old
+    return name
+
 
 def trainer_options(
     given: Mapping[str, Any], arguments: type[transformers.TrainingArguments], own: Mapping[str, str]
@@ -52,6 +71,7 @@ def trainer_options(
     """
     refuse_private(given)
     fields = {field.name: field for field in dataclasses.fields(arguments)}
+    given = {_current_name(name, fields): value for name, value in given.items()}
     for name in given:
         if name in own:
             raise RecipeError(f'the trainer option "{name}" has a key of its own', f"set {own[name]} instead")

@@ -13,7 +13,8 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from tellapart.data.examples import TextData
-from tellapart.errors import OutputError, TellapartError, TrackerError, UserError, shortened
+from tellapart.encoders.resolve import check_folders, model_folders
+from tellapart.errors import ModelError, OutputError, TellapartError, TrackerError, UserError, shortened
 from tellapart.execution.engine import Engine, schedule
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.trials import TRIALS, run_trial, write_trial
@@ -41,7 +42,15 @@ class Outcome(Generic[Value]):
     expected: bool = True
 
 
-def outcome_of(run: Callable[[Callable[[Sequence[str]], None]], Value], directory: str) -> Outcome[Value]:
+def encoder_folders(*recipes: Recipe) -> tuple[str, ...]:
+    """Returns the encoders of recipes that are folders of this machine."""
+    trained = [one.encoder for one in recipes if one.encoder.name != "tfidf"]
+    return model_folders(name for encoder in trained for name in (encoder.name, encoder.second))
+
+
+def outcome_of(
+    run: Callable[[Callable[[Sequence[str]], None]], Value], directory: str, folders: Sequence[str] = ()
+) -> Outcome[Value]:
     """Runs a task in the caller's working directory, where that is there, and returns what it came to.
 
     A failure is returned and ends no other task.
@@ -49,6 +58,7 @@ def outcome_of(run: Callable[[Callable[[Sequence[str]], None]], Value], director
     Args:
         run: The task, called with a function that takes its notes.
         directory: The working directory of the command.
+        folders: The encoders that are folders on the machine of the command; they must be here too.
 
     Raises:
         OutputError: Files cannot be written, which would stop all other tasks too.
@@ -57,6 +67,10 @@ def outcome_of(run: Callable[[Callable[[Sequence[str]], None]], Value], director
     notes: list[str] = []
     with contextlib.suppress(OSError):
         os.chdir(directory)
+    try:
+        check_folders(folders)
+    except ModelError as error:  # a fault of the machine, not of the settings
+        return Outcome(None, (error.cause, error.remedy), expected=False)
     try:
         return Outcome(run(notes.extend), notes=notes)
     except (OutputError, TrackerError):
@@ -82,6 +96,7 @@ class TrialTask:
         metric: Name of the metric stored as `score`.
         folder: The folder of the comparison; None where the other process does not see it.
         directory: The working directory of the command.
+        folders: From `encoder_folders`.
         pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
         track: Experiment tracker.
     """
@@ -91,6 +106,7 @@ class TrialTask:
     metric: str
     folder: Path | None
     directory: str
+    folders: tuple[str, ...] = ()
     pretrainer: Pretrainer | None = None
     track: str | None = None
 
@@ -112,7 +128,7 @@ def run_task(task: TrialTask) -> Outcome[dict[str, Any]]:
                 track=task.track,
             )
 
-        return outcome_of(trained, task.directory)
+        return outcome_of(trained, task.directory, task.folders)
 
 
 def run_elsewhere(

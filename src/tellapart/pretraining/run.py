@@ -132,7 +132,7 @@ def pretrain(
     with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs, emptied=False) as folder:
         source = open_texts(recipe.texts, text=recipe.text)
         if overwrite:
-            _check_models(recipe)
+            check_models(recipe)
         if is_main_process():
             claim_folder(folder, resume=resume, overwrite=overwrite)
         source = stamped(source, folder / CORPUS)
@@ -162,8 +162,12 @@ def pretrain(
         return PretrainResult(folder, metrics, prepared.recipe, prepared.notes)
 
 
-def _check_models(recipe: PretrainRecipe) -> None:
-    """Checks, before an earlier run is deleted, that the encoder and the generator are there."""
+def check_models(recipe: PretrainRecipe) -> None:
+    """Checks, before an earlier run is deleted, that the encoder and the generator are there.
+
+    Raises:
+        ModelError: There is no model of this name.
+    """
     for name in (recipe.encoder, recipe.generator):
         if name not in (None, NEW):
             check_model(name)

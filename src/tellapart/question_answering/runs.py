@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -131,9 +132,11 @@ def train_qa(
     Raises:
         DataError: A file cannot be read, or has no usable training question.
         ModelError: The encoder cannot be used.
-        RecipeError: The windows are too long for the encoder.
+        RecipeError: The windows are too long for the encoder, or a number is out of range.
+        TellapartError: The loss is no longer finite.
         UserError: The folder is in use.
     """
+    _check_numbers(epochs, batch_size, learning_rate)
     examples = [example for example in read_squad(source, split="train") if _well_placed(example)]
     if not examples:
         raise DataError(f"no answer in {source} is at its answer_start", "correct the file")
@@ -175,9 +178,13 @@ def train_qa(
         trainer = QATrainer(model, arguments, windows, callbacks=callbacks)
         trainer.remove_callback(PrinterCallback)
         start = time.perf_counter()
-        trainer.train()
+        try:
+            trainer.train()
+        finally:
+            shutil.rmtree(
+                folder / CHECKPOINTS, ignore_errors=True
+            )  # the Trainer creates it but writes nothing
         seconds = time.perf_counter() - start
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # the Trainer creates it but writes nothing
         with replacing(folder / "model") as temporary, without_reports():
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
@@ -253,6 +260,17 @@ def answer(
     with rows_bar(len(windows), quiet=quiet) as progress:
         logits = token_logits(model, windows, progress=progress)
     return answers(examples, windows, logits, may_be_missing=known.get("may_be_missing", False))
+
+
+def _check_numbers(epochs: float, batch_size: int, learning_rate: float | None) -> None:
+    """Refuses, before an earlier run is deleted, numbers that the Trainer does not check."""
+    for name, number, known, remedy in (
+        ("number of epochs", epochs, 0 <= epochs < math.inf, "use 0 or more"),
+        ("batch size", batch_size, batch_size >= 1, "use 1 or more"),
+        ("learning rate", learning_rate, 0 < (learning_rate or 1) < math.inf, "use a number above 0"),
+    ):
+        if not known:
+            raise RecipeError(f"the {name} cannot be {number:g}", remedy)
 
 
 def _well_placed(example: SquadExample) -> bool:

@@ -15,10 +15,13 @@ from tellapart.data.batches.batching import BucketDataLoader, LengthBucketBatchS
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.scoring import TOKENS_A_BATCH
 from tellapart.question_answering.windows import QAWindows
+from tellapart.training.optimising import check_loss
 
 
 class QATrainer(transformers.Trainer):
     """The Transformers Trainer with length-bucketed batches and, on CPUs, faster dropout masks.
+
+    A run whose loss is no longer finite is stopped when its loss is logged, or at its end.
 
     Args:
         model: From `AutoModelForQuestionAnswering`.
@@ -31,6 +34,7 @@ class QATrainer(transformers.Trainer):
         self, model: Any, args: transformers.TrainingArguments, train_dataset: QAWindows, **options: Any
     ) -> None:
         args.remove_unused_columns = False
+        args.logging_nan_inf_filter = False  # as in tellapart.Trainer
         super().__init__(model=model, args=args, train_dataset=train_dataset, **options)
         if args.device.type == "cpu":
             use_fast_dropout(model)
@@ -49,6 +53,11 @@ class QATrainer(transformers.Trainer):
             rank=args.process_index,
         )
         return BucketDataLoader(self.train_dataset, sampler)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs as the Transformers Trainer; stops a run that diverged."""
+        check_loss(logs, self.state.global_step)
+        super().log(logs, start_time)
 
 
 def token_logits(

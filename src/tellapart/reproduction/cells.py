@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tellapart.encoders.resolve import check_folders, model_folders
 from tellapart.errors import OutputError, TellapartError
 from tellapart.files import read_kept, write_text
 from tellapart.fitting.folder import LOCK
+from tellapart.fitting.trial_tasks import encoder_folders
+from tellapart.pretraining.recipe import NEW, PretrainRecipe
+from tellapart.recipes import Recipe
 from tellapart.reproduction.measures import classification, corrections, question_answering, robustness
 from tellapart.reproduction.measures.base import Cell, ColumnRows, Measure
+from tellapart.reproduction.measures.settings import Measurement
 from tellapart.reproduction.request import TableRequest
 
 MEASURES: dict[str, Measure] = {
@@ -38,27 +43,41 @@ def table_cells(request: TableRequest, folder: Path, *, quiet: bool) -> list[Cel
     """Returns every cell of the table that can be run, requested or not; all cells of a seed before the next seed."""
     protocol = request.protocol
     return [
-        Cell(
-            measures=protocol.measures,
-            row=row,
-            column=column,
-            recipe=request.recipe(row, column, seed),
-            table=folder,
-            metrics=tuple(protocol.columns[column].metrics),
-            evaluated=protocol.columns[column].evaluated,
-            choices=request.choices(row),
-            choice_seed=request.seeds[0],
-            pretraining=request.pretraining(row),
-            quiet=quiet,
-            drawn=protocol.columns[column].drawn,
-            split_seed=protocol.split_seed,
-            submission=protocol.columns[column].submission,
-        )
+        _cell(request, row, column, seed, folder, quiet=quiet)
         for seed in request.seeds
         for column in protocol.columns
         for row in protocol.rows
         if not protocol.why_not(row, column)
     ]
+
+
+def _cell(request: TableRequest, row: str, column: str, seed: int, folder: Path, *, quiet: bool) -> Cell:
+    protocol, its_column = request.protocol, request.protocol.columns[column]
+    recipe, pretraining = request.recipe(row, column, seed), request.pretraining(row)
+    return Cell(
+        measures=protocol.measures,
+        row=row,
+        column=column,
+        recipe=recipe,
+        table=folder,
+        metrics=tuple(its_column.metrics),
+        evaluated=its_column.evaluated,
+        choices=request.choices(row),
+        choice_seed=request.seeds[0],
+        pretraining=pretraining,
+        quiet=quiet,
+        drawn=its_column.drawn,
+        split_seed=protocol.split_seed,
+        submission=its_column.submission,
+        model_folders=_model_folders(recipe, pretraining),
+    )
+
+
+def _model_folders(recipe: Recipe | Measurement, pretraining: PretrainRecipe | None) -> tuple[str, ...]:
+    """The models that a cell starts from which are folders of this machine."""
+    if pretraining is not None:
+        return model_folders(name for name in (pretraining.encoder, pretraining.generator) if name != NEW)
+    return encoder_folders(recipe) if isinstance(recipe, Recipe) else model_folders([recipe.encoder])
 
 
 def forget_rows() -> None:
@@ -111,6 +130,7 @@ def run_cell(cell: Cell, directory: str | None = None) -> CellResult:
                 "nodes share."
             )
     try:
+        check_folders(cell.model_folders)
         trial = MEASURES[cell.measures].run(cell)
     except OutputError:
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -17,7 +16,7 @@ from tellapart.execution.engine import Budget, Engine, schedule
 from tellapart.execution.places import Place
 from tellapart.files import write_json, write_text
 from tellapart.fitting.environment import environment
-from tellapart.fitting.folder import claim_folder, claimed
+from tellapart.fitting.folder import claimed
 from tellapart.reproduction.cells import (
     CellResult,
     describe_rows,
@@ -37,8 +36,8 @@ from tellapart.reproduction.figures import (
 )
 from tellapart.reproduction.label_distances import save_label_distances
 from tellapart.reproduction.measures.base import Cell
+from tellapart.reproduction.overwriting import check_replaceable, remove_cells
 from tellapart.reproduction.pages import FAILED, reproduction_markdown, write_reproduction_report
-from tellapart.reproduction.protocols import RESERVED, SUBMISSIONS
 from tellapart.reproduction.request import TableRequest
 from tellapart.training.progress import RunsBar
 
@@ -68,7 +67,6 @@ class _Table:
         read: Collection[str],
         overwrite: bool = False,
     ) -> None:
-        forget_rows()
         self.request = request
         self.cells = table_cells(request, folder, quiet=quiet)
         self.results: dict[tuple[str, str, int], CellResult] = {}
@@ -248,6 +246,7 @@ def table_plan(request: TableRequest, output: str | Path, *, overwrite: bool = F
         output: The folder of the table.
         overwrite: Whether to count as if the folder were empty.
     """
+    forget_rows()
     table = _Table(request, Path(output), quiet=True, read=(), overwrite=overwrite)
     plan = TablePlan(request.table, request.command, {column: CellCounts() for column in request.columns})
     for cell in table.requested():
@@ -290,20 +289,25 @@ def reproduce(
         All results, with the reasons of cells that failed or were not run.
 
     Raises:
-        UserError: The folder is in use.
+        UserError: The folder is in use, or `overwrite` would delete results that cannot be computed again.
         OutputError: The results cannot be written.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("a table is run by one process", "start it without torchrun or accelerate launch")
     output = Path(output)
+    place = place or Place()
+    forget_rows()
     replaced = overwrite and output.is_dir()
+    if replaced:
+        cells = table_cells(request, output, quiet=True)
+        check_replaceable(cells, request, encoders=place.on is None)  # a cluster has encoders of its own
     with (
-        (place or Place()).engine() as engine,
+        place.engine() as engine,
         claimed(output, resume=resume or replaced) as folder,
         engine,  # closed before the folder is released
     ):
         if replaced:
-            _remove_cells(folder, request)
+            remove_cells(folder, request)
         # Progress bars of several workers would overwrite each other.
         table = _Table(request, folder, quiet=quiet or engine.isolated, read=request.columns)
         table.warn_of_foreign_rows()
@@ -327,21 +331,6 @@ def reproduce(
         )
         _write(folder, result)
         return result
-
-
-def _remove_cells(output: Path, request: TableRequest) -> None:
-    """Removes the files of the table's cells and nothing else."""
-    for column in request.protocol.columns:
-        claim_folder(output / column, resume=False, overwrite=True)
-    for name in RESERVED:
-        shared = output / name
-        for made in sorted(shared.iterdir()) if shared.is_dir() else ():
-            # A folder is named after a row, or after a row and a seed.
-            if made.is_dir() and {made.name, made.name.rpartition("-seed")[0]} & request.protocol.rows.keys():
-                if name == SUBMISSIONS:
-                    shutil.rmtree(made)
-                else:
-                    claim_folder(made, resume=False, overwrite=True)
 
 
 def _run(table: _Table, budget: Budget, engine: Engine, quiet: bool) -> None:

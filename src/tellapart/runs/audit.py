@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tellapart.data.examples import TextData
 from tellapart.data.reading.tables import write_table
 from tellapart.evaluation.audit import Audit, suspects_table
 from tellapart.files import write_json
 from tellapart.fitting.audit import audit_data
 from tellapart.fitting.folder import claim_folder, claimed
 from tellapart.inspection.audit_page import write_audit_page
+from tellapart.recipes import Recipe
 from tellapart.runs.check import read_checked
 
 
@@ -32,6 +34,7 @@ def audit(
     settings: Sequence[str] = (),
     overwrite: bool = False,
     quiet: bool = False,
+    read: tuple[TextData, Recipe] | None = None,
 ) -> Audit:
     """Finds suspect labels, near-duplicates and overlapping classes with the vectors of a frozen encoder.
 
@@ -52,6 +55,7 @@ def audit(
         settings: Keys of a recipe as for `--set`; they override the other arguments.
         overwrite: Whether to replace the contents of the folder.
         quiet: Whether to show no progress.
+        read: From `read_checked` with these arguments, if the rows are read already.
 
     Raises:
         MissingDependencyError: cleanlab is not installed.
@@ -59,7 +63,7 @@ def audit(
         UserError: The encoder has no pre-trained vectors, or the folder holds other files.
         OutputError: A file cannot be written.
     """
-    data, recipe = read_checked(
+    data, recipe = read or read_checked(
         source,
         settings,
         text=text,

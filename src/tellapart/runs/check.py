@@ -29,6 +29,7 @@ def check(
     encoder: str | None = None,
     max_length: int | None = None,
     settings: Sequence[str] = (),
+    read: tuple[TextData, Recipe] | None = None,
 ) -> DataReport:
     """Looks for duplicates, leaks between splits, contradicting labels, empty texts, small classes, truncation.
 
@@ -44,12 +45,13 @@ def check(
         max_length: The truncation length in tokens; by default that of training.
         settings: Keys of a recipe as for `--set`, such as `data.multi_label=true`. They override the other
             arguments; those of training change nothing.
+        read: From `read_checked` with these arguments, if the rows are read already.
 
     Raises:
         DataError: The data cannot be read at all.
         RecipeError: There is no such key, or it cannot have the value.
     """
-    data, recipe = read_checked(
+    data, recipe = read or read_checked(
         source,
         settings,
         text=text,

@@ -26,7 +26,7 @@ from tellapart.fitting.resolve import check_start, resolve
 from tellapart.fitting.rows import resolve_method
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.tracking import check_tracker
-from tellapart.fitting.trial_tasks import TrialTask, run_elsewhere
+from tellapart.fitting.trial_tasks import TrialTask, encoder_folders, run_elsewhere
 from tellapart.fitting.trials import TRIALS, evaluated_split, finished_trial, run_trial, unpacked
 from tellapart.inspection.compared_texts import ComparedTexts, compared_data
 from tellapart.inspection.comparison_files import summed_confusion, write_comparison
@@ -130,7 +130,8 @@ def compare(
         def travelling(seeded: Recipe) -> TrialTask:
             shared = folder.resolve() if engine.shares_files else None
             data = rows.of(recipes[seeded.method], seeded.seed)
-            return TrialTask(seeded, data, metric, shared, str(Path.cwd()), pretrainer, track)
+            folders = encoder_folders(seeded)
+            return TrialTask(seeded, data, metric, shared, str(Path.cwd()), folders, pretrainer, track)
 
         with RunsBar(len(recipes) * trials, len(finished), quiet=quiet) as bar:
             if engine.isolated:

@@ -44,6 +44,7 @@ from tellapart.fitting.pruning import STEPS_A_SEED, PruningCallback, report
 from tellapart.fitting.rows import resolve_method
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.study import OpenTrial, SweepStudy, import_optuna, open_study
+from tellapart.fitting.sweep_start import baseline_recipe, check_sweep
 from tellapart.fitting.sweep_trials import (
     SweepRows,
     SweepScores,
@@ -53,10 +54,10 @@ from tellapart.fitting.sweep_trials import (
     seed_score,
 )
 from tellapart.fitting.tracking import TRACKING, check_tracker
-from tellapart.fitting.trial_tasks import Failure, check_none_failed, lost_task
+from tellapart.fitting.trial_tasks import Failure, check_none_failed, encoder_folders, lost_task
 from tellapart.inspection.report import write_sweep_report
 from tellapart.inspection.sweep_figure import save_sweep_plot
-from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
+from tellapart.recipes import Recipe
 from tellapart.recipes.spaces import SearchSpace, parse_spaces, with_parameters
 from tellapart.training.progress import RunsBar
 
@@ -64,11 +65,7 @@ if TYPE_CHECKING:
     import optuna
 
 AT_ONCE = "Trials run in other processes: none is stopped early."
-BASELINE = "cross-entropy"
 CONFIDENCE = 0.95
-# Keys that belong to the method; the rest, the schedule, is shared with the baseline.
-_OF_THE_METHOD = ("objective", "learns", "solver", "perturbation", "perturbation_size")
-_OF_THE_MAIN_LOSS = ("class_weight", "label_smoothing", "focal_gamma")
 
 
 def sweep(
@@ -133,10 +130,12 @@ def sweep(
             raise RecipeError(f"there cannot be {number} {name}", f"use --{name} 1 or more")
     recipe = resolve_method(recipe)
     searched = parse_spaces(recipe, spaces)
-    baseline_recipe = _baseline_recipe(recipe, baseline)
+    compared = baseline_recipe(recipe, baseline)
     import_optuna()
     rows = SweepRows(recipe)
-    fingerprint = _fingerprint(recipe, baseline_recipe, rows, searched, seeds, prune)
+    fingerprint = _fingerprint(recipe, compared, rows, searched, seeds, prune)
+    if overwrite:
+        check_sweep(recipe, compared, searched, rows, encoders=place.on is None)  # a cluster has its own
     inputs = (recipe_file, *inputs_of(recipe))
     with (
         place.engine() as engine,
@@ -156,11 +155,11 @@ def sweep(
             folder / "study.db", greater_is_better=runs.metric.greater_is_better, prune=prune
         ) as study:
             search = SweepStudy(study, searched, trials, recipe.seed)
-            with runs.bar(search, baseline_recipe, quiet) as bar:
+            with runs.bar(search, compared, quiet) as bar:
                 if engine.isolated:
-                    runs.elsewhere(engine, search, baseline_recipe, bar)
-                held_against = None if baseline_recipe is None else runs.baseline(baseline_recipe, study, bar)
-                for trial in search.open_trials():
+                    runs.elsewhere(engine, search, compared, bar)
+                held_against = None if compared is None else runs.baseline(compared, study, bar)
+                for trial in search.open_trials(repeated=lambda values: runs.repeat(values, bar)):
                     runs.trial(trial, search, bar)
             search.check_any_complete()
             found = search.results(CONFIDENCE, rows.metric)
@@ -275,10 +274,13 @@ class _Runs:
         told = f"failed: {error}" if error else self.metric.display(search.complete(trial, scores, seconds))
         self._show(trial, told, search, bar)
 
+    def repeat(self, parameters: dict[str, Any], bar: RunsBar) -> None:
+        """Counts values that are drawn again and not run again."""
+        bar.finish(f"values drawn again: {_listed(parameters)}", len(self.seeds))
+
     def _show(self, trial: OpenTrial, outcome: str, search: SweepStudy, bar: RunsBar) -> None:
-        values = ", ".join(f"{path}={value_text(value)}" for path, value in trial.parameters.items())
         number = f"trial {trial.number + 1} of at most {search.trials}"
-        bar.finish(f"{number}: {values}: {outcome}", len(self.seeds))
+        bar.finish(f"{number}: {_listed(trial.parameters)}: {outcome}", len(self.seeds))
 
     def _score_seeds(self, trial: OpenTrial, scores: dict[int, float]) -> None:
         """Fills in the score of each seed; raises TrialPruned if the trial should stop."""
@@ -326,7 +328,7 @@ class _Runs:
         def left() -> Iterator[tuple[OpenTrial | None, Recipe]]:
             if baseline is not None and len(self._scored_seeds(search.study)) < len(self.seeds):
                 yield None, baseline
-            for trial in search.open_trials(at_once=True):
+            for trial in search.open_trials(at_once=True, repeated=lambda values: self.repeat(values, bar)):
                 try:
                     yield trial, with_parameters(self.recipe, trial.parameters)
                 except RecipeError as error:
@@ -340,6 +342,7 @@ class _Runs:
                 metric=self.rows.metric,
                 folder=self.folder.resolve() if engine.shares_files else None,
                 directory=str(Path.cwd()),
+                folders=encoder_folders(recipe),
                 pretrainer=self.options["pretrainer"],
                 track=self.track,
             )
@@ -371,23 +374,8 @@ class _Runs:
         check_none_failed(failures, runs)
 
 
-def _baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
-    """The baseline with the recipe's data, encoder, schedule and options of the main loss; None for no baseline."""
-    usual = BASELINE if resolve_method(Recipe(data=recipe.data)).method == BASELINE else REGRESSION_METHOD
-    if method == "none" or (method is None and recipe.method == usual):
-        return None
-    content = recipe.model_dump(exclude_unset=True)
-    first = (content.get("stages") or [{}])[0]
-    schedule = {key: value for key, value in first.items() if key not in _OF_THE_METHOD}
-    encoder = dict(content.get("encoder", {}))
-    if recipe.encoder.name == "tfidf":
-        del encoder["name"]  # other methods need an encoder: the default one
-    shared = validated(content | {"encoder": encoder, "stages": [schedule]})
-    options = first.get("objective", {})
-    return with_parameters(
-        resolve_method(method_recipe(method or usual, shared)),
-        {f"stages.0.objective.{key}": options[key] for key in _OF_THE_MAIN_LOSS if key in options},
-    )
+def _listed(parameters: dict[str, Any]) -> str:
+    return ", ".join(f"{path}={value_text(value)}" for path, value in parameters.items())
 
 
 def _write(folder: Path, result: SweepResult, recipe: Recipe) -> None:

@@ -30,23 +30,21 @@ def set_head_rate(optimizer: torch.optim.Optimizer, encoder: Iterable[nn.Paramet
             optimizer.add_param_group({**rest, "params": head, "lr": rate})
 
 
-def check_loss(logs: Mapping[str, float], step: int, precision: str) -> None:
+def check_loss(logs: Mapping[str, float], step: int, precision: str | None = None) -> None:
     """Stops a run that diverged, when its loss is logged: that of some steps, or at the end that of all.
 
     Args:
         logs: What a trainer logs.
         step: The optimiser step.
-        precision: Path of the setting that the error names.
+        precision: Path of the setting of the precision, which the error names; None if there is none.
 
     Raises:
         TellapartError: The loss is not finite.
     """
     loss = logs.get("loss", logs.get("train_loss", 0.0))
     if not math.isfinite(loss):
-        raise TellapartError(
-            f"the loss is {loss} at step {step}",
-            f"lower the learning rate, or train with --set {precision}=fp32",
-        )
+        otherwise = "" if precision is None else f", or train with --set {precision}=fp32"
+        raise TellapartError(f"the loss is {loss} at step {step}", f"lower the learning rate{otherwise}")
 
 
 class ConstrainWeights(transformers.TrainerCallback):

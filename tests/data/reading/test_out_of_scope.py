@@ -53,6 +53,12 @@ def test_pairs_take_both_columns_of_the_training(read):
         read("others.txt", "c\n", rows=pairs, trained=trained)
 
 
+def test_second_texts_beside_rows_of_single_texts_are_named(read):
+    texts, notes = read("others.csv", "text,text_pair\na cat,the weather\na cat,two cats\n")
+    assert texts == TextSplit(["a cat"])
+    assert any("second texts of" in note and "are not used" in note for note in notes)
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [("multi_label_classification", "any number of labels"), ("regression", "numeric targets")],

@@ -93,8 +93,24 @@ def test_an_integer_that_no_float_holds_is_refused_beside_a_later_fraction(tmp_p
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert open_rows(path).schema.field("id").type == pa.int64()
     path.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"text": "y", "id": 0.5}]))
-    with pytest.raises(DataError, match=r"the values of .*t.jsonl cannot be converted to the types that all"):
+    with pytest.raises(DataError, match=r'column "id" of .*t.jsonl has integers that no float holds'):
         open_rows(path)
+
+
+def test_an_integer_that_no_float_holds_is_refused_beside_a_fraction_in_one_block(tmp_path, small_blocks):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"text": "a", "id": 9007199254740993}\n{"text": "b", "id": 1.5}\n' * 20)
+    with pytest.raises(DataError, match=r'column "id" of .* has integers that no float holds, beside fract'):
+        open_rows(path)
+
+
+def test_integers_of_64_bits_without_a_sign_are_read_exactly(tmp_path, small_blocks):
+    lines = [{"text": "x" * 100, "id": number, "ids": [number]} for number in (3, 2**64 - 1)]
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines * 9))
+    opened = open_rows(path)
+    assert opened.schema.field("id").type == pa.uint64()
+    assert pa.concat_tables(opened.parts()).to_pylist() == lines * 9 == read_table(path).to_pylist()
 
 
 @pytest.mark.parametrize("large", [False, True])

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tellapart.data.reading.columns import Columns
 from tellapart.data.reading.tables import read_table, table_from_columns, write_table, writing_table
+from tellapart.data.reading.values import read_examples
 from tellapart.errors import DataError, OutputError, UserError
 
 ANY_SUFFIX = pytest.mark.parametrize(
@@ -141,6 +143,42 @@ def test_the_usual_shapes_of_json_are_read(tmp_path: Path, content: object) -> N
 
 def test_json_lines_under_the_name_of_json_are_read(tmp_path: Path) -> None:
     assert read_table(written(tmp_path, "a.json", '{"text": "a"}\n{"text": "b"}\n')).num_rows == 2
+
+
+@pytest.mark.parametrize(
+    ("numbers", "read"),
+    [
+        (["9007199254740993", "1.50", "null", "2e3"], ["9007199254740993", "1.50", None, "2e3"]),
+        (["-9223372036854775809", "7"], ["-9223372036854775809", "7"]),
+        (["[2, 9007199254740993]", "[1.5]", "[]"], [["2", "9007199254740993"], ["1.5"], []]),
+        (["[9007199254740993]", "null", "[1.5 , 2]"], [["9007199254740993"], None, ["1.5", "2"]]),
+        (["[[9007199254740993]]", "[[1.5]]"], [[[9007199254740992.0]], [[1.5]]]),
+        (["18446744073709551615", "3", "null"], [18446744073709551615, 3, None]),
+        (["9007199254740992", "1.5"], [9007199254740992.0, 1.5]),
+        (["-9007199254740993", "null"], [-9007199254740993, None]),
+        (["0.12345678901234567", "1"], [0.12345678901234567, 1.0]),
+    ],
+)
+@pytest.mark.parametrize("name", ["id", "n°", 'a"b'])
+def test_integers_of_json_lines_are_never_rounded(
+    tmp_path: Path, numbers: list[str], read: list[object], name: str
+) -> None:
+    key = json.dumps(name)
+    lines = [f'{{"text": "pay 1234567890123456 now", {key} : {number}}}\n' for number in numbers]
+    table = read_table(written(tmp_path, "a.jsonl", "".join(lines)))
+    assert table[name].to_pylist() == read
+    assert table.column_names == ["text", name]
+
+
+def test_the_first_integer_that_json_cannot_hold_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.json", f'[{{"id": 5}}, {{"id": {2**63}}}]')
+    assert "has an integer that 64 bits with a sign do not hold, the first in row 2" in refusal(path)
+
+
+def test_a_label_is_the_integer_that_is_written_beside_a_fraction(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.jsonl", '{"t": "a", "y": 9007199254740993}\n{"t": "b", "y": 1.5}\n')
+    rows = read_examples(read_table(path), Columns("t", label="y", question_id="y"))
+    assert rows.labels == rows.question_ids == ["9007199254740993", "1.5"]
 
 
 def test_json_objects_may_lack_a_key(tmp_path: Path) -> None:

@@ -148,7 +148,9 @@ def test_a_number_and_its_text_are_one_column_name():
 @pytest.mark.parametrize("numbers", [[10**30, 1] * 2, [10**30, "a"] * 2, [-(2**63) - 1, 1] * 2])
 def test_integers_beyond_64_bits_name_their_row(numbers):
     for source in (pd.DataFrame({"text": TEXTS, "label": numbers}), {"text": TEXTS, "label": numbers}):
-        with pytest.raises(DataError, match="integer that 64 bits do not hold, the first in row 1"):
+        with pytest.raises(
+            DataError, match="integer that 64 bits with a sign do not hold, the first in row 1"
+        ):
             read_data(source)
 
 

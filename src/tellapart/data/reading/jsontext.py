@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +122,22 @@ def _is_uncertain(block: bytes) -> bool:
 
 def _check_values(written: str, line: int, path: Path) -> None:
     """Goes through the values of consecutive lines, the first of which has the number `line`."""
+    for number, value in _values(written, line, path, _DECODER):
+        if not isinstance(value, dict):
+            kind = "null" if value is None else kind_of(value)
+            raise DataError(f"line {number} of {path} is {kind}", "write one object per line")
+        if is_deep(value):
+            raise DataError(f"line {number} of {path} is {_DEEP}", _NOT_DEEP)
+
+
+def _values(written: str, line: int, path: Path, decoder: json.JSONDecoder) -> Iterator[tuple[int, Any]]:
+    """Yields the values of consecutive lines, the first of which has the number `line`, with their lines."""
     place, counted = 0, 0
     while (place := _SPACE.match(written, place).end()) < len(written):  # type: ignore[union-attr]
         line += written.count("\n", counted, place)
         counted = place
         try:
-            value, place = _DECODER.raw_decode(written, place)
+            value, place = decoder.raw_decode(written, place)
         except json.JSONDecodeError as error:
             # What is missing before the first character of a line is missing at the end of the one before.
             at = line + written.count("\n", place, max(place, len(written[: error.pos].rstrip())))
@@ -136,11 +146,25 @@ def _check_values(written: str, line: int, path: Path) -> None:
             ) from None
         except (_RepeatedKeyError, RecursionError, ValueError) as error:
             raise _refused(error, f"line {line} of {path}") from None
-        if not isinstance(value, dict):
-            kind = "null" if value is None else kind_of(value)
-            raise DataError(f"line {line} of {path} is {kind}", "write one object per line")
-        if is_deep(value):
-            raise DataError(f"line {line} of {path} is {_DEEP}", _NOT_DEEP)
+        yield line, value
+
+
+def json_objects(
+    path: Path, block_bytes: int, chosen: Callable[[bytes], bool] = lambda _: True
+) -> Iterator[dict[str, Any]]:
+    """Yields the objects of a JSON Lines file; numbers with a fraction or an exponent are `Fraction`, as written.
+
+    Args:
+        path: A file that `check_json_lines` has checked.
+        block_bytes: Bytes that are read at once.
+        chosen: Whether a block of lines is to be read; called for one after the other.
+    """
+    line = 1
+    for block in line_blocks(path, block_bytes):
+        if chosen(block):
+            for _, value in _values(block.decode("utf-8-sig"), line, path, _WRITTEN):
+                yield value
+        line += block.count(b"\n")
 
 
 def _refused(error: Exception, where: str) -> DataError:
@@ -172,5 +196,12 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
+class Fraction(str):
+    """A number of JSON with a fraction or an exponent, as it is written."""
+
+    __slots__ = ()
+
+
 _DECODER = json.JSONDecoder(object_pairs_hook=_unrepeated)
+_WRITTEN = json.JSONDecoder(object_pairs_hook=_unrepeated, parse_float=Fraction)
 _SPACE = re.compile(r"[ \t\r\n]*+")

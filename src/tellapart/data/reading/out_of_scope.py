@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tellapart.data.examples import LabelSpace, TextSplit
-from tellapart.data.out_of_scope import check_one_class, distinct_texts, in_the_form_of
+from tellapart.data.examples import LabelSpace, TextSplit, check_second_texts
+from tellapart.data.out_of_scope import check_one_class, distinct_texts
 from tellapart.data.reading.columns import ColumnNames
 from tellapart.data.reading.unlabelled import read_texts
 
@@ -36,7 +36,9 @@ def read_out_of_scope(
     """
     check_one_class(labels)
     texts, notes = read_texts(source, names, trained)
-    kept, more = distinct_texts(in_the_form_of(texts, rows, source), source)
+    notes += check_second_texts(texts, rows, source)
+    pairs = None if rows.text_pairs is None else texts.text_pairs
+    kept, more = distinct_texts(TextSplit(texts.texts, pairs), source)
     notes += more
     if replaced is not None:
         notes += (

@@ -16,6 +16,7 @@ import pyarrow.csv
 from tellapart.data.examples import TextSplit
 from tellapart.data.reading import tables
 from tellapart.data.reading.columns import Columns
+from tellapart.data.reading.integers import exact_types
 from tellapart.data.reading.jsontext import check_json_lines, line_blocks
 from tellapart.data.reading.parquet import parquet_blocks, row_group_of
 from tellapart.data.reading.tables import delimited_options, explaining, parse_json_lines, schema_as_written
@@ -99,7 +100,7 @@ def open_rows(path: str | Path) -> RowStream:
         with explaining(path, kind):
             check_json_lines(path, tables.BLOCK_BYTES)
             kinds = [block.schema for block in _json_blocks(path, None)]
-            schema = pa.unify_schemas(kinds, promote_options="permissive")
+            schema = _exact_schema(path, pa.unify_schemas(kinds, promote_options="permissive"))
     rows = 0
 
     def seen() -> Iterator[pa.Table]:
@@ -290,6 +291,21 @@ def _json_blocks(path: Path, schema: pa.Schema | None) -> Iterator[pa.Table]:
         if block.schema != wanted:
             block = parse_json_lines(io.BytesIO(lines), wanted)
         yield block.select(schema.names)
+
+
+def _exact_schema(path: Path, schema: pa.Schema) -> pa.Schema:
+    """Returns a schema of JSON Lines that holds all integers.
+
+    Raises:
+        DataError: A column has some that neither floats nor 64 bits hold, or fractions beside them.
+    """
+    exact = exact_types(path, schema, tables.BLOCK_BYTES)
+    for name in exact.texts:
+        raise DataError(
+            f'column "{name}" of {path} has integers that no float holds, beside fractions or beyond 64 bits',
+            "write its numbers as texts",
+        )
+    return schema_as_written(schema, exact.unsigned)
 
 
 def _with_own_integers(schema: pa.Schema, own: pa.Schema) -> pa.Schema:

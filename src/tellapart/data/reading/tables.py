@@ -18,6 +18,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from tellapart.data.reading.fasttext import is_fasttext, read_fasttext
+from tellapart.data.reading.integers import exact_types, written_numbers
 from tellapart.data.reading.jsontext import MOST_NESTING, check_json_lines, is_deep, parse_json
 from tellapart.data.reading.parquet import read_parquet
 from tellapart.data.reading.textfiles import explain, find_dialect, kind_of
@@ -219,9 +220,14 @@ def _check_width(columns: int, path: Path) -> None:
 def _read_json_lines(path: Path) -> pa.Table:
     check_json_lines(path, BLOCK_BYTES)
     table = _parse_json_file(path)
-    as_written = schema_as_written(table.schema)
+    exact = exact_types(path, table.schema, BLOCK_BYTES)
+    as_written = schema_as_written(table.schema, exact.unsigned)
     # pyarrow parses strings such as "2024-01-01" as dates: then the file is read again with an explicit schema
-    return table if as_written == table.schema else _parse_json_file(path, as_written)
+    if as_written != table.schema:
+        table = _parse_json_file(path, as_written)
+    for name, column in written_numbers(path, exact.texts, BLOCK_BYTES).items():
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    return table
 
 
 def _parse_json_file(path: Path, schema: pa.Schema | None = None) -> pa.Table:
@@ -238,9 +244,10 @@ def parse_json_lines(stream: Any, schema: pa.Schema | None = None) -> pa.Table:
     )
 
 
-def schema_as_written(schema: pa.Schema) -> pa.Schema:
-    """Returns an inferred schema with strings in place of timestamps."""
-    return pa.schema([field.with_type(_without_dates(field.type)) for field in schema])
+def schema_as_written(schema: pa.Schema, types: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
+    """Returns an inferred schema with strings in place of timestamps, and with the types of some columns replaced."""
+    known = types or {}
+    return pa.schema([field.with_type(known.get(field.name, _without_dates(field.type))) for field in schema])
 
 
 def _without_dates(kind: pa.DataType) -> pa.DataType:
@@ -301,7 +308,7 @@ def _array(values: Any, name: str, where: str) -> pa.Array | pa.ChunkedArray:
     except OverflowError as error:
         big = (row for row, value in enumerate(values, start=1) if _is_big(value))
         raise DataError(
-            f"{column} has an integer that 64 bits do not hold, the first in row {next(big, 1)}",
+            f"{column} has an integer that 64 bits with a sign do not hold, the first in row {next(big, 1)}",
             "write such numbers as texts",
         ) from error
     except (pa.ArrowException, TypeError, ValueError) as error:
@@ -326,9 +333,9 @@ def _refuse_deep(values: Sequence[Any], column: str) -> None:
 
 
 def _is_big(value: Any) -> bool:
-    """Whether a value is, or a list of values has, an integer beyond 64 bits."""
+    """Whether a value is, or a list of values has, an integer beyond 64 bits with a sign."""
     items = value if isinstance(value, list | tuple) else [value]
-    return any(isinstance(item, int) and not -(2**63) <= item < 2**64 for item in items)
+    return any(isinstance(item, int) and not -(2**63) <= item < 2**63 for item in items)
 
 
 def _as_cells(table: pa.Table) -> pa.Table:

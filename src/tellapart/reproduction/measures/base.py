@@ -44,6 +44,7 @@ class Cell:
         drawn: Rows that are drawn in place of the published splits; None to keep these.
         split_seed: Seed of the splits in all trials; None for the seed of the recipe.
         submission: GLUE task whose test rows are predicted for GLUE's server; None for none.
+        model_folders: The models that it starts from which are folders of the command's machine.
     """
 
     measures: str
@@ -60,6 +61,7 @@ class Cell:
     drawn: DrawnRows | None = None
     split_seed: int | None = None
     submission: str | None = None
+    model_folders: tuple[str, ...] = ()
 
     @property
     def seed(self) -> int:

@@ -1,0 +1,99 @@
+"""What a sweep begins with: the recipe of its baseline, and the check that it can begin."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+from tellapart.errors import TellapartError
+from tellapart.fitting.resolve import check_encoders, resolve
+from tellapart.fitting.rows import resolve_method
+from tellapart.fitting.sweep_trials import SweepRows, scored
+from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
+from tellapart.recipes.spaces import SearchSpace, with_parameters
+
+BASELINE = "cross-entropy"
+# Keys that belong to the method; the rest, the schedule, is shared with the baseline.
+_OF_THE_METHOD = ("objective", "learns", "solver", "perturbation", "perturbation_size")
+_OF_THE_MAIN_LOSS = ("class_weight", "label_smoothing", "focal_gamma")
+
+_TRIED = 1_000
+"""The most combinations that are checked before a sweep is refused."""
+
+
+def baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
+    """Returns the baseline with the recipe's data, encoder, schedule and options of the main loss.
+
+    Args:
+        recipe: The recipe that is searched.
+        method: A method, `none`, or None for the usual baseline of the task.
+
+    Returns:
+        The recipe; None for no baseline.
+
+    Raises:
+        RecipeError: There is no such method, or a setting does not fit it.
+    """
+    usual = BASELINE if resolve_method(Recipe(data=recipe.data)).method == BASELINE else REGRESSION_METHOD
+    if method == "none" or (method is None and recipe.method == usual):
+        return None
+    content = recipe.model_dump(exclude_unset=True)
+    first = (content.get("stages") or [{}])[0]
+    schedule = {key: value for key, value in first.items() if key not in _OF_THE_METHOD}
+    encoder = dict(content.get("encoder", {}))
+    if recipe.encoder.name == "tfidf":
+        del encoder["name"]  # other methods need an encoder: the default one
+    shared = validated(content | {"encoder": encoder, "stages": [schedule]})
+    options = first.get("objective", {})
+    return with_parameters(
+        resolve_method(method_recipe(method or usual, shared)),
+        {f"stages.0.objective.{key}": options[key] for key in _OF_THE_MAIN_LOSS if key in options},
+    )
+
+
+def check_sweep(
+    recipe: Recipe,
+    baseline: Recipe | None,
+    spaces: Sequence[SearchSpace],
+    rows: SweepRows,
+    *,
+    encoders: bool = True,
+) -> None:
+    """Checks, before an earlier sweep is deleted, that the baseline and at least one combination can be trained.
+
+    Args:
+        recipe: The recipe that is searched.
+        baseline: That of the baseline; None for no baseline.
+        spaces: The search spaces.
+        rows: The rows.
+        encoders: Whether the encoders must be on this machine.
+
+    Raises:
+        TellapartError: The baseline cannot be trained, or no combination can; the error is that of the first one.
+    """
+
+    def fits(tried: Recipe) -> None:
+        resolve(scored(tried, recipe.seed), rows.of(scored(tried, recipe.seed)))
+
+    if encoders:
+        of_encoder = [space for space in spaces if space.path.split(".")[0] == "encoder"]
+        _check_one_of(check_encoders, recipe, of_encoder)
+        if baseline is not None:
+            check_encoders(baseline)
+    _check_one_of(fits, recipe, spaces)
+    if baseline is not None:
+        fits(baseline)
+
+
+def _check_one_of(check: Callable[[Recipe], None], recipe: Recipe, spaces: Sequence[SearchSpace]) -> None:
+    """Checks that some combination of the listed values passes; of a range the lowest value stands for all."""
+    values = [(space.low,) if space.values is None else space.values for space in spaces]
+    refused: TellapartError | None = None
+    for combination in itertools.islice(itertools.product(*values), _TRIED):
+        chosen = zip((space.path for space in spaces), combination, strict=True)
+        try:
+            return check(with_parameters(recipe, dict(chosen)))
+        except TellapartError as error:
+            refused = refused or error
+    assert refused is not None
+    raise refused
