@@ -13,9 +13,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 
-from tellapart import TextClassifier
+import tellapart
+from tellapart import TextClassifier, train
 from tellapart.errors import DataError, ModelError, RecipeError
 from tellapart.fitting.fit import fit
+from tellapart.recipes import DataRecipe, method_recipe, with_values
 
 # scikit-learn's checks that feed no numbers to fit; check_estimator leaves out text estimators altogether.
 CHECKS = [
@@ -263,6 +265,69 @@ def test_a_pickled_estimator_of_two_encoders_comes_back(make, texts, labels, tin
 def test_a_clone_is_not_fitted(fitted, texts):
     with pytest.raises(NotFittedError):
         clone(fitted).predict(texts)
+
+
+@pytest.fixture(scope="module")
+def ticket_run(ticket_file, tiny_encoder, tmp_path_factory):
+    values = [f"data.source={ticket_file}", f"encoder.name={tiny_encoder}", "encoder.max_length=24"]
+    values += ["stages.0.epochs=2", "stages.0.learning_rate=0.005", "data.train_rows=90", "seed=3"]
+    folder = tmp_path_factory.mktemp("runs") / "tickets"
+    train(with_values(method_recipe("contrast"), values), folder, quiet=True)
+    return folder
+
+
+@pytest.mark.parametrize("part", ["", "model"])
+def test_the_model_of_a_run_predicts_in_python_what_the_command_predicts(
+    ticket_run, ticket_file, texts, tmp_path, part
+):
+    loaded = TextClassifier.load(ticket_run / part)
+    tellapart.predict(ticket_run, ticket_file, tmp_path / "labelled.csv", quiet=True)
+    written = pd.read_csv(tmp_path / "labelled.csv")["predicted_label"]
+    assert loaded.predict(texts).tolist() == written.tolist()
+    assert loaded.predict_proba(texts).shape == (len(texts), len(loaded.classes_))
+    assert loaded.classes_.tolist() == sorted(set(written))
+
+
+def test_a_clone_of_a_loaded_run_trains_on_other_rows_as_the_run_did(ticket_run, texts, labels):
+    loaded = TextClassifier.load(ticket_run)
+    again = clone(loaded).fit(texts, labels)
+    rows = {"data": DataRecipe()}
+    before, after = (each.recipe_.model_copy(update=rows) for each in (loaded, again))
+    assert after == before
+    assert again.recipe_.seed == 3
+    assert again.recipe_.data.validation_in_training == loaded.recipe_.data.validation_in_training
+
+
+def test_a_loaded_run_is_saved_as_an_estimator(ticket_run, texts, tmp_path):
+    loaded = TextClassifier.load(ticket_run)
+    loaded.save(tmp_path / "saved")
+    np.testing.assert_allclose(
+        TextClassifier.load(tmp_path / "saved").predict_proba(texts), loaded.predict_proba(texts), atol=1e-6
+    )
+
+
+def test_a_run_with_several_labels_predicts_lists(tiny_encoder, texts, tmp_path):
+    rows = "\n".join(f'{{"text": "{text}", "label": ["a", "b"]}}' for text in texts[:20])
+    rows += "\n" + "\n".join(f'{{"text": "{text}", "label": ["a"]}}' for text in texts[20:40])
+    (tmp_path / "rows.jsonl").write_text(rows)
+    recipe = with_values(method_recipe("frozen"), [f"data.source={tmp_path / 'rows.jsonl'}"])
+    train(
+        with_values(recipe, [f"encoder.name={tiny_encoder}", "encoder.max_length=24"]),
+        tmp_path / "run",
+        quiet=True,
+    )
+    found = TextClassifier.load(tmp_path / "run").predict(texts[:3])
+    assert all(set(names) <= {"a", "b"} for names in found)
+
+
+def test_a_run_of_numbers_is_refused(tiny_encoder, texts, tmp_path):
+    rows = "".join(f"{text},{number / 4}\n" for number, text in enumerate(texts[:60]))
+    (tmp_path / "rows.csv").write_text("text,label\n" + rows)
+    values = [f"data.source={tmp_path / 'rows.csv'}", f"encoder.name={tiny_encoder}"]
+    values += ["encoder.max_length=24", "data.regression=true"]
+    train(with_values(method_recipe("frozen"), values), tmp_path / "run", quiet=True)
+    with pytest.raises(ModelError, match="predicts numbers"):
+        TextClassifier.load(tmp_path / "run")
 
 
 def test_a_folder_without_an_estimator_is_refused(tmp_path):

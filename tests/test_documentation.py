@@ -16,11 +16,12 @@ import pytest
 import typer
 import yaml
 
-from tellapart.classifier import ESTIMATOR_PLACES, TextClassifier
+from tellapart.classifier import TextClassifier
 from tellapart.cli import application, options, pretrain
 from tellapart.evaluation.comparison import Comparison, ConfusablePair, MethodPair, MethodResult, Trial
 from tellapart.evaluation.metrics import METRICS
 from tellapart.evaluation.sweeps import SweepBaseline, SweepResult, SweepTrial
+from tellapart.fitting.estimator import ESTIMATOR_PLACES
 from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.recipes import Recipe, compared_recipes, load_recipe, methods, split_methods
 from tellapart.recipes.spaces import SearchSpace, parse_spaces

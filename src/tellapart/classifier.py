@@ -17,29 +17,14 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from tellapart import __version__
-from tellapart.arrays import Target, labelled_split, texts_of, validation_split, weights_of
+from tellapart.arrays import Form, Target, labelled_split, texts_of, validation_split, weights_of
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.data.splits import complete_splits
 from tellapart.data.unlabelled import unlabelled_rows
 from tellapart.errors import DataError, ModelError, OutputError, RecipeError, did_you_mean
-from tellapart.recipes import DataRecipe, Recipe, method_recipe, validated, with_values
+from tellapart.fitting.estimator import ESTIMATOR_PLACES, check_data_keys, run_parameters
+from tellapart.recipes import Recipe, load_recipe, method_recipe, validated, with_values
 from tellapart.recipes.reading import assignment
-
-_DATA_KEYS = {"validation_share", "validation_in_training", "label_texts", "order", "hierarchy_separator"}
-
-ESTIMATOR_PLACES = {
-    "method": "method",
-    "encoder": "encoder.name",
-    "pooling": "encoder.pooling",
-    "max_length": "encoder.max_length",
-    "epochs": "stages.0.epochs",
-    "batch_size": "stages.0.batch_size",
-    "learning_rate": "stages.0.learning_rate",
-    "validation_share": "data.validation_share",
-    "label_texts": "data.label_texts",
-    "random_state": "seed",
-}
-"""Parameters of the estimator and their keys in a recipe, which has the same defaults, or None for the method's."""
 
 
 class TextClassifier(ClassifierMixin, BaseEstimator):
@@ -141,7 +126,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         from tellapart.fitting.fit import fit
 
         recipe = self._recipe()
-        _check_data_keys(recipe)
+        check_data_keys(recipe)
         target = Target.of(y)
         train = labelled_split(X, y, target)
         pairs = train.text_pairs is not None
@@ -161,7 +146,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             data = replace(data, unlabelled=texts)
         with tempfile.TemporaryDirectory() as folder:
             self._fitted = fit(recipe, data, folder, quiet=not self.verbose)
-        self._target, self._pairs = target, pairs
+        self._target = target
+        self._pairs: bool | None = pairs  # None if it is not known what a loaded run was trained on
         self.recipe_: Recipe = self._fitted.recipe or recipe
         self.history_ = self._fitted.history
         self.self_training_ = self._fitted.self_training
@@ -272,14 +258,23 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Reads an estimator that `save` wrote.
+        """Reads an estimator that `save` wrote, or the model of a run of `tellapart train`.
+
+        The estimator of a run predicts classes as strings, or lists of them for multi-label tasks. Its parameters are
+        the values of the run, so that a clone of it trains on other rows as the run did.
+
+        Args:
+            folder: The folder given to `save`; or a run folder, or the folder `model` in it.
 
         Raises:
-            ModelError: The folder holds no saved estimator.
+            ModelError: The folder holds neither, or the run predicts numbers.
         """
         from tellapart.deployment.model_files import ESTIMATOR_FILE
-        from tellapart.fitting.loading import load_fitted
+        from tellapart.fitting.loading import load_fitted, run_folder
 
+        run = run_folder(folder)
+        if run is not None and not (Path(folder) / ESTIMATOR_FILE).is_file():
+            return cls._of_run(load_fitted(folder), load_recipe(run / "recipe.yaml"))
         try:
             description = json.loads((Path(folder) / ESTIMATOR_FILE).read_text(encoding="utf-8"))
             estimator = cls(**description["parameters"])
@@ -291,11 +286,24 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 f"{folder} holds no saved TextClassifier (no readable {ESTIMATOR_FILE})",
-                "give a folder that TextClassifier.save wrote; "
-                "tellapart predict reads what tellapart train wrote",
+                "give a folder that TextClassifier.save or tellapart train wrote",
             ) from error
         estimator.classes_ = estimator._target.classes
         estimator._fitted = load_fitted(folder)
+        return estimator
+
+    @classmethod
+    def _of_run(cls, fitted: Any, recipe: Recipe) -> Self:
+        if fitted.labels.regression:
+            raise ModelError(
+                "the model of the run predicts numbers, and TextClassifier classes", "use tellapart.predict"
+            )
+        estimator = cls(**run_parameters(recipe))
+        form: Form = "lists" if fitted.labels.multi_label else "classes"
+        estimator._target = Target(form, np.array(fitted.labels.names))
+        estimator._pairs = None if fitted.columns is None else fitted.columns.text_pair is not None
+        estimator.recipe_, estimator.history_, estimator.self_training_ = recipe, [], None
+        estimator.classes_, estimator._fitted = estimator._target.classes, fitted
         return estimator
 
     def __getstate__(self) -> dict[str, Any]:
@@ -345,21 +353,6 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "classes_")
         return np.asarray(self._fitted.scores(TextSplit(*texts_of(X, pairs=self._pairs))))
-
-
-def _check_data_keys(recipe: Recipe) -> None:
-    """Checks that no key of `data` is set that an estimator would ignore: its rows are X and y as they are.
-
-    Raises:
-        RecipeError: One is set.
-    """
-    defaults = DataRecipe()
-    for name in sorted(DataRecipe.model_fields.keys() - _DATA_KEYS):
-        if getattr(recipe.data, name) != getattr(defaults, name):
-            raise RecipeError(
-                f"TextClassifier does not use data.{name}, since its rows are those of X and y",
-                "leave it out of settings, or use tellapart.train (tellapart train), which reads rows",
-            )
 
 
 def _plain(value: Any) -> Any:
