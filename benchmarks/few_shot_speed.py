@@ -13,9 +13,7 @@ the encoder are not timed. Results go to benchmarks/results/few_shot_speed-<data
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,15 +23,14 @@ import transformers
 
 from evidence import RESULTS
 from pairs import command_of, earlier, now, write
+from setfit_runs import setfit_run
 from tellapart.data.examples import TextData
 from tellapart.data.reading.rows import read_data
-from tellapart.encoders.resolve import resolve_encoder
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fit import fit
 from tellapart.fitting.rows import split_data
 from tellapart.recipes import Recipe, method_recipe, with_values
 
-PEER = Path(__file__).parent / "setfit_peer.py"
 EPOCHS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
 
 
@@ -43,22 +40,6 @@ def rows_of(recipe: Recipe, test_rows: int | None) -> TextData:
     assert data.test is not None
     order = np.random.default_rng(0).permutation(len(data.test))[:test_rows]
     return TextData(data.train, None, data.test.select(order), data.labels)
-
-
-def setfit(data: TextData, seed: int, given: argparse.Namespace) -> dict[str, float]:
-    """Returns seconds and accuracy of SetFit."""
-    assert data.test is not None
-    with tempfile.TemporaryDirectory() as folder:
-        rows = Path(folder) / "rows.json"
-        splits = {
-            name: {"text": split.texts, "label": data.labels.encode(split.labels or []).tolist()}
-            for name, split in (("train", data.train), ("test", data.test))
-        }
-        rows.write_text(json.dumps(splits), encoding="utf-8")
-        command = [given.setfit_python, str(PEER), str(rows), str(resolve_encoder("minilm"))]
-        command += [f"--steps={given.setfit_steps}", f"--max-length={given.max_length}", f"--seed={seed}"]
-        finished = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    return json.loads(finished.stdout.splitlines()[-1])
 
 
 def own(recipe: Recipe, data: TextData, epochs: int) -> dict[str, float]:
@@ -83,7 +64,9 @@ def trial(seed: int, given: argparse.Namespace) -> dict[str, Any]:
     ]
     recipe = with_values(method_recipe(given.method), options)
     data = rows_of(recipe, given.test_rows)
-    peer = setfit(data, seed, given)
+    peer = setfit_run(
+        data, python=given.setfit_python, seed=seed, steps=given.setfit_steps, max_length=given.max_length
+    )
     print(f"seed {seed}: SetFit {peer['seconds']:.1f} s, accuracy {peer['accuracy']:.4f}", flush=True)
     runs: list[dict[str, float]] = []
     for epochs in EPOCHS:

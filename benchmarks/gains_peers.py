@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -26,34 +24,18 @@ import transformers
 
 from gains import FOLDER, protocol, recipe_for
 from pairs import write
+from setfit_runs import setfit_run
 from tellapart.data.examples import TextData
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fit import fit
 from tellapart.fitting.rows import read_rows, split_data
 from tellapart.recipes import Recipe, compared_recipes, method_recipe
+from tellapart.training.defaults import MAX_LENGTH
 
-SETFIT = Path(__file__).parent / "setfit_peer.py"
 TARGET = FOLDER / "peers.json"
 EPOCHS = (1, 2, 3, 5, 8, 13, 21, 34)
 Result = dict[str, Any]
-
-
-def setfit(recipe: Recipe, data: TextData, steps: int | None, python: str) -> Result:
-    """SetFit in its own environment."""
-    assert data.test is not None
-    splits = {
-        name: {"text": split.texts, "label": data.labels.encode(split.labels or []).tolist()}
-        for name, split in (("train", data.train), ("test", data.test))
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        rows = Path(folder) / "rows.json"
-        rows.write_text(json.dumps(splits), encoding="utf-8")
-        command = [python, str(SETFIT), str(rows), str(resolve_encoder(recipe.encoder.name))]
-        command += [f"--max-length={recipe.encoder.max_length or 128}", f"--seed={recipe.seed}"]
-        command += [f"--steps={steps}"] if steps else []
-        finished = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    return json.loads(finished.stdout.splitlines()[-1])
 
 
 def trainer(recipe: Recipe, data: TextData, steps: int | None) -> Result:
@@ -63,7 +45,7 @@ def trainer(recipe: Recipe, data: TextData, steps: int | None) -> Result:
     transformers.set_seed(recipe.seed)
     tokenizer = transformers.AutoTokenizer.from_pretrained(encoder)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(encoder, num_labels=len(labels))
-    length = recipe.encoder.max_length or 128
+    length = recipe.encoder.max_length or MAX_LENGTH
     rows = {
         name: datasets.Dataset.from_dict(
             dict(tokenizer(split.texts, truncation=True, max_length=length))
@@ -120,7 +102,9 @@ def measured(name: str, seed: int, row: dict[str, Any], python: str) -> Result:
     assert data.validation is not None
     everything = replace(data, train=data.train.joined(data.validation), validation=None)
     if row["tool"] == "setfit":
-        return setfit(recipe, everything, row.get("steps"), python)
+        length = recipe.encoder.max_length or MAX_LENGTH
+        run = setfit_run(everything, python=python, seed=seed, steps=row.get("steps"), max_length=length)
+        return {name: value for name, value in run.items() if name != "process_seconds"}
     if row["tool"] == "trainer":
         return trainer(recipe, everything, row.get("steps"))
     if row["tool"] == "tfidf":

@@ -1,4 +1,4 @@
-"""SetFit as in its documentation; run by few_shot_speed.py and gains_peers.py in an environment with setfit.
+"""SetFit as in its documentation; run by setfit_runs.py in an environment with setfit.
 
 Prints one line of JSON: the seconds of training on the clock and of the processor, the accuracy on the test rows, the
 versions.

@@ -18,53 +18,42 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from evidence import RESULTS
 from pairs import command_of, earlier, write
-from tellapart.encoders.resolve import resolve_encoder
+from setfit_runs import setfit_run
 from tellapart.fitting.environment import environment
 from tellapart.fitting.rows import read_rows, split_data
 from tellapart.recipes import method_recipe, with_values
+from tellapart.training.defaults import MAX_LENGTH
 
-PEER = Path(__file__).parent / "setfit_peer.py"
 METHODS = ("cross-entropy", "contrast")
 
 
-def setfit(given: argparse.Namespace, seed: int, folder: Path) -> dict[str, float]:
+def setfit(given: argparse.Namespace, seed: int) -> dict[str, float]:
     """SetFit's script; the rows are drawn before it starts."""
     values = [f"data.source={given.data}", f"data.few_shot={given.few_shot}", f"seed={seed}"]
     recipe = with_values(method_recipe("cross-entropy"), values)
     data = split_data(recipe, read_rows(recipe))
-    assert data.test is not None
-    rows = folder / "rows.json"
-    splits = {
-        name: {"text": split.texts, "label": data.labels.encode(split.labels or []).tolist()}
-        for name, split in (("train", data.train), ("test", data.test))
-    }
-    rows.write_text(json.dumps(splits), encoding="utf-8")
-    command = [given.setfit_python, str(PEER), str(rows), str(resolve_encoder("minilm"))]
-    seconds, printed = timed([*command, "--steps=1000", "--max-length=128", f"--seed={seed}"])
-    return {"seconds": seconds, "accuracy": json.loads(printed.splitlines()[-1])["accuracy"]}
+    run = setfit_run(data, python=given.setfit_python, seed=seed, steps=given.steps, max_length=MAX_LENGTH)
+    return {"seconds": run["process_seconds"], "accuracy": run["accuracy"]}
 
 
-def own(given: argparse.Namespace, seed: int, folder: Path, method: str) -> dict[str, float]:
+def own(given: argparse.Namespace, seed: int, method: str) -> dict[str, float]:
     """`tellapart train`."""
-    options = [given.data, f"--few-shot={given.few_shot}", f"--seed={seed}", f"--method={method}"]
-    output = folder / method
-    seconds, _ = timed(
-        [sys.executable, "-m", "tellapart", "train", *options, f"--output={output}", "--quiet"]
-    )
-    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "run"
+        command = [sys.executable, "-m", "tellapart", "train", given.data, f"--few-shot={given.few_shot}"]
+        command += [f"--seed={seed}", f"--method={method}", f"--output={output}", "--quiet"]
+        start = time.perf_counter()
+        subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        seconds = time.perf_counter() - start
+        metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
     return {"seconds": seconds, "accuracy": metrics["test"]["accuracy"]}
-
-
-def timed(command: list[str]) -> tuple[float, str]:
-    """Returns the seconds of a process on the clock, and its output."""
-    start = time.perf_counter()
-    finished = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    return time.perf_counter() - start, finished.stdout
 
 
 def main() -> None:
@@ -72,6 +61,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--setfit-python", required=True, help="Python of an environment with setfit 1.2")
+    parser.add_argument("--steps", type=int, default=1000, help="of SetFit")
     parser.add_argument("--data", default="banking77")
     parser.add_argument("--few-shot", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=3)
@@ -83,11 +73,10 @@ def main() -> None:
     trials: list[dict[str, Any]] = before["trials"] if before else []
     while len(trials) < given.pairs:
         seed = len(trials)
-        with tempfile.TemporaryDirectory() as folder:
-            peer = {"SetFit": setfit(given, seed, Path(folder))} if seed % 2 == 0 else {}
-            arms = {method: own(given, seed, Path(folder), method) for method in METHODS}
-            peer = peer or {"SetFit": setfit(given, seed, Path(folder))}
-        trials.append({"seed": seed, **peer, **arms})
+        arms: dict[str, Callable[[], dict[str, float]]] = {"SetFit": partial(setfit, given, seed)}
+        arms |= {method: partial(own, given, seed, method) for method in METHODS}
+        order = list(arms) if seed % 2 == 0 else list(arms)[::-1]
+        trials.append({"seed": seed, **{arm: arms[arm]() for arm in order}})
         print(json.dumps(trials[-1]), flush=True)
         ratios = {
             method: [trial["SetFit"]["seconds"] / trial[method]["seconds"] for trial in trials]
