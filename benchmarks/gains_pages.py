@@ -18,6 +18,12 @@ from tellapart.reproduction.pages import environment_sentence as hardware
 
 TITLE = "Do the methods help? Comparisons declared beforehand"
 RECOMMENDED = "recommended against cross entropy, as they are"
+_PEERS = {
+    "recommended": "`contrast`",
+    "SetFit with 1,000 steps": "SetFit, 1,000 steps",
+    "transformers.Trainer with 1,000 steps": "`transformers.Trainer`, 1,000 steps",
+    "TF-IDF and a linear SVM": "TF-IDF, linear SVM",
+}
 
 
 @dataclass(frozen=True)
@@ -212,6 +218,28 @@ def _peers(declared: dict[str, Any]) -> list[str]:
                 title_of_set = declared["sets"][name]["title"]
                 rows.append([title, title_of_set, accuracy, f"{seconds:.1f}", ratio, str(len(its))])
     return ["## Peers", declared["peers"]["remark"].strip(), table(rows)]
+
+
+def peers_table() -> str:
+    """Accuracy and processor seconds of the recommended method and its peers, on the seeds that all of them have."""
+    declared, runs = protocol(), peer_runs()
+    rows = [["", *_PEERS.values(), "seeds"]]
+    for name in declared["peers"]["sets"]:
+        found = {
+            title: {run["seed"]: run for run in runs if run["set"] == name and run["row"] == title}
+            for title in _PEERS
+        }
+        seeds = sorted(set.intersection(*(set(its) for its in found.values())))
+        if not seeds:
+            continue
+        cells = []
+        for its in found.values():
+            shared = [its[seed] for seed in seeds]
+            seconds = _mean(shared, "processor_seconds")
+            shown = f"{seconds:,.0f} s" if seconds >= 1 else "below 1 s"
+            cells.append(f"{100 * _mean(shared, 'accuracy'):.1f} ({shown})")
+        rows.append([declared["sets"][name]["title"], *cells, str(len(seeds))])
+    return table(rows)
 
 
 def _mean(runs: list[dict[str, Any]], key: str) -> float:

@@ -29,7 +29,7 @@ from corpus_pages import corpus_tables
 from encoder_pages import encoders_table
 from evidence import RESULTS, ROOT
 from gains_pages import TITLE as GAINS
-from gains_pages import gains_page, gains_table, recommended_table
+from gains_pages import gains_page, gains_table, peers_table, recommended_table
 from out_of_scope_pages import TITLE as OUT_OF_SCOPE
 from out_of_scope_pages import out_of_scope_page
 from pretraining_pages import pretraining_pages
@@ -392,7 +392,7 @@ def pages() -> dict[Path, str]:
     contents[choosing] = between_marks(choosing.read_text(encoding="utf-8"), gains_table())
     readme = ROOT / "README.md"
     contents[readme] = between_marks(
-        readme.read_text(encoding="utf-8"), recommended_table(), table(headline_rows(RESULTS))
+        readme.read_text(encoding="utf-8"), recommended_table(), peers_table(), table(headline_rows(RESULTS))
     )
     contents[ROOT / "docs" / "reference" / "defaults.md"] = defaults_page()
     return {path: content.rstrip() + "\n" for path, content in contents.items()}
