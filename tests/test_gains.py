@@ -56,9 +56,17 @@ def test_the_page_tests_each_declared_comparison_with_one_correction(scripts, mo
         "remark": "Few rows.",
         "arms": {"plain": "cross-entropy", "new": "contrast", "left": "tfidf"},
         "comparisons": {"new against plain": ["plain", "new"], "left against plain": ["plain", "left"]},
-        "sets": {"a": {"title": "Set A"}, "b": {"title": "Set B"}},
+        "sets": {
+            "a": {"title": "Set A"},
+            "b": {"title": "Set B"},
+            "a-all": {"title": "Set A, all rows", "variant_of": "a"},
+        },
     }
-    gained = {"a": (0.02, 0.03, 0.025, 0.028), "b": (0.01, -0.01, 0.005, -0.006)}
+    gained = {
+        "a": (0.02, 0.03, 0.025, 0.028),
+        "b": (0.01, -0.01, 0.005, -0.006),
+        "a-all": (0.01, 0.02, 0.01, 0.02),
+    }
     methods = {"plain": "cross-entropy", "new": "contrast"}
     sets = [
         pages.Measured(name, declared["sets"][name], _comparison(gained[name]), methods) for name in gained
@@ -68,7 +76,7 @@ def test_the_page_tests_each_declared_comparison_with_one_correction(scripts, mo
     monkeypatch.setattr(pages, "peer_runs", list)
     page = pages.gains_page()
     assert "## Peers" not in page
-    assert "correction for all 2 tests" in page
+    assert "correction for all 3 tests" in page
     (first,) = [line for line in page.splitlines() if "Set A | +" in line]
     assert "+2.58" in first
     assert "4 : 0" in first
@@ -105,6 +113,21 @@ def test_the_page_shows_peers_beside_the_recommended_method(scripts, monkeypatch
     assert "| recommended | Set A | 80.00 | 30.0 | 1 | 2 |" in page
     assert "TF-IDF" not in page
     assert "- A row was added." in page
+
+
+def test_the_readme_compares_the_peers_on_the_seeds_that_all_of_them_have(scripts, monkeypatch):
+    _, pages = scripts
+    sets = {"a": {"title": "Set A"}, "b": {"title": "Set B"}}
+    monkeypatch.setattr(pages, "protocol", lambda: {"sets": sets, "peers": {"sets": ["a", "b"]}})
+    rows = dict(zip(pages._PEERS, ((0.9, 30.0), (0.7, 900.0), (0.6, 1200.0), (0.5, 0.2)), strict=True))
+    runs = [
+        {"set": "a", "row": row, "seed": seed, "accuracy": accuracy - seed / 10, "processor_seconds": seconds}
+        for row, (accuracy, seconds) in rows.items()
+        for seed in ((0, 1) if row == "recommended" else (0,))
+    ]
+    monkeypatch.setattr(pages, "peer_runs", lambda: runs)
+    *_, line = pages.peers_table().splitlines()
+    assert line == "| Set A | 90.0 (30 s) | 70.0 (900 s) | 60.0 (1,200 s) | 50.0 (below 1 s) | 1 |"
 
 
 def test_further_seeds_are_added_where_the_last_known_one_came_out_the_same(scripts):
