@@ -1,0 +1,20 @@
+"""Transfer of training batches to the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from tellapart.data.batches.transfer import on_device
+
+
+class UnwaitedTransfers:
+    """Mixin of trainers whose batches go to a GPU while it still computes the step before."""
+
+    args: Any
+
+    def _prepare_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Returns a batch on the device, except `anchors`, which are only counted, on the CPU."""
+        args = self.args
+        return on_device(inputs, args.device, pin=args.dataloader_pin_memory, kept=("anchors",))
