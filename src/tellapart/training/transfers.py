@@ -16,5 +16,7 @@ class UnwaitedTransfers:
 
     def _prepare_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Returns a batch on the device, except `anchors`, which are only counted, on the CPU."""
+        if not all(isinstance(value, Tensor) for value in inputs.values()):  # of a loader of the user's own
+            return super()._prepare_inputs(inputs)  # type: ignore[misc]
         args = self.args
         return on_device(inputs, args.device, pin=args.dataloader_pin_memory, kept=("anchors",))
