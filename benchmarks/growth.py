@@ -27,7 +27,7 @@ import torch
 import transformers
 
 from evidence import RESULTS
-from pairs import command_of, earlier, now, write
+from pairs import add_device, command_of, earlier, now, settle_device, write
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace
@@ -122,13 +122,14 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=3, help="rounds")
     parser.add_argument("--quick", action="store_true", help="few and small points")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device(parser)
     parser.add_argument("--output", type=Path, default=RESULTS / "growth.json")
     parser.add_argument("--resume", action="store_true", help="keep the rounds that were measured before")
     parser.add_argument(
         "--point", type=json.loads, help="measure one point in this process and print it as JSON"
     )
     given = parser.parse_args()
+    settle_device(given, several=given.point is None or given.point["processes"] > 1)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     if given.point is not None:

@@ -26,7 +26,7 @@ import torch
 import transformers
 
 from evidence import RESULTS
-from pairs import command_of, write
+from pairs import add_device, command_of, settle_device, write
 from tellapart.data.examples import TextData
 from tellapart.data.reading.rows import read_data
 from tellapart.data.splits import prepare_splits, sample
@@ -111,10 +111,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1024)
     parser.add_argument("--large-batch", type=int, default=1024)
     parser.add_argument("--max-length", type=int, default=128)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device(parser)
     parser.add_argument("--output", type=Path, default=RESULTS / "memory.json")
     parser.add_argument("--arm", choices=ARMS, help="measure one arm in this process and print it as JSON")
     given = parser.parse_args()
+    settle_device(given, several=given.arm is None)  # the processes of the arms choose one
     datasets.disable_progress_bars()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +14,35 @@ import torch
 
 from tellapart.files import replacing
 from tellapart.fitting.environment import environment
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Adds the option --device; `settle_device` reads it."""
+    parser.add_argument("--device", help="cpu, cuda or cuda:N; by default a GPU if there is one")
+
+
+def settle_device(given: argparse.Namespace, *, several: bool = False) -> None:
+    """Shows only the device of the option --device to what chooses one by itself, and to `environment`.
+
+    Without a device it is filled in. To be called before anything asks for GPUs: CUDA reads the variable once.
+
+    Args:
+        given: The options.
+        several: Whether all GPUs stay visible, for several processes.
+    """
+    name, _, number = (given.device or "cuda").partition(":")
+    if name == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    elif not several:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        devices = (
+            [str(index) for index in range(int(number or 0) + 1)] if visible is None else visible.split(",")
+        )
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[int(number or 0)]
+    if given.device is None:
+        given.device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif number and not several:
+        given.device = name
 
 
 def now(device: str) -> float:

@@ -34,6 +34,7 @@ import pyarrow as pa
 import torch
 import transformers
 
+from pairs import settle_device
 from tellapart.data.reading.rows import read_data
 from tellapart.encoders.loading import load_tokenizer
 from tellapart.encoders.precision import use_bf16
@@ -216,6 +217,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     parser.add_argument("--resume", action="store_true", help="keep the pairs that were measured before")
     given = parser.parse_args()
+    settle_device(given)
     if given.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no GPU")
     arms = given.arms.split(",")

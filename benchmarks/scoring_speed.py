@@ -25,7 +25,6 @@ import contextlib
 import csv
 import importlib.util
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -34,10 +33,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import transformers
 
 import tellapart
+from pairs import add_device, settle_device
 from tellapart.data.reading.rows import read_data
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.files import replacing
@@ -236,12 +235,11 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=5, help="rounds of all arms")
     parser.add_argument("--arms", help="comma-separated; by default all that can run")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device(parser)
     parser.add_argument("--output", type=Path, default=RESULTS / "scoring_speed.json")
     parser.add_argument("--resume", action="store_true", help="keep the rounds that were measured before")
     given = parser.parse_args()
-    if given.device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # for what chooses its device by itself
+    settle_device(given)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
 

@@ -28,7 +28,7 @@ import torch
 import transformers
 
 from evidence import RESULTS
-from pairs import command_of, earlier, now, write
+from pairs import add_device, command_of, earlier, now, settle_device, write
 from tellapart.data.batches.batching import LengthBucketBatchSampler, TokenisedDataset
 from tellapart.data.batches.tokenising import tokenise
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
@@ -186,10 +186,11 @@ def main() -> None:
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device(parser)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--resume", action="store_true", help="keep the pairs that were measured before")
     given = parser.parse_args()
+    settle_device(given)
     datasets.disable_progress_bars()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

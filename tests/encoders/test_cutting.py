@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tellapart.encoders.cutting import WindowPooling, cut_windows, window_counts
 
@@ -145,3 +146,29 @@ def test_bf16_vectors_are_pooled_in_float32():
             assert pooled.dtype == torch.bfloat16
             exact = WindowPooling(windows, 4)(vectors.float(), COUNTS)
             assert torch.equal(pooled, exact.bfloat16())
+
+
+class _Names(TorchDispatchMode):
+    """Collects the names of operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.found.append(function._schema.name)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("windows", ["max", "mean", "learned"])
+def test_a_gpu_is_waited_for_once_to_cut_and_once_to_pool(windows):
+    ids, mask = _padded([[1, *range(10, 10 + length), 2] for length in (3, 17, 0, 8)], False)
+    with _Names() as cutting:
+        cut = cut_windows(ids, mask, length=7, stride=2, prefix=[1], suffix=[2])
+    # Beside the sizes of the windows, which are read as a list.
+    waiting = ("aten::_local_scalar_dense", "aten::nonzero")
+    assert not [name for name in cutting.found if name in waiting]
+    vectors = torch.randn(len(cut.input_ids), 4)
+    with _Names() as pooling:
+        WindowPooling(windows, 4)(vectors, cut.counts)
+    assert [name for name in pooling.found if name in waiting] == ["aten::_local_scalar_dense"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -87,3 +88,23 @@ def test_rows_for_which_the_index_finds_too_few_are_compared_with_all(monkeypatc
     few = [len(set(a) & set(b)) for a, b in zip(exact.rows.tolist(), found.rows.tolist(), strict=True)]
     assert np.isfinite(found.cosines).all()
     assert 10 in few
+
+
+def test_vectors_are_copied_to_a_gpu_once(monkeypatch):
+    vectors = np.random.default_rng(0).standard_normal((30, 5)).astype(np.float32)
+    monkeypatch.setattr(neighbours, "_QUERIES", 4)
+    monkeypatch.setattr(neighbours, "_OTHERS", 7)
+    expected = nearest_neighbours(vectors, 3)
+    copied: list[int] = []
+    plain = torch.nn.functional.normalize
+
+    def normalize(block: torch.Tensor) -> torch.Tensor:
+        copied.append(len(block))
+        return plain(block)
+
+    monkeypatch.setattr(torch.nn.functional, "normalize", normalize)
+    monkeypatch.setattr(neighbours, "default_device", lambda: "cpu:0")  # a device of another name
+    found = nearest_neighbours(vectors, 3)
+    np.testing.assert_array_equal(found.rows, expected.rows)
+    np.testing.assert_array_equal(found.cosines, expected.cosines)
+    assert sum(copied) == 2 * len(vectors)  # as rows that search, and as rows to be found

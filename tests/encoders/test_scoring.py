@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.encoders import scoring
 from tellapart.encoders.pooling import set_pooling
-from tellapart.encoders.scoring import represent, score
+from tellapart.encoders.scoring import in_batches, represent, score
 from tellapart.encoders.transformer import final_linear
 
 
@@ -48,3 +50,24 @@ def test_the_model_stays_in_the_mode_it_was_in(make_model):
     model = make_model("bert").train()
     score(model, _rows([3]))
     assert model.training
+
+
+def test_a_batch_is_read_after_the_next_one_has_been_handed_over():
+    log: list[tuple[str, int]] = []
+
+    def compute(batch: dict[str, torch.Tensor]) -> Any:
+        width = batch["input_ids"].shape[1]
+        log.append(("computed", width))
+
+        def read() -> np.ndarray:
+            log.append(("read", width))
+            return np.full((len(batch["input_ids"]), 1), width, dtype=np.float32)
+
+        return read
+
+    done: list[int] = []
+    values = in_batches(_rows([3, 9, 1, 20]), compute, 9, progress=done.append)
+    assert values[:, 0].tolist() == [3, 9, 3, 20]
+    steps = [("computed", 20), ("computed", 9), ("read", 20), ("computed", 3), ("read", 9), ("read", 3)]
+    assert log == steps
+    assert sum(done) == 4

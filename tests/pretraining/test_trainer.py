@@ -368,3 +368,11 @@ def test_the_log_can_be_written_as_json(language_model, trainer):
     run = trainer(MaskedLanguageModelling(language_model()))
     run.train()
     assert json.loads(json.dumps(run.state.log_history)) == run.state.log_history
+
+
+def test_gradients_on_a_gpu_are_clipped_without_reading_their_norm(trainer, language_model):
+    made = trainer(MaskedLanguageModelling(language_model()), max_grad_norm=0.5)
+    made.model.to("meta")  # whose tensors have no values to read
+    for parameter in made.model.parameters():
+        parameter.grad = torch.empty_like(parameter)
+    assert made._clip_grad_norm(made.model).is_meta

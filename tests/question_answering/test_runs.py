@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer, TrainingArguments
 
 from tellapart.errors import DataError, ModelError, RecipeError, TellapartError, UserError
 from tellapart.question_answering import runs as module
@@ -18,7 +18,7 @@ from tellapart.question_answering.runs import (
     train_qa,
 )
 from tellapart.question_answering.squad import read_squad
-from tellapart.question_answering.trainer import token_logits
+from tellapart.question_answering.trainer import QATrainer, token_logits
 from tellapart.question_answering.windows import qa_windows
 
 QUICK = {"max_length": 32, "stride": 8, "learning_rate": 0.01, "quiet": True}
@@ -138,3 +138,18 @@ def test_a_number_that_cannot_be_costs_no_earlier_run(squad_file, tiny_encoder, 
     with pytest.raises(RecipeError, match=message):
         train_qa(squad_file, tmp_path, encoder=tiny_encoder, overwrite=True, **{**QUICK, **number})
     assert (tmp_path / "metrics.json").exists()
+
+
+def test_of_several_gpus_one_is_used_so_that_steps_have_the_size_asked_for(
+    squad_file, tiny_encoder, tmp_path
+):
+    model, tokenizer = load_qa_encoder(tiny_encoder)
+    windows = qa_windows(read_squad(squad_file), tokenizer, max_length=32, stride=8, with_answers=True)
+    arguments = TrainingArguments(
+        str(tmp_path), per_device_train_batch_size=4, use_cpu=True, report_to="none"
+    )
+    assert arguments.n_gpu < 2
+    arguments._n_gpu = 2
+    trainer = QATrainer(model, arguments, windows)
+    assert trainer.args.n_gpu == 1
+    assert len(next(iter(trainer.get_train_dataloader()))["input_ids"]) == 4

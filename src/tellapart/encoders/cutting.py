@@ -67,23 +67,25 @@ def cut_windows(
     inside = length - first - last
     lengths = (mask.sum(1) - first - last).clamp_min(0)  # (B,)
     counts = window_counts(lengths, inside, stride)
-    owners = torch.repeat_interleave(torch.arange(len(counts), device=device), counts)  # (N,)
-    numbers = torch.arange(len(owners), device=device) - (counts.cumsum(0) - counts)[owners]
+    # Read together: a GPU is waited for once.
+    total, longest = torch.stack([counts.sum(), lengths.amax().clamp_max(inside)]).tolist()
+    owners = torch.repeat_interleave(
+        torch.arange(len(counts), device=device), counts, output_size=total
+    )  # (N,)
+    numbers = torch.arange(total, device=device) - (counts.cumsum(0) - counts)[owners]
     beyond = (lengths - inside).clamp_min(0)[owners]
     starts = numbers * beyond // (counts[owners] - 1).clamp_min(1)
     sizes = lengths[owners].clamp_max(inside)[:, None]  # (N, 1)
 
-    columns = torch.arange(first + int(sizes.max()) + last, device=device)
+    columns = torch.arange(first + longest + last, device=device)
     places = columns - first  # in the window's part of the text
     sources = (mask.long().argmax(1)[owners] + first + starts)[:, None] + places
     tokens = input_ids[owners[:, None], sources.clamp(0, input_ids.shape[1] - 1)]
     windows = torch.where((places >= 0) & (places < sizes), tokens, padding)
-    windows[:, :first] = input_ids.new_tensor(prefix)
-    windows.scatter_(
-        1,
-        first + sizes + torch.arange(last, device=device),
-        input_ids.new_tensor(suffix).expand(len(owners), last),
-    )
+    for place, token in enumerate(prefix):
+        windows[:, place] = token
+    for place, token in enumerate(suffix):
+        windows.scatter_(1, first + sizes + place, token)
     return Windows(windows, (columns < first + sizes + last).long(), counts)
 
 
@@ -119,8 +121,12 @@ class WindowPooling(nn.Module):
             return self._pooled(vectors, counts).to(dtype)
 
     def _pooled(self, vectors: Tensor, counts: Tensor) -> Tensor:
-        present = torch.arange(int(counts.max()), device=counts.device) < counts[:, None]  # (B, n)
-        places = present.flatten().nonzero().squeeze(1)
+        width = int(counts.max())
+        present = torch.arange(width, device=counts.device) < counts[:, None]  # (B, n)
+        # Of window j of text i in the padded rows, i · n + j, from its number k and the windows before the text.
+        gaps = width * torch.arange(len(counts), device=counts.device) - (counts.cumsum(0) - counts)
+        places = torch.arange(len(vectors), device=counts.device)
+        places = places + torch.repeat_interleave(gaps, counts, output_size=len(vectors))
         padded = vectors.new_zeros(present.numel(), vectors.shape[1]).index_copy(0, places, vectors)
         padded = padded.view(*present.shape, -1)  # (B, n, d)
         if self.windows == "max":

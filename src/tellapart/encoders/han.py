@@ -84,7 +84,8 @@ class AttentiveGRU(nn.Module):
             # All parameters need a gradient even if every text is empty: ranks wait for each other's.
             nothing = vectors.sum() + 0 * sum(parameter.sum() for parameter in self.parameters())
             return summaries + nothing, vectors.new_zeros(0)
-        owners = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+        sequences = torch.arange(len(lengths), device=lengths.device)
+        owners = torch.repeat_interleave(sequences, lengths, output_size=len(vectors))
         present = lengths[lengths > 0]
         starts = present.cumsum(0) - present
         # Indices are packed and sorted by length, not vectors, so that no vector is padded.

@@ -75,11 +75,20 @@ def nearest_neighbours(
         block = np.asarray(vectors[numbers[places]], dtype=np.float32) - mean
         return torch.nn.functional.normalize(torch.from_numpy(block).to(device))
 
+    held: dict[int, Tensor] = {}
+
+    def unit_held(places: np.ndarray) -> Tensor:
+        """As `unit`, and holds the vectors: copying them to a GPU again takes longer than their products."""
+        if int(places[0]) not in held:
+            held[int(places[0])] = unit(places)
+        return held[int(places[0])]
+
     if len(numbers) > EXACT_ROWS:
         _by_index(unit, found, progress)
     else:
+        others = unit if device == "cpu" else unit_held
         for block in _blocks(len(numbers), _QUERIES):
-            found.rows[block], found.cosines[block] = _exact(unit, block, len(numbers), count)
+            found.rows[block], found.cosines[block] = _exact(unit, others, block, len(numbers), count)
             if progress is not None:
                 progress(len(block))
     return found
@@ -92,7 +101,11 @@ def _blocks(rows: int, size: int) -> Iterator[np.ndarray]:
 
 
 def _exact(
-    unit: Callable[[np.ndarray], Tensor], block: np.ndarray, rows: int, count: int
+    unit: Callable[[np.ndarray], Tensor],
+    unit_others: Callable[[np.ndarray], Tensor],
+    block: np.ndarray,
+    rows: int,
+    count: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compares the rows of a block with all rows; returns places and cosines, (len(block), count)."""
     queries = unit(block)
@@ -100,10 +113,11 @@ def _exact(
     best = torch.full((len(queries), count), -torch.inf, device=queries.device)
     places = torch.zeros((len(queries), count), dtype=torch.int64, device=queries.device)
     for others in _blocks(rows, _OTHERS):
-        cosines = queries @ unit(others).T
-        itself = own - int(others[0])
-        inside = (itself >= 0) & (itself < cosines.shape[1])
-        cosines[inside, itself[inside]] = -torch.inf
+        cosines = queries @ unit_others(others).T
+        if block[0] <= others[-1] and others[0] <= block[-1]:
+            itself = own - int(others[0])
+            inside = ((itself >= 0) & (itself < cosines.shape[1])).nonzero().squeeze(1)
+            cosines[inside, itself[inside]] = -torch.inf
         nearest, among = cosines.topk(min(count, cosines.shape[1]))
         best, order = torch.cat([best, nearest], 1).topk(count)
         places = torch.cat([places, among + int(others[0])], 1).gather(1, order)
@@ -137,7 +151,7 @@ def _by_index(
         found.cosines[block] = np.take_along_axis(cosines, order, axis=1)
         few = block[~np.isfinite(found.cosines[block]).all(axis=1)]
         if len(few):
-            found.rows[few], found.cosines[few] = _exact(unit, few, rows, count)
+            found.rows[few], found.cosines[few] = _exact(unit, unit, few, rows, count)
         if progress is not None:
             progress(len(block))
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tellapart.data.batches.batching import TokenisedDataset, token_budget_batches
+from tellapart.data.batches.transfer import on_device, on_processor
 from tellapart.data.examples import TextSplit
 from tellapart.encoders.transformer import RepresentationTap
 
@@ -107,9 +108,8 @@ def _collect(
     budget = TOKENS_A_BATCH.get(device.type, TOKENS_A_BATCH["cuda"])
     autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
 
-    def values(batch: dict[str, Tensor]) -> np.ndarray:
-        output = model(**{name: value.to(device) for name, value in batch.items()})
-        return read(output).float().cpu().numpy()
+    def values(batch: dict[str, Tensor]) -> np.ndarray | Callable[[], np.ndarray]:
+        return on_processor(read(model(**on_device(batch, device))).float())
 
     was_training = model.training
     if any(module.training for module in model.modules()):  # setting it takes longer than looking
@@ -124,7 +124,7 @@ def _collect(
 
 def in_batches(
     dataset: TokenisedDataset,
-    compute: Callable[[dict[str, Tensor]], np.ndarray],
+    compute: Callable[[dict[str, Tensor]], np.ndarray | Callable[[], np.ndarray]],
     tokens: int,
     *,
     rows: Sequence[int] | np.ndarray | None = None,
@@ -135,7 +135,8 @@ def in_batches(
 
     Args:
         dataset: The rows.
-        compute: Maps padded inputs by name, (B, L), to float32 (B, D).
+        compute: Maps padded inputs by name, (B, L), to float32 (B, D), or to a function that waits for them and
+            returns them, which is called after the next batch has been handed over.
         tokens: Maximum number of padded tokens per batch.
         rows: As for `represent`, and so `progress` and `allocate`.
         progress: Called after each batch.
@@ -146,14 +147,27 @@ def in_batches(
     """
     numbers = np.arange(len(dataset)) if rows is None else np.asarray(rows)
     results: np.ndarray | None = None
-    for places in token_budget_batches(dataset.lengths[numbers], tokens):
-        batch = dataset.batch(numbers[places])
-        for answers in ("labels", "targets"):
-            batch.pop(answers, None)
-        values = compute(batch)
+
+    def store(places: np.ndarray, values: np.ndarray) -> None:
+        nonlocal results
         if results is None:
             results = allocate((len(numbers), values.shape[1]))
         results[places] = values
         if progress is not None:
             progress(len(places))
+
+    waiting: tuple[np.ndarray, Callable[[], np.ndarray]] | None = None
+    for places in token_budget_batches(dataset.lengths[numbers], tokens):
+        batch = dataset.batch(numbers[places])
+        for answers in ("labels", "targets"):
+            batch.pop(answers, None)
+        values = compute(batch)
+        if waiting is not None:
+            store(waiting[0], waiting[1]())
+        if callable(values):
+            waiting = places, values
+        else:
+            store(places, values)
+    if waiting is not None:
+        store(waiting[0], waiting[1]())
     return results if results is not None else np.empty((0, 0), dtype=np.float32)

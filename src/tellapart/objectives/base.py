@@ -54,7 +54,14 @@ class EncodedBatch:
 
     def select(self, chosen: Tensor) -> EncodedBatch:
         """Returns the rows with the given numbers, or under a mask (B,)."""
+        if chosen.dtype == torch.bool:  # once: each conversion waits for the device
+            chosen = chosen.nonzero().squeeze(1)
         return self.mapped(lambda column: column[chosen])
+
+    @property
+    def rows_without_anchors(self) -> int:
+        """Number of rows of all views."""
+        return len(self.labels) if self.weights is None else int((self.views >= 0).sum())
 
     def without_anchors(self) -> EncodedBatch:
         """Returns the rows of all views; `view` leaves anchors out too."""

@@ -87,7 +87,8 @@ def soft_regularisation(
         - Zhang et al. 2023, Language Model Pre-training on True Negatives, Eq. 3.
     """
     masked = labels != ignore_index
-    wrong = masked & (labels != predictions)
+    # Places instead of a mask, which would be converted to them once per tensor: a GPU is waited for each time.
+    wrong = (masked & (labels != predictions)).nonzero(as_tuple=True)
     pairs = torch.stack([labels[wrong], predictions[wrong]])  # (2, P)
     gold, predicted = _wide(functional.embedding(pairs, embedding_weight, sparse=sparse))  # (P, d) each
     distances = 1 - (_unit(gold) * _unit(predicted)).sum(dim=-1)
@@ -117,7 +118,7 @@ def sentence_regularisation(
     References:
         - Zhang et al. 2023, Language Model Pre-training on True Negatives, section 5.
     """
-    tokens = attention_mask.bool()
+    tokens = attention_mask.nonzero(as_tuple=True)
     if detach_original:
         hidden_original = hidden_original.detach()
     log_p = _wide(hidden_substituted[tokens]).log_softmax(dim=-1)  # (T, d)
@@ -125,7 +126,7 @@ def sentence_regularisation(
     divergence = functional.kl_div(
         log_s, log_p, reduction="sum", log_target=True
     )  # kl_div(s, p) is KL(p ‖ s)
-    return divergence / tokens.sum().clamp_min(1)
+    return divergence / max(len(tokens[0]), 1)
 
 
 def discriminator_labels(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tellapart.data.batches.batching import token_budget_batches
+from tellapart.data.batches.transfer import on_device
 from tellapart.encoders.precision import default_device, use_bf16
 from tellapart.encoders.transformer import position_limit
 from tellapart.errors import ModelError
@@ -119,17 +120,20 @@ def masked_statistics(
     head = MaskedHead(model)
     rates = CorrectionRates()
     found: list[CorrectedPrediction] = []
-    correct = masked = 0
-    loss = 0.0
+    # Of each batch, and read in the end: a GPU would be waited for each time.
+    losses_of, correct_of = (
+        [torch.zeros((), device=device)],
+        [torch.zeros((), dtype=torch.int64, device=device)],
+    )
+    masked = 0
     for numbers in _batches(sequences, rows):
-        batch = sequences.batch(numbers, LOOKING_EPOCH)
-        batch = {name: value.to(device) for name, value in batch.items()}
+        batch = on_device(sequences.batch(numbers, LOOKING_EPOCH), device)
         labels, positions = batch["labels"], batch["positions"]
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = head(positions, input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
         losses, predictions = token_cross_entropy(logits, labels)
-        loss += float(losses.sum())
-        correct += int((predictions == labels).sum())
+        losses_of.append(losses.sum())
+        correct_of.append((predictions == labels).sum())
         masked += len(labels)
         if table is not None:
             in_row = torch.div(positions, batch["input_ids"].shape[1], rounding_mode="floor")
@@ -143,8 +147,8 @@ def masked_statistics(
     return MaskedStatistics(
         sequences=total,
         masked=masked,
-        accuracy=correct / max(masked, 1),
-        loss=loss / max(masked, 1),
+        accuracy=sum(torch.stack(correct_of).tolist()) / max(masked, 1),
+        loss=sum(torch.stack(losses_of).tolist()) / max(masked, 1),
         prediction_level=None if table is None else rates.prediction_level,
         iteration_level=None if table is None else rates.iteration_level,
         corrected=tuple(found),

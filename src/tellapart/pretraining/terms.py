@@ -198,7 +198,8 @@ class PretrainingModel(nn.Module):
 
 def _masked_over_kept(kept: Tensor) -> Tensor:
     """Returns masked over kept positions of a batch on all ranks, a float32 scalar."""
-    counts = torch.stack([kept.sum(), torch.tensor(len(kept), device=kept.device)])
+    left = kept.sum()
+    counts = torch.stack([left, torch.full_like(left, len(kept))])
     if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
         distributed.all_reduce(counts)
     left, masked = counts

@@ -28,9 +28,10 @@ from tellapart.pretraining.checkpoints import (
 )
 from tellapart.pretraining.terms import KEPT, MASKED, TOKENS, PretrainingModel
 from tellapart.training.optimising import check_loss
+from tellapart.training.transfers import UnwaitedTransfers
 
 
-class PretrainingTrainer(transformers.Trainer):
+class PretrainingTrainer(UnwaitedTransfers, transformers.Trainer):
     """Trains a `PretrainingModel` for `args.max_steps` steps.
 
     Differences from Transformers' Trainer: batches are bucketed by length over the whole run; each term is an exact
@@ -175,7 +176,7 @@ class PretrainingTrainer(transformers.Trainer):
         """Returns this batch's share of the step's loss."""
         if KEPT in num_items_in_batch:
             factor = num_items_in_batch[MASKED] / num_items_in_batch[KEPT]
-            inputs = inputs | {"masked_over_kept": torch.tensor(factor, device=self.args.device)}
+            inputs = inputs | {"masked_over_kept": torch.full((), factor, device=self.args.device)}
         outputs = model(**inputs)
         ranks = self.args.world_size  # gradients are averaged over ranks, counts are summed
         loss: Any = 0.0
@@ -227,7 +228,8 @@ class PretrainingTrainer(transformers.Trainer):
         self.accelerator.unscale_gradients()  # under fp16 they are multiplied by the scale of the loss
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        if not norm <= self.args.max_grad_norm:
+        # A GPU would be waited for: there they are always multiplied, if need be by 1.
+        if norm.device.type != "cpu" or not norm <= self.args.max_grad_norm:
             torch.nn.utils.clip_grads_with_norm_(model.parameters(), self.args.max_grad_norm, norm)
         return norm
 

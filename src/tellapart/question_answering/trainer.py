@@ -12,16 +12,19 @@ import transformers
 from torch.utils.data import DataLoader
 
 from tellapart.data.batches.batching import BucketDataLoader, LengthBucketBatchSampler, token_budget_batches
+from tellapart.data.batches.transfer import on_device
 from tellapart.encoders.dropout import use_fast_dropout
 from tellapart.encoders.scoring import TOKENS_A_BATCH
 from tellapart.question_answering.windows import QAWindows
 from tellapart.training.optimising import check_loss
+from tellapart.training.transfers import UnwaitedTransfers
 
 
-class QATrainer(transformers.Trainer):
+class QATrainer(UnwaitedTransfers, transformers.Trainer):
     """The Transformers Trainer with length-bucketed batches and, on CPUs, faster dropout masks.
 
-    A run whose loss is no longer finite is stopped when its loss is logged, or at its end.
+    A run whose loss is no longer finite is stopped when its loss is logged, or at its end. Of several GPUs that the
+    process sees it uses the first: DataParallel would give each a batch, so that the steps were larger.
 
     Args:
         model: From `AutoModelForQuestionAnswering`.
@@ -35,6 +38,7 @@ class QATrainer(transformers.Trainer):
     ) -> None:
         args.remove_unused_columns = False
         args.logging_nan_inf_filter = False  # as in tellapart.Trainer
+        args._n_gpu = min(args.n_gpu, 1)
         super().__init__(model=model, args=args, train_dataset=train_dataset, **options)
         if args.device.type == "cpu":
             use_fast_dropout(model)
@@ -52,7 +56,8 @@ class QATrainer(transformers.Trainer):
             ranks=args.world_size,
             rank=args.process_index,
         )
-        return BucketDataLoader(self.train_dataset, sampler)
+        pin = args.dataloader_pin_memory and args.device.type == "cuda"
+        return BucketDataLoader(self.train_dataset, sampler, pin_memory=pin)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs as the Transformers Trainer; stops a run that diverged."""
@@ -86,7 +91,7 @@ def token_logits(
         for rows in token_budget_batches(windows.lengths, TOKENS_A_BATCH.get(device.type, 4096)):
             batch = windows.batch(rows.tolist())
             inputs = {name: values for name, values in batch.items() if not name.endswith("_positions")}
-            output = model(**{name: values.to(device) for name, values in inputs.items()})
+            output = model(**on_device(inputs, device))
             both = torch.stack([output.start_logits, output.end_logits], dim=-1).float().cpu().numpy()
             for row, values in zip(rows, both, strict=True):
                 logits[windows.tokens(row)] = values[: int(windows.lengths[row])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
 from tellapart.training.trimmed_embeddings import TrimmedEmbedding
 
@@ -57,33 +57,35 @@ class WeightAverage:
         self.share = share
         self._weights = nn.ParameterList(parameters.values())  # the parameters themselves
         self._embedding = embedding
-        self._decay = 0.0
-        self._averaged = AveragedModel(self._weights, multi_avg_fn=self._update_all)
+        self._averages = copy.deepcopy(self._weights)
+        self._steps = 0
         self._rest = 1.0
         """Average of the embeddings that are not in use, as a factor of their present values."""
 
     @property
     def steps(self) -> int:
         """Optimiser steps that the average includes."""
-        return int(self._averaged.n_averaged)
+        return self._steps
 
     def state(self) -> dict[str, Tensor]:
         """Returns the averaged weights by name."""
         return dict(zip(self.names, self._tensors(), strict=True))
 
+    @torch.no_grad()
     def update(self, total_steps: int) -> None:
         """Includes the present weights, after an optimiser step.
 
         Args:
             total_steps: Optimiser steps of the whole training.
         """
-        self._decay = average_decay(self.steps + 1, self.share * total_steps)
+        self._steps += 1
+        decay = average_decay(self._steps, self.share * total_steps)
         if self._embedding is not None:
-            self._rest = self._decay * self._rest / self._embedding.taken_decay() + (1 - self._decay)
-        self._averaged.update_parameters(self._weights)
-
-    def _update_all(self, averaged: PARAM_LIST, present: PARAM_LIST, _: Tensor | int) -> None:
-        get_ema_multi_avg_fn(self._decay)(averaged, present, 0)
+            self._rest = decay * self._rest / self._embedding.taken_decay() + (1 - decay)
+        if self._steps == 1:
+            torch._foreach_copy_(self._tensors(), list(self._weights))
+        else:
+            torch._foreach_lerp_(self._tensors(), list(self._weights), 1 - decay)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
@@ -113,7 +115,7 @@ class WeightAverage:
             self._embedding.update_whole()
 
     def _tensors(self) -> list[Tensor]:
-        return list(self._averaged.module.parameters())
+        return list(self._averages)
 
     def save(self, folder: str | Path) -> None:
         """Writes the average beside a training checkpoint, exactly."""
@@ -127,7 +129,7 @@ class WeightAverage:
         if not (Path(folder) / AVERAGE_FILE).is_file():
             return
         content = load_file(Path(folder) / AVERAGE_FILE)
-        self._averaged.n_averaged.fill_(int(content.pop(_COUNT)))
+        self._steps = int(content.pop(_COUNT))
         self._rest = float(content.pop(_REST))
         for name, value in self.state().items():
             value.data.copy_(content[name])

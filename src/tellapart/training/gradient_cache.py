@@ -101,11 +101,12 @@ class _RandomState:
     """State of the random generators of the CPU and of a batch's device, which dropout uses."""
 
     def __init__(self, inputs: dict[str, Tensor]) -> None:
-        self.device_type = next(iter(inputs.values())).device.type
+        first = next(iter(inputs.values()))
+        self.device_type = first.device.type
         self.cpu = torch.get_rng_state()
         # PyTorch's functions choose a device by number, of which torch.mps has one and no such choice.
         self.mps = torch.mps.get_rng_state() if self.device_type == "mps" else None
-        self.devices = get_device_states(*inputs.values()) if self.mps is None else ([], [])
+        self.devices = get_device_states(first) if self.mps is None else ([], [])
 
     def restore(self) -> None:
         """Resets the generators to this state."""

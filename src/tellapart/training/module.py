@@ -118,7 +118,7 @@ class ObjectiveModel(nn.Module):
         return outputs | {
             "loss": self.objective.total(terms),
             "terms": {name: term.detach() for name, term in terms.items()},
-            "rows": len(batch.without_anchors().labels) // self.objective.requirements.views,
+            "rows": batch.rows_without_anchors // self.objective.requirements.views,
         }
 
     def objective_parameters(self) -> list[nn.Parameter]:
@@ -248,10 +248,10 @@ def _by_view(batch: EncodedBatch) -> EncodedBatch:
 
 
 def _sizes(rows: int, device: torch.device) -> list[int]:
-    own = torch.tensor([rows], device=device)
+    own = torch.full((1,), rows, device=device)
     sizes = [torch.zeros_like(own) for _ in range(distributed.get_world_size())]
     distributed.all_gather(sizes, own)
-    return [int(size) for size in sizes]
+    return torch.cat(sizes).tolist()
 
 
 def _gather_rows(tensor: Tensor, sizes: list[int]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
@@ -70,7 +71,7 @@ class EmbeddingPerturbation:
         if self.kind == "random":
             direction = torch.randn(direction.shape, generator=generator).to(matrix.device)
         norm = torch.linalg.vector_norm(direction)
-        if norm == 0 or not torch.isfinite(norm):
+        if not 0 < float(norm) < math.inf:
             return rows[:0], matrix[:0]
         return rows, (self.size / norm * direction).to(matrix.dtype)
 

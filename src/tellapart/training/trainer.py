@@ -48,10 +48,11 @@ from tellapart.training.requirements import (
     total_evaluations,
 )
 from tellapart.training.sampling import training_batches
+from tellapart.training.transfers import UnwaitedTransfers
 from tellapart.training.trimmed_embeddings import TrimmedEmbedding, follow_weight_decay, trimmed_embeddings
 
 
-class Trainer(transformers.Trainer):
+class Trainer(UnwaitedTransfers, transformers.Trainer):
     """Trains a Transformers sequence classifier on an objective; otherwise Transformers' own Trainer.
 
     Differences: the loss is the objective, a mean over the rows of the whole batch that is exact with gradient
@@ -156,9 +157,8 @@ class Trainer(transformers.Trainer):
         self._gradient_cache = None if chunk is None else GradientCache(self.accelerator, chunk)
         self._trimmed: TrimmedEmbedding | None = None
         self._step_batches: list[dict[str, Tensor]] = []
-        self._perturbed = False
         self._terms: dict[str, Tensor] = {}
-        self._term_batches = 0
+        self._perturbed, self._term_batches = False, 0
         self._flos_per_token = 6 * sum(parameter.numel() for parameter in model.base_model.parameters())
 
     @property
@@ -252,8 +252,9 @@ class Trainer(transformers.Trainer):
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Any:
         """Returns the number of texts of an optimiser step on all ranks, over which the loss is averaged."""
         texts = sum(len(batch["input_ids"]) - anchor_count(batch) for batch in batch_samples)
-        rows = torch.tensor(texts, device=device)
-        return int(self.accelerator.gather(rows).sum()) if self.args.world_size > 1 else int(rows)
+        if self.args.world_size > 1:
+            texts = int(self.accelerator.gather(torch.full((), texts, device=device)).sum())
+        return texts
 
     def compute_loss(
         self,
@@ -272,8 +273,7 @@ class Trainer(transformers.Trainer):
             outputs = model(**inputs)
             loss = outputs["loss"] * (outputs["rows"] / (num_items_in_batch or outputs["rows"]))
         terms = {"perturbed": outputs["loss"].detach()} if self._perturbed else outputs["terms"]
-        for name, term in terms.items():
-            self._terms[name] = self._terms[name] + term if name in self._terms else term
+        self._terms |= {name: self._terms.get(name, 0) + term for name, term in terms.items()}
         self._term_batches += not self._perturbed
         return (loss, outputs) if return_outputs else loss
 
