@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from tellapart.training.trimmed_embeddings import TrimmedEmbedding
 
@@ -83,9 +84,11 @@ class WeightAverage:
         if self._embedding is not None:
             self._rest = decay * self._rest / self._embedding.taken_decay() + (1 - decay)
         if self._steps == 1:
-            torch._foreach_copy_(self._tensors(), list(self._weights))
+            for average, weight in zip(self._tensors(), self._weights, strict=True):
+                average.copy_(weight)
         else:
-            torch._foreach_lerp_(self._tensors(), list(self._weights), 1 - decay)
+            # Not its AveragedModel, which counts on the device: a GPU would be waited for in each step.
+            get_ema_multi_avg_fn(decay)(self._tensors(), list(self._weights), 0)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
