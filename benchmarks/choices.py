@@ -32,6 +32,10 @@ FILE = RESULTS / "choices.json"
 FIRST_SEED, ROWS = 300, 1500
 _TRAINED_TWICE = "data.validation_in_training=true:stages.0.evaluations=4"
 ARMS = {
+    "1 epoch": "{recommended}:stages.0.epochs=1",
+    "2 epochs": "{recommended}:stages.0.epochs=2",
+    "3 epochs": "{recommended}:stages.0.epochs=3",
+    "5 epochs": "{recommended}:stages.0.epochs=5",
     "10 epochs": "{recommended}:stages.0.epochs=10",
     "20 epochs": "{recommended}:stages.0.epochs=20",
     "40 epochs": "{recommended}:stages.0.epochs=40",
