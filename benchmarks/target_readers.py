@@ -151,7 +151,9 @@ def peer_times(data: str) -> Callable[[Result], tuple[float, str]]:
             theirs[seed]["processor_seconds"] / run["processor_seconds"] if run["reached"] else 0.0
             for seed, run in own.items()
         ]
-        return statistics.median(ratios), f"median of {len(ratios)} seeds"
+        reached = sum(run["reached"] for run in own.values())
+        remark = "" if reached == len(ratios) else f", {reached} of which reached it"
+        return statistics.median(ratios), f"median of {len(ratios)} seeds{remark}"
 
     return read
 
