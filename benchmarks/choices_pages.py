@@ -29,8 +29,8 @@ def choices_section() -> list[str]:
         f"for 1,000 steps. Accuracy (%) on {ROWS:,} **training rows that a seed leaves out**, seeds from "
         f"{FIRST_SEED} on; their number is in brackets:",
         table(_table(result["runs"], ARMS, FEW)),
-        "With fewer than 3 epochs accuracy falls. Between 5 and 40 epochs, smaller batches and a random start there is "
-        "nothing that these seeds can tell from chance, so the defaults stay.",
+        "With fewer than 3 epochs accuracy falls. Between 5 and 40 epochs, smaller batches and a random start there "
+        "is nothing that these seeds can tell from chance, so the defaults stay.",
         *(_many(many) if len(many) > 1 else []),
         "```bash\nOMP_NUM_THREADS=1 python benchmarks/choices.py trec6 cr\n"
         "OMP_NUM_THREADS=1 python benchmarks/choices.py banking77 --seeds 3\n```",
