@@ -16,8 +16,9 @@ from sklearn.utils import estimator_checks
 import tellapart
 from tellapart import TextClassifier, train
 from tellapart.errors import DataError, ModelError, RecipeError
+from tellapart.fitting.estimator import run_parameters
 from tellapart.fitting.fit import fit
-from tellapart.recipes import DataRecipe, method_recipe, with_values
+from tellapart.recipes import DataRecipe, load_recipe, method_recipe, with_values
 
 # scikit-learn's checks that feed no numbers to fit; check_estimator leaves out text estimators altogether.
 CHECKS = [
@@ -296,6 +297,29 @@ def test_a_clone_of_a_loaded_run_trains_on_other_rows_as_the_run_did(ticket_run,
     assert after == before
     assert again.recipe_.seed == 3
     assert again.recipe_.data.validation_in_training == loaded.recipe_.data.validation_in_training
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("contrast", ["stages.0.evaluations=10", "data.label_texts=none", "stages.0.objective.weight=0.9"]),
+        ("auxiliary-labels", ["stages.1.solver=l-bfgs", "encoder.pooling=cls", "data.few_shot=4"]),
+        ("label-distance", []),
+    ],
+)
+def test_the_parameters_of_a_run_are_its_values_also_where_they_are_usual_defaults(method, changes):
+    recipe = with_values(method_recipe(method), [*changes, "seed=5"])
+    again = TextClassifier(**run_parameters(recipe))._recipe()
+    rows = {"data": again.data, "method": again.method}
+    assert again == recipe.model_copy(update=rows)
+    assert again.data.label_texts == recipe.data.label_texts
+    assert again.method == recipe.method
+
+
+def test_stages_of_a_recipe_file_are_kept_as_settings(tmp_path):
+    (tmp_path / "mine.yaml").write_text("stages:\n  - objective: {name: label-distance}\n  - learns: head\n")
+    recipe = load_recipe(tmp_path / "mine.yaml")
+    assert TextClassifier(**run_parameters(recipe))._recipe().stages == recipe.stages
 
 
 def test_a_loaded_run_is_saved_as_an_estimator(ticket_run, texts, tmp_path):

@@ -1,4 +1,4 @@
-"""What a step would do on a GPU, tested without one: where it waits for the device, and what it creates on the CPU.
+"""Training steps as on a GPU, tested without one: which operations would wait for it, and which use the CPU.
 
 Tensors on PyTorch's device `meta` have no values: what needs one, such as `item`, `nonzero` or a mask as an index,
 raises an error. On a GPU it would wait until everything before has been computed.

@@ -6,7 +6,8 @@ from typing import Any
 
 from tellapart.errors import RecipeError
 from tellapart.fitting.fingerprints import changed_values
-from tellapart.recipes import DataRecipe, Recipe
+from tellapart.recipes import DataRecipe, Recipe, method_recipe
+from tellapart.recipes.methods import METHODS
 
 ESTIMATOR_PLACES = {
     "method": "method",
@@ -47,6 +48,18 @@ def run_parameters(recipe: Recipe) -> dict[str, Any]:
         recipe: That of the run, with its values filled in.
     """
     changed = changed_values(recipe)
+    named = _stages_of_method(recipe)
+    if (
+        named
+    ):  # where the method has a value of its own, that of the run counts, also if it is the usual default
+        written = recipe.model_dump(mode="json")
+        changed = {
+            path: _value(written, path) for path in changed_values(method_recipe(recipe.method))
+        } | changed
+    else:  # stages of a recipe file: no method has them, so that all of them are settings
+        changed = {
+            path: value for path, value in changed.items() if not path.startswith(("stages.", "method"))
+        }
     parameters = {name: changed.pop(path) for name, path in ESTIMATOR_PLACES.items() if path in changed}
     settings = {
         path: value
@@ -54,4 +67,20 @@ def run_parameters(recipe: Recipe) -> dict[str, Any]:
         if not path.endswith(".name")  # of an objective, which the method has
         and (not path.startswith("data.") or path.removeprefix("data.") in _DATA_KEYS)
     }
+    if not named:
+        settings["stages"] = [stage.model_dump(mode="json") for stage in recipe.stages]
     return {**parameters, "random_state": recipe.seed, "settings": settings or None}
+
+
+def _value(written: Any, path: str) -> Any:
+    for key in path.split("."):
+        written = written[int(key)] if isinstance(written, list) else written[key]
+    return written
+
+
+def _stages_of_method(recipe: Recipe) -> bool:
+    """Whether a recipe's stages have the objectives of its method."""
+    if recipe.method not in METHODS:
+        return False
+    stages = method_recipe(recipe.method).stages
+    return [stage.objective.name for stage in stages] == [stage.objective.name for stage in recipe.stages]

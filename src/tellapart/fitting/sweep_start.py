@@ -1,4 +1,4 @@
-"""What a sweep begins with: the recipe of its baseline, and the check that it can begin."""
+"""Before the first trial of a sweep: the recipe of the baseline, and the check that training can start."""
 
 from __future__ import annotations
 

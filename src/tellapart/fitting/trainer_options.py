@@ -43,7 +43,7 @@ _RENAMED = {
 
 
 def checkpoints_activations(given: Mapping[str, Any]) -> bool:
-    """Whether a recipe's `trainer` section has activations computed again in the backward pass, by either name."""
+    """Whether a recipe's `trainer` section turns on activation checkpointing, under either name of the option."""
     return bool(given.get("activation_checkpointing", given.get("gradient_checkpointing")))
 
 

@@ -78,7 +78,7 @@ def remove_cells(output: Path, request: TableRequest) -> None:
 
 
 def _has_results(cell: Cell) -> bool:
-    """Whether there are results of a cell with any seed."""
+    """Whether a cell has results for at least one seed."""
     found = cell.folder.glob(f"{file_stem(cell.row)}-seed*.json")
     return any(not file.name.endswith(".failed.json") for file in found)
 

@@ -158,7 +158,7 @@ def _answered(content: dict[str, Any]) -> Response:
 
 
 def _is_large(answers: Sequence[dict[str, Any]]) -> bool:
-    """Whether answers are so many that they are serialised in another thread, beside other requests."""
+    """Whether there are so many answers that another thread serialises them, to keep other requests going."""
     return len(answers) + sum(len(answer.get("top", ())) for answer in answers) > _LARGE
 
 

@@ -12,7 +12,7 @@ from tellapart.data.examples import TextSplit
 
 
 def is_plain_fast(tokenizer: Any) -> bool:
-    """Whether a tokeniser has the ids of the tokenizers library unchanged, as `encodings` needs."""
+    """Whether a tokeniser returns the ids of the tokenizers library unchanged, which `encodings` requires."""
     kind = type(tokenizer)
     return (
         isinstance(tokenizer, PreTrainedTokenizerFast)

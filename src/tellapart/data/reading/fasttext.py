@@ -59,5 +59,5 @@ def read_fasttext(path: Path) -> pa.Table:
 
 
 def has_one_label(field: pa.Field) -> bool:
-    """Whether a column holds the labels of a fastText file with one label in each line."""
+    """Whether a column was read from a fastText file in which every line has exactly one label."""
     return (field.metadata or {}).items() >= _ONE_LABEL.items()

@@ -333,7 +333,7 @@ def _refuse_deep(values: Sequence[Any], column: str) -> None:
 
 
 def _is_big(value: Any) -> bool:
-    """Whether a value is, or a list of values has, an integer beyond 64 bits with a sign."""
+    """Whether a value, or one in a list, is an integer outside the range of int64."""
     items = value if isinstance(value, list | tuple) else [value]
     return any(isinstance(item, int) and not -(2**63) <= item < 2**63 for item in items)
 
