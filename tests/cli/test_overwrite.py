@@ -8,6 +8,10 @@ import pytest
 
 _VECTORS = ("--set", "encoder.embeddings=missing.vec")
 _ABSTAIN_BY = ("--set", "decision.abstain_by=margin")
+_PRETRAIN = ("--few-shot", "4", "--unlabelled", "rest", "--set", "self_training.pretrain=hard")
+_DISTIL = ("--trials", "2", "--merge", "distil")
+_TINY = ("--encoder", "{encoder}")
+_SHORT = (*_TINY, "--max-length", "64")
 _SEARCH = ("--method", "frozen", "--over", "stages.0.regularisation=1,2", "--quiet")
 
 
@@ -49,6 +53,20 @@ def test_files_that_a_command_reads_are_kept(tellapart, folder, ticket_file, wor
         (("train", "{data}", "--method", "tfidf", "--few-shot", "0"), "there are no labelled training rows"),
         (("compare", "{data}", "--methods", "tfidf,frozen", "--encoder", "./missing"), "there is no model"),
         (("train", "{data}", "--encoder", "textcnn", *_VECTORS), "there is no file of word vectors"),
+        (("train", "{data}", "--max-length", "999", *_TINY), "reads at most 64 tokens"),
+        (("train", "{data}", "--windows", "max", "--max-length", "20", *_TINY), "fit into one window"),
+        (("train", "{data}", "--set", "stages.0.metric=acuracy", *_SHORT), 'did you mean "accuracy"'),
+        (
+            ("train", "{data}", "--set", "stages.0.batches=balanced", "--batch-size", "2", *_SHORT),
+            "a batch of 2 rows",
+        ),
+        (("train", "{scores}", *_DISTIL, "--set", "data.regression=true", *_SHORT), "use --merge soup"),
+        (("train", "{data}", *_PRETRAIN, "--second-encoder", "{encoder}", *_SHORT), "fused"),
+        (
+            ("compare", "{data}", "--methods", "frozen,cross-entropy", "--max-length", "999", *_TINY),
+            "at most 64 tokens",
+        ),
+        (("sweep", "{data}", *_SEARCH, "--max-length", "999", *_TINY), "reads at most 64 tokens"),
         (("sweep", "missing.csv", *_SEARCH), "there is no file missing.csv"),
         (("sweep", "{data}", *_SEARCH, "--encoder", "./missing"), "there is no model folder at ./missing"),
         (
@@ -71,10 +89,11 @@ def test_files_that_a_command_reads_are_kept(tellapart, folder, ticket_file, wor
     ],
 )
 def test_an_earlier_run_is_kept_until_the_command_can_start(
-    tellapart, trained, folder, ticket_file, words, fault
+    tellapart, trained, folder, ticket_file, score_file, tiny_encoder, words, fault
 ):
     before = sorted(path.name for path in folder.iterdir())
-    given = [word.format(model=trained, data=ticket_file) for word in words]
+    names = {"model": trained, "data": ticket_file, "scores": score_file, "encoder": tiny_encoder}
+    given = [word.format(**names) for word in words]
     finished = tellapart(*given, "--output", folder, "--overwrite")
     assert finished.code == 2
     assert fault in " ".join(finished.err.split())

@@ -12,23 +12,20 @@ import numpy as np
 import transformers
 from transformers import TrainerCallback
 
-from tellapart.data.examples import TextData, TextSplit
-from tellapart.encoders.precision import default_device
-from tellapart.encoders.scratch import truncation_notes
+from tellapart.data.examples import TextData
 from tellapart.encoders.transformer import final_linear, pooling_in_use
-from tellapart.encoders.windowed import window_notes
 from tellapart.fitting.decisions import decide
 from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.fitting.heads import fit_tfidf, start_at_frequencies
-from tellapart.fitting.models import input_length, load_model, windows_in_use
+from tellapart.fitting.models import windows_in_use
+from tellapart.fitting.prepared import prepare, row_weights
 from tellapart.fitting.refit import FitArguments, fit_once, fit_twice, selects_nothing
-from tellapart.fitting.resolve import ResolvedRun, resolve
+from tellapart.fitting.resolve import ResolvedRun, resolve, with_training_rows
 from tellapart.fitting.self_training import Pretrainer, self_train
 from tellapart.fitting.stages import (
     STAGE_SEEDS,
     StageResult,
-    check_stages,
     finish_stage,
     finished_stage,
     run_stage,
@@ -111,21 +108,14 @@ def fit(
         arguments = FitArguments(recipe, data, targets, weights, prepared=run.data)
         refit = fit_once if not validated and selects_nothing(recipe) else fit_twice
         return refit(arguments, Path(folder), again)
-    weights = _row_weights(run.data.train, weights)
     if recipe.encoder.name == "tfidf":
         show_phase(f"training tfidf, seed {recipe.seed}", quiet=quiet)
-        tfidf = fit_tfidf(recipe.stages[0], run.data, recipe.seed, weights)
+        tfidf = fit_tfidf(recipe.stages[0], run.data, recipe.seed, row_weights(run.data.train, weights))
         return _with_decision(Fitted(tfidf, run.data.labels, recipe), run)
-    transformers.set_seed(recipe.seed)
-    model, tokenizer, notes = load_model(recipe.encoder, run.data, recipe.seed)
-    model.to(default_device())
-    max_length = input_length(recipe.encoder, model)
-    task = Task.of(run.data, tokenizer, max_length, recipe.data.without_positive, targets, weights)
-    check_stages(recipe.stages, run.objectives, model, task)
-    notes += truncation_notes(model, task.train) + window_notes(model, task.train)
-    notes += task.cut_notes(max_length)
+    prepared = prepare(run, targets, weights)
+    model, tokenizer, task = prepared.model, prepared.tokenizer, prepared.task
     if announce is not None:
-        announce(notes)
+        announce(prepared.notes)
     if task.labels.multi_label and recipe.stages[0].start == "random":
         start_at_frequencies(model, task)
     results = []
@@ -156,16 +146,8 @@ def fit(
             if resumable and is_main_process():
                 finish_stage(stage_folder, model, tokenizer, result)
         results.append(result)
-    scorer = TransformersScorer(model, tokenizer, max_length)
-    return _with_decision(_fitted(scorer, recipe, task, results, notes), run)
-
-
-def _row_weights(train: TextSplit, weights: np.ndarray | None) -> np.ndarray | None:
-    """Returns the product of a split's weights and further ones (N,); None if all are 1."""
-    if train.weights is None:
-        return weights
-    own = np.asarray(train.weights, dtype=np.float64)
-    return own if weights is None else own * weights
+    scorer = TransformersScorer(model, tokenizer, prepared.max_length)
+    return _with_decision(_fitted(scorer, recipe, task, results, prepared.notes), run)
 
 
 def _again(recipe: Recipe, data: TextData, folder: Path, **options: Any) -> Fitted:
@@ -208,14 +190,6 @@ def _fitted(
 def _with_decision(fitted: Fitted, run: ResolvedRun) -> Fitted:
     decision = decide(run.recipe.decision, fitted, run.data)
     return replace(fitted, decision=decision, columns=run.data.columns)
-
-
-def with_training_rows(run: ResolvedRun) -> ResolvedRun:
-    """Returns the run; without labelled rows, as in a zero-shot draw, its label texts are the training rows."""
-    if len(run.data.train):
-        return run
-    assert run.data.label_texts is not None
-    return replace(run, data=replace(run.data, train=run.data.label_texts, label_texts=None))
 
 
 def _title(recipe: Recipe, number: int, seed: int) -> str:

@@ -18,10 +18,10 @@ from tellapart.errors import RecipeError
 from tellapart.evaluation.metrics import METRICS, metric_label, probabilities
 from tellapart.evaluation.task import task_metrics
 from tellapart.fitting.decisions import decide
-from tellapart.fitting.fit import Announce, fit, with_training_rows
+from tellapart.fitting.fit import Announce, fit
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.refit import without_refit
-from tellapart.fitting.resolve import resolve
+from tellapart.fitting.resolve import ResolvedRun, resolve, with_training_rows
 from tellapart.objectives.options import SoftTargetsOptions
 from tellapart.recipes import DecisionRecipe, Recipe
 from tellapart.training.progress import part_of_run
@@ -96,6 +96,29 @@ def check_merge(recipe: Recipe, members: int, merge: Merge | None) -> None:
         )
 
 
+def resolved_merge(recipe: Recipe, data: TextData, merge: Merge) -> ResolvedRun:
+    """Resolves the run of the members; refuses, before anything is trained, what cannot be merged on the data.
+
+    Args:
+        recipe: The run.
+        data: The splits as they are.
+        merge: `soup` or `distil`.
+
+    Raises:
+        UserError: The recipe does not fit the data, or the models cannot be merged on them.
+    """
+    run = resolve(without_refit(recipe), data)
+    if merge == "soup":
+        return run
+    if run.data.labels.regression:
+        raise RecipeError(
+            "distillation needs probabilities of classes, but the labels are numeric targets",
+            "use --merge soup",
+        )
+    resolve(_distilling(run.recipe), data)
+    return run
+
+
 def fit_merged(
     recipe: Recipe,
     data: TextData,
@@ -136,14 +159,7 @@ def fit_merged(
         - Hinton et al. 2015, Distilling the Knowledge in a Neural Network, §2.
     """
     check_merge(recipe, members, merge)
-    run = resolve(without_refit(recipe), data)
-    if merge == "distil" and run.data.labels.regression:
-        raise RecipeError(
-            "distillation needs probabilities of classes, but the labels are numeric targets",
-            "use --merge soup",
-        )
-    if merge == "distil":
-        resolve(_distilling(run.recipe), data)  # refuses before anything is trained
+    run = resolved_merge(recipe, data, merge)
     rows = with_training_rows(run).data.train
     # Thresholds and a temperature belong to the merged model.
     plain = run.recipe.model_copy(update={"decision": DecisionRecipe()})

@@ -82,23 +82,12 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
     return ResolvedRun(_with_random_start(recipe), data, objectives)
 
 
-def check_start(recipe: Recipe, data: TextData) -> ResolvedRun:
-    """Checks, before an earlier run is deleted, that a recipe fits the data and that its encoders are there.
-
-    Args:
-        recipe: As for `resolve`.
-        data: The splits.
-
-    Returns:
-        The resolved run.
-
-    Raises:
-        UserError: As of `resolve`.
-        ModelError: There is no encoder of this name.
-    """
-    run = resolve(recipe, data)
-    check_encoders(run.recipe)
-    return run
+def with_training_rows(run: ResolvedRun) -> ResolvedRun:
+    """Returns the run; without labelled rows, as in a zero-shot draw, its label texts are the training rows."""
+    if len(run.data.train):
+        return run
+    assert run.data.label_texts is not None
+    return replace(run, data=replace(run.data, train=run.data.label_texts, label_texts=None))
 
 
 def check_encoders(recipe: Recipe) -> None:

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from tellapart.errors import TellapartError
-from tellapart.fitting.resolve import check_encoders, resolve
+from tellapart.fitting.prepared import check_start
+from tellapart.fitting.resolve import resolve
 from tellapart.fitting.rows import resolve_method
 from tellapart.fitting.sweep_trials import SweepRows, scored
 from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
@@ -17,7 +18,7 @@ BASELINE = "cross-entropy"
 _OF_THE_METHOD = ("objective", "learns", "solver", "perturbation", "perturbation_size")
 _OF_THE_MAIN_LOSS = ("class_weight", "label_smoothing", "focal_gamma")
 
-_TRIED = 1_000
+_TRIED = 100
 """The most combinations that are checked before a sweep is refused."""
 
 
@@ -72,14 +73,11 @@ def check_sweep(
         TellapartError: The baseline cannot be trained, or no combination can; the error is that of the first one.
     """
 
-    def fits(tried: Recipe) -> None:
-        resolve(scored(tried, recipe.seed), rows.of(scored(tried, recipe.seed)))
+    starts = check_start if encoders else resolve
 
-    if encoders:
-        of_encoder = [space for space in spaces if space.path.split(".")[0] == "encoder"]
-        _check_one_of(check_encoders, recipe, of_encoder)
-        if baseline is not None:
-            check_encoders(baseline)
+    def fits(tried: Recipe) -> None:
+        starts(scored(tried, recipe.seed), rows.of(scored(tried, recipe.seed)))
+
     _check_one_of(fits, recipe, spaces)
     if baseline is not None:
         fits(baseline)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from tellapart.fitting.fit import Announce
 from tellapart.fitting.folder import claimed, inputs_of
 from tellapart.fitting.nearest import add_nearest
 from tellapart.fitting.paired_rows import PairedRows
+from tellapart.fitting.prepared import check_start
 from tellapart.fitting.refit import refit_note
-from tellapart.fitting.resolve import check_start, resolve
+from tellapart.fitting.resolve import resolve
 from tellapart.fitting.rows import resolve_method
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.tracking import check_tracker
@@ -102,7 +104,8 @@ def compare(
         or main_metric(data.labels, is_ranking(data.labels, data.train))
     )
     resolved = {}
-    prepared = check_start if overwrite and place.on is None else resolve  # a cluster has encoders of its own
+    # A cluster has encoders of its own.
+    prepared = partial(check_start, pretrainer=pretrainer) if overwrite and place.on is None else resolve
     for method, its_recipe in recipes.items():  # refuses what cannot run, before anything is trained
         run = prepared(its_recipe, rows.of(its_recipe, recipe.seed))
         find_metric(run.data.labels, metric, is_ranking(run.data.labels, run.data.train))

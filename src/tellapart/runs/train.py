@@ -19,9 +19,9 @@ from tellapart.fitting.environment import connect, environment, is_main_process,
 from tellapart.fitting.fingerprints import check_resumed, recipe_fingerprint
 from tellapart.fitting.fit import Announce, fit
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder, claimed, inputs_of, write_run
-from tellapart.fitting.merging import Merge, check_merge, fit_merged
+from tellapart.fitting.merging import Merge, check_merge, fit_merged, resolved_merge
+from tellapart.fitting.prepared import check_start
 from tellapart.fitting.refit import trained_rows
-from tellapart.fitting.resolve import check_start
 from tellapart.fitting.rows import load_data
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.tracking import TRACKING, Tracker, check_tracker, log_run, tracked
@@ -93,7 +93,9 @@ def train(
     with claimed(output, resume=resume, overwrite=overwrite, inputs=inputs, emptied=False) as folder:
         data = load_data(recipe)
         if overwrite:
-            check_start(recipe, data)
+            check_start(recipe, data, pretrainer)
+            if merge is not None:
+                resolved_merge(recipe, data, merge)
         if is_main_process():
             merged = {} if merge is None else {"merge": merge, "trials": trials}
             processes = process_count() if process_count() > 1 else None
