@@ -18,6 +18,7 @@ from tellapart.reproduction.pages import environment_sentence as hardware
 
 TITLE = "Do the methods help? Comparisons declared beforehand"
 RECOMMENDED = "recommended against cross entropy, as they are"
+_OURS = ("recommended", "recommended with unlabelled texts")
 _PEERS = {
     "recommended": "`contrast`",
     "SetFit with 1,000 steps": "SetFit, 1,000 steps",
@@ -203,25 +204,64 @@ def peer_runs() -> list[dict[str, Any]]:
 
 
 def _peers(declared: dict[str, Any]) -> list[str]:
-    """The section on the peers, if any ran: accuracy, time of training, and its ratio to the recommended method's."""
+    """The section on the peers, if any ran: accuracy and time of training, and our differences from each."""
     runs = peer_runs()
     if not runs:
         return []
     rows = [["", "set", "accuracy", "processor seconds", "times the recommended method's", "seeds"]]
     for name in declared["peers"]["sets"]:
-        found = {
-            title: [run for run in runs if run["set"] == name and run["row"] == title]
-            for title in declared["peers"]["rows"]
-        }
-        own = found["recommended"]
-        for title, its in found.items():
-            if its:
+        found = {title: _by_seed(runs, name, title) for title in declared["peers"]["rows"]}
+        own = list(found["recommended"].values())
+        for title, by_seed in found.items():
+            if its := list(by_seed.values()):
                 seconds = _mean(its, "processor_seconds")
-                ratio = f"{seconds / _mean(own, 'processor_seconds'):.2g}" if own else ""
+                ratio = _times(seconds / _mean(own, "processor_seconds")) if own else ""
                 accuracy = f"{100 * _mean(its, 'accuracy'):.2f}"
                 title_of_set = declared["sets"][name]["title"]
                 rows.append([title, title_of_set, accuracy, f"{seconds:.1f}", ratio, str(len(its))])
-    return ["## Peers", declared["peers"]["remark"].strip(), table(rows)]
+    return [
+        "## Peers",
+        declared["peers"]["remark"].strip(),
+        table(rows),
+        "Our accuracy minus that of a peer on the same rows, in points:",
+        table(_against_peers(declared, runs)),
+    ]
+
+
+def _against_peers(declared: dict[str, Any], runs: list[dict[str, Any]]) -> list[list[str]]:
+    """The paired differences of our rows from the peers', for the seeds that both have."""
+    kind = METRICS["accuracy"]
+    rows = [["", "peer", "set", "difference", "95 %", "won : lost", "share of its time"]]
+    for name in declared["peers"]["sets"]:
+        for ours in _OURS:
+            for peer in declared["peers"]["rows"]:
+                mine, its = _by_seed(runs, name, ours), _by_seed(runs, name, peer)
+                seeds = sorted(mine.keys() & its.keys())
+                if peer.startswith("recommended") or len(seeds) < 2:
+                    continue
+                both = [{seed: run[seed]["accuracy"] for seed in seeds} for run in (its, mine)]
+                seconds = [_mean([run[seed] for seed in seeds], "processor_seconds") for run in (mine, its)]
+                pair = paired_difference(*both)
+                rows.append(
+                    [
+                        ours,
+                        peer,
+                        declared["sets"][name]["title"],
+                        kind.display(pair.difference, signed=True),
+                        kind.display_interval(pair.interval, signed=True),
+                        f"{pair.wins} : {pair.losses}",
+                        _times(seconds[0] / seconds[1]),
+                    ]
+                )
+    return rows
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2g}" if ratio < 100 else f"{ratio:,.0f}"
+
+
+def _by_seed(runs: list[dict[str, Any]], name: str, title: str) -> dict[int, dict[str, Any]]:
+    return {run["seed"]: run for run in runs if run["set"] == name and run["row"] == title}
 
 
 def peers_table() -> str:
@@ -229,10 +269,7 @@ def peers_table() -> str:
     declared, runs = protocol(), peer_runs()
     rows = [["", *_PEERS.values(), "seeds"]]
     for name in declared["peers"]["sets"]:
-        found = {
-            title: {run["seed"]: run for run in runs if run["set"] == name and run["row"] == title}
-            for title in _PEERS
-        }
+        found = {title: _by_seed(runs, name, title) for title in _PEERS}
         seeds = sorted(set.intersection(*(set(its) for its in found.values())))
         if not seeds:
             continue

@@ -22,7 +22,7 @@ import datasets
 import numpy as np
 import transformers
 
-from gains import FOLDER, protocol, recipe_for
+from gains import FOLDER, arms_of, protocol, recipe_for
 from pairs import write
 from setfit_runs import setfit_run
 from tellapart.data.examples import TextData
@@ -109,11 +109,12 @@ def measured(name: str, seed: int, row: dict[str, Any], python: str) -> Result:
         return trainer(recipe, everything, row.get("steps"))
     if row["tool"] == "tfidf":
         return own(method_recipe("tfidf", recipe), everything)
-    arm = declared["arms"]["recommended"].format(label_texts=declared["sets"][name]["label_texts"])
-    recommended = list(compared_recipes(recipe, ["cross-entropy", arm]).values())[1]
+    arm = arms_of(declared, name)[row.get("arm", "recommended")]
+    ours = list(compared_recipes(recipe, ["cross-entropy", arm]).values())[1]
+    rows = split_data(ours, read_rows(ours))  # the same labelled rows, perhaps with texts without labels
     if row["tool"] == "tellapart until":
-        return reaching(recommended, data, _accuracy_of(row["row"], name, seed))
-    return own(recommended, data)
+        return reaching(ours, rows, _accuracy_of(row["row"], name, seed))
+    return own(ours, rows)
 
 
 def reaching(recipe: Recipe, data: TextData, accuracy: float) -> Result:

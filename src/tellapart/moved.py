@@ -1,4 +1,4 @@
-"""Old module paths that documentation of version 0.1 named, kept importable with a `DeprecationWarning`."""
+"""Old module paths and names that documentation of version 0.1 named, kept importable."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ import importlib
 import importlib.machinery
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import Any
 
 MOVED = {
     "tellapart.data.squad": "tellapart.question_answering.squad",
     "tellapart.data.tokenising": "tellapart.data.batches.tokenising",
     "tellapart.evaluation.spans": "tellapart.question_answering.metrics",
 }
-"""Old path to new path."""
+"""Old path to new path; importing the old one gives a `DeprecationWarning`."""
+
+MOVED_NAMES = {
+    "tellapart.encoders.transformer": {
+        "load_encoder": "tellapart.encoders.loading",
+        "load_tokenizer": "tellapart.encoders.loading",
+    }
+}
+"""Module to the names that it had, and where they are now."""
 
 
 class MovedModules:
@@ -49,3 +58,19 @@ def keep_old_paths() -> None:
     """Installs the import hook once."""
     if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
         sys.meta_path.append(MovedModules())
+
+
+def names_moved_from(module: str) -> Callable[[str], Any]:
+    """Returns the `__getattr__` of a module from which names have moved.
+
+    Args:
+        module: Its name, a key of `MOVED_NAMES`.
+    """
+
+    def moved(name: str) -> Any:
+        place = MOVED_NAMES[module].get(name)
+        if place is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(place), name)
+
+    return moved

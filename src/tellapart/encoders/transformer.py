@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from tellapart.data.examples import LabelSpace
 from tellapart.encoders.pooling import PoolingName, folded, pooling_of
 from tellapart.errors import ModelError
 from tellapart.files import unreadable_file
+from tellapart.moved import names_moved_from
 
 # Config keys of the dropout rates in the heads of some families.
 _HEAD_DROPOUT_KEYS = {
@@ -246,8 +246,4 @@ def without_reports() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def __getattr__(name: str) -> Any:
-    """Names that documentation of 0.1 imported from here, and that are in `tellapart.encoders.loading` now."""
-    if name in ("load_encoder", "load_tokenizer"):
-        return getattr(importlib.import_module("tellapart.encoders.loading"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_moved_from(__name__)

@@ -72,7 +72,6 @@ def check_sweep(
     Raises:
         TellapartError: The baseline cannot be trained, or no combination can; the error is that of the first one.
     """
-
     starts = check_start if encoders else resolve
 
     def fits(tried: Recipe) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,9 +15,6 @@ from tellapart.fitting.fitted import Fitted
 from tellapart.inspection.word_effects import AttributionName, attribution_for, word_effects
 from tellapart.inspection.word_gradients import STEPS
 from tellapart.training.tfidf import TfidfClassifier
-
-if TYPE_CHECKING:
-    from tellapart.serving.model import Text
 
 _COLUMNS = ("text", "text_pair")
 
@@ -49,24 +46,24 @@ class Explainer:
         if self._attribution == "gradients":
             import captum.attr  # noqa: F401  # now, and not while texts wait for the thread that scores
 
-    def explanation(self, text: Text, label: str | None) -> dict[str, Any] | None:
+    def explanation(self, text: str, pair: str | None, label: str | None) -> dict[str, Any] | None:
         """Returns the words that decide.
 
         Integrals have the fewest points that `tellapart explain` uses, so that the time for a text is bounded.
 
         Args:
-            text: The row.
+            text: The text.
+            pair: The second text; None for models of single texts.
             label: The predicted class; None for multi-label models, of which the most probable label is explained,
                 and for regression.
 
         Returns:
             The content of `explanation` in the answer; None for a text without words.
         """
-        columns = [text.text] if text.pair is None else [text.text, text.pair]
-        if not any(map(str.strip, columns)):
+        if not (text.strip() or (pair or "").strip()):
             return None
         self._fitted = in_float32(self._fitted)
-        row = TextSplit([text.text], None if text.pair is None else [text.pair])
+        row = TextSplit([text], None if pair is None else [pair])
         (found,) = word_effects(
             self._fitted, row, label=label, attribution=self._attribution, steps=STEPS[:1]
         )

@@ -112,7 +112,7 @@ class Service:
 
     def _timed(self, explainer: Explainer, text: Text, label: str | list[str] | None) -> Any:
         started = time.monotonic()
-        found = explainer.explanation(text, label if isinstance(label, str) else None)
+        found = explainer.explanation(text.text, text.pair, label if isinstance(label, str) else None)
         if found is not None:
             self.metrics.explaining.observe(time.monotonic() - started)
         return found
