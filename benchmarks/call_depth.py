@@ -15,9 +15,10 @@ import tempfile
 import traceback
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
-from tokenizers.implementations import BertWordPieceTokenizer
+from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertModel, BertTokenizer
 
 import tellapart
@@ -35,7 +36,7 @@ class _Reached(BaseException):
 def write_encoder(folder: Path) -> None:
     """Saves a BERT with random weights and a tokeniser of the rows' words."""
     learned = BertWordPieceTokenizer()
-    learned.train_from_iterator([text for text, _ in ROWS], vocab_size=100, show_progress=False)
+    learned.train_from_iterator((text for text, _ in ROWS), vocab_size=100, show_progress=False)
     tokenizer = BertTokenizer(vocab=learned.get_vocab())
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
@@ -55,9 +56,8 @@ def own_frames() -> list[tuple[str, str]]:
         found.append(("objectives.label_distance", "forward"))
         raise _Reached
 
-    original, LabelDistance.forward = LabelDistance.forward, forward
     try:
-        with tempfile.TemporaryDirectory() as name:
+        with patch.object(LabelDistance, "forward", forward), tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_encoder(folder / "encoder")
             with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
@@ -67,8 +67,6 @@ def own_frames() -> list[tuple[str, str]]:
             main(["train", str(folder / "rows.csv"), *given, "--max-length", "16", "--quiet"])
     except _Reached:
         pass
-    finally:
-        LabelDistance.forward = original
     return found
 
 

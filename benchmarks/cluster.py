@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 import pyarrow as pa
@@ -120,7 +121,6 @@ def killed(work: Path) -> dict[str, Any]:
     expected = work / "here"
     run(expected, None)
     submitted: Counter[str] = Counter()
-    original = trial_tasks.schedule
 
     def counting(recipes: Any, function: Any, engine: Any, **rest: Any) -> Any:
         arguments: Callable[..., Any] = rest.pop("arguments")
@@ -129,10 +129,9 @@ def killed(work: Path) -> dict[str, Any]:
             submitted[f"{recipe.method}, seed {recipe.seed}"] += 1
             return arguments(recipe)
 
-        return original(recipes, function, engine, arguments=counted, **rest)
+        return schedule(recipes, function, engine, arguments=counted, **rest)
 
-    trial_tasks.schedule = counting
-    with cluster() as (started, nodes):
+    with patch.object(trial_tasks, "schedule", counting), cluster() as (started, nodes):
         folder = work / "ray"
 
         def kill() -> None:

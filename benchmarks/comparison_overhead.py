@@ -16,7 +16,7 @@ import functools
 import json
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import Any
 from evidence import RESULTS
 from pairs import write
 from tellapart.data.batches import tokenising
-from tellapart.fitting import fit, stages
+from tellapart.fitting import prepared, stages
 from tellapart.fitting.environment import environment
 from tellapart.fitting.fitted import TransformersScorer
 from tellapart.fitting.paired_rows import PairedRows
@@ -39,7 +39,7 @@ PARTS: dict[str, tuple[tuple[Any, str], ...]] = {
     STEPS: ((Trainer, "train"),),
     EVALUATIONS: ((Trainer, "evaluation_loop"), (TransformersScorer, "scores")),
     "tokenising": ((tokenising, "_tokens"),),
-    "loading the encoder": ((fit, "load_model"),),
+    "loading the encoder": ((prepared, "load_model"),),
     "start regression": ((stages, "fit_start"),),
     "reading and splitting": ((PairedRows, "of"),),
     "report": ((comparing, "write_comparison"), (comparing, "add_nearest")),
@@ -50,7 +50,7 @@ class Clock:
     """Seconds of the processor by part, each without the parts within it."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._open = [REST]
         self._since = time.process_time()
 
@@ -91,7 +91,8 @@ def measured(data: dict[str, Any], trials: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, clock.part(REST):
         recipe = validated({"seed": 7300, "data": data})
         comparison = comparing.compare(recipe, METHODS, Path(folder) / "run", trials=trials, quiet=True)
-    seconds = {name: round(value, 2) for name, value in clock.seconds.most_common()}
+    ordered = sorted(clock.seconds.items(), key=lambda part: part[1], reverse=True)
+    seconds = {name: round(value, 2) for name, value in ordered}
     useful = seconds[STEPS] + seconds[EVALUATIONS]
     return {
         "processor_seconds": seconds,

@@ -304,7 +304,8 @@ class _Child:
 
 def fuzz(numbers: range | list[int], limit: float) -> dict[str, Any]:
     """Reads the files of these numbers with every reader; returns the counts and the failures."""
-    failures, calls, slowest = [], 0, (0.0, "")
+    failures: list[dict[str, Any]] = []
+    calls, slowest = 0, (0.0, "")
     child = _Child()
     with tempfile.TemporaryDirectory() as folder:
         for number in numbers:

@@ -217,8 +217,8 @@ def readers(kind: str, path: str, content: bytes, folder: Path) -> dict[str, Cal
 
 def _data() -> TextData:
     texts = [f"my card is {name}" for name in _CLASSES for _ in range(4)]
-    split = TextSplit(texts, labels=[number for number in range(3) for _ in range(4)])
-    return TextData(split, split, split, LabelSpace(_CLASSES))
+    split = TextSplit(texts, labels=[name for name in _CLASSES for _ in range(4)])
+    return TextData(split, split, split, LabelSpace(tuple(_CLASSES)))
 
 
 def _resolved(recipe: Recipe) -> Recipe:

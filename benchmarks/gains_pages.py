@@ -239,9 +239,9 @@ def _against_peers(declared: dict[str, Any], runs: list[dict[str, Any]]) -> list
                 seeds = sorted(mine.keys() & its.keys())
                 if peer.startswith("recommended") or len(seeds) < 2:
                     continue
-                both = [{seed: run[seed]["accuracy"] for seed in seeds} for run in (its, mine)]
+                theirs, own = ({seed: run[seed]["accuracy"] for seed in seeds} for run in (its, mine))
                 seconds = [_mean([run[seed] for seed in seeds], "processor_seconds") for run in (mine, its)]
-                pair = paired_difference(*both)
+                pair = paired_difference(theirs, own)
                 rows.append(
                     [
                         ours,

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def measured(point: dict[str, int], device: str) -> float:
     return max(json.loads(line)["seconds"] for line in finished.stdout.splitlines() if line.startswith(MARK))
 
 
-def points(growth: dict[str, tuple[int, ...]], base: dict[str, int]) -> list[tuple[str, dict[str, int]]]:
+def points(growth: Mapping[str, tuple[int, ...]], base: dict[str, int]) -> list[tuple[str, dict[str, int]]]:
     """Returns the varied quantity and all settings of each point."""
     return [(name, base | {name: value}) for name, values in growth.items() for value in values]
 
@@ -145,17 +146,18 @@ def main() -> None:
         ordered = chosen if len(rounds) % 2 == 0 else chosen[::-1]
         seconds = {json.dumps(pair): measured(pair[1], given.device) for pair in ordered}
         rounds.append([seconds[json.dumps(pair)] for pair in chosen])
+        measured_points: list[dict[str, Any]] = [
+            {"grows": name, **point, "seconds": statistics.median(values)}
+            for (name, point), values in zip(chosen, zip(*rounds, strict=True), strict=True)
+        ]
         result = {
             "command": command | {"pairs": len(rounds)},
             "environment": environment(),
-            "points": [
-                {"grows": name, **point, "seconds": statistics.median(values)}
-                for (name, point), values in zip(chosen, zip(*rounds, strict=True), strict=True)
-            ],
+            "points": measured_points,
             "rounds": rounds,
         }
         write(given.output, result)
-        for entry in result["points"]:
+        for entry in measured_points:
             print(f"{entry['grows']} {entry[entry['grows']]}: {entry['seconds']:.2f} s", flush=True)
 
 

@@ -93,7 +93,7 @@ def measure(arm: str, given: argparse.Namespace) -> dict[str, Any]:
         TextData(train, None, data.test.select([0]), data.labels), "minilm", given.max_length, batch_size
     )
     runs: dict[str, Callable[[], Any]] = {
-        "stock": lambda: stock(task, given.device, 0),
+        "stock": lambda: stock()(task, given.device, 0),
         "tellapart": lambda: ours()(task, given.device, 0),
         "small-batch": lambda: contrastive(task, given, SMALL, None),
         "large-batch": lambda: contrastive(task, given, given.large_batch, SMALL),

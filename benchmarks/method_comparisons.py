@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers.implementations import BertWordPieceTokenizer
+from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from evidence import RESULTS
@@ -114,7 +114,7 @@ def small_encoder(source: str, folder: Path) -> str:
         train = read_data(source).train
         learned = BertWordPieceTokenizer()
         learned.train_from_iterator(
-            [*train.texts, *(train.text_pairs or [])], vocab_size=8000, show_progress=False
+            iter([*train.texts, *(train.text_pairs or [])]), vocab_size=8000, show_progress=False
         )
         tokenizer = BertTokenizer(vocab=learned.get_vocab())
         torch.manual_seed(0)

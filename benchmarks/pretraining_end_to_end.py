@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from tellapart.evaluation.metrics import METRICS
 from tellapart.files import replacing
 from tellapart.pretraining.recipe import PretrainRecipe
 from tellapart.pretraining.run import pretrain
@@ -95,7 +96,8 @@ def main() -> None:
     folder = RUNS / f"classifiers-{given.steps}-steps"
     comparison = compare(base_recipe(given.few_shot), methods, folder, trials=given.trials, resume=True)
     for method, result in comparison.methods.items():
-        print(f"{method}: {100 * result.mean:.2f}", flush=True)
+        assert result.mean is not None
+        print(f"{method}: {METRICS[comparison.metric].display(result.mean)}", flush=True)
     content = comparison.to_dict() | {"steps": given.steps, "pretraining": watched}
     with replacing(RESULT) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

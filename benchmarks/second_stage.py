@@ -69,6 +69,7 @@ def main() -> None:
         vectors = Path(folder) / "second" / "vectors-0"
         start = time.perf_counter()
         cached_representations(model, task.train, vectors / "train", bf16=bf16)
+        assert task.validation is not None
         cached_representations(model, task.validation, vectors / "validation", bf16=bf16)
         seconds["encoding every row once"] = time.perf_counter() - start
         for solver in ("adamw", "l-bfgs"):

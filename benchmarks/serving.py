@@ -45,6 +45,7 @@ import numpy as np
 from evidence import RESULTS
 from tellapart.data.examples import TextSplit
 from tellapart.data.reading.rows import read_data
+from tellapart.encoders.precision import Precision
 from tellapart.evaluation.metrics import probabilities
 from tellapart.files import write_json
 from tellapart.fitting.environment import environment
@@ -110,7 +111,7 @@ class Load:
 class Wanted:
     """Returns the answers of `predict` for each model, in float32 and in its own batches."""
 
-    def __init__(self, runs: list[Path], texts: list[str], precision: str) -> None:
+    def __init__(self, runs: list[Path], texts: list[str], precision: Precision) -> None:
         self.tolerance = TOLERANCE[precision]
         self.rows: dict[str, dict[str, tuple[str, float, float]]] = {}
         for run in runs:

@@ -379,8 +379,10 @@ def headline_rows(folder: Path) -> list[list[str]]:
     rows = [["measurement", "compared with", "ours", "accuracy, ours and theirs (%)"]]
     for target in TARGETS:
         found = target.measured(folder)
-        if target.stock and found is not None and found[2] is not None:
-            value, remark, both = found
+        if not target.stock or found is None:
+            continue
+        value, remark, both = found
+        if both is not None:
             accuracies = " and ".join(f"{100 * share:.1f}" for share in both)
             rows.append([target.what, target.against, f"{target.formatted(value)} ({remark})", accuracies])
     return rows

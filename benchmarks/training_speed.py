@@ -62,7 +62,7 @@ class Task:
         return float((score(model, self.test).argmax(1) == self.test.labels.numpy()).mean())
 
 
-def padding_share(dataset: TokenisedDataset, batches: Iterable[Sequence[int]]) -> float:
+def padding_share(dataset: TokenisedDataset, batches: Iterable[Sequence[int] | np.ndarray]) -> float:
     """Returns the share of padding tokens in the batches."""
     real = total = 0
     for rows in batches:
