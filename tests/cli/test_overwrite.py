@@ -11,6 +11,8 @@ _ABSTAIN_BY = ("--set", "decision.abstain_by=margin")
 _PRETRAIN = ("--few-shot", "4", "--unlabelled", "rest", "--set", "self_training.pretrain=hard")
 _DISTIL = ("--trials", "2", "--merge", "distil")
 _TINY = ("--encoder", "{encoder}")
+_CORRECTED = ("--max-length", "64", "--correction", "hard", "--synonyms", "{data}")
+_GENERATOR = ("--max-length", "64", "--objective", "electra", "--set", "generator={encoder}")
 _SHORT = (*_TINY, "--max-length", "64")
 _SEARCH = ("--method", "frozen", "--over", "stages.0.regularisation=1,2", "--quiet")
 
@@ -86,6 +88,9 @@ def test_files_that_a_command_reads_are_kept(tellapart, folder, ticket_file, wor
         (("explain", "{model}", "lost card", "--attribution", "coefficients"), "only a tfidf model"),
         (("pretrain", "missing.txt"), "there is no file missing.txt"),
         (("pretrain", "{data}", "--encoder", "./missing"), "there is no model folder at ./missing"),
+        (("pretrain", "{data}", "--max-length", "999", *_TINY), "reads at most 64 tokens"),
+        (("pretrain", "{data}", *_TINY, *_CORRECTED), "not a synonym table"),
+        (("pretrain", "{data}", *_TINY, *_GENERATOR), "not of the ELECTRA family"),
     ],
 )
 def test_an_earlier_run_is_kept_until_the_command_can_start(

@@ -28,7 +28,6 @@ from tellapart.fitting.fingerprints import (
     model_contents,
 )
 from tellapart.fitting.folder import CHECKPOINTS, claim_folder, claimed
-from tellapart.fitting.loading import check_model
 from tellapart.fitting.trainer_options import check_trainer_options, trainer_options
 from tellapart.inspection.drawing import new_figure, save_png, svg
 from tellapart.inspection.figures import curves_figure
@@ -37,8 +36,8 @@ from tellapart.pretraining.batches import MaskedSequences
 from tellapart.pretraining.checkpoints import has_position, last_checkpoint
 from tellapart.pretraining.corpus import ShardedSequences, stamped
 from tellapart.pretraining.masked_statistics import MaskedStatistics, masked_statistics, sampled_rows
-from tellapart.pretraining.recipe import NEW, PretrainRecipe
-from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, prepare
+from tellapart.pretraining.recipe import PretrainRecipe
+from tellapart.pretraining.setup import CORPUS, TOKENIZER, Prepared, check_models, prepare
 from tellapart.pretraining.texts import TextSource, open_texts
 from tellapart.pretraining.trainer import PretrainingTrainer
 from tellapart.training.progress import show_phase, text_counter
@@ -160,17 +159,6 @@ def pretrain(
         if is_main_process():
             metrics = _finish(prepared, trainer, folder, seconds, quiet=quiet)
         return PretrainResult(folder, metrics, prepared.recipe, prepared.notes)
-
-
-def check_models(recipe: PretrainRecipe) -> None:
-    """Checks, before an earlier run is deleted, that the encoder and the generator are there.
-
-    Raises:
-        ModelError: There is no model of this name.
-    """
-    for name in (recipe.encoder, recipe.generator):
-        if name not in (None, NEW):
-            check_model(name)
 
 
 def _check_order(checkpoint: str | None, corpus: ShardedSequences, folder: Path) -> None:

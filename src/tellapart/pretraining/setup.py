@@ -77,13 +77,10 @@ def prepare(
         with main_process_first():
             loaded = _new_model(recipe, source, folder / TOKENIZER, quiet=quiet)
     else:
-        load = load_discriminator if recipe.objective == "electra" else load_language_model
-        loaded = load(recipe.encoder)
-        check_length(loaded.model, recipe.encoder, recipe.max_length)
+        loaded = _existing_model(recipe)
     notes += loaded.notes
-    synonyms = recipe.synonyms or (WORDNET if "hard" in recipe.correction else None)
-    recipe = recipe.model_copy(update={"synonyms": synonyms})
-    table = None if synonyms is None else synonym_table(synonyms, loaded.tokenizer)
+    recipe = recipe.model_copy(update={"synonyms": _synonyms(recipe)})
+    table = None if recipe.synonyms is None else synonym_table(recipe.synonyms, loaded.tokenizer)
     with main_process_first(), text_counter("tokenising", quiet=quiet) as progress:
         corpus = build_corpus(
             source if processes.is_main_process else stamped(source, folder / CORPUS),
@@ -114,6 +111,33 @@ def prepare(
     sequences = MaskedSequences(corpus, masking, loaded.tokenizer.pad_token_id or 0)
     module.to(device)
     return Prepared(recipe, sequences, loaded.tokenizer, module, (*notes, *more))
+
+
+def check_models(recipe: PretrainRecipe) -> None:
+    """Checks, before an earlier run is deleted, that the encoder, the generator and the synonyms can be used.
+
+    Raises:
+        ModelError: There is no model of this name, or it cannot be trained with these settings.
+        UserError: The synonyms cannot be read.
+    """
+    if recipe.encoder == NEW:
+        return
+    loaded = _existing_model(recipe)
+    if (synonyms := _synonyms(recipe)) is not None:
+        synonym_table(synonyms, loaded.tokenizer)
+    if recipe.objective == "electra":
+        _generator(recipe, loaded)
+
+
+def _existing_model(recipe: PretrainRecipe) -> Loaded:
+    load = load_discriminator if recipe.objective == "electra" else load_language_model
+    loaded = load(recipe.encoder)
+    check_length(loaded.model, recipe.encoder, recipe.max_length)
+    return loaded
+
+
+def _synonyms(recipe: PretrainRecipe) -> str | None:
+    return recipe.synonyms or (WORDNET if "hard" in recipe.correction else None)
 
 
 def _described(recipe: PretrainRecipe) -> PretrainRecipe:
@@ -156,18 +180,7 @@ def _module(
 ) -> tuple[PretrainingModel, tuple[str, ...]]:
     if recipe.objective == "mlm":
         return MaskedLanguageModelling(loaded.model, corrections), ()
-    notes: tuple[str, ...] = ()
-    beside = None if recipe.encoder == NEW else recipe.generator or find_generator(recipe.encoder)
-    if beside is None:
-        generator: Any = new_generator(loaded.model.config)
-        if recipe.encoder != NEW:
-            notes = (f"{recipe.encoder} has no generator: a new one is initialised.",)
-    else:
-        generator = load_language_model(beside).model
-        if generator.config.model_type != "electra":
-            raise ModelError(
-                f"the generator {beside} is not of the ELECTRA family", "give an ELECTRA generator"
-            )
+    generator, notes = _generator(recipe, loaded)
     module = ReplacedTokenDetection(
         generator,
         loaded.model,
@@ -177,6 +190,18 @@ def _module(
         temperature=recipe.temperature,
     )
     return module, notes
+
+
+def _generator(recipe: PretrainRecipe, loaded: Loaded) -> tuple[Any, tuple[str, ...]]:
+    """Loads or creates the generator of a discriminator."""
+    beside = None if recipe.encoder == NEW else recipe.generator or find_generator(recipe.encoder)
+    if beside is None:
+        note = f"{recipe.encoder} has no generator: a new one is initialised."
+        return new_generator(loaded.model.config), () if recipe.encoder == NEW else (note,)
+    generator = load_language_model(beside).model
+    if generator.config.model_type != "electra":
+        raise ModelError(f"the generator {beside} is not of the ELECTRA family", "give an ELECTRA generator")
+    return generator, ()
 
 
 def _decided(recipe: PretrainRecipe, corpus: Corpus, processes: PartialState) -> PretrainRecipe:

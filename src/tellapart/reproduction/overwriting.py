@@ -12,7 +12,7 @@ from tellapart.fitting.folder import claim_folder
 from tellapart.fitting.loading import check_model
 from tellapart.fitting.resolve import check_encoders
 from tellapart.pretraining.recipe import PretrainRecipe
-from tellapart.pretraining.run import check_models
+from tellapart.pretraining.setup import check_models
 from tellapart.pretraining.texts import open_texts
 from tellapart.recipes import Recipe
 from tellapart.reproduction.cells import describe_rows
