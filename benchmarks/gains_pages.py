@@ -63,8 +63,9 @@ def gains_page() -> str:
             declared["remark"].strip(),
             "## Means",
             "Mean of the set's metric in %, in brackets the seeds. All arms of a set see the same rows of a seed. "
-            "Sets of the protocol that are missing here, and arms that are not run, have not been measured yet.",
+            "A dash: not run.",
             table(_means(declared, sets)),
+            *_not_run(declared, sets),
             "## Declared comparisons",
             "Difference in points over paired seeds with its 95 % interval (Student's t). *Holm p*: the p-value of "
             f"the paired t test after Holm's correction for all {len(_differences(declared, sets))} tests of this "
@@ -130,16 +131,26 @@ def _cell(measured: Measured, pair: PairedDifference | None) -> str:
 
 
 def _means(declared: dict[str, Any], sets: list[Measured]) -> list[list[str]]:
-    rows = [["", *(measured.given["title"] for measured in sets)]]
-    for arm in declared["arms"]:
+    """The mean of each set's trials by arm, for the arms that have been run."""
+    arms = [arm for arm in declared["arms"] if any(measured.scores(arm) for measured in sets)]
+    rows = [["", "metric", *arms]]
+    for measured in sets:
+        kind = METRICS[measured.comparison.metric]
         cells = []
-        for measured in sets:
+        for arm in arms:
             scores = measured.scores(arm)
-            kind = METRICS[measured.comparison.metric]
-            cells.append(f"{kind.display(mean(scores.values()))} ({len(scores)})" if scores else "not run")
-        rows.append([arm, *cells])
-    metrics = [measured.comparison.metric.replace("_", " ") for measured in sets]
-    return [*rows, ["metric", *metrics]]
+            cells.append(f"{kind.display(mean(scores.values()))} ({len(scores)})" if scores else "–")
+        rows.append([measured.given["title"], measured.comparison.metric.replace("_", " "), *cells])
+    return rows
+
+
+def _not_run(declared: dict[str, Any], sets: list[Measured]) -> list[str]:
+    """A list of the declared comparisons that no set has, and of the declared sets that have no result."""
+    found = {title for title, _, _ in _differences(declared, sets)}
+    missing = [title for title in declared["comparisons"] if title not in found]
+    names = {measured.name for measured in sets}
+    missing += [given["title"] for name, given in declared["sets"].items() if name not in names]
+    return [f"Declared, and not run yet: {'; '.join(missing)}."] if missing else []
 
 
 def _differences(

@@ -82,7 +82,9 @@ def test_the_page_tests_each_declared_comparison_with_one_correction(scripts, mo
     assert "4 : 0" in first
     (second,) = [line for line in page.splitlines() if "Set B | -" in line]
     assert "2 : 2" in second
-    assert "| left | not run | not run |" in page
+    assert "|  | metric | plain | new |\n" in page
+    assert "| Set A | accuracy | 80.00 (4) | 82.58 (4) |" in page
+    assert "Declared, and not run yet: left against plain." in page
     assert "| new against plain | 2 | 1 |" in page
 
 
@@ -103,14 +105,15 @@ def test_the_page_shows_peers_beside_the_recommended_method(scripts, monkeypatch
     runs = [
         {"set": "a", "row": row, "seed": seed, "accuracy": accuracy, "processor_seconds": seconds}
         for seed in (0, 1)
-        for row, accuracy, seconds in (("SetFit", 0.7 + seed / 10, 90.0), ("recommended", 0.8, 30.0))
+        for row, accuracy, seconds in (("SetFit", 0.7 + 0.06 * seed, 90.0), ("recommended", 0.8, 30.0))
     ]
     monkeypatch.setattr(pages, "protocol", lambda: declared)
     monkeypatch.setattr(pages, "measured_sets", lambda declared: [])
     monkeypatch.setattr(pages, "peer_runs", lambda: runs)
     page = pages.gains_page()
-    assert "| SetFit | Set A | 75.00 | 90.0 | 3 | 2 |" in page
+    assert "| SetFit | Set A | 73.00 | 90.0 | 3 | 2 |" in page
     assert "| recommended | Set A | 80.00 | 30.0 | 1 | 2 |" in page
+    assert "| recommended | SetFit | Set A | +7.00 |  | 2 : 0 | 0.33 |" in page
     assert "TF-IDF" not in page
     assert "- A row was added." in page
 
