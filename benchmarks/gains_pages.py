@@ -124,7 +124,7 @@ def recommended_table() -> str:
 
 def _cell(measured: Measured, pair: PairedDifference | None) -> str:
     if pair is None:
-        return "not run"
+        return "–"
     kind = METRICS[measured.comparison.metric]
     interval = kind.display_interval(pair.interval, signed=True)
     return f"{kind.display(pair.difference, signed=True)} ({interval})"
