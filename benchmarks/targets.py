@@ -303,8 +303,6 @@ TARGETS = (
         "memory.json",
         reading.entry("ratios", "large batch in chunks, of the small one"),
         at_most=True,
-        why="Resident memory includes freed blocks that the allocator keeps. Measured before the longest chunk of a "
-        "batch was encoded first.",
     ),
     Target(
         "training on an idle machine, waiting threads asleep",
