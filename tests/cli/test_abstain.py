@@ -167,7 +167,7 @@ def test_a_model_that_does_not_abstain_adds_no_column_unless_asked(tellapart, tr
 def test_what_cannot_be_chosen_is_refused_in_one_sentence_before_training(
     tellapart, ticket_file, quick, tmp_path, options, message, monkeypatch
 ):
-    monkeypatch.setattr("tellapart.fitting.fit.load_model", None)
+    monkeypatch.setattr("tellapart.fitting.prepared.load_model", None)
     finished = tellapart("train", ticket_file, *quick, *options, "--output", tmp_path / "run")
     assert finished.code == 2
     assert message in finished.err

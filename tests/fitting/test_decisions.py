@@ -170,7 +170,7 @@ def test_given_thresholds_decide_and_others_stay_at_one_half(tagged, tmp_path):
 def test_thresholds_that_fit_nothing_are_refused_before_training(
     recipe, tagged, tmp_path, several, settings, message, monkeypatch
 ):
-    monkeypatch.setattr("tellapart.fitting.fit.load_model", None)  # nothing is loaded, let alone trained
+    monkeypatch.setattr("tellapart.fitting.prepared.load_model", None)  # nothing is loaded, let alone trained
     chosen = with_values(tagged if several else recipe, settings)
     with pytest.raises(RecipeError, match=message):
         fit(chosen, load_data(chosen), tmp_path, quiet=True)
