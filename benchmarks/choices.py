@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=1 python benchmarks/choices.py trec6 cr
     OMP_NUM_THREADS=1 python benchmarks/choices.py banking77 --seeds 3
 
-Training and validation rows of a set of gains.yaml are drawn with seeds that no comparison uses, and a method is
-scored on training rows that were not drawn: the test rows stay unseen until a comparison is declared. All variants of
-a seed see the same rows. Results go to benchmarks/results/choices.json after every trial; finished trials are kept.
+For a data set that gains.yaml declares, training and validation rows are drawn with seeds that no comparison uses. A
+method is scored on training rows that were not drawn: the test rows stay unseen until a comparison is declared. All
+variants of a seed see the same rows. Results go to benchmarks/results/choices.json after every trial; finished trials
+are kept.
 """
 
 from __future__ import annotations

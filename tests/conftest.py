@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import gc
+import importlib
 import itertools
 import json
 import pickle
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,6 +23,8 @@ from tellapart.execution.engine import Engine
 from tellapart.execution.places import Place
 from tellapart.recipes import Recipe, method_recipe, with_values
 from tellapart.wordnet.reader import WordNet
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 _SUBJECTS = ("my card", "the debit card", "our company card", "her credit card")
 _CLASSES = {
@@ -33,6 +38,20 @@ _ENDINGS = ("", " today", " since monday", " in town")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Runs the longest tests, those of whole commands, first: at the end the other worker would wait for them."""
     items.sort(key=lambda item: "invariants" not in item.path.parts)
+
+
+@pytest.fixture(scope="session")
+def benchmark_script() -> Callable[[str], ModuleType]:
+    """Imports a script of benchmarks/ by its name, as when it is run: its neighbours can be imported."""
+
+    def imported(name: str) -> ModuleType:
+        sys.path.insert(0, str(BENCHMARKS))
+        try:
+            return importlib.import_module(name)
+        finally:
+            sys.path.remove(str(BENCHMARKS))
+
+    return imported
 
 
 @pytest.fixture(scope="module", autouse=True)

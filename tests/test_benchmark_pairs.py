@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,8 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def pairs() -> Any:
-    # As when the script is run: its neighbours can be imported.
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield importlib.import_module("pairs")
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+def pairs(benchmark_script) -> Any:
+    return benchmark_script("pairs")
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,8 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def benchmark_module() -> Any:
-    # As when the script is run: its neighbours can be imported.
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield importlib.import_module("comparison_overhead")
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+def benchmark_module(benchmark_script) -> Any:
+    return benchmark_script("comparison_overhead")
 
 
 def test_every_part_is_where_it_is_looked_up(benchmark_module):

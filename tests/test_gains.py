@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,9 @@ CLASSES = {
 
 
 @pytest.fixture(scope="module")
-def scripts():
-    """The modules gains and gains_pages, imported as when the scripts run."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import gains
-        import gains_pages
-
-        return gains, gains_pages
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+def scripts(benchmark_script):
+    """The modules gains and gains_pages."""
+    return benchmark_script("gains"), benchmark_script("gains_pages")
 
 
 def test_every_declared_arm_is_a_method_with_settings_of_its_own(scripts):

@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,8 @@ SCRIPT = Path(__file__).parent.parent / "benchmarks" / "pages.py"
 
 
 @pytest.fixture(scope="module")
-def module():
-    # As when the script is run: its neighbours can be imported.
-    sys.path.insert(0, str(SCRIPT.parent))
-    try:
-        spec = importlib.util.spec_from_file_location("pages", SCRIPT)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-    finally:
-        sys.path.remove(str(SCRIPT.parent))
+def module(benchmark_script):
+    return benchmark_script("pages")
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,13 +11,8 @@ SCRIPT = Path(__file__).parent.parent / "benchmarks" / "targets.py"
 
 
 @pytest.fixture(scope="module")
-def targets():
-    # As when the script is run: its neighbours can be imported.
-    sys.path.insert(0, str(SCRIPT.parent))
-    try:
-        yield importlib.import_module("targets")
-    finally:
-        sys.path.remove(str(SCRIPT.parent))
+def targets(benchmark_script):
+    return benchmark_script("targets")
 
 
 def _training(ratios):

@@ -90,6 +90,7 @@ def test_files_that_a_command_reads_are_kept(tellapart, folder, ticket_file, wor
         (("pretrain", "{data}", "--encoder", "./missing"), "there is no model folder at ./missing"),
         (("pretrain", "{data}", "--max-length", "999", *_TINY), "reads at most 64 tokens"),
         (("pretrain", "{data}", *_TINY, *_CORRECTED), "not a synonym table"),
+        (("pretrain", "{data}", "--encoder", "new", *_CORRECTED), "not a synonym table"),
         (("pretrain", "{data}", *_TINY, *_GENERATOR), "not of the ELECTRA family"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is loaded and checked before the first stage of a training."""
+"""The model and the rows are loaded and checked before the first stage of a training."""
 
 from __future__ import annotations
 

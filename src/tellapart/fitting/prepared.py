@@ -23,7 +23,7 @@ from tellapart.recipes import Recipe
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the stages of a training work on; every check that precedes them has been made.
+    """A loaded model and its tokenised rows, checked and ready for the stages of a training.
 
     Args:
         model: A classifier in training form, on the device of the training.

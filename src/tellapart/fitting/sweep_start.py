@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 from tellapart.errors import TellapartError
 from tellapart.fitting.prepared import check_start
 from tellapart.fitting.resolve import resolve
 from tellapart.fitting.rows import resolve_method
+from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.sweep_trials import SweepRows, scored
 from tellapart.recipes import REGRESSION_METHOD, Recipe, method_recipe, validated
 from tellapart.recipes.spaces import SearchSpace, with_parameters
@@ -59,6 +64,7 @@ def check_sweep(
     rows: SweepRows,
     *,
     encoders: bool = True,
+    pretrainer: Pretrainer | None = None,
 ) -> None:
     """Checks, before an earlier sweep is deleted, that the baseline and at least one combination can be trained.
 
@@ -68,11 +74,12 @@ def check_sweep(
         spaces: The search spaces.
         rows: The rows.
         encoders: Whether the encoders must be on this machine.
+        pretrainer: Pre-trains the encoder, for `self_training.pretrain`.
 
     Raises:
         TellapartError: The baseline cannot be trained, or no combination can; the error is that of the first one.
     """
-    starts = check_start if encoders else resolve
+    starts = partial(check_start, pretrainer=pretrainer) if encoders else resolve
 
     def fits(tried: Recipe) -> None:
         starts(scored(tried, recipe.seed), rows.of(scored(tried, recipe.seed)))
@@ -84,13 +91,27 @@ def check_sweep(
 
 def _check_one_of(check: Callable[[Recipe], None], recipe: Recipe, spaces: Sequence[SearchSpace]) -> None:
     """Checks that some combination of the listed values passes; of a range the lowest value stands for all."""
-    values = [(space.low,) if space.values is None else space.values for space in spaces]
     refused: TellapartError | None = None
-    for combination in itertools.islice(itertools.product(*values), _TRIED):
-        chosen = zip((space.path for space in spaces), combination, strict=True)
+    for combination in _combinations(spaces):
         try:
-            return check(with_parameters(recipe, dict(chosen)))
+            return check(with_parameters(recipe, combination))
         except TellapartError as error:
             refused = refused or error
     assert refused is not None
     raise refused
+
+
+def _combinations(spaces: Sequence[SearchSpace]) -> Iterator[dict[str, Any]]:
+    """Yields all combinations of the values; if there are too many, the first one, then some that are drawn.
+
+    Neighbouring combinations share most of their values, and what is refused in one is refused in the next.
+    """
+    paths = [space.path for space in spaces]
+    values = [(space.low,) if space.values is None else space.values for space in spaces]
+    chosen: Iterable[Sequence[Any]] = itertools.product(*values)
+    if math.prod(map(len, values)) > _TRIED:
+        draw = random.Random(0).choice
+        drawn = ([draw(its) for its in values] for _ in range(_TRIED - 1))
+        chosen = itertools.chain([[its[0] for its in values]], drawn)
+    for combination in chosen:
+        yield dict(zip(paths, combination, strict=True))

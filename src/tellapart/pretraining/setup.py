@@ -31,6 +31,7 @@ from tellapart.pretraining.language_model import (
 from tellapart.pretraining.masking import masking_for
 from tellapart.pretraining.mlm import MaskedLanguageModelling
 from tellapart.pretraining.recipe import NEW, PretrainRecipe
+from tellapart.pretraining.synonyms import SynonymTable
 from tellapart.pretraining.tables import WORDNET, synonym_table
 from tellapart.pretraining.terms import Corrections, PretrainingModel
 from tellapart.pretraining.texts import TextSource
@@ -120,7 +121,9 @@ def check_models(recipe: PretrainRecipe) -> None:
         ModelError: There is no model of this name, or it cannot be trained with these settings.
         UserError: The synonyms cannot be read.
     """
-    if recipe.encoder == NEW:
+    if recipe.encoder == NEW:  # its vocabulary, which synonyms must fit, comes from the texts
+        if recipe.synonyms not in (None, WORDNET):
+            SynonymTable.load(recipe.synonyms)
         return
     loaded = _existing_model(recipe)
     if (synonyms := _synonyms(recipe)) is not None:

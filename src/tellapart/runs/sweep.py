@@ -135,7 +135,8 @@ def sweep(
     rows = SweepRows(recipe)
     fingerprint = _fingerprint(recipe, compared, rows, searched, seeds, prune)
     if overwrite:
-        check_sweep(recipe, compared, searched, rows, encoders=place.on is None)  # a cluster has its own
+        # A cluster has its own encoders.
+        check_sweep(recipe, compared, searched, rows, encoders=place.on is None, pretrainer=pretrainer)
     inputs = (recipe_file, *inputs_of(recipe))
     with (
         place.engine() as engine,
