@@ -1,4 +1,4 @@
-"""Before the first trial of a sweep: the recipe of the baseline, and the check that training can start."""
+"""Before the first trial of a sweep: the baseline's recipe, the fingerprint, the check that training can start."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from tellapart.errors import TellapartError
+from tellapart.fitting.fingerprints import Fingerprint, changed_values, recipe_fingerprint
 from tellapart.fitting.prepared import check_start
 from tellapart.fitting.resolve import resolve
 from tellapart.fitting.rows import resolve_method
@@ -55,6 +56,33 @@ def baseline_recipe(recipe: Recipe, method: str | None) -> Recipe | None:
         resolve_method(method_recipe(method or usual, shared)),
         {f"stages.0.objective.{key}": options[key] for key in _OF_THE_MAIN_LOSS if key in options},
     )
+
+
+def sweep_fingerprint(
+    recipe: Recipe,
+    baseline: Recipe | None,
+    rows: SweepRows,
+    spaces: Sequence[SearchSpace],
+    *,
+    seeds: int,
+    prune: bool,
+) -> Fingerprint:
+    """Returns the fingerprint of a sweep. It leaves out the number of trials, which may grow.
+
+    Args:
+        recipe: The recipe that is searched.
+        baseline: That of the baseline; None for no baseline.
+        rows: The rows.
+        spaces: The search spaces.
+        seeds: Seed runs per trial.
+        prune: Whether trials may stop early.
+    """
+    over = [repr(space) for space in spaces]
+    compared = {} if baseline is None else changed_values(baseline, "baseline.")
+    fingerprint = recipe_fingerprint(
+        "sweep", recipe, rows.read.fingerprints, over=over, seeds=seeds, prune=prune
+    )
+    return fingerprint.model_copy(update={"settings": fingerprint.settings | compared})
 
 
 def check_sweep(

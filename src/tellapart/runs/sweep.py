@@ -31,20 +31,14 @@ from tellapart.execution.engine import Engine, schedule
 from tellapart.execution.places import Place
 from tellapart.files import replacing, write_json
 from tellapart.fitting.environment import check_single_process, environment
-from tellapart.fitting.fingerprints import (
-    Fingerprint,
-    changed_values,
-    check_resumed,
-    read_fingerprint,
-    recipe_fingerprint,
-)
+from tellapart.fitting.fingerprints import check_resumed, read_fingerprint
 from tellapart.fitting.fit import Announce
 from tellapart.fitting.folder import CHECKPOINTS, claimed, inputs_of
 from tellapart.fitting.pruning import STEPS_A_SEED, PruningCallback, report
 from tellapart.fitting.rows import resolve_method
 from tellapart.fitting.self_training import Pretrainer
 from tellapart.fitting.study import OpenTrial, SweepStudy, import_optuna, open_study
-from tellapart.fitting.sweep_start import baseline_recipe, check_sweep
+from tellapart.fitting.sweep_start import baseline_recipe, check_sweep, sweep_fingerprint
 from tellapart.fitting.sweep_trials import (
     SweepRows,
     SweepScores,
@@ -58,7 +52,7 @@ from tellapart.fitting.trial_tasks import Failure, check_none_failed, encoder_fo
 from tellapart.inspection.report import write_sweep_report
 from tellapart.inspection.sweep_figure import save_sweep_plot
 from tellapart.recipes import Recipe
-from tellapart.recipes.spaces import SearchSpace, parse_spaces, with_parameters
+from tellapart.recipes.spaces import parse_spaces, with_parameters
 from tellapart.training.progress import RunsBar
 
 if TYPE_CHECKING:
@@ -133,7 +127,7 @@ def sweep(
     compared = baseline_recipe(recipe, baseline)
     import_optuna()
     rows = SweepRows(recipe)
-    fingerprint = _fingerprint(recipe, compared, rows, searched, seeds, prune)
+    fingerprint = sweep_fingerprint(recipe, compared, rows, searched, seeds=seeds, prune=prune)
     if overwrite:
         # A cluster has its own encoders.
         check_sweep(recipe, compared, searched, rows, encoders=place.on is None, pretrainer=pretrainer)
@@ -179,23 +173,6 @@ def sweep(
         )
         _write(folder, result, recipe)
         return result
-
-
-def _fingerprint(
-    recipe: Recipe,
-    baseline: Recipe | None,
-    rows: SweepRows,
-    spaces: Sequence[SearchSpace],
-    seeds: int,
-    prune: bool,
-) -> Fingerprint:
-    """The fingerprint of a sweep; the number of trials may grow."""
-    over = [repr(space) for space in spaces]
-    compared = {} if baseline is None else changed_values(baseline, "baseline.")
-    fingerprint = recipe_fingerprint(
-        "sweep", recipe, rows.read.fingerprints, over=over, seeds=seeds, prune=prune
-    )
-    return fingerprint.model_copy(update={"settings": fingerprint.settings | compared})
 
 
 class _Runs:
