@@ -49,6 +49,19 @@ def test_balanced_counts_differ_by_one_unless_a_class_is_used_up(rows, share):
             assert confidence[taken].min() >= confidence[left].max()
 
 
+@given(ROWS, st.floats(0.01, 1.0))
+def test_of_each_class_the_share_is_selected(rows, share):
+    confidence, predicted = _arrays(rows)
+    chosen = select_confident(confidence, predicted, share, balanced=True, of_each=True)
+    for label, count in Counter(predicted.tolist()).items():
+        members = np.flatnonzero(predicted == label)
+        taken = np.intersect1d(members, chosen)
+        assert abs(len(taken) - share * count) <= 1 + count / len(rows)  # the total is rounded too
+        left = np.setdiff1d(members, chosen)
+        if len(left) and len(taken):
+            assert confidence[taken].min() >= confidence[left].max()
+
+
 def test_an_easy_class_does_not_crowd_out_a_hard_one():
     confidence = np.array([0.99, 0.98, 0.97, 0.96, 0.6, 0.5])
     predicted = np.array([0, 0, 0, 0, 1, 1])

@@ -111,6 +111,10 @@ class ExportedScorer:
         """Raises `ModelError`."""
         raise ModelError("an exported model cannot be changed", "export a model with a folded temperature")
 
+    def add_to_logits(self, shifts: np.ndarray) -> None:
+        """Raises `ModelError`."""
+        raise ModelError("an exported model cannot be changed", "change the run that it was exported from")
+
 
 def is_exported(folder: Path) -> bool:
     """Whether `tellapart export` wrote the folder."""

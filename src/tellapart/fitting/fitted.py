@@ -52,6 +52,9 @@ class Scorer(TextModel, Protocol):
     def divide_by_temperature(self, temperature: float) -> None:
         """Divides all logits by a temperature, in place in the last layer."""
 
+    def add_to_logits(self, shifts: np.ndarray) -> None:
+        """Adds a number per class (K,) to the logits, in place in the last layer's bias."""
+
 
 @dataclass(frozen=True)
 class TransformersScorer:
@@ -107,6 +110,13 @@ class TransformersScorer:
             if linear.bias is not None:
                 linear.bias.div_(temperature)
 
+    def add_to_logits(self, shifts: np.ndarray) -> None:
+        """Adds a number per class (K,) to the last layer's bias, in place."""
+        linear = final_linear(self.model)
+        assert linear.bias is not None
+        with torch.no_grad():
+            linear.bias.add_(torch.as_tensor(shifts, dtype=linear.bias.dtype, device=linear.bias.device))
+
 
 @dataclass
 class Fitted:
@@ -127,7 +137,8 @@ class Fitted:
         remarks: Remarks on what the metrics mean, for the log and the report.
         shares: Share of the schedule after which each stage's weights were reached, 0 to 1.
         validation_logits: If the model was trained on the validation rows too: their logits by a model that was not,
-            float32 (N, K); else None.
+            float32 (N, K); if it expects the class frequencies of unlabelled texts: those of the model before; else
+            None.
         outside_logits: The logits of the out-of-scope validation rows by the same model, float32 (M, K); None without
             any, and if `validation_logits` is None.
         columns: The columns that the training rows were read from; None if unknown.

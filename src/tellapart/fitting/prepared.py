@@ -13,6 +13,7 @@ from tellapart.encoders.precision import default_device
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.encoders.scratch import truncation_notes
 from tellapart.encoders.windowed import window_notes
+from tellapart.fitting.class_frequencies import check_biases
 from tellapart.fitting.models import input_length, load_model
 from tellapart.fitting.resolve import ResolvedRun, check_encoders, resolve, with_training_rows
 from tellapart.fitting.self_training import Pretrainer, check_self_training
@@ -61,6 +62,7 @@ def prepare(
     weights = row_weights(run.data.train, weights)
     task = Task.of(run.data, tokenizer, max_length, recipe.data.without_positive, targets, weights)
     check_stages(recipe.stages, run.objectives, model, task)
+    check_biases(recipe, model)
     notes += truncation_notes(model, task.train) + window_notes(model, task.train)
     notes += task.cut_notes(max_length)
     return Prepared(model, tokenizer, max_length, task, notes)

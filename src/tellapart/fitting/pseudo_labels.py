@@ -35,6 +35,7 @@ def pseudo_labelled(
     *,
     share: float,
     balanced: bool,
+    of_each: bool = False,
     thresholds: float | np.ndarray = 0.5,
 ) -> PseudoLabels:
     """Labels unlabelled texts by a classifier's predictions and selects the most confident ones.
@@ -53,13 +54,14 @@ def pseudo_labelled(
         logits: (N, K), calibrated.
         share: Share of the texts to use, above 0 and up to 1.
         balanced: Whether the classes are balanced, see `select_confident`.
+        of_each: Whether the share is taken of each class, see `select_confident`.
         thresholds: Multi-label only: the thresholds on probabilities, a number or (K,).
     """
     chances = probabilities(labels, logits)
     predicted = predicted_ids(labels, logits, thresholds)
     confidence = predicted_probability(chances, predicted)
     main = chances.argmax(axis=1) if labels.multi_label else predicted
-    rows = select_confident(confidence, main, share, balanced=balanced)
+    rows = select_confident(confidence, main, share, balanced=balanced, of_each=of_each)
     names = _named(predicted, labels)
     used = Counter(name for row in rows for name in (names[row] if labels.multi_label else [names[row]]))
     report: dict[str, Any] = {
@@ -96,9 +98,9 @@ def predicted_probability(chances: np.ndarray, predicted: np.ndarray) -> np.ndar
 
 
 def select_confident(
-    confidence: np.ndarray, predicted: np.ndarray, share: float, *, balanced: bool
+    confidence: np.ndarray, predicted: np.ndarray, share: float, *, balanced: bool, of_each: bool = False
 ) -> np.ndarray:
-    """Selects a share of the rows, the most confident ones, of all rows or evenly of the predicted classes.
+    """Selects a share of the rows, the most confident ones: of all rows, or evenly or in proportion of the classes.
 
     Balanced, the numbers of two classes differ by at most 1, unless a class has no further rows: the equal quota of
     the classes is as high as the share allows, and what small classes leave of it is filled by the others. Within a
@@ -110,20 +112,21 @@ def select_confident(
         predicted: Class ids (N,).
         share: Share of the N rows to select, above 0 and up to 1; at least one row is selected.
         balanced: Whether to select evenly.
+        of_each: Whether to select the share of each predicted class instead, up to one row per class.
 
     Returns:
         The rows, int64, ascending. Of equally confident rows the earlier ones are taken.
 
     References:
         Zou et al. 2018, Unsupervised Domain Adaptation for Semantic Segmentation via Class-Balanced Self-Training,
-        §4.2, has a share per class in place of a number.
+        §4.2, has a share per class.
     """
     order = np.argsort(-confidence, kind="stable")  # most confident first
-    if balanced:
-        places = np.empty(len(order), dtype=np.int64)  # place of each row within its class
+    if balanced or of_each:
+        places = np.empty(len(order))  # place of each row within its class
         for label in np.unique(predicted):
             members = order[predicted[order] == label]
-            places[members] = np.arange(len(members))
+            places[members] = np.arange(len(members)) / (len(members) if of_each else 1)
         order = order[np.argsort(places[order], kind="stable")]
     return np.sort(order[: max(1, round(share * len(order)))])
 

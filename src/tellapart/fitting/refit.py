@@ -165,11 +165,12 @@ def second_training(first: Fitted, arguments: FitArguments, folder: Path, train:
 
 
 def selects_nothing(recipe: Recipe) -> bool:
-    """Returns whether the validation rows select nothing: neither weights nor thresholds nor a temperature."""
+    """Returns whether the validation rows decide nothing: neither weights, thresholds, nor a temperature."""
     weights = all(
         stage.learns != "head" and stage.selection in ("last", "average") for stage in recipe.stages
     )
-    return weights and recipe.decision == DecisionRecipe()
+    calibrated = recipe.self_training.class_frequencies == "unlabelled"
+    return weights and recipe.decision == DecisionRecipe() and not calibrated
 
 
 def fit_once(arguments: FitArguments, folder: Path, train: Train) -> Fitted:

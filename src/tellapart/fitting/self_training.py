@@ -18,6 +18,12 @@ from tellapart.errors import RecipeError
 from tellapart.evaluation.metrics import main_metric
 from tellapart.evaluation.task import is_ranking, task_metrics
 from tellapart.files import replacing
+from tellapart.fitting.class_frequencies import (
+    at_estimated_frequencies,
+    check_class_frequencies,
+    class_frequencies,
+    frequency_note,
+)
 from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.propagation import certain_targets, propagated_logits
@@ -101,6 +107,7 @@ def check_self_training(recipe: Recipe, data: TextData, pretrainer: Pretrainer |
             "self-training takes the texts whose class is most certain, but the labels are numeric targets",
             "leave out --unlabelled",
         )
+    check_class_frequencies(recipe, data)
     if recipe.self_training.pretrain == "none":
         return
     encoder = recipe.encoder
@@ -188,7 +195,8 @@ def self_train(
     rounds = partial(_rounds, data=data, train=train, resume=resume, resumable=resumable)
     place = folder / f"round-{settings.rounds}"
     if not settings.rounds:
-        report["rounds"], fitted = [], train(recipe, data, place)
+        arguments, report["rounds"] = FitArguments(recipe, data), []
+        fitted = arguments.fitted_by(train, place)
     elif not recipe.data.validation_in_training:
         arguments, report["rounds"] = rounds(recipe, folder)
         with part_of_run(_LAST):
@@ -205,6 +213,8 @@ def self_train(
                 fitted = arguments.fitted_by(train, place, validated=False)
             else:
                 fitted = second_training(first, arguments, place, train)
+    if settings.class_frequencies == "unlabelled":
+        fitted, report["class_frequencies"] = at_estimated_frequencies(fitted, arguments, data)
     assert fitted.recipe is not None
     return replace(
         fitted,
@@ -224,7 +234,7 @@ def _rounds(
         scored = _read(place) if resume else None
         if scored is None:
             with part_of_run(f"self-training, teacher {number + 1} of {recipe.self_training.rounds}"):
-                scored = _scored(arguments.fitted_by(train, place, validated=False), data)
+                scored = _scored(arguments.fitted_by(train, place, validated=False), arguments, data)
             if resumable:
                 _keep(scored, place)
                 scored = _read(place) or scored  # of the main process: all select the same texts
@@ -267,6 +277,7 @@ def _selected(scored: _Scored, recipe: Recipe, data: TextData) -> PseudoLabels:
         scored.logits,
         share=settings.share,
         balanced=settings.balanced,
+        of_each=settings.balanced and settings.class_frequencies == "unlabelled",
         thresholds=scored.thresholds,
     )
     if scored.validation is not None:
@@ -274,7 +285,7 @@ def _selected(scored: _Scored, recipe: Recipe, data: TextData) -> PseudoLabels:
     return pseudo
 
 
-def _scored(teacher: Fitted, data: TextData) -> _Scored:
+def _scored(teacher: Fitted, arguments: FitArguments, data: TextData) -> _Scored:
     assert data.unlabelled is not None
     assert teacher.recipe is not None
     thresholds = teacher.decision.applied_thresholds
@@ -291,6 +302,8 @@ def _scored(teacher: Fitted, data: TextData) -> _Scored:
         )
         metrics = {name: measured[name]}
     logits, neighbours = teacher.scores(data.unlabelled), teacher.recipe.self_training.neighbours
+    if teacher.recipe.self_training.class_frequencies == "unlabelled":
+        logits = class_frequencies(teacher, arguments, data, logits).applied_to(logits)
     rows = trained_rows(teacher, data)
     if neighbours and len(rows):
         logits = propagated_logits(teacher, rows, data.unlabelled, logits, neighbours)
@@ -368,4 +381,6 @@ def self_training_notes(report: Mapping[str, Any]) -> list[str]:
                 "has a known label are right; known labels are not used."
             )
         notes.append(note)
+    if "class_frequencies" in report:
+        notes.append(frequency_note(report["class_frequencies"]))
     return notes

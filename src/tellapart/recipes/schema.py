@@ -304,6 +304,12 @@ class SelfTrainingRecipe(Settings):
         "Use as many texts of each predicted class as there are, up to the same number; else the most confident "
         "texts, whatever their class.",
     )
+    class_frequencies: Literal["training", "unlabelled"] = setting(
+        "training",
+        "Class frequencies that the result expects: those of its training rows, or `unlabelled`, estimated on the "
+        "unlabelled texts, of which `share` of each predicted class is then used. For one label per text; needs "
+        "validation rows.",
+    )
     neighbours: int = setting(
         10,
         "Label propagation: predictions follow those of so many nearest neighbours among the labelled and unlabelled "

@@ -163,7 +163,7 @@ def _trained(
     if data.label_texts is not None:
         metrics["label_texts"] = len(data.label_texts)
     seen = trained_rows(fitted, data)
-    if fitted.validation_logits is not None:
+    if fitted.recipe.data.validation_in_training:
         metrics["validation_in_training"] = {"rows": len(seen), "shares": list(fitted.shares)}
     if merged is not None:
         metrics["merge"] = merged.to_dict()

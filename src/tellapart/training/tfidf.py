@@ -163,6 +163,10 @@ class TfidfClassifier:
         """Divides weights and biases in place."""
         self.weight, self.bias = self.weight / temperature, self.bias / temperature
 
+    def add_to_logits(self, shifts: np.ndarray) -> None:
+        """Adds a number per class (K,) to the biases, in place."""
+        self.bias = self.bias + shifts.astype(self.bias.dtype)
+
     def save(self, folder: str | Path) -> None:
         """Writes `tfidf.json` and `tfidf.safetensors`."""
         target = Path(folder)
