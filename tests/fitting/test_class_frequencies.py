@@ -108,6 +108,9 @@ def test_a_run_writes_a_plain_checkpoint_and_says_what_it_did(few, tmp_path):
     assert report["temperature"] > 0
     assert "validation_in_training" not in result.metrics
     assert any("expects the class frequencies of the" in note for note in result.notes)
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Largest changes" in page
+    assert all(f"{100 * share:.1f} %" in page for share in report["unlabelled"].values())
     texts = ["my card was lost", "the debit card has expired", "her credit card got robbed"]
     model = tmp_path / "run" / "model"
     plain = pipeline("text-classification", model=str(model), tokenizer=str(model))(texts, top_k=None)

@@ -136,6 +136,7 @@ def write_report(
         classes_note=_class_note(len(per_class)),
         unlabelled=_pseudo_label_rows(self_training or {}, ordered_names),
         unlabelled_note=self_training_note,
+        frequencies=_frequency_rows((self_training or {}).get("class_frequencies")),
         recipe_yaml=recipe_yaml,
     )
 
@@ -363,6 +364,20 @@ def _pseudo_label_rows(self_training: Mapping[str, Any], names: Sequence[str]) -
     for name in names:
         counts = [one["per_class"][name] for one in rounds]
         rows.append([name, *(Bar(str(count), count / most) for count in counts)])
+    return rows
+
+
+def _frequency_rows(report: Mapping[str, Any] | None) -> list[list[object]]:
+    """The class frequencies in training and, as estimated, among the unlabelled texts, most frequent first."""
+    if report is None:
+        return []
+    columns = {"labelled rows": report["training"], "unlabelled texts": report["unlabelled"]}
+    names = sorted(report["unlabelled"], key=lambda name: -report["unlabelled"][name])[:CLASSES_LISTED]
+    most = max(max(shares.values()) for shares in columns.values())
+    rows: list[list[object]] = [["class", *columns]]
+    for name in names:
+        shares = (frequencies[name] for frequencies in columns.values())
+        rows.append([name, *(Bar(f"{100 * share:.1f} %", share / most) for share in shares)])
     return rows
 
 
