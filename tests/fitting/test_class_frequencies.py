@@ -131,6 +131,7 @@ def test_the_frequencies_in_training_count_rows_weights_and_targets():
     expected: list[tuple[FitArguments, list[float]]] = [
         (FitArguments(once, data), [3, 2]),
         (FitArguments(twice, data), [3, 3]),
+        (FitArguments(once, data, weights=np.array([1, 2, 4.0])), [4, 5]),
         (FitArguments(once, data, targets), [2.5, 2.5]),
         (FitArguments(twice, data, targets), [2.5, 3.5]),
         (FitArguments(once, data, targets, np.array([1, 2, 4.0])), [3, 6]),

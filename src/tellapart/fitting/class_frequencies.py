@@ -16,7 +16,6 @@ from tellapart.evaluation.calibration import fit_temperature
 from tellapart.evaluation.class_frequencies import estimated_frequencies
 from tellapart.evaluation.metrics import probabilities
 from tellapart.fitting.fitted import Fitted
-from tellapart.fitting.propagation import certain_targets
 from tellapart.fitting.refit import FitArguments
 from tellapart.recipes import Recipe, StageRecipe
 
@@ -127,9 +126,12 @@ def trained_frequencies(arguments: FitArguments) -> np.ndarray:
     if arguments.recipe.data.validation_in_training:
         arguments = arguments.with_validation_rows(arguments.recipe)
     rows, targets, weights = arguments.rows, arguments.targets, arguments.weights
-    if targets is None:
-        targets = certain_targets(rows.train, rows.labels)
-    counts = targets.sum(axis=0) if weights is None else weights @ targets
+    if targets is not None:
+        counts = targets.sum(axis=0) if weights is None else weights @ targets
+    else:
+        assert rows.train.labels is not None
+        gold = rows.labels.encode(rows.train.labels)
+        counts = np.bincount(gold, weights, minlength=len(rows.labels)).astype(np.float64)
     return (counts + 1) / (counts + 1).sum()
 
 
