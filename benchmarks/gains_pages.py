@@ -18,9 +18,10 @@ from tellapart.reproduction.pages import environment_sentence as hardware
 
 TITLE = "Do the methods help? Comparisons declared beforehand"
 RECOMMENDED = "recommended against cross entropy, as they are"
-_OURS = ("recommended", "recommended with unlabelled texts")
+_OURS = ("recommended", "recommended with class frequencies", "recommended with unlabelled texts")
 _PEERS = {
     "recommended": "`contrast`",
+    "recommended with class frequencies": "the same, class frequencies of unlabelled texts",
     "SetFit with 1,000 steps": "SetFit, 1,000 steps",
     "transformers.Trainer with 1,000 steps": "`transformers.Trainer`, 1,000 steps",
     "TF-IDF and a linear SVM": "TF-IDF, linear SVM",
