@@ -80,4 +80,15 @@ COMPARISONS = {
         "All rows. 331 of the 1,200 test texts are also in the training split: the table also has the score on the "
         "others. The encoder is initialised at random; its subwords are learned from the training texts.",
     ),
+    "late-views-trec6": (
+        "Views that part late: CLLD on TREC, 20 texts per class",
+        "OMP_NUM_THREADS=1 python benchmarks/method_comparisons.py late-views-trec6 --trials 5",
+        "CLLD reads each text twice, with dropout of its own. With `views_from_layer` the two views share the lower "
+        "layers of the six and part at that layer, which costs less ([cost of a step](objective-overhead.md)).",
+    ),
+    "late-views-banking77": (
+        "Views that part late: CLLD on banking77, 5 texts per class",
+        "OMP_NUM_THREADS=1 python benchmarks/method_comparisons.py late-views-banking77 --trials 5",
+        "As on TREC.",
+    ),
 }

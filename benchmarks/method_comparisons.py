@@ -36,6 +36,8 @@ _HAN = {"encoder": {"name": "han", "embeddings": "cbow"}, "stage": {"epochs": 12
 _TWO_STAGES = ["cross-entropy", "auxiliary-labels"]
 _RANDOM_BERT = {"epochs": 2, "evaluations": 3, "start": "random", "learning_rate": 5e-4}
 
+_LATE_VIEWS = ["label-distance", *(f"label-distance:stages.0.views_from_layer={layer}" for layer in (2, 3, 4))]
+
 # Each entry: the sections of a recipe, with one stage, and the methods.
 ENTRIES: dict[str, dict[str, Any]] = {
     "han-arxiv": _HAN
@@ -67,6 +69,16 @@ ENTRIES: dict[str, dict[str, Any]] = {
         "encoder": {"name": "minilm", "max_length": 64},
         "stage": {"epochs": 5, "evaluations": 5, "metric": "quadratic_kappa"},
         "methods": ["cross-entropy", "label-distance", "label-distance-prior", "negative-supervision-prior"],
+    },
+    "late-views-trec6": {
+        "data": {"source": "trec6", "few_shot": 20},
+        "encoder": {"name": "minilm"},
+        "methods": _LATE_VIEWS,
+    },
+    "late-views-banking77": {
+        "data": {"source": "banking77", "few_shot": 5},
+        "encoder": {"name": "minilm"},
+        "methods": _LATE_VIEWS,
     },
     "textcnn-chnsenticorp": {
         "data": {"source": "chnsenticorp"},
