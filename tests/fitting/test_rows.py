@@ -76,6 +76,15 @@ def test_unlabelled_texts_that_are_out_of_scope_are_left_out(write, source):
     assert any("1 equal out-of-scope rows" in note for note in data.notes)
 
 
+def test_settings_of_self_training_without_unlabelled_texts_are_said_to_have_no_effect(write):
+    file = write("tickets.csv", [*_rows(20, "lost"), *_rows(20, "stolen")])
+    asked = "self_training.class_frequencies=unlabelled"
+    pool = write("more.csv", [("another", "lost")])
+    for settings, said in (([asked], True), ([], False), ([asked, f"data.unlabelled={pool}"], False)):
+        notes = load_data(_recipe(file, *settings)).notes
+        assert any("no effect without unlabelled texts" in note for note in notes) == said
+
+
 def test_second_texts_that_the_training_rows_do_not_have_are_named(write, tmp_path):
     file = write("tickets.csv", [*_rows(20, "lost"), *_rows(20, "stolen")])
     more = tmp_path / "more.csv"

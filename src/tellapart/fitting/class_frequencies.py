@@ -168,8 +168,8 @@ def at_estimated_frequencies(
     }
     known = known_classes(unlabelled, names)
     if known.any():
-        counts = Counter(name for row in np.flatnonzero(known) for name in unlabelled.label_sets()[row])
-        rows = int(known.sum())
+        sets, rows = unlabelled.label_sets(), int(known.sum())
+        counts = Counter(name for row in np.flatnonzero(known) for name in sets[row])
         report["known_labels"] = {
             "rows": rows,
             "frequencies": {name: counts[name] / rows for name in names},

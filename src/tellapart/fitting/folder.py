@@ -329,9 +329,8 @@ def _write_report(
     assert confusion is not None
     errors, note = _errors(fitted, split, gold, logits, trained_rows(fitted, data))
     words = ""
-    if (
-        shown == "test" or fitted.validation_logits is None
-    ):  # else the final model is not that of these logits
+    # Validation logits that the run kept are not those of the final model.
+    if shown == "test" or fitted.validation_logits is None:
         pairs = most_confused_pairs(confusion, labels.names, confusion.nnz)
         words = add_words(errors, pairs, fitted, seconds=explain_seconds)
     workbench = workbench_data(

@@ -19,7 +19,7 @@ from tellapart.errors import RecipeError
 from tellapart.evaluation.task import RELEVANT, is_ranking
 from tellapart.files import user_path
 from tellapart.objectives.relations import with_relations
-from tellapart.recipes import DataRecipe, Recipe, regression_recipe
+from tellapart.recipes import DataRecipe, Recipe, SelfTrainingRecipe, regression_recipe
 
 
 def read_rows(recipe: Recipe) -> TextData:
@@ -171,10 +171,14 @@ def _with_unlabelled(source: str, read: TextData, whole: TextData, drawn: TextDa
 
 
 def load_data(recipe: Recipe) -> TextData:
-    """Reads and splits the rows of a recipe.
+    """Reads and splits the rows of a recipe; a note says if its settings of self-training have no effect.
 
     Raises:
         DataError: The rows cannot be used.
         RecipeError: No data are named.
     """
-    return split_data(recipe, read_rows(recipe))
+    data = split_data(recipe, read_rows(recipe))
+    if recipe.data.unlabelled is not None or recipe.self_training == SelfTrainingRecipe():
+        return data
+    note = "The settings of self_training have no effect without unlabelled texts: add --unlabelled FILE."
+    return dataclasses.replace(data, notes=(*data.notes, note))

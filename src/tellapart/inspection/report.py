@@ -371,7 +371,7 @@ def _frequency_rows(report: Mapping[str, Any] | None) -> list[list[object]]:
     """The class frequencies in training and, as estimated, among the unlabelled texts, most frequent first."""
     if report is None:
         return []
-    columns = {"labelled rows": report["training"], "unlabelled texts": report["unlabelled"]}
+    columns = {"training rows": report["training"], "unlabelled texts": report["unlabelled"]}
     names = sorted(report["unlabelled"], key=lambda name: -report["unlabelled"][name])[:CLASSES_LISTED]
     most = max(max(shares.values()) for shares in columns.values())
     rows: list[list[object]] = [["class", *columns]]
