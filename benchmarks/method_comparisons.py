@@ -36,7 +36,10 @@ _HAN = {"encoder": {"name": "han", "embeddings": "cbow"}, "stage": {"epochs": 12
 _TWO_STAGES = ["cross-entropy", "auxiliary-labels"]
 _RANDOM_BERT = {"epochs": 2, "evaluations": 3, "start": "random", "learning_rate": 5e-4}
 
-_LATE_VIEWS = ["label-distance", *(f"label-distance:stages.0.views_from_layer={layer}" for layer in (2, 3, 4))]
+_LATE_VIEWS = [
+    "label-distance",
+    *(f"label-distance:stages.0.views_from_layer={layer}" for layer in (2, 3, 4)),
+]
 
 # Each entry: the sections of a recipe, with one stage, and the methods.
 ENTRIES: dict[str, dict[str, Any]] = {
