@@ -200,7 +200,7 @@ def read_kept(path: Path) -> dict[str, Any] | None:
 
 _PLAIN_NAME = re.compile(r'[^\x00-\x1f\x7f/\\:*?"<>|\ud800-\udfff]*[^\x00-\x1f\x7f/\\:*?"<>|\ud800-\udfff. ]')
 # Names of devices on Windows, with any suffix.
-_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
+_DEVICE = re.compile(r"(con(in\$|out\$)?|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
 _LONGEST = 220  # bytes: file systems allow 255, and suffixes and temporary files add to a name
 
 

@@ -112,7 +112,7 @@ def select_confident(
         predicted: Class ids (N,).
         share: Share of the N rows to select, above 0 and up to 1; at least one row is selected.
         balanced: Whether to select evenly.
-        of_each: Whether to select the share of each predicted class instead, up to one row per class.
+        of_each: Whether to select the share of each predicted class instead; shares of small classes are rounded.
 
     Returns:
         The rows, int64, ascending. Of equally confident rows the earlier ones are taken.
@@ -126,7 +126,7 @@ def select_confident(
         places = np.empty(len(order))  # place of each row within its class
         for label in np.unique(predicted):
             members = order[predicted[order] == label]
-            places[members] = np.arange(len(members)) / (len(members) if of_each else 1)
+            places[members] = (np.arange(len(members)) + 0.5) / (len(members) if of_each else 1)
         order = order[np.argsort(places[order], kind="stable")]
     return np.sort(order[: max(1, round(share * len(order)))])
 
