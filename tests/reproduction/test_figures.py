@@ -99,6 +99,13 @@ def test_figures_are_those_of_each_metric_row_and_baseline():
     assert ce.seconds == 3.0
 
 
+def test_a_trial_that_has_seen_no_row_counts_with_its_score():
+    trials = TRIALS | {"ce": [*TRIALS["ce"][:2], trial(2, 0.7, 0.8)]}
+    figures = column_figures(PROTOCOL, "one", trials, {})["accuracy"]
+    assert figures["ce"].unseen_mean == pytest.approx((0.4 + 0.5 + 0.7) / 3)
+    assert figures["a"].unseen_mean is None
+
+
 def test_differences_are_corrected_for_all_of_a_column():
     trials = TRIALS | {"b": [trial(seed, 0.3 + seed / 10, 1) for seed in range(3)]}
     figures = column_figures(PROTOCOL, "one", trials, {})["accuracy"]

@@ -142,16 +142,22 @@ def significance_rows(comparison: Comparison) -> list[list[str]]:
 
 
 def unseen_sentence(comparison: Comparison) -> str:
-    """Returns the mean metrics on rows whose text is not in train; empty if no evaluated text is in train."""
+    """Returns the mean metrics on rows whose text is not in train; empty if no evaluated text is in train.
+
+    A trial without such a text counts with its score: the means are over the same seeds for all methods.
+    """
     trials = [trial for result in comparison.methods.values() for trial in result.trials]
     seen = sorted({trial.seen_rows for trial in trials if trial.seen_rows})
+    if not seen:
+        return ""
     means = []
     for method, result in comparison.methods.items():
-        scores = [trial.unseen_score for trial in result.trials if trial.unseen_score is not None]
+        unseen = (trial.unseen_score if trial.seen_rows else trial.score for trial in result.trials)
+        scores = [score for score in unseen if score is not None]
         if scores:
             means.append(f"{method} {METRICS[comparison.metric].display(float(np.mean(scores)))}")
     if not means:
-        return "The texts of all evaluated rows are also in train." if seen else ""
+        return "The texts of all evaluated rows are also in train."
     count = str(seen[0]) if len(seen) == 1 else f"{seen[0]} to {seen[-1]}"
     return (
         f"Without the {count} evaluated rows whose text is also in train, {metric_label(comparison.metric)}: "

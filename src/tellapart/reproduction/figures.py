@@ -226,13 +226,16 @@ def _summary(trials: Sequence[Mapping[str, Any]], metric: str, confidence: float
     if not trials:
         return {}
     summary = summarise([trial["metrics"][metric] for trial in trials], confidence, metric)
-    unseen = [trial["unseen"][metric] for trial in trials if metric in (trial.get("unseen") or {})]
+    seen_rows = max(trial.get("seen_rows", 0) for trial in trials)
+    # A trial without such a row counts with its score: the mean is over all seeds.
+    others = [trial.get("unseen") if trial.get("seen_rows", 0) else trial["metrics"] for trial in trials]
+    unseen = [metrics[metric] for metrics in others if seen_rows and metrics and metric in metrics]
     return {
         "mean": summary.mean,
         "trimmed_mean": summary.trimmed_mean,
         "standard_deviation": summary.standard_deviation,
         "interval": summary.interval,
-        "seen_rows": max(trial.get("seen_rows", 0) for trial in trials),
+        "seen_rows": seen_rows,
         "unseen_mean": sum(unseen) / len(unseen) if unseen else None,
         "seconds": sum(trial["seconds"] for trial in trials) / len(trials),
     }
