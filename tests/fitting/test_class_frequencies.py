@@ -79,7 +79,7 @@ def test_with_validation_rows_in_training_the_first_training_calibrates(few, tmp
     data = _rare(load_data(chosen), "lost")
     plain = fit(chosen, data, tmp_path / "plain", quiet=True)
     both = data.train.joined(data.validation)
-    # Also where nobody asks for validation metrics, and the first training would be left out.
+    # With validated=False a run skips its first training, unless it is needed for the calibration, as here.
     for validated in (True, False):
         place = tmp_path / f"moved-{validated}"
         moved = fit(with_values(chosen, [ASKED]), data, place, quiet=True, validated=validated)
@@ -128,10 +128,13 @@ def test_the_frequencies_in_training_count_rows_weights_and_targets():
     once = with_values(method_recipe("cross-entropy"), ["data.validation_in_training=false"])
     twice = with_values(once, [TWICE])
     targets = np.array([[1, 0], [0.5, 0.5], [0, 1]])
+    weighted = dataclasses.replace(data, train=dataclasses.replace(rows, weights=[1.0, 2.0, 0.5]))
     expected: list[tuple[FitArguments, list[float]]] = [
         (FitArguments(once, data), [3, 2]),
         (FitArguments(twice, data), [3, 3]),
         (FitArguments(once, data, weights=np.array([1, 2, 4.0])), [4, 5]),
+        (FitArguments(once, weighted), [4, 1.5]),
+        (FitArguments(once, weighted, weights=np.array([1, 2, 4.0])), [6, 3]),
         (FitArguments(once, data, targets), [2.5, 2.5]),
         (FitArguments(twice, data, targets), [2.5, 3.5]),
         (FitArguments(once, data, targets, np.array([1, 2, 4.0])), [3, 6]),

@@ -9,9 +9,10 @@ import pytest
 
 from tellapart.errors import DataError, RecipeError
 from tellapart.fitting import models
-from tellapart.fitting.prepared import check_start, prepare, row_weights
+from tellapart.fitting.prepared import check_start, prepare
 from tellapart.fitting.resolve import resolve
 from tellapart.fitting.rows import load_data
+from tellapart.fitting.tasks import row_weights
 from tellapart.recipes import with_values
 
 

@@ -1,4 +1,4 @@
-"""What is checked before the first trial of a sweep."""
+"""The checks before the first trial of a sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How frequent the classes are among unlabelled texts, estimated from a classifier's probabilities."""
+"""Class frequencies (priors) of unlabelled texts under label shift, estimated from a classifier's probabilities."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def estimated_frequencies(chances: np.ndarray, trained: np.ndarray) -> np.ndarra
 
     Probabilities hold for the class frequencies with which the classifier was trained. They are multiplied by the
     ratio of the estimate to these frequencies and divided by their sum; the mean over the texts is the next estimate.
-    `PRIOR_TEXTS` further texts per class with the frequencies of training count in the mean, so that a class keeps a
-    chance if it is rare among few texts.
+    `PRIOR_TEXTS` further texts per class with the frequencies of training count in the mean (a Dirichlet prior), so
+    that no estimate is 0.
 
     Args:
         chances: Calibrated probabilities of the N texts (N, K); rows sum to 1.

@@ -1,4 +1,4 @@
-"""A classifier for the class frequencies of the unlabelled texts, in place of those of its training rows."""
+"""Correction for label shift: a classifier for the class frequencies of unlabelled texts, not its training rows."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tellapart.evaluation.class_frequencies import estimated_frequencies
 from tellapart.evaluation.metrics import probabilities
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.refit import FitArguments
+from tellapart.fitting.tasks import row_weights
 from tellapart.recipes import Recipe, StageRecipe
 
 LISTED = 3
@@ -88,7 +89,7 @@ class ClassFrequencies:
 
     @property
     def shifts(self) -> np.ndarray:
-        """What is added to the classifier's logits (K,) for the frequencies of the unlabelled texts."""
+        """Offsets of the classifier's logits (K,): temperature × log(unlabelled / trained)."""
         return self.temperature * np.log(self.unlabelled / self.trained)
 
     def applied_to(self, logits: np.ndarray) -> np.ndarray:
@@ -125,7 +126,8 @@ def trained_frequencies(arguments: FitArguments) -> np.ndarray:
     """
     if arguments.recipe.data.validation_in_training:
         arguments = arguments.with_validation_rows(arguments.recipe)
-    rows, targets, weights = arguments.rows, arguments.targets, arguments.weights
+    rows, targets = arguments.rows, arguments.targets
+    weights = row_weights(rows.train, arguments.weights)
     if targets is not None:
         counts = targets.sum(axis=0) if weights is None else weights @ targets
     else:
@@ -154,8 +156,11 @@ def at_estimated_frequencies(
     unlabelled, validation = data.unlabelled, data.validation
     assert unlabelled is not None
     assert validation is not None
-    before = fitted.validation_scores(validation)
-    outside = fitted.outside_scores(data.out_of_scope.get("validation"), "validation")
+    fitted = replace(
+        fitted,
+        validation_logits=fitted.validation_scores(validation),
+        outside_logits=fitted.outside_scores(data.out_of_scope.get("validation"), "validation"),
+    )
     found = class_frequencies(fitted, arguments, data, fitted.scores(unlabelled))
     decision = fitted.decision
     fitted.scorer.add_to_logits(found.shifts * (1 if decision.folded else decision.temperature))
@@ -174,7 +179,7 @@ def at_estimated_frequencies(
             "rows": rows,
             "frequencies": {name: counts[name] / rows for name in names},
         }
-    return replace(fitted, validation_logits=before, outside_logits=outside), report
+    return fitted, report
 
 
 def frequency_note(report: dict[str, Any]) -> str:
@@ -186,6 +191,6 @@ def frequency_note(report: dict[str, Any]) -> str:
     )
     return (
         f"The classifier expects the class frequencies of the {report['texts']} unlabelled texts, not those of its "
-        f"training rows. Largest changes: {listed}. Validation metrics are those before, as validation rows have "
-        "the frequencies of training."
+        f"training rows. Largest changes: {listed}. Validation metrics are those before this "
+        "correction: validation rows have the class frequencies of the training rows."
     )

@@ -19,7 +19,7 @@ from tellapart.fitting.environment import is_main_process, wait_for_all
 from tellapart.fitting.fitted import Fitted, TransformersScorer
 from tellapart.fitting.heads import fit_tfidf, start_at_frequencies
 from tellapart.fitting.models import windows_in_use
-from tellapart.fitting.prepared import prepare, row_weights
+from tellapart.fitting.prepared import prepare
 from tellapart.fitting.refit import FitArguments, fit_once, fit_twice, selects_nothing
 from tellapart.fitting.resolve import ResolvedRun, resolve, with_training_rows
 from tellapart.fitting.self_training import Pretrainer, self_train
@@ -30,7 +30,7 @@ from tellapart.fitting.stages import (
     finished_stage,
     run_stage,
 )
-from tellapart.fitting.tasks import Task
+from tellapart.fitting.tasks import Task, row_weights
 from tellapart.recipes import Recipe
 from tellapart.training.progress import show_phase
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import transformers
 
-from tellapart.data.examples import TextData, TextSplit
+from tellapart.data.examples import TextData
 from tellapart.encoders.precision import default_device
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.encoders.scratch import truncation_notes
@@ -18,7 +18,7 @@ from tellapart.fitting.models import input_length, load_model
 from tellapart.fitting.resolve import ResolvedRun, check_encoders, resolve, with_training_rows
 from tellapart.fitting.self_training import Pretrainer, check_self_training
 from tellapart.fitting.stages import check_stages
-from tellapart.fitting.tasks import Task
+from tellapart.fitting.tasks import Task, row_weights
 from tellapart.recipes import Recipe
 
 
@@ -66,14 +66,6 @@ def prepare(
     notes += truncation_notes(model, task.train) + window_notes(model, task.train)
     notes += task.cut_notes(max_length)
     return Prepared(model, tokenizer, max_length, task, notes)
-
-
-def row_weights(train: TextSplit, weights: np.ndarray | None) -> np.ndarray | None:
-    """Returns the product of a split's weights and further ones (N,); None if all are 1."""
-    if train.weights is None:
-        return weights
-    own = np.asarray(train.weights, dtype=np.float64)
-    return own if weights is None else own * weights
 
 
 def check_start(recipe: Recipe, data: TextData, pretrainer: Pretrainer | None = None) -> ResolvedRun:

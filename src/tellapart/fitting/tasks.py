@@ -146,3 +146,11 @@ def check_rankable(data: TextData, without_positive: WithoutPositive) -> None:
         if split is not None and split.labels is not None and is_ranking(data.labels, split):
             equal = np.zeros((len(split), len(data.labels)))
             task_metrics(data.labels, split, equal, without_positive=without_positive)
+
+
+def row_weights(train: TextSplit, weights: np.ndarray | None) -> np.ndarray | None:
+    """Returns the product of a split's weights and further ones (N,); None if all are 1."""
+    if train.weights is None:
+        return weights
+    own = np.asarray(train.weights, dtype=np.float64)
+    return own if weights is None else own * weights
