@@ -85,9 +85,9 @@ def speed_page() -> str:
     parts = [
         "# Training speed compared with the stock Trainer",
         "One epoch of fine-tuning MiniLM on the same rows in batches of 32, alternating in one process. `stock` is "
-        "`transformers.Trainer` with its defaults; the other arms are `tellapart.Trainer` with the defaults of "
-        "`tellapart train`, some with one optimisation disabled. Accuracy is measured after the epoch, on the test "
-        "rows.",
+        "`transformers.Trainer` with its defaults, `expert` the same with bf16 and batches of similar length; "
+        "the other arms are `tellapart.Trainer` with the defaults of `tellapart train`, some with one optimisation "
+        "disabled. Accuracy is measured after the epoch, on the test rows.",
     ]
     for file in sorted(RESULTS.glob("training_speed-*.json")):
         result = json.loads(file.read_text(encoding="utf-8"))

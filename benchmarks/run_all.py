@@ -8,8 +8,9 @@
 Run it on an otherwise idle machine. Each benchmark is a separate process and writes its JSON to benchmarks/results
 after every pair, so that an interrupted run can be continued with --resume. --quick uses few rows and one pair: it
 shows that everything runs, its figures mean little, and they go to runs/bench-quick. --table only prints the table of
-results. The comparison with SetFit runs if --setfit-python names an environment with SetFit (see few_shot_speed.py).
-`python benchmarks/pages.py` writes it into docs/evidence/speed.md.
+results. The comparisons with SetFit run if --setfit-python names an environment with SetFit (see few_shot_speed.py);
+processor time to its accuracy is read from the runs of gains_peers.py. `python benchmarks/pages.py` writes the table
+into docs/evidence/speed.md.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from evidence import RESULTS
 from targets import missed, table_rows
 
 HERE = Path(__file__).parent
-PEER = "few_shot_speed.py"
+SETFIT = ("few_shot_speed.py", "whole_command.py")
 QUICK_FOLDER = Path("runs") / "bench-quick"
 
 
@@ -56,7 +57,11 @@ _ROWS = ("--rows=128", "--test-rows=128", "--pairs=1")
 BENCHMARKS = (
     *(
         Benchmark(
-            "training_speed.py", f"training_speed-{data}.json", (f"--data={data}",), ("--pairs=5",), _ROWS
+            "training_speed.py",
+            f"training_speed-{data}.json",
+            (f"--data={data}", "--arms=stock,expert,tellapart"),
+            ("--pairs=5",),
+            _ROWS,
         )
         for data in ("r8", "trec6", "banking77")
     ),
@@ -80,17 +85,36 @@ BENCHMARKS = (
         )
         for file, options in (
             ("scoring_speed.json", ()),  # all arms whose packages are installed
-            ("scoring_speed-int8.json", ("--arms=tellapart,int8",)),
+            ("scoring_speed-int8.json", ("--arms=tellapart,fp32,int8",)),
         )
     ),
     Benchmark("machine_peak.py", "machine_peak-r8.json", quick=("--steps=2", "--repeats=1"), resumes=False),
     Benchmark("memory.py", "memory.json", quick=("--rows=192", "--large-batch=192"), resumes=False),
     Benchmark("second_stage.py", "second_stage-r8.json", quick=("--rows=128",), resumes=False, device=False),
     Benchmark(
-        PEER,
+        "latency.py",
+        "latency.json",
+        quick=("--texts=20", "--train-rows=200", "--pairs=1"),
+        device=False,
+    ),
+    Benchmark(
+        "shared_machine.py",
+        "shared_machine-gnu.json",
+        ("--epochs=2",),
+        quick=("--few-shot=2", "--pairs=1"),
+        device=False,
+    ),
+    Benchmark(
+        "few_shot_speed.py",
         "few_shot_speed-banking77.json",
         full=("--pairs=5",),
         quick=("--setfit-steps=5", "--test-rows=128", "--pairs=1"),
+        device=False,
+    ),
+    Benchmark(
+        "whole_command.py",
+        "whole_command.json",
+        quick=("--steps=5", "--few-shot=2", "--pairs=1"),
         device=False,
     ),
     Benchmark(
@@ -125,7 +149,7 @@ def run(benchmark: Benchmark, given: argparse.Namespace, folder: Path) -> bool:
     command += ["--output", str(folder / benchmark.file)]
     if benchmark.resumes and given.resume and not given.quick:
         command.append("--resume")
-    if benchmark.script == PEER:
+    if benchmark.script in SETFIT:
         command += ["--setfit-python", given.setfit_python]
     if benchmark.device and given.device is not None:
         command += ["--device", given.device]
@@ -153,7 +177,7 @@ def main() -> None:
         whole = (
             given.resume and not given.quick and not benchmark.resumes and (folder / benchmark.file).is_file()
         )
-        possible = benchmark.script != PEER or given.setfit_python is not None
+        possible = benchmark.script not in SETFIT or given.setfit_python is not None
         if wanted and possible and not whole and not run(benchmark, given, folder):
             failed.append(benchmark.file)
     rows = table_rows(folder)

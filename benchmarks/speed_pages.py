@@ -32,9 +32,9 @@ def targets_page() -> str:
     sentences = missed(RESULTS)
     return "\n\n".join(
         [
-            "Each row is a ratio measured in one run on one machine, with both sides alternating. The machine is "
-            "described in the JSON file of the row. Some runs partly shared the machine with other work: see "
-            "benchmarks/LOG.md.",
+            "Each row is a ratio measured in one run on one machine with two cores, with both sides alternating. "
+            "Rows of different processors cannot be compared. Some runs partly shared the machine with other work: "
+            "see benchmarks/LOG.md.",
             table(table_rows(RESULTS)),
             "Missed:\n\n" + "\n".join(f"- {sentence}" for sentence in sentences)
             if sentences

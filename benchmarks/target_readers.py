@@ -167,13 +167,24 @@ def peer_accuracies(data: str) -> Callable[[Result], tuple[float, float]]:
     return read
 
 
-def whole(result: Result) -> tuple[float, str]:
-    ratio, seconds = (
-        result["median_ratios"]["cross-entropy"],
-        statistics.median(trial["cross-entropy"]["seconds"] for trial in result["trials"]),
-    )
-    return ratio, f"{seconds:.0f} s; median of {len(result['trials'])}"
+def whole(method: str) -> Callable[[Result], tuple[float, str]]:
+    """Median ratio of SetFit's whole script to a whole command, and the command's seconds."""
+
+    def read(result: Result) -> tuple[float, str]:
+        seconds = statistics.median(trial[method]["seconds"] for trial in result["trials"])
+        return result["median_ratios"][method], f"{seconds:.0f} s; median of {len(result['trials'])}"
+
+    return read
 
 
-def mean_of(result: Result, arm: str) -> float:
-    return statistics.mean(trial[arm]["accuracy"] for trial in result["trials"])
+def beside_setfit(method: str) -> Callable[[Result], tuple[float, float]]:
+    """Mean accuracy of a whole command and of SetFit's whole script."""
+
+    def read(result: Result) -> tuple[float, float]:
+        trials = result["trials"]
+        ours, theirs = (
+            statistics.mean(trial[arm]["accuracy"] for trial in trials) for arm in (method, "SetFit")
+        )
+        return ours, theirs
+
+    return read
