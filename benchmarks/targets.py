@@ -117,8 +117,8 @@ _SHORT = (
     "a step consists of many small operations. benchmarks/LOG.md lists the attempts to improve it."
 )
 _LONG = (
-    "Products are about two thirds of a step of long texts (benchmarks/LOG.md): the ratio follows the processor's "
-    "rates in bf16 and in float32."
+    "Products are about two thirds of a step of long texts (benchmarks/LOG.md, profiled on another processor): the "
+    "ratio follows the processor's rates in bf16 and in float32."
 )
 _SAMPLING = ("negative-supervision", "negative-supervision-am", "negative-supervision-ace")
 
@@ -187,7 +187,7 @@ TARGETS = (
         )
         for method, option, goal in (
             ("cross-entropy", "", 10.0),
-            ("contrast", " --method contrast", 1.0),
+            ("contrast", " --method contrast", 1.0),  # set after the measurement: no slower than SetFit
         )
     ),
     *(
