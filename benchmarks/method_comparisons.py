@@ -41,6 +41,11 @@ _LATE_VIEWS = [
     *(f"label-distance:stages.0.views_from_layer={layer}" for layer in (2, 3, 4)),
 ]
 
+_UPPER_LAYERS = [
+    "cross-entropy",
+    *(f"benchmarks/recipes/cross-entropy-upper-{share}.yaml" for share in ("half", "third")),
+]
+
 # Each entry: the sections of a recipe, with one stage, and the methods.
 ENTRIES: dict[str, dict[str, Any]] = {
     "han-arxiv": _HAN
@@ -82,6 +87,16 @@ ENTRIES: dict[str, dict[str, Any]] = {
         "data": {"source": "banking77", "few_shot": 5},
         "encoder": {"name": "minilm"},
         "methods": _LATE_VIEWS,
+    },
+    "upper-layers-trec6": {
+        "data": {"source": "trec6", "few_shot": 20},
+        "encoder": {"name": "minilm"},
+        "methods": _UPPER_LAYERS,
+    },
+    "upper-layers-banking77": {
+        "data": {"source": "banking77", "few_shot": 5},
+        "encoder": {"name": "minilm"},
+        "methods": _UPPER_LAYERS,
     },
     "textcnn-chnsenticorp": {
         "data": {"source": "chnsenticorp"},

@@ -255,14 +255,29 @@ def _sizes(rows: int, device: torch.device) -> list[int]:
 
 
 def _gather_rows(tensor: Tensor, sizes: list[int]) -> Tensor:
-    from torch.distributed.nn.functional import all_gather
-
     # Collectives need equal shapes; the shares of an uneven batch differ by a row.
     short = max(sizes) - len(tensor)
     padded = torch.cat([tensor, tensor.new_zeros(short, *tensor.shape[1:])]) if short else tensor
-    if tensor.is_floating_point() and tensor.requires_grad:
-        parts = list(all_gather(padded.contiguous()))
-    else:
-        parts = [torch.empty_like(padded) for _ in sizes]
-        distributed.all_gather(parts, padded.contiguous())
+    parts = _RowsOfAllRanks.apply(padded.contiguous()).unbind()
     return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+
+class _RowsOfAllRanks(torch.autograd.Function):
+    """Stacks a tensor of equal shape of all ranks; the gradient of a rank's part is the sum over all ranks.
+
+    `torch.distributed.nn` has the same, deprecated, and its successors are not in all versions of PyTorch supported
+    here.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        parts = [torch.empty_like(tensor) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, tensor)
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        total = gradient.contiguous().clone()  # autograd may still use the tensor that it passed
+        distributed.all_reduce(total)
+        return total[distributed.get_rank()]
