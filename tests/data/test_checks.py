@@ -125,6 +125,15 @@ def test_a_length_that_keeps_nearly_all_texts_is_suggested() -> None:
     assert "--max-length 32 keeps 99 %" in finding.message
 
 
+def test_no_shorter_length_is_suggested_where_few_texts_are_cut() -> None:
+    train = TextSplit(
+        [f"word {row}" for row in range(300)] + ["word " * 40], labels=["a", "b", "c"] * 100 + ["a"]
+    )
+    (finding,) = found("truncation", train, tokenizer=WordTokenizer(), max_length=24)
+    assert "--max-length" not in finding.message
+    assert "99 % are whole; the longest has 42" in finding.message
+
+
 @pytest.mark.parametrize("max_length", [24, 128])
 def test_nothing_is_said_where_nothing_is_cut(max_length: int) -> None:
     assert not found("truncation", clean(), tokenizer=WordTokenizer(), max_length=max_length)

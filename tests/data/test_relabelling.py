@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -84,6 +85,11 @@ def test_several_labels_are_json_lists() -> None:
         (pa.array([1, 2], pa.int8()), ["1", "2"], pa.array([2, 2], pa.int8())),
         (pa.array([1.0, 2.0]), ["1", "2"], pa.array([2.0, 2.0])),
         (pa.array([False, True]), ["false", "true"], pa.array([True, True])),
+        (
+            pa.array([Decimal("1.5"), Decimal("2.5")]),
+            ["1.5", "2.5"],
+            pa.array([Decimal("2.5"), Decimal("2.5")]),
+        ),
         (pa.array([0, 1]), ["a", "b"], pa.array(["b", "b"])),  # ids of a ClassLabel feature
     ],
 )

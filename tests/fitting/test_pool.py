@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 from contextlib import nullcontext
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -34,9 +35,9 @@ def fitted(ticket_file) -> Fitted:
     return Fitted(model, model.labels)
 
 
-def _suggested(fitted, path, run=RunRows()):  # noqa: B008  frozen
+def _suggested(fitted, path, run=RunRows(), count=5):  # noqa: B008  frozen
     return (
-        suggest_rows(fitted, open_rows(path), Columns("text"), 5, run, label="label")
+        suggest_rows(fitted, open_rows(path), Columns("text"), count, run, label="label")
         .table["text"]
         .to_pylist()
     )
@@ -128,3 +129,18 @@ def test_the_key_of_every_text_is_computed_once(fitted, tmp_path, monkeypatch):
     monkeypatch.setattr(TextSplit, "keys", lambda split: keyed.extend(split.texts) or keys(split))
     assert len(_suggested(fitted, tmp_path / "pool.parquet")) == 5
     assert sorted(keyed) == sorted(NEW)
+
+
+@pytest.mark.parametrize("form", ["class ids", "missing numbers", "blank texts"])
+def test_a_cell_that_is_no_label_for_a_reader_is_none_for_a_pool(fitted, tmp_path, form):
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["a", "b"])}
+    )
+    path = tmp_path / "pool.parquet"
+    if form == "class ids":
+        labels = [0] + [-1] * (len(NEW) - 1)
+        datasets.Dataset.from_dict({"text": NEW, "label": labels}, features=features).to_parquet(path)
+    else:
+        label, missing = (1.0, float("nan")) if form == "missing numbers" else ("a", " ")
+        write_table(pa.table({"text": NEW, "label": [label] + [missing] * (len(NEW) - 1)}), path)
+    assert set(_suggested(fitted, path, count=len(NEW))) == set(NEW[1:])

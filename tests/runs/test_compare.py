@@ -4,9 +4,11 @@ import hashlib
 import json
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
 
+from tellapart.data.reading.tables import write_table
 from tellapart.errors import DataError, RecipeError, TellapartWarning, UserError
 from tellapart.evaluation.comparison import Comparison
 from tellapart.evaluation.comparison_tables import comparison_verdicts
@@ -251,6 +253,15 @@ def test_a_comparison_that_makes_no_sense_is_refused_before_it_starts(
 ):
     with pytest.raises(RecipeError, match=message):
         compare(recipe, methods, tmp_path / "out", trials=trials, quiet=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_without_rows_to_compare_on_are_refused_before_the_folder_is_created(tmp_path):
+    texts = {"text": [f"question {number}" for number in range(8)], "label": [*"abcdefgh"]}
+    write_table(pa.table(texts), tmp_path / "one-each.csv")
+    recipe = Recipe.model_validate({"data": {"source": str(tmp_path / "one-each.csv")}})
+    with pytest.raises(DataError, match="no test or validation rows to compare methods on"):
+        compare(recipe, ["tfidf", "frozen"], tmp_path / "out", quiet=True)
     assert not (tmp_path / "out").exists()
 
 

@@ -298,7 +298,9 @@ def _absent_classes(data: TextData, classes: dict[str, dict[str, int]]) -> Itera
 def _truncation(lengths: Lengths | None) -> Iterator[Finding]:
     if lengths is None or not lengths.truncated:
         return
-    if lengths.suggested >= lengths.percentile_99:
+    if lengths.percentile_99 <= lengths.max_length:
+        advice = f"99 % are whole; the longest has {lengths.longest}"
+    elif lengths.suggested >= lengths.percentile_99:
         advice = f"--max-length {lengths.suggested} keeps 99 % whole"
     else:
         advice = f"the model reads at most {lengths.suggested}, or longer texts with --windows"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -232,6 +233,8 @@ def _cell(name: str, kind: pa.DataType) -> Any:
         return name
     if pa.types.is_boolean(kind):
         return name == "true"
+    if pa.types.is_decimal(kind):
+        return Decimal(name)
     return float(name) if pa.types.is_floating(kind) else int(name)
 
 

@@ -20,8 +20,7 @@ from tellapart.data.label_texts import NONE
 from tellapart.data.reading.columns import Columns
 from tellapart.data.reading.streams import RowStream, one_ahead
 from tellapart.data.reading.tables import read_table
-from tellapart.data.reading.types import plain_column
-from tellapart.data.reading.values import read_examples
+from tellapart.data.reading.values import has_labels, read_examples
 from tellapart.encoders.scoring import represent
 from tellapart.errors import DataError, ModelError, TellapartError, TellapartWarning
 from tellapart.evaluation.active_learning import (
@@ -230,10 +229,12 @@ class _Pool:
         where = str(self.stream.path)
         for table in self.stream.parts():
             split = read_examples(table, self.columns, where=where)
-            filled, keys = _filled(table, self.label, where), split.keys()
+            labelled = self.label in table.column_names
+            filled = has_labels(table, self.label, where).to_pylist() if labelled else [False] * len(table)
+            keys = split.keys()
             reasons = [
-                KNOWN if key in self.known else FILLED if has_label else None if key.strip() else EMPTY
-                for key, has_label in zip(keys, filled, strict=True)
+                KNOWN if key in self.known else FILLED if is_filled else None if key.strip() else EMPTY
+                for key, is_filled in zip(keys, filled, strict=True)
             ]
             self.left_out.update(reason for reason in reasons if reason is not None)
             new = [row for row, reason in enumerate(reasons) if reason is None]
@@ -242,14 +243,6 @@ class _Pool:
             if new:
                 rows = split.select(new)
                 yield table.take(pa.array(new)), rows, [keys[row] for row in new], fitted.tokenised(rows)
-
-
-def _filled(table: pa.Table, label: str, where: str) -> list[bool]:
-    """Returns whether each row has a label: a cell that is neither missing nor blank."""
-    if label not in table.column_names:
-        return [False] * len(table)
-    cells = plain_column(table, label, where).to_pylist()
-    return [cell is not None and bool(str(cell).strip()) for cell in cells]
 
 
 @dataclass

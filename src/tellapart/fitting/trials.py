@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
+from tellapart.errors import DataError
 from tellapart.evaluation.confusions import from_json, to_json
 from tellapart.evaluation.metrics import predicted_ids
 from tellapart.evaluation.predictions import wrong_rows
@@ -239,9 +240,17 @@ def write_trial(trial: dict[str, Any], recipe: Recipe, folder: Path) -> None:
 
 
 def evaluated_split(data: TextData) -> TextSplit:
-    """Returns the test rows, or the validation rows if there are none."""
+    """Returns the test rows, or the validation rows if there are none.
+
+    Raises:
+        DataError: There are neither.
+    """
     split = data.test or data.validation
-    assert split is not None
+    if split is None:
+        raise DataError(
+            "there are no test or validation rows to compare methods on, and too few to split some off",
+            "give more texts of each class, or test rows as a split of their own",
+        )
     return split
 
 

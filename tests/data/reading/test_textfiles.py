@@ -321,3 +321,42 @@ def read_table_of(texts: list[str], labels: list[bool]):
     import pyarrow as pa
 
     return pa.table({"text": texts, "label": labels})
+
+
+UNQUOTED = 'text\tlabel\n"Where is it\tlate\nit broke\tdamaged\n"Refund me\tlate\n"Sent" it says\tlate\nthe end\tlate\n'
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv", "csv.gz"])
+@pytest.mark.parametrize("first", ["", "\ufeff", "sep={}\n"])
+def test_an_unquoted_text_that_begins_with_a_quotation_mark_takes_no_rows_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, first: str
+) -> None:
+    delimiter = "," if suffix.startswith("csv") else "\t"
+    content = (first.format(delimiter) + UNQUOTED.replace("\t", delimiter)).encode()
+    path = written(tmp_path, f"a.{suffix}", gzip.compress(content) if suffix.endswith("gz") else content)
+    line = 2 + ("sep" in first)
+    assert f"quotation mark at line {line} of" in refusal(path)
+    monkeypatch.setattr("tellapart.data.reading.streams.STREAM_BYTES", 0)
+    assert f"would reach to line {line + 2}" in refusal(path)
+
+
+def test_quoted_texts_of_several_lines_are_read_beside_odd_quotation_marks(tmp_path: Path) -> None:
+    rows = ["two\nlines, a comma", 'say ""no""\n"" now', "", "x" * 200_000 + "\nlong"]
+    content = "".join(f'"{row}",a\n' for row in rows) + '"Sent" it says,b\na 5" screen,b\n'
+    table = read_table(written(tmp_path, "a.csv", "text,label\n" + content))
+    assert table["text"].to_pylist() == [
+        *(row.replace('""', '"') for row in rows),
+        "Sent it says",
+        'a 5" screen',
+    ]
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_an_empty_line_of_a_single_column_is_an_empty_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    monkeypatch.setattr("tellapart.data.reading.streams.STREAM_BYTES", 0 if large else 1 << 20)
+    stream = open_rows(written(tmp_path, "a.csv", "text\nfirst\n\nthird\n"))
+    assert [text for part in stream.parts() for text in part["text"].to_pylist()] == ["first", "", "third"]
+    two = open_rows(written(tmp_path, "b.csv", "text,label\nfirst,a\n\nthird,a\n"))
+    assert two.rows == 2

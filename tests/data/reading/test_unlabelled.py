@@ -100,3 +100,9 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path):
     (tmp_path / "latin.txt").write_bytes("été".encode("latin-1"))
     with pytest.raises(DataError, match="not UTF-8"):
         read_unlabelled(str(tmp_path / "latin.txt"), ColumnNames())
+
+
+def test_only_line_feeds_end_a_text(tmp_path):
+    texts = ["one\u2028text", "form\x0cfeed", "next\x85line"]
+    (tmp_path / "a.txt").write_text("\n".join(texts), encoding="utf-8")
+    assert read_unlabelled(str(tmp_path / "a.txt"), ColumnNames())[0].texts == texts

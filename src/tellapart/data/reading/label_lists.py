@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -155,14 +156,17 @@ def _converted(
     positions: Sequence[str] | None,
     where: str,
 ) -> tuple[pa.Table, ColumnNames, tuple[str, ...]]:
-    vectors, written = _vectors(lists), is_string(plain_column(table, label, where).type)
+    vectors, written = (
+        _vectors(lists, f'column "{label}" of {where}'),
+        is_string(plain_column(table, label, where).type),
+    )
     if vectors is None and (names.label_names is not None or not written):
         if names.label_names is None:
             return table, names, ()  # lists of class numbers
         raise DataError(
-            f'label names are given, but the lists in column "{label}" of {where} are no vectors of 0 and 1 of one '
-            "length",
-            "leave out --label-names (data.label_names)",
+            f'the labels are positions of vectors of 0 and 1, but the lists in column "{label}" of {where} are no '
+            "such vectors of one length",
+            "write vectors there, or leave out --label-names (data.label_names) if it is given",
         )
     if vectors is None:
         content = pa.array([None if row is None else [_name(item) for item in row] for row in lists])
@@ -175,7 +179,7 @@ def _converted(
     what = f'the vectors of 0 and 1 in column "{label}" of {where}, of length {size},'
     labels = names.label_names or positions or _numbered(vectors, known, what)
     labels = _checked_names(labels, size, what)
-    missing = np.array([row is None for row in lists])
+    missing = np.array([not row for row in lists])
     ending = "" if names.label_names else "; name them with --label-names (data.label_names)"
     notes = (f'The lists in "{label}" are vectors of 0 and 1 of the labels {_listed(labels)}{ending}.',)
     return (
@@ -185,16 +189,29 @@ def _converted(
     )
 
 
-def _vectors(lists: list[list[Any] | None]) -> np.ndarray | None:
-    """Returns the lists as a matrix (N, K) if all have the same K >= 2 values of 0 and 1; missing rows are 0."""
-    lengths = {len(row) for row in lists if row is not None}
-    size = lengths.pop() if len(lengths) == 1 else 0
-    if size < 2:
+def _vectors(lists: list[list[Any] | None], what: str) -> np.ndarray | None:
+    """Returns the lists as a matrix (N, K) if all have the same K >= 2 values of 0 and 1; missing rows are 0.
+
+    An empty list among them is a missing row: as no labels it would turn all vectors into lists of class numbers.
+
+    Raises:
+        DataError: A list repeats a 0 or 1, as no list of class numbers does, and another has a different length.
+    """
+    filled = [row for row in lists if row]
+    if not all(isinstance(value, int | float) and value in (0, 1) for row in filled for value in row):
         return None
-    matrix = np.array([[0] * size if row is None else row for row in lists], dtype=object)
-    if any(isinstance(value, str) for value in matrix.flat):
+    lengths = Counter(map(len, filled))
+    if len(lengths) > 1 and any(len(set(row)) < len(row) for row in filled):
+        size = lengths.most_common(1)[0][0]
+        row = next(row for row, items in enumerate(lists, start=1) if items and len(items) != size)
+        raise DataError(
+            f"row {row} of {what} has {len(lists[row - 1] or [])} value(s) of 0 and 1, but most rows have {size}",
+            "write a vector of the same length in every row",
+        )
+    size = next(iter(lengths), 0)
+    if len(lengths) != 1 or size < 2:
         return None
-    return matrix.astype(np.int8) if np.isin(matrix, (0, 1)).all() else None
+    return np.array([row or [0] * size for row in lists]).astype(np.int8)
 
 
 def _numbered(vectors: np.ndarray, known: Sequence[str] | None, what: str) -> tuple[str, ...]:

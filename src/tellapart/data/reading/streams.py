@@ -20,6 +20,7 @@ from tellapart.data.reading.integers import exact_types
 from tellapart.data.reading.jsontext import check_json_lines, line_blocks
 from tellapart.data.reading.parquet import parquet_blocks, row_group_of
 from tellapart.data.reading.tables import delimited_options, explaining, parse_json_lines, schema_as_written
+from tellapart.data.reading.textfiles import check_quotes, has_line_breaks
 from tellapart.data.reading.unpacking import open_file
 from tellapart.data.reading.values import missing_values, read_examples
 from tellapart.errors import DataError, NoRowsError
@@ -101,18 +102,21 @@ def open_rows(path: str | Path) -> RowStream:
             check_json_lines(path, tables.BLOCK_BYTES)
             kinds = [block.schema for block in _json_blocks(path, None)]
             schema = _exact_schema(path, pa.unify_schemas(kinds, promote_options="permissive"))
-    rows = 0
+    rows, line_breaks = 0, False
 
     def seen() -> Iterator[pa.Table]:
-        nonlocal rows, schema
+        nonlocal rows, schema, line_breaks
         for block in _explained(path, kind, schema):
             with explaining(path, kind):
                 block.validate(full=True)
             schema = block.schema if schema is None else schema
             rows += len(block)
+            line_breaks = line_breaks or (kind in tables.DELIMITERS and has_line_breaks(block))
             yield _converted(block, schema, path)
 
     missing = _missing(seen())
+    if line_breaks:
+        check_quotes(path, tables.DELIMITERS[kind])
     if not rows or schema is None:
         raise NoRowsError(f"{path} has no rows", "give a file with rows")
     return RowStream(path, kind, schema, rows, missing, lambda: rows_from(path, kind, schema))

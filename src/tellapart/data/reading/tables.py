@@ -21,7 +21,7 @@ from tellapart.data.reading.fasttext import is_fasttext, read_fasttext
 from tellapart.data.reading.integers import exact_types, written_numbers
 from tellapart.data.reading.jsontext import MOST_NESTING, check_json_lines, is_deep, parse_json
 from tellapart.data.reading.parquet import read_parquet
-from tellapart.data.reading.textfiles import explain, find_dialect, kind_of
+from tellapart.data.reading.textfiles import check_quotes, explain, find_dialect, has_line_breaks, kind_of
 from tellapart.data.reading.types import check_names, is_bytes
 from tellapart.data.reading.unpacking import open_file
 from tellapart.errors import DataError, NoRowsError, UserError, did_you_mean
@@ -191,7 +191,10 @@ def _required_format(path: Path, error: type[UserError]) -> str:
 def _read_delimited(path: Path) -> pa.Table:
     options = delimited_options(path)
     with open_file(path) as stream:
-        return pyarrow.csv.read_csv(stream, *options)
+        table = pyarrow.csv.read_csv(stream, *options)
+    if has_line_breaks(table):
+        check_quotes(path, DELIMITERS[file_format(path) or "CSV"])
+    return table
 
 
 def delimited_options(path: Path) -> tuple[Any, Any, Any]:
@@ -205,7 +208,10 @@ def delimited_options(path: Path) -> tuple[Any, Any, Any]:
     check_names(header, str(path))
     return (
         pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, skip_rows=skipped),
-        pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        # in a single column an empty line is an empty text, and leaving it out would shift all rows behind it
+        pyarrow.csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=len(header) > 1
+        ),
         pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
     )
 

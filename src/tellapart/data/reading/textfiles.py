@@ -14,11 +14,15 @@ from numbers import Number
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from tellapart.data.reading.unpacking import open_file
 from tellapart.errors import DataError
 
 _EXCEL_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 _SAMPLE = 1 << 16
+_LONGEST_FIELD = 1 << 30
 
 
 class Dialect(NamedTuple):
@@ -83,6 +87,48 @@ def explain(path: Path, kind: str, delimiters: str, error: Exception) -> DataErr
             found = _odd_object(path)
     reason = (str(error) or type(error).__name__).splitlines()[0]
     return found or DataError(f"{path} cannot be read as {kind} ({reason})", "check its format")
+
+
+def has_line_breaks(table: pa.Table) -> bool:
+    """Returns whether a column of texts has a line break in one of its cells."""
+    columns = [column for column in table.columns if pa.types.is_string(column.type)]
+    return any(pc.any(pc.match_substring(column, "\n")).as_py() for column in columns)
+
+
+def check_quotes(path: Path, delimiters: str) -> None:
+    """Refuses a file in which a quotation mark that opens a field takes the rows behind it for text.
+
+    In a file written without quoting, a text may begin with a quotation mark. A parser reads on to the next
+    quotation mark, over any number of rows, and takes the rest of that line for a part of the same field.
+
+    Args:
+        path: A file of delimited text with a line break inside of a field.
+        delimiters: The candidates, most likely first.
+
+    Raises:
+        DataError: A field of several lines does not end at its closing quotation mark; the message names its lines.
+    """
+    delimiter, _, skipped = find_dialect(path, delimiters)
+    limit = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        with io.TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as stream:
+            for _ in range(skipped):
+                stream.readline()
+            reader = csv.reader(stream, delimiter=delimiter, strict=True)
+            while True:
+                first = reader.line_num + 1
+                try:
+                    if next(reader, None) is None:
+                        return
+                except csv.Error as error:  # the next call goes on with the next line
+                    if reader.line_num > first:
+                        raise DataError(
+                            f"a quotation mark at line {first + skipped} of {path} opens a text that would reach to "
+                            f"line {reader.line_num + skipped}, over all rows between",
+                            "quote texts that contain quotation marks, and double these, or write JSON Lines",
+                        ) from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 def kind_of(value: Any) -> str:

@@ -17,9 +17,9 @@ from tellapart.data.reading.columns import (
     written_name,
 )
 from tellapart.data.reading.fasttext import is_fasttext
+from tellapart.data.reading.formats import read_lines
 from tellapart.data.reading.label_lists import named_lists
 from tellapart.data.reading.rows import read_splits
-from tellapart.data.reading.textfiles import explain
 from tellapart.data.reading.types import is_string
 from tellapart.data.reading.values import label_is, read_examples
 from tellapart.errors import DataError
@@ -151,13 +151,10 @@ def _wanted(table: pa.Table, names: ColumnNames, where: str) -> tuple[ColumnName
 def _read_lines(path: Path) -> TextSplit:
     if not path.is_file():
         raise DataError(f"there is no file {path}", "check the path")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise explain(path, "text", "", error) from error
+    lines = [line.strip() for _, line in read_lines(path)]
     if not lines:
         raise DataError(f"{path} is empty", "give a file with one text per line")
-    return TextSplit([line.strip() for line in lines])
+    return TextSplit(lines)
 
 
 def _present(table: pa.Table, name: str | None) -> str | None:

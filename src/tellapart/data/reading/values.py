@@ -88,6 +88,14 @@ def label_is(table: pa.Table, label: str, name: str, where: str = "the data") ->
     return pc.fill_null(pc.equal(_strings(table, label, where), name), False)
 
 
+def has_labels(table: pa.Table, label: str, where: str = "the data") -> pa.ChunkedArray:
+    """Returns whether each row has a label, bool (N,); an empty list of labels is one."""
+    values = plain_column(table, label, where)
+    if not is_list(values.type) and not pa.types.is_decimal(values.type):
+        values = _strings(table, label, where)
+    return pc.is_valid(values)
+
+
 def examples_table(split: TextSplit) -> pa.Table:
     """Returns a split as a table with columns `text`, `text_pair`, `label` or `labels`, and `question_id`."""
     lists = any(isinstance(label, list) for label in split.labels or [])
