@@ -242,6 +242,24 @@ def test_the_encoding_of_a_file_is_a_guess_with_what_it_reads(
         assert text in message
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "Das Päckchen ist für mich verspätet"),
+        ("cp1252", "où est mon colis ? déjà payé, l’été dernier"),
+        ("cp1252", "as duas ações não são minhas"),
+        ("cp1250", "Paczka jest spóźniona, żółć gęś"),
+    ],
+)
+def test_a_single_line_with_letters_of_western_europe_is_of_the_encoding_that_spreadsheets_write(
+    tmp_path: Path, encoding: str, text: str
+) -> None:
+    content = "text,label\n" + "where is it,x\n" * 20 + f'"{text}",x\n'
+    message = refusal(written(tmp_path, "a.csv", content.encode(encoding)))
+    assert f"iconv -f {encoding.upper()} -t UTF-8" in message
+    assert text[:25] in message
+
+
 @pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;\r", "\ufeffsep=;"])
 def test_the_line_by_which_excel_names_the_delimiter_is_read(tmp_path: Path, first: str) -> None:
     path = written(tmp_path, "a.csv", f"{first}\ntext;label\na, b;x\nc;y\n")

@@ -23,6 +23,7 @@ from tellapart.errors import DataError
 _EXCEL_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 _SAMPLE = 1 << 16
 _LONGEST_FIELD = 1 << 30
+_WESTERN = frozenset("äöüßÄÖÜàáâãåæçèéêëìíîïñòóôøœùúûÀÁÂÃÅÆÇÈÉÊËÎÏÑÓÔØŒÚ¿¡ªº°§€£«»–—…‘’“”„")
 
 
 class Dialect(NamedTuple):
@@ -172,12 +173,27 @@ def _advice(sample: bytes, line: bytes, place: int) -> str:
 
     if sample[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return 'save it as UTF-8, for example with "iconv -f UTF-16 -t UTF-8"'
-    lines = [one for one in sample.splitlines(keepends=True) if not one.isascii()]
-    guess = from_bytes(b"".join(lines)[:_SAMPLE]).best()
+    odd = b"".join(one for one in sample.splitlines(keepends=True) if not one.isascii())[:_SAMPLE]
+    guess = None if _is_western(odd) else from_bytes(odd).best()
     encoding = "cp1252" if guess is None else guess.encoding
     read = line[max(0, place - 20) : place + 30].decode(encoding, errors="replace").strip()
     command = f"iconv -f {encoding.upper().replace('_', '-')} -t UTF-8"
     return f'save it as UTF-8, for example with "{command}" if this guess is right, by which the line reads "{read}"'
+
+
+def _is_western(text: bytes) -> bool:
+    """Returns whether text is plausible in cp1252, which spreadsheets write in Western Europe and America.
+
+    A few short lines are too little for a statistical guess. Read as cp1252, texts of other encodings have other
+    letters, or more that are not of ASCII.
+    """
+    try:
+        read = text.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    odd = re.sub(r"[\x00-\x7f]|õ(?=e)", "", read)
+    letters = sum(map(str.isalpha, read))
+    return set(odd) <= _WESTERN and sum(map(str.isalpha, odd)) <= 0.3 * letters
 
 
 def _ragged_record(path: Path, dialect: Dialect) -> DataError | None:
