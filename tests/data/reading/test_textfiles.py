@@ -341,7 +341,9 @@ def read_table_of(texts: list[str], labels: list[bool]):
     return pa.table({"text": texts, "label": labels})
 
 
-UNQUOTED = 'text\tlabel\n"Where is it\tlate\nit broke\tdamaged\n"Refund me\tlate\n"Sent" it says\tlate\nthe end\tlate\n'
+UNQUOTED = "text\tlabel\n" + "\n".join(
+    ['"Where is it\tlate', "it broke\tdamaged", '"Refund me\tlate', '"Sent" it says\tlate', "the end\tlate\n"]
+)
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "csv", "csv.gz"])
