@@ -94,8 +94,8 @@ COMPARISONS = {
     "upper-layers-trec6": (
         "Training the upper layers alone: cross entropy on TREC, 20 texts per class",
         "OMP_NUM_THREADS=1 python benchmarks/method_comparisons.py upper-layers-trec6 --trials 5",
-        "`learns` freezes the embeddings and the lower layers of the six, which then need no backward pass. The machine "
-        "had other work besides: the seconds cannot be compared.",
+        "`learns` freezes the embeddings and the lower layers of the six, which then need no backward pass. The "
+        "machine had other work besides: the seconds cannot be compared.",
     ),
     "upper-layers-banking77": (
         "Training the upper layers alone: cross entropy on banking77, 5 texts per class",
