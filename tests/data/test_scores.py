@@ -78,6 +78,15 @@ def test_many_numbers_with_fractions_are_taken_for_classes_only_if_that_is_said(
     assert len(read_data(whole).labels) == 60
 
 
+def test_numbers_with_a_decimal_comma_are_numbers_too():
+    rows = {"text": [*map(str, range(60))], "target": [f"{number},5" for number in range(60)]}
+    with pytest.raises(DataError, match=r"60 distinct fractional numbers.*with a decimal point"):
+        read_data(rows)
+    with pytest.raises(DataError, match=r'row 1 .* has "0,5" .*: write numbers with a decimal point'):
+        read_data(rows, regression=True)
+    assert len(read_data(rows, regression=False).labels) == 60
+
+
 @pytest.mark.parametrize("change", [lambda: SCORES.in_order(["1"]), lambda: SCORES.in_hierarchy(".")])
 def test_scores_have_no_order_and_no_tree_of_classes(change):
     with pytest.raises(DataError, match="numeric targets have no"):

@@ -300,8 +300,8 @@ def _refuse_fractions(table: pa.Table, label: str, where: str) -> None:
     if numbers > MOST_FRACTIONS:
         raise DataError(
             f'the column "{label}" of {where} holds {numbers} distinct fractional numbers instead of classes',
-            "add --regression (data.regression: true) to predict them as targets, or set data.regression=false to "
-            "treat each number as a class",
+            "add --regression (data.regression: true) to predict them as targets, with a decimal point; or set "
+            "data.regression=false to treat each number as a class",
         )
 
 

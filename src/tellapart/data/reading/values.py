@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -19,6 +20,8 @@ from tellapart.data.reading.jsontext import parse_json
 from tellapart.data.reading.textfiles import kind_of
 from tellapart.data.reading.types import is_list, is_string, plain_column
 from tellapart.errors import DataError
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
 def read_examples(
@@ -109,12 +112,15 @@ def examples_table(split: TextSplit) -> pa.Table:
 
 
 def fractional_numbers(table: pa.Table, label: str, where: str) -> int:
-    """Returns the number of distinct numbers in a label column; 0 if any label is no number, or all are whole."""
+    """Returns the number of distinct numbers in a label column; 0 if any label is no number, or all are whole.
+
+    Texts may have a comma in place of the point, as spreadsheets of many languages write it.
+    """
     values = plain_column(table, label, where)
     if not is_string(values.type) and not pa.types.is_floating(values.type):
         return 0
     different = [value for value in pc.unique(values).to_pylist() if value is not None]
-    numbers = [_number(value) for value in different]
+    numbers = [_number(_with_point(value)) for value in different]
     if any(number is None for number in numbers) or all(
         float(number or 0).is_integer() for number in numbers
     ):
@@ -190,9 +196,12 @@ def _scores(table: pa.Table, name: str, where: str) -> list[float]:
     scores = [_number(text) for text in written]
     for row, score in enumerate(scores, start=1):
         if score is None:
+            has_comma = _with_point(written[row - 1]) != written[row - 1]
             raise DataError(
                 f'row {row} of {where} has "{written[row - 1]}" in column "{name}", which is not a number',
-                "correct it, name another column with --label, or leave out --regression to predict classes",
+                "write numbers with a decimal point"
+                if has_comma
+                else "correct it, name another column with --label, or leave out --regression to predict classes",
             )
         if abs(score) > LARGEST_TARGET:
             raise too_large_target(written[row - 1], f"row {row} of {where}")
@@ -208,6 +217,15 @@ def _number(value: object) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def _with_point(value: object) -> object:
+    """Replaces the comma of a written decimal number by a point; returns anything else as it is."""
+    return (
+        value.replace(",", ".")
+        if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip())
+        else value
+    )
 
 
 def _complete(values: pa.ChunkedArray, what: str, name: str, where: str) -> list[str]:
