@@ -12,22 +12,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from tellapart.encoders.long_attention import LONG, attention_in_pieces
+from tellapart.encoders.random_masks import LEVELS, random_mask
 from tellapart.encoders.transformer import encoders_of
 
 ATTENTION_NAME = "tellapart_sdpa"
-
-LEVELS = 1 << 16
-"""Resolution of a drop rate: it is a multiple of 1 / `LEVELS`."""
-
-_MASK_PIECE = 1 << 16
-"""Random numbers drawn at a time; the resulting part of the mask fits into a core's cache."""
 
 _FAST_SOFTMAX_WIDTH = 32
 """PyTorch's softmax on CPUs is fast for multiples of this width (16-bit elements)."""
@@ -37,35 +32,6 @@ _SHORT_SOFTMAX_WIDTH = 16
 
 _SOFTMAX_PIECE = 1 << 19
 """Elements per piece of a softmax computed in float32, so that a piece fits into a cache."""
-
-
-def random_mask(shape: torch.Size, dropped: int, kept: int) -> Tensor:
-    """Returns an int16 mask: `kept` for kept elements, 0 for dropped ones.
-
-    Args:
-        shape: Of the mask.
-        dropped: Average number of dropped elements in 65,536; 1 to 65,535.
-        kept: 1, or −1 (all bits set).
-    """
-    mask = torch.empty(shape, dtype=torch.int16)
-    out = mask.view(-1).numpy()
-    generator = np.random.SFC64(int(torch.empty((), dtype=torch.int64).random_(0, None)))
-    for start in range(0, len(out), 4 * _MASK_PIECE):
-        part = out[start : start + 4 * _MASK_PIECE]
-        words = generator.random_raw(-(-len(part) // 4))
-        _decide(words.view(np.int16)[: len(part)], part, dropped, kept)
-    return mask
-
-
-def _decide(bits: np.ndarray, out: np.ndarray, dropped: int, kept: int) -> None:
-    """Writes 0 or `kept` for each 16 random bits; `bits` is overwritten."""
-    # Integer arithmetic: a comparison and a product with its result take several times as long.
-    last_dropped = dropped - (LEVELS >> 1) - 1
-    np.clip(bits, last_dropped, last_dropped + 1, out=bits)
-    if kept > 0:
-        np.subtract(bits, last_dropped, out=out)
-    else:
-        np.subtract(last_dropped, bits, out=out)
 
 
 def fast_dropout(values: Tensor, rate: float) -> Tensor:
@@ -103,6 +69,10 @@ def fast_dropout_unscaled(values: Tensor, rate: float) -> tuple[Tensor, float]:
 def _fast_on(values: Tensor) -> bool:
     """Returns whether fast masks are used: on CPUs, except in compiled graphs, whose kernels draw their own."""
     return values.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _has_16_bits(values: Tensor) -> bool:
+    return values.dtype in (torch.bfloat16, torch.float16)
 
 
 def _dropped_levels(rate: float) -> int:
@@ -187,13 +157,17 @@ def fast_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    dropped = _dropped_levels(dropout)
+    if key.shape[-2] >= LONG and dropped and query.dtype == key.dtype == value.dtype and _has_16_bits(query):
+        attended = attention_in_pieces(query, key, value, attention_mask, dropped, scale)
+        return attended.transpose(1, 2).contiguous(), None
     scores = torch.matmul(query * scale, key.transpose(-1, -2))  # (B, H, L, L)
     if attention_mask is not None:
         # Finite, so that a fully masked row has no NaN; in place, since no gradient needs the scores; without
         # autograd, since the softmax has no gradient where it is 0.
         with torch.no_grad():
             scores.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)
-    if scores.dtype in (torch.bfloat16, torch.float16):
+    if _has_16_bits(scores):
         width = scores.shape[-1]
         slow = width > _SHORT_SOFTMAX_WIDTH and width % _FAST_SOFTMAX_WIDTH != 0
         weights, factor = fast_dropout_unscaled(
