@@ -152,6 +152,40 @@ def test_a_run_that_died_between_the_stages_goes_on_to_the_same_result(two_stage
         assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["stages.0.epochs=20", "stages.0.evaluations=40", "stages.0.patience=1", "stages.0.selection=best"],
+        ["stages.0.epochs=1.5", "stages.0.selection=best"],
+        ["stages.0.epochs=1.5", "stages.0.selection=last"],
+        ["stages.0.epochs=1.5", "stages.0.selection=average"],
+    ],
+)
+def test_a_run_that_died_after_the_last_checkpoint_of_a_stage_trains_no_further(
+    recipe, tmp_path, monkeypatch, settings
+):
+    """Early stopping had ended it, or the last step is in the middle of an epoch, at a rate that is not 0."""
+    constant = "stages.0.trainer.lr_scheduler_type=constant"
+    chosen = with_values(recipe, [constant, "stages.0.batch_size=16", *settings])
+    data = load_data(chosen)
+    whole = fit(chosen, data, tmp_path / "whole", quiet=True, resumable=True)
+
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    original = fitting.finish_stage
+    monkeypatch.setattr(fitting, "finish_stage", dies)
+    with pytest.raises(KeyboardInterrupt):
+        fit(chosen, data, tmp_path / "killed", quiet=True, resumable=True)
+    monkeypatch.setattr(fitting, "finish_stage", original)
+    resumed = fit(chosen, data, tmp_path / "killed", quiet=True, resumable=True, resume=True)
+    assert resumed.shares == whole.shares
+    evaluations = [[entry for entry in fitted.history if "eval_loss" in entry] for fitted in (whole, resumed)]
+    assert [entry["step"] for entry in evaluations[0]] == [entry["step"] for entry in evaluations[1]]
+    weights = whole.model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in resumed.model.state_dict().items())
+
+
 def test_vectors_of_another_model_stop_a_resumed_run_before_it_trains(two_stages, tmp_path, monkeypatch):
     def dies(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

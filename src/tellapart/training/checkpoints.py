@@ -9,12 +9,36 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import EarlyStoppingCallback
 
 from tellapart.encoders.loading import load_classifier_model
 from tellapart.encoders.transformer import final_linear
 
 OBJECTIVE_FILE = "objective.safetensors"
 """File beside the model in a checkpoint, with the state that only training needs."""
+
+
+class FinishedCheckpoints:
+    """Mixin of trainers that train no further from a checkpoint at which training had ended.
+
+    Transformers forgets on resuming that training had ended: with early stopping, or if the last step is inside an
+    epoch, it would train one more step, or until early stopping ends it again.
+    """
+
+    state: Any
+    callback_handler: Any
+
+    def _init_training_state(
+        self, max_steps: int, epoch_steps: int, epochs: int, resumed: str | None, trial: Any
+    ) -> tuple[int, int]:
+        """Returns the epochs trained, all of them if training had ended, and the batches trained of the next one."""
+        trained = super()._init_training_state(max_steps, epoch_steps, epochs, resumed, trial)  # type: ignore[misc]
+        ended = self.state.global_step >= max_steps or any(
+            callback.early_stopping_patience_counter >= callback.early_stopping_patience
+            for callback in self.callback_handler.callbacks
+            if isinstance(callback, EarlyStoppingCallback)
+        )
+        return (epochs, 0) if resumed is not None and ended else trained
 
 
 def save_exactly(model: Any, folder: str | Path, state: dict[str, Tensor]) -> None:

@@ -25,7 +25,7 @@ from tellapart.files import share_weights
 from tellapart.objectives.base import Objective, RunFacts
 from tellapart.training.arguments import TrainingArguments
 from tellapart.training.averaging import WeightAverage, averaged_weights
-from tellapart.training.checkpoints import OBJECTIVE_FILE
+from tellapart.training.checkpoints import OBJECTIVE_FILE, FinishedCheckpoints
 from tellapart.training.evaluating import confusion_counts, distributed_logits, evaluation_loss
 from tellapart.training.gradient_cache import GradientCache
 from tellapart.training.module import ObjectiveModel
@@ -52,7 +52,7 @@ from tellapart.training.transfers import UnwaitedTransfers
 from tellapart.training.trimmed_embeddings import TrimmedEmbedding, follow_weight_decay, trimmed_embeddings
 
 
-class Trainer(UnwaitedTransfers, transformers.Trainer):
+class Trainer(FinishedCheckpoints, UnwaitedTransfers, transformers.Trainer):
     """Trains a Transformers sequence classifier on an objective; otherwise Transformers' own Trainer.
 
     Differences: the loss is the objective, a mean over the rows of the whole batch that is exact with gradient
