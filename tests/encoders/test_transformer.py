@@ -12,6 +12,7 @@ from tellapart.encoders.loading import load_classifier, load_encoder
 from tellapart.encoders.pooling import set_pooling
 from tellapart.encoders.transformer import (
     RepresentationTap,
+    classifies_tokens,
     final_linear,
     has_dropout,
     labels_of,
@@ -112,6 +113,26 @@ def test_a_folder_without_a_model_and_a_broken_config_are_one_sentence(tmp_path)
     (tmp_path / "config.json").write_text("{not json")
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_encoder(str(tmp_path), LABELS)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen3", "modernbert-decoder"])
+def test_a_model_that_classifies_each_token_is_refused(make_model, tmp_path, family):
+    sizes = {"pad_token_id": 0, "eos_token_id": 2, "num_key_value_heads": 2}
+    AutoModel.from_config(make_model(family, **sizes).config).save_pretrained(tmp_path)
+    with pytest.raises(
+        ModelError, match=rf"\({family}\) classifies each token.*: choose an encoder such as BERT"
+    ):
+        load_encoder(str(tmp_path), LABELS)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_of_one_vector_per_text_stays_as_it_is(make_model, family):
+    model = make_model(family).train()
+    random = torch.get_rng_state()
+    assert not classifies_tokens(model)
+    assert all(module.training for module in model.modules())
+    assert not any(module._forward_pre_hooks for module in model.modules())
+    assert torch.equal(torch.get_rng_state(), random)
 
 
 def test_files_without_permission_are_named(make_model, tmp_path, monkeypatch):

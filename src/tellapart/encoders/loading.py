@@ -28,7 +28,7 @@ from tellapart.encoders.pooling import (
 )
 from tellapart.encoders.pretrained import build_model, read_config, read_model, read_tokenizer
 from tellapart.encoders.resolve import resolve_encoder
-from tellapart.encoders.transformer import head_dropouts, readable, set_classifier_dropout
+from tellapart.encoders.transformer import classifies_tokens, head_dropouts, readable, set_classifier_dropout
 from tellapart.encoders.windowed import (
     WindowedForSequenceClassification,
     check_can_window,
@@ -99,7 +99,7 @@ def load_encoder(
         (`tellapart.encoders.fused`) or windowed one (`tellapart.encoders.windowed`) if the checkpoint is one.
 
     Raises:
-        ModelError: The encoder cannot be read or has no sequence classification head.
+        ModelError: The encoder cannot be read, has no sequence classification head, or classifies tokens.
     """
     path = resolve_encoder(encoder)
     with readable(encoder):
@@ -120,6 +120,12 @@ def load_encoder(
             f"the encoder {encoder} ({config.model_type}) has no sequence classification head",
             "choose an encoder such as BERT, RoBERTa, ALBERT, ELECTRA, DeBERTa or ModernBERT",
         ) from None
+    if classifies_tokens(model):
+        raise ModelError(
+            f"the encoder {encoder} ({config.model_type}) classifies each token, as decoders do, and has no vector"
+            " of a text to learn from",
+            "choose an encoder such as BERT, MPNet or ModernBERT",
+        )
     model.base_model.load_state_dict(base.state_dict(), strict=False)
     set_pooling(model, pooling or default_pooling(config.model_type))
     if classifier_dropout is not None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tellapart.data.batches.batching import part_suffix
-from tellapart.encoders.transformer import encoders_of, final_linear
+from tellapart.encoders.transformer import encoders_of, final_linear, two_tokens
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -92,12 +92,10 @@ def _in_float32(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 def _runs(model: Any) -> bool:
     """Returns whether a forward pass succeeds; some families create float32 masks that bf16 weights do not accept."""
     device = next(model.parameters()).device
-    batch = {}
-    for number, encoder in enumerate(encoders_of(model)):
-        last = encoder.config.eos_token_id  # required by BART and others
-        batch["input_ids" + part_suffix(number)] = torch.full(
-            (1, 2), last if isinstance(last, int) else 1, device=device
-        )
+    batch = {
+        "input_ids" + part_suffix(number): two_tokens(encoder.config, device)
+        for number, encoder in enumerate(encoders_of(model))
+    }
     try:
         with torch.inference_mode():
             return bool(model(**batch).logits.isfinite().all())

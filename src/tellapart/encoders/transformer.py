@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers.utils import logging as transformers_logging
@@ -189,6 +190,29 @@ class RepresentationTap:
         """Removes the hooks from the model."""
         for handle in self._handles:
             handle.remove()
+
+
+def two_tokens(config: Any, device: Any = None) -> Tensor:
+    """Returns token ids (1, 2) for a trial pass; BART and others require the token that ends a text."""
+    last = config.eos_token_id
+    return torch.full((1, 2), last if isinstance(last, int) else 1, device=device)
+
+
+def classifies_tokens(model: Any) -> bool:
+    """Returns whether the final linear layer is applied to each token, as in decoders, and not to a vector per text.
+
+    Found by a trial pass, since neither names of families nor of layers tell. Where it fails, the answer is no.
+    """
+    tap, training = RepresentationTap(model), model.training
+    try:
+        with torch.no_grad():
+            model.eval()(input_ids=two_tokens(model.config))
+        return tap.take().dim() > 2
+    except Exception:  # of any kind; training meets it again
+        return False
+    finally:
+        tap.remove()
+        model.train(training)
 
 
 def position_limit(config: Any) -> int:
