@@ -94,6 +94,20 @@ def test_distillation_learns_the_mean_of_the_probabilities(quick, tmp_path, fits
     )  # the recipe with which to do it again
 
 
+@pytest.mark.parametrize(
+    ("method", "setting"),
+    [("r-drop", "stages.0.views_from_layer=1"), ("supcon", "stages.0.label_text_anchors=true")],
+)
+def test_settings_of_the_members_objective_are_no_obstacle_to_distillation(
+    quick, tmp_path, fits, method, setting
+):
+    chosen = with_values(method_recipe(method, quick), [setting, "data.label_texts=names"])
+    merged = fit_merged(chosen, load_data(chosen), tmp_path, members=2, merge="distil", quiet=True)
+    assert any("loss_soft_targets" in entry for entry in merged.fitted.history)
+    key = setting.removeprefix("stages.0.").split("=")[0]
+    assert getattr(fits[0]["fitted"].recipe.stages[0], key)  # the members have it
+
+
 @pytest.mark.filterwarnings("ignore:No temperature fits")
 @pytest.mark.parametrize(("merge", "method"), [("soup", "auxiliary-labels"), ("distil", "cross-entropy")])
 def test_a_run_folder_holds_a_plain_checkpoint(quick, tmp_path, merge, method):

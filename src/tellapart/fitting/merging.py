@@ -226,9 +226,13 @@ class _Soup:
 
 
 def _distilling(recipe: Recipe) -> Recipe:
-    """The recipe with one stage that learns from soft targets, as long as the first that trains the encoder."""
+    """The recipe with one stage that learns from soft targets, as long as the first that trains the encoder.
+
+    Settings for objectives that compare views or texts, which would be refused for soft targets, are left out.
+    """
     stage = next(stage for stage in recipe.stages if stage.learns != "head")
-    soft = stage.model_copy(update={"objective": SoftTargetsOptions()})
+    others = {"views_from_layer": 0, "label_text_anchors": False}
+    soft = stage.model_copy(update={"objective": SoftTargetsOptions(), **others})
     return recipe.model_copy(update={"stages": [soft]})
 
 
