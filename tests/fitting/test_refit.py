@@ -38,7 +38,9 @@ def seen(monkeypatch):
 
     def watched(stage, objective, model, tokenizer, task, **options):
         result = original(stage, objective, model, tokenizer, task, **options)
-        calls.append({"rows": len(task.train), "validation": task.validation, **options, "result": result})
+        label_rows = 0 if task.label_rows is None else len(task.label_rows)
+        rows = {"rows": len(task.train), "label_rows": label_rows, "validation": task.validation}
+        calls.append({**rows, **options, "result": result})
         return result
 
     monkeypatch.setattr(fitting, "run_stage", watched)
@@ -129,6 +131,21 @@ def test_every_kind_of_stage_can_be_fitted_again(refit, tmp_path, method):
     plain = fit(_without(chosen), data, tmp_path / "plain", quiet=True)
     np.testing.assert_array_equal(fitted.validation_logits, plain.scores(data.validation))
     assert not np.array_equal(fitted.scores(data.test), plain.scores(data.test))
+
+
+@pytest.mark.parametrize("selection", ["best", "average"])
+def test_label_texts_without_other_rows_are_trained_on_once(refit, tmp_path, seen, selection):
+    settings = ["data.few_shot=0", "data.label_texts=names", f"stages.0.selection={selection}"]
+    chosen = with_values(refit, settings)
+    drawn = load_data(refit)
+    data = dataclasses.replace(drawn, train=drawn.train.select([]))
+    fitted = fit(chosen, data, tmp_path / "twice", quiet=True)
+    fit(chosen, data, tmp_path / "once", quiet=True, validated=False)
+    names, validation = len(data.labels), len(data.validation)
+    firsts = [] if selection == "average" else [(names, 0)]
+    both = (names + validation, 0)
+    assert [(call["rows"], call["label_rows"]) for call in seen] == [(names, 0), both, *firsts, both]
+    assert fitted.recipe.data.label_texts == "names"
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(4, False), (5, True), (20, True), (21, False)])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tellapart.data.examples import TextData, TextSplit
+from tellapart.data.label_texts import NONE
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.errors import RecipeError
 from tellapart.fitting.fitted import Fitted
@@ -127,6 +128,8 @@ class FitArguments:
             targets = np.concatenate([targets, certain_targets(rows.validation, rows.labels)])
         if weights is not None:
             weights = np.append(weights, np.ones(len(rows.validation)))
+        if len(rows.train) > len(self.data.train):  # the label texts, which `fit` would add a second time
+            recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"label_texts": NONE})})
         return FitArguments(recipe, with_validation_rows(rows), targets, weights)
 
 
