@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, TrainerCallback
 
 from tellapart.encoders.scoring import represent, score
 from tellapart.encoders.transformer import final_linear
@@ -184,6 +185,22 @@ def test_a_run_that_died_after_the_last_checkpoint_of_a_stage_trains_no_further(
     assert [entry["step"] for entry in evaluations[0]] == [entry["step"] for entry in evaluations[1]]
     weights = whole.model.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in resumed.model.state_dict().items())
+
+
+def test_checkpoints_have_an_interval_of_their_own_only_without_evaluations(recipe, tmp_path):
+    saved = []
+
+    class Saved(TrainerCallback):
+        def on_save(self, args, state, control, **_):
+            saved.append(state.global_step)
+
+    chosen = with_values(recipe, ["stages.0.trainer.max_steps=7", "stages.0.trainer.save_steps=3"])
+    data = load_data(chosen)
+    with pytest.raises(RecipeError, match="save_steps has no effect: set evaluations"):
+        fit(chosen, data, tmp_path / "a", quiet=True, resumable=True)
+    rows = dataclasses.replace(data, validation=None)
+    fit(chosen, rows, tmp_path / "b", quiet=True, resumable=True, callbacks=[Saved()])
+    assert saved == [3, 6, 7]
 
 
 def test_vectors_of_another_model_stop_a_resumed_run_before_it_trains(two_stages, tmp_path, monkeypatch):

@@ -53,7 +53,10 @@ _OWN_ARGUMENTS = {
     "learning_rate": "learning_rate",
     "head_learning_rate": "head_learning_rate",
     "weight_decay": "weight_decay",
+    "eval_strategy": "evaluations",
+    "eval_steps": "evaluations",
     "metric_for_best_model": "metric",
+    "greater_is_better": "metric",
     "load_best_model_at_end": "selection",
     "averaging": "selection",
     "views_from_layer": "views_from_layer",
@@ -64,6 +67,8 @@ _OWN_ARGUMENTS = {
     "report_to": "--track",
 }
 
+# Training arguments that would be overwritten by what a stage needs for resuming and for the best weights.
+_CHECKPOINT_ARGUMENTS = ("save_strategy", "save_total_limit", "save_only_model")
 
 # Distance between the seeds of a run's stages; seed runs count up by one.
 STAGE_SEEDS = 1_000_003
@@ -92,9 +97,15 @@ def check_trainer_sections(stages: Sequence[StageRecipe]) -> None:
     """Checks the options for the trainer of all stages, before anything is loaded.
 
     Raises:
-        RecipeError: An option is unknown, or the trainer would refuse it.
+        RecipeError: An option is unknown or would have no effect, or the trainer would refuse it.
     """
     for stage in stages:
+        for name in _CHECKPOINT_ARGUMENTS:
+            if name in stage.trainer:
+                raise RecipeError(
+                    f'the trainer option "{name}" has no effect: a stage has two checkpoints, deleted at its end',
+                    "leave it out",
+                )
         check_trainer_options(stage.trainer, TrainingArguments, _OWN_ARGUMENTS)
 
 
@@ -117,6 +128,11 @@ def check_stages(
             raise RecipeError(
                 f"patience stops at the best evaluation, but selection: {stage.selection} keeps other weights",
                 "leave out patience, or choose selection: best",
+            )
+        if "save_steps" in stage.trainer and task.validation is not None:
+            raise RecipeError(
+                "with validation rows checkpoints are written at the evaluations, so save_steps has no effect",
+                "set evaluations instead",
             )
         if not isinstance(stage.learns, str):
             matching_parameters(model, stage.learns)
