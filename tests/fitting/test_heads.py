@@ -10,8 +10,9 @@ from tellapart.encoders.loading import load_encoder, load_tokenizer
 from tellapart.fitting import heads
 from tellapart.fitting.fit import fit
 from tellapart.fitting.heads import start_at_frequencies
+from tellapart.fitting.rows import load_data
 from tellapart.fitting.tasks import Task
-from tellapart.recipes import Recipe, with_values
+from tellapart.recipes import Recipe, method_recipe, with_values
 
 
 @pytest.fixture
@@ -39,6 +40,19 @@ def test_a_random_start_of_several_labels_is_at_their_shares(topics, tiny_encode
     fitted = fit(with_values(Recipe(), [*settings, *still]), topics, tmp_path, quiet=True)
     share = torch.sigmoid(fitted.model.classifier.bias[2]).item()
     assert (abs(share - 5.5 / 21) < 1e-4) == (start == "random")
+
+
+@pytest.mark.parametrize("selection", ["last", "best"])
+def test_a_head_trained_by_epochs_keeps_the_selected_one(recipe, tmp_path, monkeypatch, selection):
+    epochs = iter(range(9))
+    monkeypatch.setattr(
+        heads, "_judged", lambda *_: (-abs(next(epochs) - 1), 0.0)
+    )  # the second one is the best
+    settings = ["stages.0.solver=adamw", "stages.0.epochs=5", f"stages.0.selection={selection}"]
+    chosen = with_values(method_recipe("frozen", recipe), settings)
+    assert fit(chosen, load_data(chosen), tmp_path, quiet=True).shares == (
+        (1.0,) if selection == "last" else (0.4,)
+    )
 
 
 def test_with_many_classes_every_class_has_a_row_in_the_first_classifier(monkeypatch):

@@ -46,7 +46,8 @@ def test_it_is_adamw_on_a_fresh_layer_step_by_step(points):
     assert head.epochs == 2
 
 
-def test_the_best_epoch_is_kept_and_of_equal_ones_the_first(points):
+@pytest.mark.parametrize(("keep_last", "kept"), [(False, 2), (True, 4)])
+def test_the_best_epoch_is_kept_and_of_equal_ones_the_first_or_the_last_epoch(points, keep_last, kept):
     vectors, labels = points
     scores = iter([(0.5, 0.0), (0.9, -1.0), (0.9, -1.0), (0.9, -2.0)])
     head = train_head(
@@ -57,8 +58,9 @@ def test_the_best_epoch_is_kept_and_of_equal_ones_the_first(points):
         epochs=4,
         judge=lambda logits: next(scores),
         validation=vectors[:10],
+        keep_last=keep_last,
     )
-    assert head.epochs == 2
+    assert head.epochs == kept
     assert [entry["eval_score"] for entry in head.log] == [0.5, 0.9, 0.9, 0.9]
     losses = [entry["loss"] for entry in head.log]
     assert losses == sorted(losses, reverse=True)

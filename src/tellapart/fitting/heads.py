@@ -253,6 +253,7 @@ def _by_epochs(
         judge=None if validation is None else lambda logits: _judged(stage, task, logits),
         validation=validation,
         weights=weights,
+        keep_last=stage.selection == "last",
     )
 
 

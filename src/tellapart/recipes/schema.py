@@ -237,10 +237,15 @@ class StageRecipe(Settings):
         ge=0,
     )
     evaluations: int = setting(
-        10, "Number of evaluations on the validation rows, evenly spaced over the stage.", ge=1
+        10,
+        "Number of evaluations on the validation rows, evenly spaced over the stage. No effect for `learns: head`, "
+        "which is evaluated after each epoch.",
+        ge=1,
     )
     patience: int | None = setting(
-        None, "Evaluations without improvement after which training stops. Default: never.", ge=1
+        None,
+        "Evaluations without improvement after which training stops. Default: never. No effect for `learns: head`.",
+        ge=1,
     )
     selection: Literal["best", "last", "average"] | None = setting(
         None,

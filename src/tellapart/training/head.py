@@ -24,7 +24,7 @@ class Head:
     Args:
         weight: float32 (K, d).
         bias: float32 (K,).
-        epochs: Best epoch; 0 for a closed-form or L-BFGS fit.
+        epochs: Epoch of the weights; 0 for a closed-form or L-BFGS fit.
         log: One dict per epoch: `epoch`, `loss`, and `eval_score` with validation rows.
     """
 
@@ -56,8 +56,9 @@ def train_head(
     judge: Callable[[np.ndarray], tuple[float, float]] | None = None,
     validation: np.ndarray | None = None,
     weights: Tensor | None = None,
+    keep_last: bool = False,
 ) -> Head:
-    """Trains a linear layer by AdamW with a linearly decaying learning rate and keeps its best epoch.
+    """Trains a linear layer by AdamW with a linearly decaying learning rate and keeps its best or last epoch.
 
     Args:
         vectors: (N, d), in memory or mapped from disk.
@@ -73,6 +74,7 @@ def train_head(
             equal epochs is kept.
         validation: Validation vectors; without them the last epoch is kept.
         weights: Weight of each row in losses that are means over rows (N,); None if all are 1.
+        keep_last: Whether the last epoch is kept, whatever the judge says.
 
     Raises:
         RecipeError: The objective needs more than fixed vectors.
@@ -112,7 +114,7 @@ def train_head(
             continue
         score = judge(head.logits(validation))
         log[-1]["eval_score"] = score[0]
-        if best is None or score > best[0]:
+        if keep_last or best is None or score > best[0]:
             best = (score, head)
     assert best is not None
     return Head(best[1].weight, best[1].bias, best[1].epochs, tuple(log))
