@@ -9,6 +9,7 @@ import torch
 from tellapart.data.batches.batching import TokenisedDataset
 from tellapart.errors import DataError, RecipeError
 from tellapart.objectives import CrossEntropy, MeanSquaredError, NegativeSupervision, RDrop
+from tellapart.training.arguments import TrainingArguments
 from tellapart.training.evaluating import evaluation_loss
 from tellapart.training.requirements import (
     check_late_views,
@@ -17,7 +18,9 @@ from tellapart.training.requirements import (
     class_counts,
     default_objective,
     has_numbers,
+    total_evaluations,
 )
+from tellapart.training.trainer import Trainer
 
 
 def rows(labels):
@@ -34,6 +37,28 @@ def test_objectives_over_classes_are_refused_for_numbers(objective):
 def test_squared_errors_are_refused_for_classes():
     with pytest.raises(RecipeError, match="needs numeric labels, but the labels are classes"):
         check_objective(MeanSquaredError(), None, rows([0, 1]))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"eval_strategy": "steps", "eval_steps": 4},
+        {"eval_strategy": "steps", "eval_steps": 5},
+        {"eval_strategy": "steps", "eval_steps": 0.3},
+        {"eval_strategy": "epoch"},
+        {},
+    ],
+)
+def test_as_many_evaluations_are_announced_as_there_are(tiny_model, tmp_path, options):
+    shared = {"output_dir": str(tmp_path), "use_cpu": True, "report_to": "none", "disable_tqdm": True}
+    args = TrainingArguments(
+        **shared, **options, max_steps=10, per_device_train_batch_size=2, save_strategy="no"
+    )
+    data = TokenisedDataset({"input_ids": np.arange(5, 19)}, np.full(7, 2), np.asarray([0, 1, 0, 1, 0, 1, 0]))
+    trainer = Trainer(tiny_model(), args, train_dataset=data, eval_dataset=data)
+    trainer.train()
+    evaluations = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
+    assert total_evaluations(args, data) == len(evaluations)
 
 
 def test_two_passes_over_a_frozen_encoder_are_refused(tiny_model):

@@ -45,8 +45,10 @@ def total_evaluations(args: TrainingArguments, dataset: TokenisedDataset | None)
     if args.eval_strategy == "epoch":
         return -(-steps // max(1, epoch_steps))
     if args.eval_strategy == "steps":
-        every = args.eval_steps if args.eval_steps >= 1 else max(1, int(args.eval_steps * steps))
-        return int(steps // every)
+        every = args.eval_steps if args.eval_steps >= 1 else np.ceil(args.eval_steps * steps)
+        return int(
+            np.ceil(steps / max(1, every))
+        )  # the last step is evaluated even if `every` does not divide the steps
     return 0
 
 
