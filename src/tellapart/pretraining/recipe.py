@@ -28,8 +28,8 @@ class PretrainRecipe(Settings):
     text: str | None = setting(None, "Column of the texts, for a table. Default: found by its name.")
     sequences: Literal["lines", "documents"] = setting(
         "lines",
-        "`lines`: each line or row is a sequence, longer ones are truncated. `documents`: each file or row is cut "
-        "into sequences of full length.",
+        "`lines`: each line or row is a sequence, longer ones are split into equal parts. `documents`: each file or "
+        "row is cut into sequences of full length.",
     )
     encoder: str = setting("minilm", "`minilm`, a folder, a Hub name, or `new` to train from scratch.")
     generator: str | None = setting(
