@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit
+from torch import nn
 
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
 from tellapart.encoders.loading import load_encoder, load_tokenizer
@@ -55,12 +56,12 @@ def test_a_head_trained_by_epochs_keeps_the_selected_one(recipe, tmp_path, monke
     )
 
 
-def test_with_many_classes_every_class_has_a_row_in_the_first_classifier(monkeypatch):
+def test_every_class_has_a_row_in_the_first_classifier(monkeypatch):
     monkeypatch.setattr(heads, "PROBE_ROWS", 4)
     labels = torch.arange(30) % 10
-    few = heads._start_rows(labels, 10, seed=0)
-    assert few.tolist() == np.random.default_rng(0).permutation(30)[:4].tolist()
-    monkeypatch.setattr(heads, "MANY_CLASSES", 9)
-    many = heads._start_rows(labels, 10, seed=0)
-    assert many[:4].tolist() == few.tolist()
-    assert sorted(labels[many[4:]].tolist()) == sorted(set(range(10)) - set(labels[few].tolist()))
+    rows = heads._start_rows(labels, seed=0)
+    drawn = np.random.default_rng(0).permutation(30)[:4].tolist()
+    assert rows[:4].tolist() == drawn
+    assert sorted(labels[rows[4:]].tolist()) == sorted(set(range(10)) - set(labels[drawn].tolist()))
+    assert heads._start_rows(labels.double(), seed=0).tolist() == drawn  # targets
+    assert heads._start_rows(nn.functional.one_hot(labels), seed=0).tolist() == drawn  # several labels

@@ -24,7 +24,7 @@ from tellapart.objectives.options import CrossEntropyOptions, MeanSquaredErrorOp
 from tellapart.recipes import StageRecipe
 from tellapart.training.evaluating import evaluation_loss
 from tellapart.training.head import Head, train_head
-from tellapart.training.probe import MANY_CLASSES, fit_linear
+from tellapart.training.probe import fit_linear
 from tellapart.training.requirements import class_counts
 from tellapart.training.tfidf import TfidfClassifier
 
@@ -39,7 +39,7 @@ def fit_start(stage: StageRecipe, model: Any, task: Task, seed: int) -> None:
     """Initialises the classifier by logistic regression (ridge for numeric targets) on the encoder's vectors."""
     bf16 = use_bf16(stage.precision, next(model.parameters()).device)
     assert task.train.labels is not None
-    rows = _start_rows(task.train.labels, len(task.labels), seed)
+    rows = _start_rows(task.train.labels, seed)
     vectors = represent(model, task.train, bf16=bf16, rows=rows)
     labels = task.train.labels[rows]
     further = task.weighted_label_rows(stage.label_text_weight)
@@ -50,10 +50,13 @@ def fit_start(stage: StageRecipe, model: Any, task: Task, seed: int) -> None:
     _set_classifier(model, _by_regression(stage, len(task.labels), vectors, labels, weights, seed))
 
 
-def _start_rows(labels: Tensor, classes: int, seed: int) -> np.ndarray:
-    """Returns `PROBE_ROWS` rows at random; with many classes also one row of each class that these lack."""
+def _start_rows(labels: Tensor, seed: int) -> np.ndarray:
+    """Returns `PROBE_ROWS` rows at random, and one row of each class that these lack.
+
+    Without a row the regression makes a class nearly impossible, which a short training does not undo.
+    """
     rows = np.random.default_rng(seed).permutation(len(labels))
-    if classes <= MANY_CLASSES or labels.ndim > 1:
+    if labels.ndim > 1 or labels.is_floating_point():  # several labels, or targets
         return rows[:PROBE_ROWS]
     _, first = np.unique(labels.numpy()[rows], return_index=True)
     return rows[np.union1d(np.arange(min(PROBE_ROWS, len(rows))), first)]
