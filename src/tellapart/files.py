@@ -12,11 +12,11 @@ import re
 import shutil
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tellapart.errors import DataError, OutputError, TellapartWarning
+from tellapart.errors import DataError, OutputError, TellapartWarning, UserError
 
 _LEFT = re.compile(r"\.(.+)\.\d+\.(?:tmp|old)")
 
@@ -54,6 +54,36 @@ def replacing(path: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         _delete(temporary)
+
+
+def check_output_file(
+    output: str | Path,
+    inputs: Iterable[str | Path | None] = (),
+    *,
+    overwrite: bool = False,
+    replaceable: Callable[[Path], bool] = lambda _: False,
+) -> None:
+    """Checks that a file may be written, before the work whose result it is to hold.
+
+    Args:
+        output: The file.
+        inputs: Files that the command reads, which are never replaced; None is left out.
+        overwrite: Whether an existing file may be replaced.
+        replaceable: Whether this existing file may be replaced without `overwrite`.
+
+    Raises:
+        UserError: It is one of the inputs, under whatever name, or it exists and may not be replaced.
+    """
+    path = Path(output)
+    if not path.is_file():
+        return
+    for name in inputs:
+        if name is not None and user_path(name).is_file() and user_path(name).samefile(path):
+            raise UserError(f"the output {path} is a file that the command reads", "choose another --output")
+    if not overwrite and path.stat().st_size and not replaceable(path):
+        raise UserError(
+            f"the output {path} exists", "choose another --output, or replace it with --overwrite"
+        )
 
 
 _NOT_PERMITTED = "change its permissions or those of its folder, or choose another place"

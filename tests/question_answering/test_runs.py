@@ -153,3 +153,10 @@ def test_of_several_gpus_one_is_used_so_that_steps_have_the_size_asked_for(
     trainer = QATrainer(model, arguments, windows)
     assert trainer.args.n_gpu == 1
     assert len(next(iter(trainer.get_train_dataloader()))["input_ids"]) == 4
+
+
+def test_the_file_of_the_questions_is_never_replaced_by_the_answers(squad_file, tmp_path):
+    before = squad_file.read_bytes()
+    with pytest.raises(UserError, match="a file that the command reads: choose another --output"):
+        predict_qa(tmp_path / "no-model", squad_file, squad_file)
+    assert squad_file.read_bytes() == before

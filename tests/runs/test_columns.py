@@ -208,9 +208,9 @@ def test_predicting_again_keeps_both_predictions(run, file, tmp_path):
 def test_a_symbolic_link_is_written_through_to_its_target(run, file, tmp_path):
     target, link = tmp_path / "elsewhere" / "target.parquet", tmp_path / "link.parquet"
     target.parent.mkdir()
-    pq.write_table(pa.table({"old": [1]}), target)
+    pq.write_table(pa.table({"predicted_label": ["lost"]}), target)
     link.symlink_to(target)
     predict(run, file, link, quiet=True)
     assert link.is_symlink()
-    assert "predicted_label" in pq.read_schema(target).names
+    assert "probability" in pq.read_schema(target).names
     assert [path.name for path in target.parent.iterdir()] == ["target.parquet"]

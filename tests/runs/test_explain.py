@@ -77,3 +77,17 @@ def test_pairs_and_the_first_rows_of_a_file_are_explained(ticket_file, tmp_path)
     # A text that is too long for the name of a file, and one with the end of such a name.
     assert len(explain(model, TEXT * 100)[0].words) > 500
     assert explain(model, "my card is in words.csv")[0].words[-1] == "csv"
+
+
+def test_a_file_is_replaced_only_if_that_is_asked_for_and_the_one_that_is_read_never(ticket_file, tmp_path):
+    data, page = tmp_path / "texts.json", tmp_path / "words.html"
+    data.write_text(json.dumps([{"text": TEXT}]))
+    page.write_text("mine")
+    model = _trained([f"data.source={ticket_file}", "encoder.name=tfidf"], tmp_path, "tfidf")
+    with pytest.raises(UserError, match="exists: choose another --output, or replace it with --overwrite"):
+        explain(model, [TEXT], page)
+    with pytest.raises(UserError, match="a file that the command reads"):
+        explain(model, data, data, overwrite=True)
+    assert (json.loads(data.read_text()), page.read_text()) == ([{"text": TEXT}], "mine")
+    explain(model, data, page, overwrite=True)
+    assert TEXT.split()[-1] in page.read_text()

@@ -106,3 +106,18 @@ def test_a_precision_without_effect_is_refused(recipe, model, tmp_path):
     assert fitted.in_precision("auto") is fitted
     with pytest.raises(UserError, match="tfidf model cannot be scored in bf16"):
         fitted.in_precision("bf16")
+
+
+def test_no_file_but_one_of_predictions_is_replaced_and_no_model_is_loaded_to_find_that(
+    model, ticket_file, tmp_path, monkeypatch
+):
+    data, output = tmp_path / "tickets.csv", tmp_path / "labelled.csv"
+    data.write_bytes(ticket_file.read_bytes())
+    for _ in range(2):
+        assert predict(model, data, output, quiet=True) == 192
+    monkeypatch.setattr("tellapart.scoring.scorer.load_fitted", pytest.fail)
+    with pytest.raises(UserError, match="a file that the command reads"):
+        predict(model, data, data, overwrite=True, quiet=True)
+    with pytest.raises(UserError, match="exists: choose another --output"):
+        predict(model, output, data, prefix="again_", quiet=True)
+    assert data.read_bytes() == ticket_file.read_bytes()

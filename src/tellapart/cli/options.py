@@ -189,7 +189,7 @@ WorkerGpus = Annotated[
     float | None,
     option("--worker-gpus", "With --on: GPUs of a run or part, or a share of one. Default: 0.", _WHERE),
 ]
-Overwrite = Annotated[bool, option("--overwrite", "Replace the contents of the folder.", _OUTPUT)]
+Overwrite = Annotated[bool, option("--overwrite", "Replace an earlier output.", _OUTPUT)]
 Json = Annotated[bool, option("--json", "Print only JSON on standard output.", _OUTPUT)]
 Quiet = Annotated[bool, option("--quiet", "Show no progress, only the result.", _OUTPUT)]
 

@@ -20,7 +20,7 @@ from tellapart.encoders.pretrained import read_config, read_model, read_tokenize
 from tellapart.encoders.resolve import resolve_encoder
 from tellapart.encoders.transformer import parameter_count, position_limit, readable, without_reports
 from tellapart.errors import DataError, ModelError, RecipeError
-from tellapart.files import replacing, write_json
+from tellapart.files import check_output_file, replacing, write_json
 from tellapart.fitting.environment import environment
 from tellapart.fitting.folder import CHECKPOINTS, claimed
 from tellapart.question_answering.metrics import answers, qa_metrics
@@ -211,7 +211,7 @@ def predict_qa(
     Args:
         model: Output folder of `train_qa`, or any extractive question answering checkpoint.
         source: As for `tellapart.question_answering.squad.read_squad`; its answers are ignored.
-        output: The JSON file to write: question id to answer, empty for "no answer".
+        output: The JSON file to write: question id to answer, empty for "no answer". An existing file is replaced.
         quiet: Whether to show no progress.
 
     Returns:
@@ -220,7 +220,9 @@ def predict_qa(
     Raises:
         DataError: The file cannot be read.
         ModelError: There is no such model.
+        UserError: The output is the file of the questions.
     """
+    check_output_file(output, [source], overwrite=True)
     examples = read_squad(source)
     loaded, tokenizer = load_qa_model(model)
     predictions = answer(loaded, tokenizer, examples, quiet=quiet)

@@ -14,6 +14,7 @@ from tellapart.data.reading.columns import ColumnNames, find_model_columns
 from tellapart.data.reading.streams import first_examples, open_rows
 from tellapart.data.reading.tables import file_format
 from tellapart.errors import DataError, TellapartWarning
+from tellapart.files import check_output_file
 from tellapart.fitting.folder import claim_folder, claimed
 from tellapart.fitting.loading import load_fitted, trained_columns
 from tellapart.inspection.word_effects import AttributionName, WordEffects, word_effects
@@ -60,7 +61,7 @@ def explain(
             unknown.
         text_pair: The second text's column, likewise.
         max_rows: Maximum number of rows of a file; a warning says how many there are.
-        overwrite: Whether to replace earlier results in a folder.
+        overwrite: Whether to replace a file, or earlier results in a folder.
         quiet: Whether to show no progress.
         announce: Called with a note on the columns of a file that are read.
 
@@ -68,7 +69,7 @@ def explain(
         The words and effects of each text.
 
     Raises:
-        UserError: The folder is in use, or holds other files.
+        UserError: The folder is in use, or holds other files; the file exists, or is the one that is read.
         DataError: There are no texts, none has a word, the file cannot be read, or a class is unknown.
         ModelError: There is no classifier, it has no such attribution, or the two have different classes.
         MissingDependencyError: `gradients` without captum.
@@ -80,6 +81,8 @@ def explain(
         split = _rows_of_file(model, texts, ColumnNames(text, text_pair), max_rows, announce)
     else:
         split = _rows(texts)
+    if output is not None and is_explanation_file(output):
+        check_output_file(output, [file], overwrite=overwrite)
     fitted = load_fitted(model)
     other = None if other_model is None else load_fitted(other_model)
     claim: contextlib.AbstractContextManager[Path | None] = contextlib.nullcontext()

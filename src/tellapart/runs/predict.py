@@ -12,6 +12,7 @@ from tellapart.errors import UserError
 from tellapart.execution.places import Place
 from tellapart.fitting.loading import check_model, trained_columns
 from tellapart.scoring.inputs import check_given, writes_parts
+from tellapart.scoring.outputs import check_predictions_file
 from tellapart.scoring.scorer import PartScorer, ScoringOptions
 from tellapart.scoring.units import ROWS_PER_PART, unit_of
 from tellapart.training.progress import rows_bar
@@ -56,7 +57,8 @@ def predict(
         precision: `fp32`; `bf16` for weights cast once; `auto` for bf16 where the device is faster with it.
         rows_per_part: The most rows of a part; None for 131,072.
         resume: Whether to keep the parts of an interrupted run.
-        overwrite: Whether to replace the parts of an earlier run. An output file is always replaced.
+        overwrite: Whether to replace the parts of an earlier run, or an output file that holds no predictions. A file
+            of predictions is always replaced, and the file that is scored never.
         quiet: Whether to show no progress.
         announce: Called with notes on what is read.
         place: Where parts are scored, see `tellapart.scoring.parts.predict_parts`.
@@ -69,7 +71,8 @@ def predict(
             an added one or other columns than the other files, or was changed since the run to resume.
         ModelError: The folder holds no classifier.
         OutputError: The output cannot be written.
-        UserError: The task has no second class, or no `top_k` classes; the output folder cannot be used.
+        UserError: The task has no second class, or no `top_k` classes; the output folder cannot be used, or the
+            output file not be replaced.
     """
     given = ColumnNames(text, text_pair)
     if writes_parts(file, output):
@@ -86,6 +89,7 @@ def predict(
             f"{output} is one file, which is not written in parts",
             "name a folder, or leave out --resume, --rows-per-part, --jobs and --on",
         )
+    check_predictions_file(output, path, prefix=prefix, overwrite=overwrite)
     check_model(model)
     state = path.stat()  # before the rows are read, so that a later change is noticed
     rows = open_rows(file)
