@@ -19,6 +19,7 @@ def test_robustness_shows_before_and_after_and_where_the_page_is(
     options = ("--wordnet", wordnet, "--share", 0.25, "--quiet")
     finished = tellapart("robustness", trained, ticket_file, *options, "--output", tmp_path / "out")
     assert finished.code == 0
+    assert "of 192 rows are training or validation rows of the run" in finished.err
     assert "95 % interval" in finished.out
     assert "correct answers became wrong" in finished.out
     assert f"written to {tmp_path / 'out'}" in finished.out

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,11 @@ def test_evaluate_prints_the_metrics_of_labelled_rows(tellapart, trained, ticket
     shown = tellapart("evaluate", trained, ticket_file).out
     assert "192 rows" in shown
     assert f"{100 * metrics['accuracy']:.2f}" in shown
+
+
+def test_evaluate_says_how_many_rows_the_run_was_trained_on(tellapart, trained, ticket_file):
+    finished = tellapart("evaluate", trained, ticket_file, "--json")
+    assert re.search(r"note: 1\d\d of 192 rows are training or validation rows of the run", finished.err)
 
 
 def test_predict_keeps_the_columns_and_adds_label_and_probability(tellapart, trained, ticket_file, tmp_path):

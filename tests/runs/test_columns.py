@@ -65,7 +65,8 @@ def test_every_verb_reads_the_columns_of_the_training(run, file, tiny_wordnet, t
     found = robustness(run, file, tmp_path / "robust", wordnet=tiny_wordnet, quiet=True, announce=said.extend)
     assert found.before > 0.9
     text, labels = 'texts from "title"', 'labels from "queue"'
-    assert said == [f"Columns: {text}, {labels}.", f"Columns: {text}.", f"Columns: {text}, {labels}."]
+    read = [note for note in said if note.startswith("Columns")]
+    assert read == [f"Columns: {text}, {labels}.", f"Columns: {text}.", f"Columns: {text}, {labels}."]
 
 
 def test_an_export_reads_and_keeps_the_columns(run, file, tmp_path, monkeypatch):
@@ -156,7 +157,7 @@ def test_pairs_and_several_labels_are_read_as_in_the_training(tickets, tmp_path)
     assert not end.value.code
     said: list[str] = []
     assert evaluate(tmp_path / "run", file, announce=said.extend)["micro_f1"] > 0.9
-    assert said == ['Columns: texts from "question", second texts from "reply", labels from "marks".']
+    assert said[0] == 'Columns: texts from "question", second texts from "reply", labels from "marks".'
     alone = _write(tmp_path / "alone.csv", [row[:2] for row in rows], names[:2])
     with pytest.raises(
         DataError, match=r'no column "reply", .* second texts: name the column with --text-pair'

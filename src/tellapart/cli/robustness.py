@@ -47,8 +47,8 @@ def robustness(
     folder shows the predictions that changed.
 
     Examples:
-    tellapart robustness runs/tickets tickets.csv
-    tellapart robustness runs/tickets tickets.csv --share 0.2 --protect visa
+    tellapart robustness runs/tickets new_tickets.csv
+    tellapart robustness runs/tickets new_tickets.csv --share 0.2 --protect visa
     tellapart robustness runs/spans dev.json
     tellapart robustness runs/spans dev.json --attack add-sentence
     """

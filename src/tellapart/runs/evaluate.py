@@ -21,6 +21,7 @@ from tellapart.evaluation.ranking import WithoutPositive
 from tellapart.evaluation.task import task_metrics
 from tellapart.fitting.abstaining import abstention_report
 from tellapart.fitting.fitted import Fitted
+from tellapart.fitting.learned_rows import learned_rows_note
 from tellapart.fitting.loading import load_fitted
 from tellapart.fitting.rows import out_of_scope_label
 
@@ -60,7 +61,7 @@ def evaluate(
         out_of_scope: The label of rows of no class, by default that of the training; or a file of such texts.
         precision: As for `tellapart.runs.predict.predict`; by default `fp32`, as for a run's own metrics.
         quiet: Whether to show no progress.
-        announce: Called with a note on the columns that are read.
+        announce: Called with notes on the columns that are read, and on rows that the run was trained on.
 
     Returns:
         Every metric of the task by name, and `rows`. If the model abstains, or with out-of-scope rows, also the
@@ -81,6 +82,8 @@ def evaluate(
         outside, notes = read_out_of_scope(out_of_scope, names, split, labels, fitted.columns, outside)
         if announce is not None:
             announce(notes)
+    if announce is not None:
+        announce(learned_rows_note(model, split))
     logits = fitted.scores(split, quiet=quiet)
     metrics: dict[str, Any] = {
         "rows": len(split),

@@ -20,6 +20,7 @@ from tellapart.evaluation.task import task_metrics
 from tellapart.files import write_json
 from tellapart.fitting.fitted import Fitted
 from tellapart.fitting.folder import claim_folder, claimed
+from tellapart.fitting.learned_rows import learned_rows_note
 from tellapart.fitting.loading import load_fitted
 from tellapart.inspection.robustness_page import write_robustness_report
 from tellapart.runs.evaluate import read_labelled
@@ -64,7 +65,7 @@ def robustness(
         label_names: The labels of the positions of vectors of 0 and 1, in order.
         overwrite: Whether to replace an earlier run.
         quiet: Whether to show no progress.
-        announce: Called with a note on the columns that are read.
+        announce: Called with notes on the columns that are read, and on rows that the run was trained on.
 
     Raises:
         UserError: The folder is in use, or the share is out of range.
@@ -81,6 +82,8 @@ def robustness(
     split = read_labelled(source, fitted, names, announce)
     protected = {*label_words(fitted.labels.names), *protect}
     swap = SynonymSwaps(WordNet(wordnet), share=share, seed=seed, protected=protected)
+    if announce is not None:
+        announce(learned_rows_note(model, split))
     with claimed(output, overwrite=overwrite, inputs=(model, source), emptied=False) as folder:
         result = _swap_synonyms(
             fitted,
