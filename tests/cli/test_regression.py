@@ -53,7 +53,7 @@ def test_check_says_that_rows_have_scores(tellapart, score_file, tiny_encoder):
         (("--few-shot", 4), "few-shot sampling"),
         (("--thresholds", "tuned"), "the rows have numeric targets"),
         (("--method", "supcon"), "supcon needs classes"),
-        (("--label", "text"), "is not a number"),
+        (("--label", "text", "--text", "score"), "is not a number"),
         (("--label-delimiter", ","), "either a numeric target or several labels"),
     ],
 )

@@ -4,7 +4,8 @@ import pytest
 
 from tellapart.data.checks import check_data
 from tellapart.data.examples import LabelSpace, TextData, TextSplit
-from tellapart.data.learnable import check_learnable
+from tellapart.data.learnable import check_labels_repeat, check_learnable
+from tellapart.data.reading.columns import ColumnNames
 from tellapart.errors import DataError
 
 
@@ -61,3 +62,32 @@ def test_check_reports_what_training_refuses():
     assert kinds(["one", "one", "one"]) == {"one_text"}
     assert kinds(["one", "", ""]) == {"textless_classes"}
     assert kinds(["one", "two", ""]) == set()
+
+
+def _ids(rows, *, columns=ColumnNames("text", label="id"), repeated=0, test=None):  # noqa: B008  frozen
+    names = [f"{row:03}" for row in range(rows)]
+    labels = [*names[: rows - repeated], *names[:repeated]]
+    train = TextSplit([f"text {row}" for row in range(rows)], labels=labels)
+    return TextData(train, None, test, LabelSpace(tuple(sorted({*labels}))), columns=columns)
+
+
+def test_ids_of_the_rows_are_no_labels():
+    with pytest.raises(
+        DataError, match=r'every one of the 21 rows has a label of its own in column "id": .*--label'
+    ):
+        check_labels_repeat(_ids(21))
+    assert "unique_labels" in {one.kind for one in check_data(_ids(21)).findings if one.severity == "error"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _ids(20),
+        _ids(30, repeated=1),
+        _ids(30, columns=None),  # lists in memory were put together on purpose
+        _ids(30, test=TextSplit(["another"], labels=["000"])),
+    ],
+)
+def test_one_row_per_class_is_allowed_where_the_labels_may_be_classes(data):
+    check_labels_repeat(data)
+    assert "unique_labels" not in {one.kind for one in check_data(data).findings}

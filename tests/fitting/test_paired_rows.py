@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tellapart.errors import RecipeError
+from tellapart.errors import DataError, RecipeError
 from tellapart.fitting import paired_rows as module
 from tellapart.fitting.paired_rows import PairedRows
 from tellapart.fitting.rows import load_data
@@ -73,3 +73,13 @@ def test_the_same_test_file_beside_other_training_rows_is_allowed(recipe, ticket
     other = f"data.source={tmp_path / 'half'}"
     rows = PairedRows(_variants(base, other), range(1))
     assert len(rows.of(with_values(base, [other]), 0).train) < len(rows.of(base, 0).train)
+
+
+def test_ids_of_the_rows_are_no_labels(recipe, tmp_path):
+    file = tmp_path / "data.csv"
+    file.write_text("id,text\n" + "".join(f"{row},text {row}\n" for row in range(21)))
+    given = with_values(recipe, [f"data.source={file}", "data.label=id"])
+    with pytest.raises(DataError, match='a label of its own in column "id"'):
+        PairedRows(_variants(given), range(1)).of(given, 0)
+    few = with_values(given, ["data.few_shot=1"])
+    assert len(PairedRows(_variants(few), range(1)).of(few, 0).train) == 21

@@ -13,7 +13,7 @@ import numpy as np
 from tellapart.data.batches.encodings import encodings, is_plain_fast
 from tellapart.data.examples import TextData, TextSplit
 from tellapart.data.label_spelling import shown_name, similar_names
-from tellapart.data.learnable import classes_without_text, has_one_text
+from tellapart.data.learnable import classes_without_text, has_ids_as_labels, has_one_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,9 +42,9 @@ class Finding:
     """One finding of a check.
 
     Args:
-        kind: Stable key: `one_text`, `textless_classes`, `shared_texts`, `conflicting_labels`, `similar_labels`,
-            `empty_texts`, `duplicate_texts`, `single_text_classes`, `small_classes`, `class_imbalance`,
-            `absent_classes` or `truncation`.
+        kind: Stable key: `one_text`, `textless_classes`, `unique_labels`, `shared_texts`, `conflicting_labels`,
+            `similar_labels`, `empty_texts`, `duplicate_texts`, `single_text_classes`, `small_classes`,
+            `class_imbalance`, `absent_classes` or `truncation`.
         severity: `error` if metrics would mean little, `warning` or `info`.
         count: Number of affected rows, texts or classes.
         message: One readable sentence.
@@ -157,6 +157,13 @@ def _not_learnable(data: TextData) -> Iterator[Finding]:
     if has_one_text(data.train):
         message = "All training rows have the same text: nothing can be learned."
         yield Finding("one_text", "error", len(data.train), message)
+    if has_ids_as_labels(data):
+        message = (
+            f"Every one of the {len(data.train)} rows has a label of its own: name the column of the labels."
+        )
+        yield Finding(
+            "unique_labels", "error", len(data.train), message, _examples(map(shown_name, data.labels.names))
+        )
     silent = classes_without_text(data.train)
     if silent:
         message = f"{len(silent)} class(es) have no training row with a text."

@@ -1,12 +1,15 @@
-"""Refuses training rows from which nothing can be learned: classes without a text, one text for all rows."""
+"""Refuses rows from which nothing can be learned: classes without a text, one text for all, ids for labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tellapart.data.examples import TextSplit
+from tellapart.data.examples import TextData, TextSplit
 from tellapart.data.label_texts import with_rows
 from tellapart.errors import DataError
+
+MOST_SINGLE = 20
+"""Classes of one row each up to which they are taken for classes; more are taken for ids of the rows."""
 
 
 def check_learnable(train: TextSplit, label_texts: TextSplit | None = None) -> None:
@@ -34,6 +37,34 @@ def check_learnable(train: TextSplit, label_texts: TextSplit | None = None) -> N
             f'the class "{silent[0]}"{others} training rows with empty texts only',
             "fill in their texts, remove these rows, or check the text column (--text)",
         )
+
+
+def check_labels_repeat(data: TextData) -> None:
+    """Checks that the labels of rows that were read from a column are not ids of the rows.
+
+    Raises:
+        DataError: They are, see `has_ids_as_labels`.
+    """
+    if has_ids_as_labels(data):
+        assert data.columns is not None
+        raise DataError(
+            f'every one of the {len(data.train)} rows has a label of its own in column "{data.columns.label}"',
+            "name the column of the labels with --label (in Python label=...), or set --few-shot 1 if there is one "
+            "row per class",
+        )
+
+
+def has_ids_as_labels(data: TextData) -> bool:
+    """Whether each of many rows has a label of its own, and no validation or test row has one of these again."""
+    if (
+        data.columns is None
+        or data.columns.label is None
+        or data.validation is not None
+        or data.test is not None
+    ):
+        return False
+    labels, rows = data.train.labels or [], len(data.train)
+    return rows > MOST_SINGLE and isinstance(labels[0], str) and len({*map(str, labels)}) == rows
 
 
 def _weighted(train: TextSplit) -> TextSplit:

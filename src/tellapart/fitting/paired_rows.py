@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tellapart.data.examples import TextData
+from tellapart.data.learnable import check_labels_repeat
 from tellapart.errors import RecipeError
 from tellapart.fitting.rows import read_rows, split_data
 from tellapart.fitting.trials import evaluated_split
@@ -50,7 +51,10 @@ class PairedRows:
             self._read[key] = read_rows(recipe)
         if (key, seed) not in self._split:
             self._split = {kept: data for kept, data in self._split.items() if kept[1] == seed}
-            self._split[key, seed] = split_data(recipe.model_copy(update={"seed": seed}), self._read[key])
+            data = split_data(recipe.model_copy(update={"seed": seed}), self._read[key])
+            if recipe.data.few_shot is None:
+                check_labels_repeat(data)
+            self._split[key, seed] = data
         return self._split[key, seed]
 
 

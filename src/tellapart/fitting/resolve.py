@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tellapart.data.examples import TextData
 from tellapart.data.label_texts import decided
-from tellapart.data.learnable import check_learnable
+from tellapart.data.learnable import check_labels_repeat, check_learnable
 from tellapart.encoders.resolve import FROM_SCRATCH
 from tellapart.encoders.vectors import TRAINED, vectors_file
 from tellapart.errors import RecipeError, UserError
@@ -44,12 +44,12 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
 
     Args:
         recipe: Encoder, stages, decision and seed; from its `data` section only the class relations, the label
-            texts and `validation_in_training` are used.
+            texts, `few_shot` and `validation_in_training` are used.
         data: The splits.
 
     Raises:
         DataError: A split of a ranking task cannot be ranked, the label texts do not fit the classes, or the training
-            texts cannot tell the classes apart.
+            texts cannot tell the classes apart, or the labels are ids of the rows.
         RecipeError: The recipe does not fit the data or contradicts itself.
         UserError: The training rows have no labels.
     """
@@ -68,6 +68,8 @@ def resolve(recipe: Recipe, data: TextData) -> ResolvedRun:
             "add --label-texts names (or FILE), or draw rows: --few-shot 1 or more",
         )
     check_learnable(data.train, data.label_texts)
+    if recipe.data.few_shot is None:
+        check_labels_repeat(data)
     objectives = [build_objective(stage.objective, data.labels) for stage in recipe.stages]
     _check_anchors(recipe, objectives)
     check_decision(recipe.decision, data)

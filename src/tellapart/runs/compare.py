@@ -111,6 +111,7 @@ def compare(
         run = prepared(its_recipe, rows.of(its_recipe, recipe.seed))
         find_metric(run.data.labels, metric, is_ranking(run.data.labels, run.data.train))
         resolved[method] = run.recipe
+    evaluated_split(data)  # refuses data without
     uneven = refit_note(resolved)
     files = (recipe_file, *(method.split(":")[0] for method in methods))
     inputs = [*files, *(name for its_recipe in recipes.values() for name in inputs_of(its_recipe))]

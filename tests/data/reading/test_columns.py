@@ -66,3 +66,29 @@ def test_what_is_not_clear_is_asked_for_with_the_columns(names: tuple[str, ...],
     with pytest.raises(DataError, match=option) as raised:
         find_columns(schema(*names))
     assert ", ".join(names) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (ColumnNames("label", label=" Label"), r"the texts and the labels: name .* --text and --label"),
+        (ColumnNames("text", "text"), "the texts and the second texts"),
+        (
+            ColumnNames("text", "other", "other"),
+            "second texts and the labels: name .*--text-pair and --label",
+        ),
+        (ColumnNames(label="other", question_id="other"), "the labels and the question ids"),
+    ],
+)
+def test_a_column_has_one_role(names: ColumnNames, message: str) -> None:
+    with pytest.raises(
+        DataError, match=f'the column "(label|text|other)" of the data is to hold .*{message}'
+    ):
+        find_columns(schema("text", "label", "other"), names)
+
+
+def test_a_question_may_be_its_own_id() -> None:
+    found = find_columns(
+        schema("question", "answer", "label"), ColumnNames("question", "answer", question_id="question")
+    )
+    assert found == Columns("question", "answer", "label", "question")

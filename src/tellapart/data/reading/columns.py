@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -114,12 +114,14 @@ def find_columns(
         where: Name of the data in messages.
 
     Raises:
-        DataError: A named column does not exist, or the column to use is ambiguous.
+        DataError: A named column does not exist, or is named twice, or the column to use is ambiguous.
     """
     first, second, gold, group = (
         None if wanted is None else match_column(schema, wanted, where)
         for wanted in (names.text, names.text_pair, names.label, names.question_id)
     )
+    _check_roles({"text": first, "text_pair": second, "label": gold}, where)
+    _check_roles({"label": gold, "question_id": group}, where)  # a question may be its own id
     free = [name for name in schema.names if name not in (first, second, gold, group)]
 
     def take(found: str | None) -> str | None:
@@ -154,6 +156,18 @@ _ROLES = {
     "label": "labels",
     "question_id": "question ids",
 }
+
+
+def _check_roles(named: Mapping[str, str | None], where: str) -> None:
+    """Refuses one column for two roles; the names are those of the table."""
+    roles: dict[str, str] = {}
+    for role, name in named.items():
+        if name is not None and roles.setdefault(name, role) != role:
+            first, second = (one.replace("_", "-") for one in (roles[name], role))
+            raise DataError(
+                f'the column "{name}" of {where} is to hold the {_ROLES[roles[name]]} and the {_ROLES[role]}',
+                f"name different columns with --{first} and --{second}",
+            )
 
 
 def find_model_columns(
