@@ -160,6 +160,15 @@ def test_a_disk_that_is_full_at_the_end_leaves_no_half_of_a_file(
     assert "No space left on device" in message
 
 
+def test_a_trained_model_that_is_not_there_is_not_replaced_by_an_encoder(refused, ticket_file, tmp_path):
+    message = refused("predict", "no-such-model", ticket_file, "--output", tmp_path / "out.csv")
+    assert "use a folder that tellapart or save_pretrained wrote" in message
+    assert "--encoder" not in message
+    assert "--encoder minilm" in refused(
+        "train", ticket_file, "--encoder", "no-such-model", "--output", tmp_path / "r"
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -69,3 +69,24 @@ def test_a_pinned_name_keeps_links_and_names_of_the_hub(tmp_path, monkeypatch):
     (tmp_path / "current").symlink_to("first")
     assert pinned("current") == str(tmp_path / "current")
     assert pinned("org/name") == "org/name"
+
+
+def test_a_mistyped_path_is_answered_with_the_folders_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "tickets" / "model").mkdir(parents=True)
+    for name in ("runs/tickts", "./runs/tickts", "old/runs/tickts"):
+        hint = "" if name.startswith("old") else r' \(did you mean "tickets"\?\)'
+        with pytest.raises(ModelError, match=f"there is no model folder at {name}{hint}: check the path"):
+            resolve_encoder(name)
+
+
+def test_a_name_of_the_hub_passes_beside_other_folders_and_if_it_has_been_downloaded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "org" / "texts").mkdir(parents=True)
+    assert resolve_encoder("org/name") == "org/name"
+    (tmp_path / "org" / "other").mkdir()
+    (tmp_path / "org" / "other" / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match="or download the model of the Hub first: hf download org/name"):
+        resolve_encoder("org/name")
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda name, file: f"/cache/{name}/{file}")
+    assert resolve_encoder("org/name") == "org/name"

@@ -233,7 +233,7 @@ def load_classifier(folder: str | Path) -> tuple[Any, Any]:
     """
     model = load_classifier_model(folder)
     path = resolve_encoder(str(folder))
-    with readable(str(folder)):
+    with readable(str(folder), trained=True):
         if hasattr(model.config, "part_configs"):
             return model, FusedTokenizer.from_pretrained(path)
         return model, read_tokenizer(path)
@@ -249,7 +249,7 @@ def load_classifier_model(folder: str | Path) -> Any:
         ModelError: The folder holds no sequence classifier.
     """
     path = resolve_encoder(str(folder))
-    with readable(str(folder)):
+    with readable(str(folder), trained=True):
         config = read_config(path)
         architectures = config.architectures or []
         if not any(name.endswith("ForSequenceClassification") for name in architectures):

@@ -62,7 +62,11 @@ def resolve_encoder(name: str) -> str:
             "give the folder that tellapart or save_pretrained wrote",
         )
     if folder.exists() or name.startswith((".", "/", "~")) or str(folder.absolute()) in _FOLDERS:
-        raise ModelError(f"there is no model folder at {name}", "check the path")
+        raise _missing_folder(name)
+    if name.count("/") > 1:  # no name on the Hub has more than one
+        raise _missing_folder(name)
+    if _is_beside_models(folder) and not _is_cached(name):
+        raise _missing_folder(name, f", or download the model of the Hub first: hf download {name}")
     hint = did_you_mean(name, NAMED_ENCODERS) if "/" not in name else ""
     if hint:
         raise ModelError(
@@ -70,6 +74,38 @@ def resolve_encoder(name: str) -> str:
             f"use {', '.join(NAMED_ENCODERS)}, a folder, or a name on the Hub",
         )
     return name
+
+
+def _missing_folder(name: str, otherwise: str = "") -> ModelError:
+    folder = Path(name).expanduser()
+    siblings = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
+    return ModelError(
+        f"there is no model folder at {name}{did_you_mean(folder.name, siblings)}",
+        "check the path" + otherwise,
+    )
+
+
+_BESIDE = ("config.json", "model", "recipe.yaml", "comparison.json", "audit.json", "sweep.json")
+
+
+def _is_beside_models(folder: Path) -> bool:
+    """Whether a path has a parent folder in which models or runs lie, so that it is hardly a name on the Hub."""
+    if len(folder.parts) < 2 or not folder.parent.is_dir():
+        return False
+    try:
+        return any((entry / name).exists() for entry in folder.parent.iterdir() for name in _BESIDE)
+    except OSError:  # without permission
+        return False
+
+
+def _is_cached(name: str) -> bool:
+    """Whether a model of the Hub has been downloaded."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except ValueError:  # no name of the Hub
+        return False
 
 
 def pinned(name: str) -> str:

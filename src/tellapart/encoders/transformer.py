@@ -235,8 +235,13 @@ def parameter_count(model: Any) -> int:
 
 
 @contextlib.contextmanager
-def readable(name: str) -> Iterator[None]:
-    """Converts errors of the Hub and of broken files to a `ModelError`."""
+def readable(name: str, *, trained: bool = False) -> Iterator[None]:
+    """Converts errors of the Hub and of broken files to a `ModelError`.
+
+    Args:
+        name: The model.
+        trained: Whether it is a trained model, for which no other encoder can be taken.
+    """
     try:
         with without_reports():
             yield
@@ -251,7 +256,8 @@ def readable(name: str) -> Iterator[None]:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"the model {name} cannot be loaded ({first[:200]})",
-            "check the name, use a folder that save_pretrained wrote, or --encoder minilm, which needs no network",
+            "check the name, or use a folder that tellapart or save_pretrained wrote"
+            + ("" if trained else ", or --encoder minilm, which needs no network"),
         ) from error
 
 

@@ -38,11 +38,12 @@ def load_fitted(folder: str | Path) -> Fitted:
     return replace(fitted, decision=decision, labels=labels, columns=read_columns(file))
 
 
-def check_model(folder: str | Path) -> None:
+def check_model(folder: str | Path, *, trained: bool = True) -> None:
     """Checks that there is a model, without reading its weights.
 
     Args:
         folder: As for `load_fitted`.
+        trained: Whether a trained model is wanted; if not, an encoder.
 
     Raises:
         ModelError: There is no model of this name.
@@ -51,7 +52,7 @@ def check_model(folder: str | Path) -> None:
     if is_exported(places[0]) or any((place / TFIDF_CONFIG).is_file() for place in places):
         return
     path = resolve_encoder(str(folder))
-    with readable(str(folder)):
+    with readable(str(folder), trained=trained):
         read_config(path)
 
 

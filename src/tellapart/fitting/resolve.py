@@ -100,7 +100,7 @@ def check_encoders(recipe: Recipe) -> None:
     """
     for name in (recipe.encoder.name, recipe.encoder.second):
         if name not in (None, "tfidf", *FROM_SCRATCH):
-            check_model(name)
+            check_model(name, trained=False)
     if recipe.encoder.name in FROM_SCRATCH and recipe.encoder.embeddings not in TRAINED:
         vectors_file(recipe.encoder.embeddings)
 

@@ -58,7 +58,7 @@ def is_qa_model(model: str | Path) -> bool:
     """Whether a folder or Hub name holds a question answering model; False for anything that cannot be read."""
     try:
         path = resolve_encoder(str(model))
-        with readable(str(model)):
+        with readable(str(model), trained=True):
             return _has_qa_head(read_config(path))
     except ModelError:
         return False  # e.g. a TF-IDF model, which is not a Transformers model
@@ -74,7 +74,7 @@ def load_qa_model(folder: str | Path) -> tuple[Any, Any]:
         ModelError: It holds no such model.
     """
     path = resolve_encoder(str(folder))
-    with readable(str(folder)):
+    with readable(str(folder), trained=True):
         config = read_config(path)
         if not _has_qa_head(config):
             kinds = config.architectures or []

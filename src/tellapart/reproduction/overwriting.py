@@ -104,7 +104,7 @@ def _model_error(cell: Cell, *, encoders: bool) -> TellapartError | None:
         elif isinstance(cell.recipe, Recipe):
             check_encoders(cell.recipe)
         else:
-            check_model(cell.recipe.encoder)
+            check_model(cell.recipe.encoder, trained=False)
     except TellapartError as error:
         return error
     return None
