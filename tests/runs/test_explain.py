@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from tellapart.errors import DataError, TellapartWarning, UserError
+from tellapart.evaluation.decision import DECISION_FILE
 from tellapart.fitting.fit import fit
 from tellapart.fitting.rows import load_data
 from tellapart.recipes import method_recipe, with_values
@@ -65,7 +67,13 @@ def test_models_without_a_transformer_are_explained(ticket_file, tmp_path, encod
 
 def test_pairs_and_the_first_rows_of_a_file_are_explained(ticket_file, tmp_path):
     model = _trained([f"data.source={ticket_file}", "encoder.name=tfidf"], tmp_path, "tfidf")
-    (pair,) = explain(model, [("my card", "was stolen")])
+    with pytest.raises(DataError, match="the texts are pairs, and the model was trained on single texts"):
+        explain(model, [("my card", "was stolen")])
+    unknown = shutil.copytree(model, tmp_path / "unknown")
+    (unknown / DECISION_FILE).unlink()
+    with pytest.raises(DataError, match="trained on single texts"):
+        explain(unknown, [("my card", "was stolen")], other_model=model)
+    (pair,) = explain(unknown, [("my card", "was stolen")])
     assert pair.words == ("my", "card", "was", "stolen")
     with pytest.warns(TellapartWarning, match=r"first 3 of 192 rows .* --max-rows explains more"):
         assert len(explain(model, ticket_file, max_rows=3)) == 3

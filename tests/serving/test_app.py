@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tellapart.evaluation.decision import DECISION_FILE
 from tellapart.serving import app, schemas
 from tellapart.serving.batching import ClosedError, QueueFullError
 from tellapart.serving.gate import OPEN_PATHS
@@ -300,3 +301,29 @@ def test_the_documentation_describes_every_path_and_loads_nothing(client):
     assert "<script" not in page
     example = schema["components"]["schemas"]["ClassifyRequest"]["examples"][0]
     assert classify(service, **example).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("columns", "body", "fault"),
+    [
+        (
+            {"text": "text"},
+            {"texts": "a", "text_pairs": "b"},
+            "the model was trained on single texts: leave out",
+        ),
+        (
+            {"text": "text", "text_pair": "other"},
+            {"texts": "a"},
+            "trained on pairs: give each its second text",
+        ),
+    ],
+)
+def test_texts_of_another_form_than_those_of_the_training_are_refused(
+    client, write_model, tmp_path, columns, body, fault
+):
+    folder = write_model(tmp_path / "run")
+    file = folder / "model" / DECISION_FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"columns": columns}))
+    answer = client(folder).post("/v1/classify", json=body)
+    assert answer.status_code == 422
+    assert fault in answer.json()["error"]

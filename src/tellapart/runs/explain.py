@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tellapart.data.examples import TextSplit
-from tellapart.data.reading.columns import ColumnNames, find_model_columns
+from tellapart.data.reading.columns import ColumnNames, check_form, find_model_columns
 from tellapart.data.reading.streams import first_examples, open_rows
 from tellapart.data.reading.tables import file_format
 from tellapart.errors import DataError, TellapartWarning
@@ -70,7 +70,8 @@ def explain(
 
     Raises:
         UserError: The folder is in use, or holds other files; the file exists, or is the one that is read.
-        DataError: There are no texts, none has a word, the file cannot be read, or a class is unknown.
+        DataError: There are no texts, none has a word, the file cannot be read, a class is unknown, or the texts are
+            pairs and those of the training were not, or the reverse.
         ModelError: There is no classifier, it has no such attribution, or the two have different classes.
         MissingDependencyError: `gradients` without captum.
         OutputError: The results cannot be written.
@@ -85,6 +86,9 @@ def explain(
         check_output_file(output, [file], overwrite=overwrite)
     fitted = load_fitted(model)
     other = None if other_model is None else load_fitted(other_model)
+    for one in (fitted, other):
+        if one is not None:
+            check_form(split.text_pairs is not None, one.columns)
     claim: contextlib.AbstractContextManager[Path | None] = contextlib.nullcontext()
     if output is not None and not is_explanation_file(output):
         claim = claimed(output, overwrite=overwrite, inputs=(model, other_model, file), emptied=False)

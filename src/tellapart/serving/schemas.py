@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tellapart.errors import key_path
+from tellapart.data.reading.columns import check_form
+from tellapart.errors import DataError, key_path
 from tellapart.serving.model import ServedModel, Text
 from tellapart.serving.settings import ServeSettings
 
@@ -200,8 +201,8 @@ def texts_of(request: ClassifyRequest, model: ServedModel, settings: ServeSettin
     """Returns the rows of a request.
 
     Raises:
-        RequestError: There are no texts or too many, one is too long, the pairs do not fit them, or there are no
-            classes to list or too many.
+        RequestError: There are no texts or too many, one is too long, the pairs do not fit them or the model, or
+            there are no classes to list or too many.
     """
     texts = _listed(request.texts)
     pairs = None if request.text_pairs is None else _listed(request.text_pairs)
@@ -211,6 +212,10 @@ def texts_of(request: ClassifyRequest, model: ServedModel, settings: ServeSettin
         raise RequestError(
             422, f"there are {len(texts)} texts and {len(pairs)} text_pairs", "send one second text per text"
         )
+    try:
+        check_form(pairs is not None, model.fitted.columns)
+    except DataError as error:
+        raise RequestError(422, error.cause, f"{error.remedy} (text_pairs)") from None
     if len(texts) > settings.max_queue:
         raise RequestError(
             413,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from tellapart.data.reading.columns import ColumnNames, Columns, find_columns
+from tellapart.data.reading.columns import ColumnNames, Columns, check_form, find_columns, find_model_columns
 from tellapart.errors import DataError
 
 
@@ -92,3 +92,31 @@ def test_a_question_may_be_its_own_id() -> None:
         schema("question", "answer", "label"), ColumnNames("question", "answer", question_id="question")
     )
     assert found == Columns("question", "answer", "label", "question")
+
+
+SINGLE, PAIRS = ColumnNames("text", label="label"), ColumnNames("text", "other", label="label")
+
+
+def test_texts_have_the_form_of_those_that_the_model_was_trained_on() -> None:
+    for trained in (None, ColumnNames()):
+        for pairs in (False, True):
+            check_form(pairs, trained)
+    check_form(False, SINGLE)
+    check_form(True, PAIRS)
+    with pytest.raises(
+        DataError, match="pairs, and the model was trained on single texts: leave out the second texts"
+    ):
+        check_form(True, SINGLE)
+    with pytest.raises(
+        DataError, match="single ones, and the model was trained on pairs: give each its second text"
+    ):
+        check_form(False, PAIRS)
+
+
+def test_a_second_text_is_not_read_for_a_model_of_single_texts() -> None:
+    table, given = schema("text", "other", "label"), ColumnNames(text_pair="other")
+    assert find_model_columns(table, ColumnNames(), PAIRS, labelled=False) == Columns("text", "other")
+    assert find_model_columns(table, given, ColumnNames(), labelled=False) == Columns("text", "other")
+    for labelled in (True, False):
+        with pytest.raises(DataError, match="trained on single texts"):
+            find_model_columns(table, given, SINGLE, labelled=labelled)

@@ -188,7 +188,8 @@ def find_model_columns(
         where: Name of the data in messages.
 
     Raises:
-        DataError: A column does not exist, and the user named no other in its place; or as for `find_columns`.
+        DataError: A column does not exist, and the user named no other in its place; the texts are pairs and those of
+            the training were not; or as for `find_columns`.
     """
     names = given
     for role, described in _ROLES.items():
@@ -207,7 +208,29 @@ def find_model_columns(
             )
         names = replace(names, **{role: known})
     found = find_columns(schema, names, labelled=labelled, where=where)
+    check_form(found.text_pair is not None, trained)
     return found if labelled else Columns(found.text, found.text_pair)
+
+
+def check_form(pairs: bool, trained: ColumnNames | None) -> None:
+    """Checks that texts are pairs exactly if those of a model's training were.
+
+    Args:
+        pairs: Whether the texts are pairs.
+        trained: What the training read; None if it is unknown, to check nothing.
+
+    Raises:
+        DataError: They are not. The model would score them, but on input of a form that it has never seen.
+    """
+    if trained is None or trained.text is None or pairs == (trained.text_pair is not None):
+        return
+    if pairs:
+        raise DataError(
+            "the texts are pairs, and the model was trained on single texts", "leave out the second texts"
+        )
+    raise DataError(
+        "the texts are single ones, and the model was trained on pairs", "give each its second text as well"
+    )
 
 
 def label_column_to_fill(schema: pa.Schema, named: str | None, texts: Columns) -> str:
