@@ -99,3 +99,16 @@ def test_a_file_is_replaced_only_if_that_is_asked_for_and_the_one_that_is_read_n
     assert (json.loads(data.read_text()), page.read_text()) == ([{"text": TEXT}], "mine")
     explain(model, data, page, overwrite=True)
     assert TEXT.split()[-1] in page.read_text()
+
+
+def test_a_file_of_another_format_is_no_folder(ticket_file, tmp_path):
+    model = _trained([f"data.source={ticket_file}", "encoder.name=tfidf"], tmp_path, "tfidf")
+    with pytest.raises(
+        UserError, match=r"out.pdf is no page, JSON or figure: give .* .html, .json, .png, or a folder"
+    ):
+        explain("no-model", [TEXT], tmp_path / "out.pdf")
+    assert not (tmp_path / "out.pdf").exists()
+    (tmp_path / "words.new").mkdir()
+    for folder in ("v1.2", "words.new"):
+        explain(model, [TEXT], tmp_path / folder)
+        assert (tmp_path / folder / "word-effects.json").is_file()

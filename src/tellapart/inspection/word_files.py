@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tellapart.errors import UserError
 from tellapart.files import write_json
 from tellapart.inspection.word_effects import WordEffects
 from tellapart.inspection.word_figure import save_word_effects
@@ -17,6 +18,20 @@ _SUFFIXES = (".html", ".json", ".png")
 def is_explanation_file(output: str | Path) -> bool:
     """Whether `write_explanation` writes a single file there, not a folder."""
     return Path(output).suffix.lower() in _SUFFIXES
+
+
+def check_explanation_output(output: str | Path) -> None:
+    """Checks that an output is a file in one of the formats, or a folder.
+
+    Raises:
+        UserError: It is no folder yet, and has the suffix of another format; one with digits is part of a name.
+    """
+    path = Path(output)
+    if path.suffix[1:].isalpha() and not is_explanation_file(path) and not path.is_dir():
+        raise UserError(
+            f"{path.name} is no page, JSON or figure",
+            f"give a file with the suffix {', '.join(_SUFFIXES)}, or a folder",
+        )
 
 
 def write_explanation(

@@ -18,7 +18,7 @@ from tellapart.files import check_output_file
 from tellapart.fitting.folder import claim_folder, claimed
 from tellapart.fitting.loading import load_fitted, trained_columns
 from tellapart.inspection.word_effects import AttributionName, WordEffects, word_effects
-from tellapart.inspection.word_files import is_explanation_file, write_explanation
+from tellapart.inspection.word_files import check_explanation_output, is_explanation_file, write_explanation
 from tellapart.training.progress import rows_bar
 
 MAX_ROWS = 100
@@ -69,13 +69,16 @@ def explain(
         The words and effects of each text.
 
     Raises:
-        UserError: The folder is in use, or holds other files; the file exists, or is the one that is read.
+        UserError: The folder is in use, or holds other files; the file exists, is the one that is read, or
+            has another suffix.
         DataError: There are no texts, none has a word, the file cannot be read, a class is unknown, or the texts are
             pairs and those of the training were not, or the reverse.
         ModelError: There is no classifier, it has no such attribution, or the two have different classes.
         MissingDependencyError: `gradients` without captum.
         OutputError: The results cannot be written.
     """
+    if output is not None:
+        check_explanation_output(output)
     file = None
     if isinstance(texts, Path) or (isinstance(texts, str) and names_a_file(texts)):
         file = texts
