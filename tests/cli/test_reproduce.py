@@ -46,7 +46,7 @@ def test_a_table_of_ones_own_is_run_from_its_file(tellapart, table, tiny_encoder
     assert content["seeds"] == [1, 2]
     assert content["encoders"] == {"bert": tiny_encoder}
     assert content["command"].startswith(
-        f"tellapart reproduce mine.yaml --encoder {tiny_encoder} --seed 1 --set"
+        f"tellapart reproduce {table} --encoder {tiny_encoder} --seed 1 --set"
     )
     assert tellapart(*arguments).code == 2
     again = tellapart(*arguments, "--resume", "--quiet", "--json")
@@ -87,7 +87,7 @@ def test_a_plan_counts_and_writes_nothing(tellapart, table, tiny_encoder, tmp_pa
     for name in ("tickets", "total"):
         line = next(line for line in finished.out.splitlines() if line.split()[:1] == [name])
         assert line.split()[1:] == ["6", "0", "0", "6"]
-    assert f"run it: tellapart reproduce mine.yaml --encoder {tiny_encoder} --trials 3" in finished.out
+    assert f"run it: tellapart reproduce {table} --encoder {tiny_encoder} --trials 3" in finished.out
     assert not (tmp_path / "out").exists()
     assert tellapart(*arguments, "--trials", 1, "--quiet").code == 0
     content = json.loads(tellapart(*arguments, "--plan", "--json").out)

@@ -91,6 +91,7 @@ def test_several_labels_are_json_lists() -> None:
             pa.array([Decimal("2.5"), Decimal("2.5")]),
         ),
         (pa.array([0, 1]), ["a", "b"], pa.array(["b", "b"])),  # ids of a ClassLabel feature
+        (pa.array([" a", " b "]), ["a", "b"], pa.array(["b", " b "])),
     ],
 )
 def test_a_column_keeps_its_type_and_its_other_cells(column, labels, expected) -> None:

@@ -127,6 +127,21 @@ def test_a_wrong_label_of_several_is_a_suspect():
     assert found.overlaps is None
 
 
+@pytest.mark.parametrize("others", [[], [1], [0, 1]])
+def test_labels_of_all_rows_or_of_none_leave_a_single_label_to_audit(others):
+    vectors, targets = clusters()
+    hot = (targets == 0)[:, None].astype(np.float32)
+    wrong = int(np.flatnonzero(targets == 1)[0])
+    hot[wrong] = 1
+    labels = LabelSpace(("a",), "multi_label_classification")
+    chances = out_of_fold_probabilities(vectors, hot, labels, np.arange(120) % 5)
+    constant = np.tile(np.array(others, dtype=np.float32).reshape(1, -1), (120, 1))
+    found = label_quality(np.hstack([chances, constant]), np.hstack([hot, constant]))
+    assert found.suspects[0] == wrong
+    assert found.scores.argmin() == wrong
+    assert found.overlaps is None
+
+
 def test_it_is_said_that_cleanlab_is_missing(monkeypatch):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(module.MissingDependencyError, match=r"'tellapart\[audit\]'"):

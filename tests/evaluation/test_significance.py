@@ -80,6 +80,7 @@ def test_signed_ranks_say_nothing_of_one_pair_or_of_equal_scores():
     assert wilcoxon_p_value([0.1]) is None
     assert wilcoxon_p_value([0.0, 0.0]) == 1
     assert wilcoxon_p_value([0.1, 0.0]) == 1
+    assert wilcoxon_p_value([1e-17, 0.0]) == 1
 
 
 def test_many_tied_pairs_are_approximated_and_near_the_exact_test():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tellapart.errors import DataError, ModelError, RecipeError, TellapartError,
 from tellapart.question_answering import runs as module
 from tellapart.question_answering.metrics import qa_metrics
 from tellapart.question_answering.runs import (
+    SETTINGS,
     evaluate_qa,
     load_qa_encoder,
     load_qa_model,
@@ -160,3 +162,30 @@ def test_the_file_of_the_questions_is_never_replaced_by_the_answers(squad_file, 
     with pytest.raises(UserError, match="a file that the command reads: choose another --output"):
         predict_qa(tmp_path / "no-model", squad_file, squad_file)
     assert squad_file.read_bytes() == before
+
+
+def test_a_model_without_a_record_may_give_no_answer_where_questions_have_none(
+    span_run, squad_file, tmp_path
+):
+    model = tmp_path / "foreign"
+    shutil.copytree(span_run[0] / "model", model)
+    config = json.loads((model / "config.json").read_text())
+    assert config.pop(SETTINGS)["may_be_missing"]
+    (model / "config.json").write_text(json.dumps(config))
+    assert evaluate_qa(model, squad_file, quiet=True)["unanswerable_exact_match"] > 0.9
+    output = tmp_path / "answers.json"
+    assert all(predict_qa(model, squad_file, output, quiet=True).values())
+    assert not all(predict_qa(model, squad_file, output, no_answer=True, quiet=True).values())
+
+
+def test_new_questions_need_no_answers(span_run, squad_file, tmp_path):
+    content = json.loads(squad_file.read_text())
+    for article in content["data"]:
+        for paragraph in article["paragraphs"]:
+            for question in paragraph["qas"]:
+                del question["answers"]
+    (tmp_path / "new.json").write_text(json.dumps(content))
+    with_answers = predict_qa(span_run[0], squad_file, tmp_path / "a.json", quiet=True)
+    assert predict_qa(span_run[0], tmp_path / "new.json", tmp_path / "b.json", quiet=True) == with_answers
+    with pytest.raises(DataError, match=r'"answers" of .* is missing'):
+        evaluate_qa(span_run[0], tmp_path / "new.json", quiet=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ def test_a_table_in_the_shape_of_datasets_has_the_same_questions(tmp_path: Path,
         write(path, ROWS)
     assert read_squad(path) == EXAMPLES
     assert read_squad(path, split="train") == EXAMPLES  # a file has no splits
+    assert read_squad(path, with_answers=False) == [replace(example, answers=()) for example in EXAMPLES]
 
 
 def test_a_split_is_read_of_a_saved_or_a_hub_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

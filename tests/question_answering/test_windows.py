@@ -100,6 +100,8 @@ def test_a_long_question_is_cut_and_the_text_is_not(tokenizer):
 
 
 def test_windows_without_room_and_slow_tokenisers_are_refused(tokenizer):
+    with pytest.raises(RecipeError, match="cannot share -1 tokens"):
+        qa_windows([_example()], tokenizer, stride=-1)
     with pytest.raises(RecipeError, match="share 20 leave no room"):
         qa_windows([_example()], tokenizer, max_length=24, stride=20)
 

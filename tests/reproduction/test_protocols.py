@@ -54,6 +54,11 @@ def small():
     return Protocol.model_validate(SMALL)
 
 
+@pytest.mark.parametrize("file", ["tables/mine.yml", "copies/clld-table3.yaml"])
+def test_the_command_names_the_file_of_a_table_as_it_was_given(small, file):
+    assert _request(small, file=file, trials=small.trials).command == f"tellapart reproduce {file}"
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_row_of_a_shipped_table_is_a_run_that_differs_from_the_others(name):
     protocol, request = SHIPPED[name], _request(SHIPPED[name])

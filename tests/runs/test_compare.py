@@ -462,12 +462,3 @@ def test_a_trial_without_the_metric_of_the_comparison_is_run_again(recipe, tmp_p
 
 def _failing(*_, **__):
     raise DataError("the moon is full", "wait for two weeks")
-
-
-def test_rows_of_which_none_can_be_evaluated_are_refused(recipe, tmp_path):
-    file = tmp_path / "data.csv"
-    file.write_text("text,label\none,a\ntwo,b\n")
-    given = with_values(recipe, [f"data.source={file}"])
-    with pytest.raises(DataError, match="no test rows and no validation rows to compare"):
-        compare(given, ["tfidf", "frozen"], tmp_path / "out", trials=1, quiet=True)
-    assert not (tmp_path / "out").exists()

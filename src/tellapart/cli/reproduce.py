@@ -70,7 +70,7 @@ def reproduce(
     from tellapart.cli.tables import print_json, show_plan, show_protocols, show_reproduction
     from tellapart.execution.engine import parse_budget
     from tellapart.execution.places import Place
-    from tellapart.reproduction.request import load_protocol, protocols, table_request
+    from tellapart.reproduction.request import is_protocol_file, load_protocol, protocols, table_request
 
     if table == LIST:
         if json:
@@ -89,6 +89,7 @@ def reproduce(
         trials=trials,
         seed=seed or 0,
         settings=settings,
+        file=table if is_protocol_file(table) else None,
     )
     place = Place(jobs, on, worker_cores, worker_gpus)
     seconds = None if budget is None else parse_budget(budget)

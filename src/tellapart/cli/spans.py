@@ -76,6 +76,12 @@ def predict(
     model: _Model,
     data: _Squad,
     output: Annotated[Path, o.option("--output", "JSON file to write.")],
+    no_answer: Annotated[
+        bool,
+        o.option(
+            "--no-answer", "Questions may have no answer, for models spans train did not train.", "Model"
+        ),
+    ] = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -87,7 +93,7 @@ def predict(
     from tellapart.cli.tables import print_json
     from tellapart.question_answering.runs import predict_qa
 
-    predictions = predict_qa(model, data, output, quiet=quiet)
+    predictions = predict_qa(model, data, output, no_answer=no_answer, quiet=quiet)
     if json:
         print_json({"output": str(output), "questions": len(predictions)})
     else:

@@ -239,11 +239,12 @@ def _cell(name: str, kind: pa.DataType) -> Any:
 
 
 def _plain(cell: Any) -> Label:
+    """Returns a cell as the reader of labels takes it."""
     if isinstance(cell, list):
-        return [str(one) for one in cell]
+        return [str(one).strip() for one in cell]
     if isinstance(cell, bool):
         return str(cell).lower()
-    return f"{cell:g}" if isinstance(cell, float) and cell.is_integer() else str(cell)
+    return f"{cell:g}" if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
 
 
 def _label_of(split: TextSplit, row: int) -> Label:

@@ -173,7 +173,7 @@ def label_quality(chances: np.ndarray, targets: np.ndarray) -> LabelQuality:
 
     Args:
         chances: Out-of-fold probabilities (N, K).
-        targets: Class ids (N,), or multi-hot (N, K); each class occurs.
+        targets: Class ids (N,), or multi-hot (N, K) of which two rows differ; each class occurs.
 
     Raises:
         MissingDependencyError: cleanlab is not installed.
@@ -211,6 +211,11 @@ def _of_labels(chances: np.ndarray, targets: np.ndarray) -> LabelQuality:
 
 
 def _of_label_lists(chances: np.ndarray, targets: np.ndarray) -> LabelQuality:
+    # A label of every row, or of none, has nothing to be compared with. A single other one is seen as two: it or not.
+    varied = (targets > 0).any(0) & (targets <= 0).any(0)
+    chances, targets = chances[:, varied], targets[:, varied]
+    if targets.shape[1] == 1:
+        chances, targets = np.hstack([chances, 1 - chances]), np.hstack([targets, 1 - targets])
     from cleanlab.multilabel_classification.filter import find_label_issues
     from cleanlab.multilabel_classification.rank import get_label_quality_scores
 

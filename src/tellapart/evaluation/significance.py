@@ -74,7 +74,8 @@ def wilcoxon_p_value(differences: Sequence[float] | np.ndarray) -> float | None:
     values = np.asarray(differences, dtype=np.float64)
     if len(values) < 2:
         return None
-    values = np.round(values[values != 0], _DECIMALS)
+    values = np.round(values, _DECIMALS)
+    values = values[values != 0]
     if len(values) == 0:
         return 1.0
     ranks = stats.rankdata(np.abs(values))

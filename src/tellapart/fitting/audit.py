@@ -75,6 +75,8 @@ def audit_data(
     kept = np.flatnonzero(folds >= 0)
     left_out = Counter(label for row in np.flatnonzero(folds < 0) for label in label_sets[row])
     _check_classes(rows, kept)
+    everywhere = frozenset.intersection(*(frozenset(label_sets[row]) for row in kept))
+    left_out.update({name: len(kept) for name in everywhere})
     distinct = _distinct_rows(keys, label_sets, rows.splits)
     check_index(len(distinct))
     vectors = encoded(data, rows.split, encoder, max_length, folder, quiet=quiet)

@@ -204,14 +204,16 @@ def train_qa(
 
 
 def predict_qa(
-    model: str | Path, source: str | Path, output: str | Path, *, quiet: bool = False
+    model: str | Path, source: str | Path, output: str | Path, *, no_answer: bool = False, quiet: bool = False
 ) -> dict[str, str]:
     """Answers the questions of a SQuAD file and writes the format of SQuAD's scripts.
 
     Args:
         model: Output folder of `train_qa`, or any extractive question answering checkpoint.
-        source: As for `tellapart.question_answering.squad.read_squad`; its answers are ignored.
+        source: As for `tellapart.question_answering.squad.read_squad`; answers are neither needed nor read.
         output: The JSON file to write: question id to answer, empty for "no answer". An existing file is replaced.
+        no_answer: Whether a question may have no answer, for models that `train_qa` did not train; for its own
+            models that is recorded.
         quiet: Whether to show no progress.
 
     Returns:
@@ -223,15 +225,18 @@ def predict_qa(
         UserError: The output is the file of the questions.
     """
     check_output_file(output, [source], overwrite=True)
-    examples = read_squad(source)
+    examples = read_squad(source, with_answers=False)
     loaded, tokenizer = load_qa_model(model)
-    predictions = answer(loaded, tokenizer, examples, quiet=quiet)
+    no_answer = no_answer or bool(_recorded_no_answer(loaded))
+    predictions = answer(loaded, tokenizer, examples, no_answer=no_answer, quiet=quiet)
     write_json(Path(output), predictions)
     return predictions
 
 
 def evaluate_qa(model: str | Path, source: str | Path, *, quiet: bool = False) -> dict[str, float]:
     """Evaluates a question answering model; the arguments and errors are those of `predict_qa`.
+
+    Of models that `train_qa` did not train, questions may have no answer if one of the source has none.
 
     Returns:
         As for `tellapart.question_answering.metrics.qa_metrics`.
@@ -242,18 +247,25 @@ def evaluate_qa(model: str | Path, source: str | Path, *, quiet: bool = False) -
 
 
 def answer(
-    model: Any, tokenizer: Any, examples: Sequence[SquadExample], *, quiet: bool = True
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[SquadExample],
+    *,
+    no_answer: bool | None = None,
+    quiet: bool = True,
 ) -> dict[str, str]:
     """Answers questions.
 
     Args:
         model: From `load_qa_model`.
         tokenizer: From `load_qa_model`, a fast one.
-        examples: The questions; their answers are ignored.
+        examples: The questions.
+        no_answer: Whether a question may have no answer. By default as `train_qa` recorded, and for other models
+            whether one of the examples has none.
         quiet: Whether to show no progress.
 
     Returns:
-        Question id to answer; empty for "no answer", only from models trained on such questions.
+        Question id to answer; empty for "no answer".
     """
     model.to(default_device())
     known = getattr(model.config, SETTINGS, {})
@@ -261,7 +273,17 @@ def answer(
     windows = qa_windows(examples, tokenizer, max_length=length, stride=known.get("stride", length // 3))
     with rows_bar(len(windows), quiet=quiet) as progress:
         logits = token_logits(model, windows, progress=progress)
-    return answers(examples, windows, logits, may_be_missing=known.get("may_be_missing", False))
+    if no_answer is None:
+        no_answer = _recorded_no_answer(model)
+    if no_answer is None:
+        no_answer = any(not example.answers for example in examples)
+    return answers(examples, windows, logits, may_be_missing=no_answer)
+
+
+def _recorded_no_answer(model: Any) -> bool | None:
+    """Returns whether questions of the training had no answer; None if `train_qa` did not train the model."""
+    recorded: bool | None = getattr(model.config, SETTINGS, {}).get("may_be_missing")
+    return recorded
 
 
 def _check_numbers(epochs: float, batch_size: int, learning_rate: float | None) -> None:

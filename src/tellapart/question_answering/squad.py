@@ -50,7 +50,9 @@ class SquadExample:
     answers: tuple[SquadAnswer, ...]
 
 
-def read_squad(source: str | Path, *, split: str | None = None) -> list[SquadExample]:
+def read_squad(
+    source: str | Path, *, split: str | None = None, with_answers: bool = True
+) -> list[SquadExample]:
     """Reads questions in the format of SQuAD (Rajpurkar et al. 2016, arXiv:1606.05250; 2018, arXiv:1806.03822).
 
     Args:
@@ -60,6 +62,7 @@ def read_squad(source: str | Path, *, split: str | None = None) -> list[SquadExa
             `question`, `context` and `answers`, which holds the lists `text` and `answer_start`.
         split: The split of a table to read; by default the first of `EVALUATED` that exists. Ignored for sources
             without splits.
+        with_answers: Whether questions need `answers`; without, those that are there are not read.
 
     Returns:
         The questions in their order, at least one.
@@ -68,7 +71,7 @@ def read_squad(source: str | Path, *, split: str | None = None) -> list[SquadExa
         DataError: The source is missing, not in this format, or without questions; the split does not exist; two
             questions have the same id; or an answer starts outside its context. The message names the place.
     """
-    examples = [*_read(source, split)]
+    examples = [*_read(source, split, with_answers)]
     if not examples:
         raise DataError(f"{source} has no questions", "give a file with questions")
     seen: set[str] = set()
@@ -79,15 +82,15 @@ def read_squad(source: str | Path, *, split: str | None = None) -> list[SquadExa
     return examples
 
 
-def _read(source: str | Path, split: str | None) -> Iterator[SquadExample]:
+def _read(source: str | Path, split: str | None, with_answers: bool) -> Iterator[SquadExample]:
     path = user_path(source)
     is_file = path.is_file() or path.suffix.lower() == ".json"
     if not is_file or file_format(path) not in (None, "JSON"):
-        return _table_examples(str(source), split)
+        return _table_examples(str(source), split, with_answers)
     content = _json(path)
     if isinstance(content, list) and content:
-        return _table_examples(str(source), split)
-    return _examples(content, str(source))
+        return _table_examples(str(source), split, with_answers)
+    return _examples(content, str(source), with_answers)
 
 
 def _json(path: Path) -> Any:
@@ -100,7 +103,7 @@ def _json(path: Path) -> Any:
         raise DataError(f"{path} cannot be read as JSON ({error})", "check how it was written") from error
 
 
-def _table_examples(source: str, split: str | None) -> Iterator[SquadExample]:
+def _table_examples(source: str, split: str | None, with_answers: bool) -> Iterator[SquadExample]:
     """Yields one question per row of a table in the format of `datasets`."""
     found = read_splits(source)
     tables = found.tables
@@ -114,6 +117,9 @@ def _table_examples(source: str, split: str | None) -> Iterator[SquadExample]:
     for number, row in enumerate(tables[name].to_pylist(), start=1):
         place = f"{where}, row {number}"
         context = _value(row, "context", str, place)
+        if not with_answers:
+            yield _example(row, context, place, with_answers=False)
+            continue
         answers = _value(row, "answers", dict, place)
         texts, starts = (_value(answers, key, list, f"{place}, answers") for key in ("text", "answer_start"))
         if len(texts) != len(starts):
@@ -126,20 +132,21 @@ def _table_examples(source: str, split: str | None) -> Iterator[SquadExample]:
         yield _example(row, context, place)
 
 
-def _examples(content: Any, where: str) -> Iterator[SquadExample]:
+def _examples(content: Any, where: str, with_answers: bool) -> Iterator[SquadExample]:
     for article, place in _listed(content, "data", where):
         for paragraph, below in _listed(article, "paragraphs", place):
             context = _value(paragraph, "context", str, below)
             for question, here in _listed(paragraph, "qas", below):
-                yield _example(question, context, here)
+                yield _example(question, context, here, with_answers=with_answers)
 
 
-def _example(question: Any, context: str, place: str) -> SquadExample:
+def _example(question: Any, context: str, place: str, *, with_answers: bool = True) -> SquadExample:
+    answers = _listed(question, "answers", place) if with_answers else ()
     return SquadExample(
         id=_value(question, "id", str, place),
         question=_value(question, "question", str, place),
         context=context,
-        answers=tuple(_answer(answer, context, spot) for answer, spot in _listed(question, "answers", place)),
+        answers=tuple(_answer(answer, context, spot) for answer, spot in answers),
     )
 
 

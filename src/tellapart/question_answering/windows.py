@@ -84,6 +84,8 @@ def qa_windows(
             "the model's tokeniser provides no character offsets", "choose a model with a fast tokeniser"
         )
     longest = min(LONGEST_QUESTION, max_length // 4)
+    if stride < 0:
+        raise RecipeError(f"windows cannot share {stride} tokens", "use a --stride of 0 or more")
     if max_length - longest - tokenizer.num_special_tokens_to_add(pair=True) <= stride:
         raise RecipeError(
             f"windows of {max_length} tokens that share {stride} leave no room for new text beside a question",

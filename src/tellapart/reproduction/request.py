@@ -43,6 +43,7 @@ class TableRequest:
         encoders: Role to encoder, for every role.
         seeds: One per trial.
         settings: The user's `path=value` changes.
+        file: The file of a table that is not shipped, as the user named it.
     """
 
     table: str
@@ -52,12 +53,14 @@ class TableRequest:
     encoders: dict[str, str]
     seeds: tuple[int, ...]
     settings: tuple[str, ...] = ()
+    file: str | None = None
 
     @property
     def command(self) -> str:
         """The command line of this request; a table of the user's is named by its file."""
         protocol = self.protocol
-        words = ["tellapart", "reproduce", self.table + ("" if is_shipped(self.table) else ".yaml")]
+        named = self.file or self.table + ("" if is_shipped(self.table) else ".yaml")
+        words = ["tellapart", "reproduce", named]
         if len(self.rows) < len(protocol.rows):
             words += ["--rows", ",".join(self.rows)]
         if len(self.columns) < len(protocol.columns):
@@ -166,6 +169,7 @@ def table_request(
     trials: int | None = None,
     seed: int = 0,
     settings: Sequence[str] = (),
+    file: str | None = None,
 ) -> TableRequest:
     """Builds a request and checks it against the table.
 
@@ -178,6 +182,7 @@ def table_request(
         trials: Seeds per cell; by default the protocol's number.
         seed: The first seed.
         settings: `path=value` changes for the rows that have the path; `pretraining.<key>=value` for pre-training.
+        file: The file of the protocol, if it is not shipped.
 
     Raises:
         RecipeError: A row, a column, a role or a setting is unknown, or none of the cells can be run.
@@ -204,6 +209,7 @@ def table_request(
         encoders=protocol.encoders | dict(encoders or {}),
         seeds=tuple(range(seed, seed + (trials or protocol.trials))),
         settings=tuple(settings),
+        file=file,
     )
     if all(protocol.why_not(row, column) for row in request.rows for column in request.columns):
         raise RecipeError(
@@ -222,6 +228,11 @@ def is_shipped(table: str) -> bool:
     return table in _names()
 
 
+def is_protocol_file(table: str | Path) -> bool:
+    """Whether a table is named by a file and not by its name."""
+    return str(table).endswith((".yaml", ".yml"))
+
+
 def load_protocol(table: str | Path) -> tuple[str, Protocol]:
     """Finds a protocol by name, or reads it from a file.
 
@@ -234,7 +245,7 @@ def load_protocol(table: str | Path) -> tuple[str, Protocol]:
     Raises:
         RecipeError: There is no such table, or the file does not describe one.
     """
-    if str(table).endswith((".yaml", ".yml")):
+    if is_protocol_file(table):
         return Path(table).stem, _read(Path(table))
     if not is_shipped(str(table)):
         raise RecipeError(

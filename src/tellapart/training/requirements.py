@@ -46,9 +46,8 @@ def total_evaluations(args: TrainingArguments, dataset: TokenisedDataset | None)
         return -(-steps // max(1, epoch_steps))
     if args.eval_strategy == "steps":
         every = args.eval_steps if args.eval_steps >= 1 else np.ceil(args.eval_steps * steps)
-        return int(
-            np.ceil(steps / max(1, every))
-        )  # the last step is evaluated even if `every` does not divide the steps
+        # The last step is evaluated even if the interval does not divide the steps.
+        return int(np.ceil(steps / max(1, every)))
     return 0
 
 

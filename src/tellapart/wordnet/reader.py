@@ -194,6 +194,8 @@ class _PartOfSpeech:
     def _base_forms(self, word: str) -> Iterator[str]:
         """Yields the word and its base forms, without repetition, if they are in the index."""
         bases = self._irregular.get(word)
+        if bases is None and self.name == "noun" and (word.endswith("ss") or len(word) <= 2):
+            bases = []  # as morphy does: "boss" is no plural of "bos"
         if bases is None:
             bases = [word.removesuffix(old) + new for old, new in self._endings if word.endswith(old)]
         return filter(self._index.__contains__, dict.fromkeys([word, *bases]))
