@@ -1,8 +1,9 @@
-"""Attention with dropout over long texts on CPUs, in pieces of a few texts that stay in a core's cache.
+"""Attention with dropout over long texts on CPUs that keeps a third of the usual memory for the backward pass.
 
-Each of the steps of attention (products, padding mask, softmax, dropout) passes over the weights of all texts, which
-for long texts are far larger than the caches. Here all steps are done for a few texts at a time. What the backward
-pass needs of the weights is one tensor of 16 bits per weight: the softmax, with the sign set where dropout kept it.
+The weights of attention grow with the square of the length: of long texts they are most of a training step's memory.
+Usually three tensors of their size are kept, the softmax, the mask of dropout and the weights that it left. Here it
+is one of 16 bits per weight, the softmax with the sign set where dropout kept it. All steps (products, padding mask,
+softmax, dropout) are done for a few texts at a time, so that nothing else has that size.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from torch import Tensor
 from tellapart.encoders.random_masks import LEVELS, random_mask
 
 LONG = 192
-"""Length in tokens from which pieces are used; for shorter texts they are no faster."""
+"""Length in tokens from which this is used; for shorter texts the weights are a small part of the memory."""
 
-_PIECE = 1 << 19
-"""Attention weights of a piece, at most, unless a single text has more."""
+_PIECE = 1 << 21
+"""Attention weights of a piece, unless a single text has more; smaller pieces are slower with two threads."""
 
 _FAST_SOFTMAX_WIDTH = 32
 """PyTorch's softmax on CPUs is fast for multiples of this width (16-bit elements)."""
