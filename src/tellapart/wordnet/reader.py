@@ -110,7 +110,9 @@ class WordNet:
     def lemmas(self, word: str) -> set[str]:
         """Returns the lemmas of all synsets of a word, in lower case, including itself; empty if it has none.
 
-        Covers all parts of speech and every base form that morphy finds. Collocations are joined by underscores.
+        Covers all parts of speech and every base form that the rules of morphy's endings find. Its exception, no base
+        form of nouns in "ss" or of two letters, is left out: "boss" has the base form "bos" too.
+        Collocations are joined by underscores.
         """
         word = word.lower()
         return {lemma for part in self._parts for lemma in part.lemmas(word)}
@@ -194,8 +196,6 @@ class _PartOfSpeech:
     def _base_forms(self, word: str) -> Iterator[str]:
         """Yields the word and its base forms, without repetition, if they are in the index."""
         bases = self._irregular.get(word)
-        if bases is None and self.name == "noun" and (word.endswith("ss") or len(word) <= 2):
-            bases = []  # as morphy does: "boss" is no plural of "bos"
         if bases is None:
             bases = [word.removesuffix(old) + new for old, new in self._endings if word.endswith(old)]
         return filter(self._index.__contains__, dict.fromkeys([word, *bases]))
