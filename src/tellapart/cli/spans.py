@@ -78,9 +78,7 @@ def predict(
     output: Annotated[Path, o.option("--output", "JSON file to write.")],
     no_answer: Annotated[
         bool,
-        o.option(
-            "--no-answer", "Questions may have no answer, for models spans train did not train.", "Model"
-        ),
+        o.option("--no-answer", "Allow empty answers from a model that spans train did not train.", "Model"),
     ] = False,
     json: o.Json = False,
     quiet: o.Quiet = False,

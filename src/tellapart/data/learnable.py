@@ -55,7 +55,7 @@ def check_labels_repeat(data: TextData) -> None:
 
 
 def has_ids_as_labels(data: TextData) -> bool:
-    """Whether each of many rows has a label of its own, and no validation or test row has one of these again."""
+    """Returns whether the labels are unique ids: a single split of over `MOST_SINGLE` rows, all labels different."""
     if (
         data.columns is None
         or data.columns.label is None

@@ -18,14 +18,11 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from tellapart.encoders.long_attention import LONG, attention_in_pieces
+from tellapart.encoders.long_attention import FAST_SOFTMAX_WIDTH, LONG, attention_in_pieces
 from tellapart.encoders.random_masks import LEVELS, random_mask
 from tellapart.encoders.transformer import encoders_of
 
 ATTENTION_NAME = "tellapart_sdpa"
-
-_FAST_SOFTMAX_WIDTH = 32
-"""PyTorch's softmax on CPUs is fast for multiples of this width (16-bit elements)."""
 
 _SHORT_SOFTMAX_WIDTH = 16
 """Up to this width (16-bit elements) a softmax in float32 is not faster."""
@@ -169,7 +166,7 @@ def fast_attention(
             scores.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)
     if _has_16_bits(scores):
         width = scores.shape[-1]
-        slow = width > _SHORT_SOFTMAX_WIDTH and width % _FAST_SOFTMAX_WIDTH != 0
+        slow = width > _SHORT_SOFTMAX_WIDTH and width % FAST_SOFTMAX_WIDTH != 0
         weights, factor = fast_dropout_unscaled(
             _Softmax.apply(scores) if slow else scores.softmax(-1), dropout
         )

@@ -21,7 +21,7 @@ LONG = 192
 _PIECE = 1 << 21
 """Attention weights of a piece, unless a single text has more; smaller pieces are slower with two threads."""
 
-_FAST_SOFTMAX_WIDTH = 32
+FAST_SOFTMAX_WIDTH = 32
 """PyTorch's softmax on CPUs is fast for multiples of this width (16-bit elements)."""
 
 _SIGN = -(1 << 15)
@@ -106,6 +106,6 @@ class _InPieces(torch.autograd.Function):
 
 def _softmax(scores: Tensor) -> Tensor:
     """Returns the softmax over the last dimension; `scores` may be overwritten."""
-    if scores.shape[-1] % _FAST_SOFTMAX_WIDTH == 0:
+    if scores.shape[-1] % FAST_SOFTMAX_WIDTH == 0:
         return scores.softmax(-1)
     return scores.copy_(scores.softmax(-1, dtype=torch.float32))

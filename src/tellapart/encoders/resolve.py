@@ -89,7 +89,7 @@ _BESIDE = ("config.json", "model", "recipe.yaml", "comparison.json", "audit.json
 
 
 def _is_beside_models(folder: Path) -> bool:
-    """Whether a path has a parent folder in which models or runs lie, so that it is hardly a name on the Hub."""
+    """Returns whether the parent folder contains models or run folders; the name is then a path, not a Hub name."""
     if len(folder.parts) < 2 or not folder.parent.is_dir():
         return False
     try:
@@ -99,7 +99,7 @@ def _is_beside_models(folder: Path) -> bool:
 
 
 def _is_cached(name: str) -> bool:
-    """Whether a model of the Hub has been downloaded."""
+    """Returns whether the local cache of the Hub contains the model."""
     from huggingface_hub import try_to_load_from_cache
 
     try:

@@ -108,8 +108,8 @@ class Audit:
         rows: Number of rows by split.
         classes: Number of classes.
         folds: Number of folds of the out-of-fold predictions.
-        left_out: Classes with a single text, or of all texts, whose labels cannot be audited, with their numbers of
-            rows.
+        left_out: Classes with a single text or present on all texts, whose labels cannot be audited, with their
+            numbers of rows.
         suspects: Suspect labels, worst first.
         pairs: Pairs of classes, those with the most overlap first, at most `MOST_PAIRS`.
         near_duplicates: Nearest first, at most `MOST_PAIRS`.
@@ -277,7 +277,7 @@ def left_out_sentences(audit: Audit) -> list[str]:
     if not names:
         return []
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return [f"Classes with a single text, or of all texts, whose labels cannot be audited: {shown}."]
+    return [f"Classes with a single text or present on all texts, whose labels cannot be audited: {shown}."]
 
 
 def _duplicate_rows(duplicate: NearDuplicate) -> Iterator[list[str]]:

@@ -211,7 +211,8 @@ def _of_labels(chances: np.ndarray, targets: np.ndarray) -> LabelQuality:
 
 
 def _of_label_lists(chances: np.ndarray, targets: np.ndarray) -> LabelQuality:
-    # A label of every row, or of none, has nothing to be compared with. A single other one is seen as two: it or not.
+    # cleanlab needs positive and negative rows for every label, and at least two labels. A single label becomes two:
+    # present and absent.
     varied = (targets > 0).any(0) & (targets <= 0).any(0)
     chances, targets = chances[:, varied], targets[:, varied]
     if targets.shape[1] == 1:

@@ -229,7 +229,7 @@ def is_shipped(table: str) -> bool:
 
 
 def is_protocol_file(table: str | Path) -> bool:
-    """Whether a table is named by a file and not by its name."""
+    """Returns whether a table is given as a YAML file."""
     return str(table).endswith((".yaml", ".yml"))
 
 

@@ -71,8 +71,8 @@ def explain(
     Raises:
         UserError: The folder is in use, or holds other files; the file exists, is the one that is read, or
             has another suffix.
-        DataError: There are no texts, none has a word, the file cannot be read, a class is unknown, or the texts are
-            pairs and those of the training were not, or the reverse.
+        DataError: There are no texts or no words, the file cannot be read, a class is unknown, or only one of the
+            input and the training data has text pairs.
         ModelError: There is no classifier, it has no such attribution, or the two have different classes.
         MissingDependencyError: `gradients` without captum.
         OutputError: The results cannot be written.

@@ -19,10 +19,10 @@ OBJECTIVE_FILE = "objective.safetensors"
 
 
 class FinishedCheckpoints:
-    """Mixin of trainers that train no further from a checkpoint at which training had ended.
+    """Trainer mixin: resuming from the checkpoint of a finished training runs no further steps.
 
-    Transformers forgets on resuming that training had ended: with early stopping, or if the last step is inside an
-    epoch, it would train one more step, or until early stopping ends it again.
+    Transformers resets `should_training_stop` on resuming. After early stopping, or with a last step in the middle of
+    an epoch, it would continue training.
     """
 
     state: Any

@@ -110,9 +110,9 @@ class WordNet:
     def lemmas(self, word: str) -> set[str]:
         """Returns the lemmas of all synsets of a word, in lower case, including itself; empty if it has none.
 
-        Covers all parts of speech and every base form that the rules of morphy's endings find. Its exception, no base
-        form of nouns in "ss" or of two letters, is left out: "boss" has the base form "bos" too.
-        Collocations are joined by underscores.
+        Covers all parts of speech and every base form by morphy's rules for endings, without its exception for nouns
+        that end in "ss" or have two letters: "boss" also has the base form "bos". Collocations are joined by
+        underscores.
         """
         word = word.lower()
         return {lemma for part in self._parts for lemma in part.lemmas(word)}

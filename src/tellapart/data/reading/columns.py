@@ -188,8 +188,8 @@ def find_model_columns(
         where: Name of the data in messages.
 
     Raises:
-        DataError: A column does not exist, and the user named no other in its place; the texts are pairs and those of
-            the training were not; or as for `find_columns`.
+        DataError: A column does not exist, and the user named no other in its place; only one of the input and
+            the training data has text pairs; or as for `find_columns`.
     """
     names = given
     for role, described in _ROLES.items():
@@ -213,14 +213,14 @@ def find_model_columns(
 
 
 def check_form(pairs: bool, trained: ColumnNames | None) -> None:
-    """Checks that texts are pairs exactly if those of a model's training were.
+    """Checks that the input has text pairs if and only if the model's training data had.
 
     Args:
-        pairs: Whether the texts are pairs.
-        trained: What the training read; None if it is unknown, to check nothing.
+        pairs: Whether the input has text pairs.
+        trained: Columns of the training data; nothing is checked if they are unknown (None).
 
     Raises:
-        DataError: They are not. The model would score them, but on input of a form that it has never seen.
+        DataError: Only one of the two has text pairs.
     """
     if trained is None or trained.text is None or pairs == (trained.text_pair is not None):
         return

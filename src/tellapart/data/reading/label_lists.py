@@ -156,10 +156,8 @@ def _converted(
     positions: Sequence[str] | None,
     where: str,
 ) -> tuple[pa.Table, ColumnNames, tuple[str, ...]]:
-    vectors, written = (
-        _vectors(lists, f'column "{label}" of {where}'),
-        is_string(plain_column(table, label, where).type),
-    )
+    vectors = _vectors(lists, f'column "{label}" of {where}')
+    written = is_string(plain_column(table, label, where).type)
     if vectors is None and (names.label_names is not None or not written):
         if names.label_names is None:
             return table, names, ()  # lists of class numbers
